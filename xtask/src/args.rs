@@ -1,0 +1,150 @@
+//! The command line, read without a library so that the first command builds in seconds.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::fault::Fault;
+
+pub(crate) const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  demo [--out DIR] [--seconds N] [--no-install]
+        stream a desktop to a client on this machine and leave the recording and its figures in DIR
+        (demo-out, 15 s). Installs the Debian packages that it needs; asks first where it can.
+  test [--no-install] [-- ARGS]
+        install what the tests need and run them all, or those that ARGS pick (-p fec)
+  tidy
+        the rules of the house: floors, sizes, names, words, SAFETY comments
+
+  --no-install   install nothing; what is missing is your affair";
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Help,
+    Demo(DemoOptions),
+    Test(TestOptions),
+    Tidy,
+}
+
+/// Options of `demo`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct DemoOptions {
+    pub(crate) out: PathBuf,
+    pub(crate) stream: Duration,
+    pub(crate) install: bool,
+}
+
+/// Options of `test`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TestOptions {
+    pub(crate) install: bool,
+    pub(crate) runner_args: Vec<String>,
+}
+
+/// Reads the arguments behind the program's name.
+pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Fault> {
+    let mut args = args;
+    match args.next().as_deref() {
+        None | Some("help" | "--help" | "-h") => Ok(Command::Help),
+        Some("demo") => parse_demo(args),
+        Some("test") => parse_test(args),
+        Some("tidy") => match args.next() {
+            None => Ok(Command::Tidy),
+            Some(extra) => Err(unknown("tidy", &extra)),
+        },
+        Some(other) => Err(usage(format!("there is no command {other:?}"))),
+    }
+}
+
+fn parse_demo(mut args: impl Iterator<Item = String>) -> Result<Command, Fault> {
+    let mut options =
+        DemoOptions { out: PathBuf::from("demo-out"), stream: Duration::from_secs(15), install: true };
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--out" => match args.next() {
+                Some(out) if !out.is_empty() => options.out = PathBuf::from(out),
+                Some(_) | None => return Err(usage("--out wants a folder".to_owned())),
+            },
+            "--seconds" => {
+                let seconds = args.next().unwrap_or_default();
+                match seconds.parse::<u64>() {
+                    Ok(seconds @ 1..=3600) => options.stream = Duration::from_secs(seconds),
+                    Ok(_) | Err(_) => {
+                        return Err(usage(format!("--seconds wants 1 to 3600, got {seconds:?}")));
+                    }
+                }
+            }
+            "--no-install" => options.install = false,
+            other => return Err(unknown("demo", other)),
+        }
+    }
+    Ok(Command::Demo(options))
+}
+
+fn parse_test(mut args: impl Iterator<Item = String>) -> Result<Command, Fault> {
+    let mut options = TestOptions { install: true, runner_args: Vec::new() };
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--no-install" => options.install = false,
+            "--" => options.runner_args = args.by_ref().collect(),
+            other => return Err(unknown("test", other)),
+        }
+    }
+    Ok(Command::Test(options))
+}
+
+fn unknown(command: &str, arg: &str) -> Fault {
+    usage(format!("`{command}` takes no {arg:?}"))
+}
+
+fn usage(problem: String) -> Fault {
+    Fault::Usage { problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_words(words: &str) -> Result<Command, Fault> {
+        parse(words.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn commands_and_options() {
+        assert_eq!(parse_words("").unwrap(), Command::Help);
+        assert_eq!(parse_words("tidy").unwrap(), Command::Tidy);
+        assert_eq!(
+            parse_words("demo --seconds 3 --out a/b --no-install").unwrap(),
+            Command::Demo(DemoOptions {
+                out: PathBuf::from("a/b"),
+                stream: Duration::from_secs(3),
+                install: false
+            })
+        );
+        assert_eq!(
+            parse_words("test --no-install -- --package fec").unwrap(),
+            Command::Test(TestOptions {
+                install: false,
+                runner_args: vec!["--package".to_owned(), "fec".to_owned()]
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_and_ends_with_two() {
+        for (words, word) in [
+            ("dmeo", "dmeo"),
+            ("demo --seconds", "--seconds"),
+            ("demo --seconds 0", "1 to 3600"),
+            ("demo --out", "--out"),
+            ("demo --fast", "--fast"),
+            ("test --fast", "--fast"),
+            ("tidy now", "now"),
+        ] {
+            let fault = parse_words(words).unwrap_err();
+            assert!(fault.to_string().contains(word), "{words}: {fault}");
+            assert_eq!(fault.exit_code(), 2, "{words}");
+        }
+    }
+}

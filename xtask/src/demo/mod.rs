@@ -1,0 +1,94 @@
+//! `cargo xtask demo`: a real desktop, streamed to a client on this machine, and what it left.
+//!
+//! Promises: with nothing but cargo and Debian's packages it ends with a folder that holds the recording,
+//! the picture, both ends' histogram logs and a summary, or with an error that names what is missing. A
+//! desktop that cannot be had is said, and the test card takes its place.
+//!
+//! Refuses: to leave a program running, or an identity behind.
+
+mod programs;
+mod progress;
+mod report;
+mod session;
+
+use std::fs;
+use std::path::Path;
+
+use crate::args::DemoOptions;
+use crate::fault::Fault;
+use crate::process::Interrupt;
+use crate::{packages, process, workspace};
+use programs::{Outcome, Programs, Source};
+use session::Session;
+
+/// Installs, builds, streams and reports.
+pub(crate) fn run(options: &DemoOptions) -> Result<(), Fault> {
+    packages::ensure(&[packages::BUILD, packages::DESKTOP], options.install)?;
+    let root = workspace::root()?;
+    let mut build = workspace::cargo();
+    build.args(["build", "--release", "--locked", "-p", "punktfunk-host", "-p", "punktfunk-client"]);
+    eprintln!("\n== {}", process::words(&build));
+    process::run(build.current_dir(&root))?;
+
+    let built = programs::target_folder(&root)?.join("release");
+    let out = std::path::absolute(&options.out).map_err(Fault::io("find the out folder"))?;
+    let interrupt = Interrupt::install()?;
+    let session = Session {
+        programs: Programs::built_in(&built),
+        out: Outcome::in_folder(&out),
+        stream: options.stream,
+        interrupt,
+    };
+    stream(&session, first_source())
+}
+
+/// Streams from `first`, or from the card when that fails, and reports.
+fn stream(session: &Session, first: Result<Source, String>) -> Result<(), Fault> {
+    session.out.prepare()?;
+    let (source, fallback_reason) = match first {
+        Ok(source) => match session.stream(source) {
+            Ok(()) => (source, None),
+            Err(Fault::Interrupted) => return Err(Fault::Interrupted),
+            Err(fault) if source == Source::Card => return Err(fault),
+            Err(fault) => {
+                // The programs' own last word names the cause better than their exit code.
+                let word = session::last_word(&session.out.log(source, "client"))
+                    .or_else(|| session::last_word(&session.out.log(source, "host")));
+                (
+                    Source::Card,
+                    Some(word.map_or_else(|| fault.to_string(), |word| format!("{fault}: {word}"))),
+                )
+            }
+        },
+        Err(reason) => (Source::Card, Some(reason)),
+    };
+    if let Some(reason) = &fallback_reason {
+        eprintln!("\nNo compositor could be had, so the test card is streamed instead.\n  {reason}\n");
+        session.out.prepare()?;
+        session.stream(Source::Card)?;
+    }
+    session.out.check(source)?;
+    let client = report::read_client(&session.out.client_json)?;
+    let summary = report::summary(&client, source, session.stream, fallback_reason.as_deref());
+    write(&session.out.summary, &summary)?;
+    fs::remove_file(&session.out.client_json).map_err(Fault::io("remove the client's raw answer"))?;
+    print!("{}", report::table(&summary, &session.out));
+    Ok(())
+}
+
+/// The desktop that is there, or one that the host starts; a reason where neither can be.
+fn first_source() -> Result<Source, String> {
+    let desktop = std::env::var_os("WAYLAND_DISPLAY").is_some_and(|display| !display.is_empty());
+    if desktop || process::find("sway").is_some() {
+        Ok(Source::Wayland)
+    } else {
+        Err("there is no WAYLAND_DISPLAY and no sway (package sway) to start".to_owned())
+    }
+}
+
+fn write(path: &Path, value: &serde_json::Value) -> Result<(), Fault> {
+    fs::write(path, format!("{value:#}\n")).map_err(Fault::io(format!("write {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests;

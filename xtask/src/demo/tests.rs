@@ -1,0 +1,129 @@
+//! The demo's flow, with shell scripts in the two programs' places.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// A host that opens "port" 4242, says its pid, and ends when the file `gone` is there or by SIGTERM.
+const HOST: &str = r#"
+for word; do last=$word; done
+echo $$ > "$0.pid"; echo "$@" > "$0.args"
+trap 'exit 0' TERM
+echo 4242 > "$last"
+until [ -e "$0.gone" ]; do sleep 0.02; done
+"#;
+
+/// A client that writes all it must, tells the host to go, and answers.
+const CLIENT: &str = r#"
+folder=${PUNKTFUNK_PERF%,*}
+for file in recording.h264 picture.png perf-host.hlog perf-client.hlog; do echo x > "$folder/$file"; done
+echo "$@" > "$0.args"
+touch "${0%punktfunk}punktfunk-host.gone"
+echo '{"pictures":{"decoded":1}}'
+"#;
+
+struct Stage {
+    folder: tempfile::TempDir,
+    session: Session,
+}
+
+fn stage(host: &str, client: &str) -> Stage {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, script) in [("punktfunk-host", host), ("punktfunk", client)] {
+        let (text, path) = (folder.path().join("script"), folder.path().join(name));
+        fs::write(&text, format!("#!/bin/sh\n{script}")).unwrap();
+        // Written by another process: what a thread beside us forks could hold it open for writing, and
+        // the kernel runs no file that is.
+        process::run(Command::new("install").arg("--mode=700").args([&text, &path])).unwrap();
+    }
+    let session = Session {
+        programs: Programs::built_in(folder.path()),
+        out: Outcome::in_folder(&folder.path().join("out")),
+        stream: Duration::from_secs(1),
+        interrupt: Interrupt::default(),
+    };
+    Stage { folder, session }
+}
+
+impl Stage {
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
+    fn host_is_gone(&self) -> bool {
+        !PathBuf::from(format!("/proc/{}", self.read("punktfunk-host.pid").trim())).exists()
+    }
+}
+
+#[test]
+fn a_good_session_leaves_its_files_and_nothing_else() {
+    let stage = stage(HOST, CLIENT);
+    stream(&stage.session, Ok(Source::Wayland)).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&stage.read("out/summary.json")).unwrap();
+    assert_eq!(summary["source"], "wayland");
+    assert!(summary["fallback_reason"].is_null());
+    assert_eq!(summary["client"]["pictures"]["decoded"], 1);
+    assert!(stage.read("punktfunk-host.args").contains("--source wayland"));
+    assert!(stage.read("punktfunk.args").starts_with("connect 127.0.0.1:4242 --open --mode 1280x720@60"));
+    assert!(stage.host_is_gone());
+    assert!(!stage.session.out.client_json.exists());
+}
+
+#[test]
+fn without_a_compositor_the_card_is_streamed_and_the_reason_kept() {
+    let picky = format!("case \"$*\" in *wayland*) echo 'sway: no such program' >&2; exit 9;; esac\n{HOST}");
+    let stage = stage(&picky, CLIENT);
+    stream(&stage.session, Ok(Source::Wayland)).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&stage.read("out/summary.json")).unwrap();
+    assert_eq!(summary["source"], "card");
+    let reason = summary["fallback_reason"].as_str().unwrap();
+    assert!(reason.contains("sway: no such program"), "{reason}");
+}
+
+#[test]
+fn a_failing_client_is_an_error_and_the_host_is_ended() {
+    let stage = stage(HOST, "echo 'no picture' >&2; exit 4");
+    let fault = stream(&stage.session, Err("no sway".to_owned())).unwrap_err().to_string();
+    assert!(fault.contains("punktfunk connect") && fault.contains("4"), "{fault}");
+    assert!(stage.host_is_gone());
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let stage = stage(HOST, &CLIENT.replace("picture.png", ""));
+    let fault = stream(&stage.session, Ok(Source::Card)).unwrap_err();
+    match fault {
+        Fault::Incomplete { missing, .. } => {
+            assert_eq!(missing, std::slice::from_ref(&stage.session.out.picture));
+        }
+        other => panic!("expected Incomplete, got {other}"),
+    }
+}
+
+#[test]
+fn an_interrupt_ends_both() {
+    let stage = stage(HOST, "echo $$ > \"$0.pid\"; while :; do sleep 0.02; done");
+    let interrupt = stage.session.interrupt.clone();
+    let client_pid = stage.folder.path().join("punktfunk.pid");
+    std::thread::scope(|scope| {
+        let streaming = scope.spawn(|| stream(&stage.session, Ok(Source::Wayland)));
+        while fs::read_to_string(&client_pid).unwrap_or_default().is_empty() {
+            std::thread::yield_now();
+        }
+        interrupt.wish();
+        assert!(matches!(streaming.join().unwrap(), Err(Fault::Interrupted)));
+    });
+    assert!(stage.host_is_gone());
+    let pid = fs::read_to_string(&client_pid).unwrap();
+    assert!(!PathBuf::from(format!("/proc/{}", pid.trim())).exists());
+}
+
+#[test]
+fn a_host_that_ends_early_is_an_error_at_once() {
+    let stage = stage("exit 5", CLIENT);
+    let start = Instant::now();
+    assert!(stream(&stage.session, Ok(Source::Card)).is_err());
+    assert!(start.elapsed() < Duration::from_secs(5), "it need not wait for the deadline");
+}
