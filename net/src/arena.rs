@@ -1,0 +1,192 @@
+//! The wire arena: the memory that an access unit's datagrams are written in and sent from.
+//!
+//! Promises: a lease is contiguous, starts on a cache line, and stays put until it is released; nothing is
+//! allocated and no page faults after [`Arena::new`]; space returns in order of leasing.
+//!
+//! Refuses: to wait ([`Arena::lease`] says `None` when there is no room now) and to hand out the same bytes
+//! twice: a [`Lease`] cannot be copied, and [`Arena::release`] takes it away.
+
+use crate::NetError;
+use crate::ledger::Ledger;
+use crate::limits::{ARENA_BYTES_MAX, LEASES_MAX};
+use crate::mapping::{Mapping, PageKind};
+
+/// The right to a range of one arena's bytes. Not `Clone`: whoever holds it is the only one.
+///
+/// A lease that is dropped instead of released keeps its bytes, and those of all later ones, out of use until
+/// the arena goes.
+#[derive(Debug)]
+#[must_use = "a lease that is not released jams its arena"]
+pub struct Lease {
+    /// The arena's address in memory: which arena this is of.
+    arena: usize,
+    serial: u64,
+    start: usize,
+    bytes: usize,
+}
+
+impl Lease {
+    /// Bytes asked for. Never 0 unless 0 were asked.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether no bytes were asked for.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+}
+
+/// One prefaulted region, leased as a FIFO ring.
+#[derive(Debug)]
+pub struct Arena {
+    memory: Mapping,
+    ledger: Ledger,
+    capacity: usize,
+}
+
+impl Arena {
+    /// Maps and prefaults an arena of at least `bytes` (rounded up to whole pages).
+    ///
+    /// # Errors
+    /// [`NetError::ArenaSize`] for no bytes or more than [`ARENA_BYTES_MAX`]; [`NetError::Map`] if the kernel
+    /// has no memory.
+    pub fn new(bytes: usize) -> Result<Self, NetError> {
+        if bytes == 0 || bytes > ARENA_BYTES_MAX {
+            return Err(NetError::ArenaSize { bytes, bytes_max: ARENA_BYTES_MAX });
+        }
+        let memory = Mapping::new(bytes)?;
+        let capacity = memory.as_slice().len();
+        Ok(Self { memory, ledger: Ledger::new(capacity, LEASES_MAX), capacity })
+    }
+
+    /// Leases `bytes` contiguous bytes. Their contents are whatever was there before.
+    ///
+    /// `None` if there is no such room now, or [`LEASES_MAX`] leases are out.
+    pub fn lease(&mut self, bytes: usize) -> Option<Lease> {
+        let place = self.ledger.take(bytes)?;
+        Some(Lease { arena: self.identity(), serial: place.serial, start: place.start, bytes })
+    }
+
+    /// The bytes of a lease.
+    ///
+    /// # Panics
+    /// If the lease is of another arena.
+    pub fn bytes(&self, lease: &Lease) -> &[u8] {
+        self.assert_ours(lease);
+        &self.memory.as_slice()[lease.start..lease.start + lease.bytes]
+    }
+
+    /// The bytes of a lease, to write.
+    ///
+    /// # Panics
+    /// If the lease is of another arena.
+    pub fn bytes_mut(&mut self, lease: &Lease) -> &mut [u8] {
+        self.assert_ours(lease);
+        &mut self.memory.as_mut_slice()[lease.start..lease.start + lease.bytes]
+    }
+
+    /// Takes a lease back. Any order is allowed; space returns once everything older is back, too.
+    ///
+    /// # Panics
+    /// If the lease is of another arena.
+    pub fn release(&mut self, lease: Lease) {
+        self.assert_ours(&lease);
+        self.ledger.give_back(lease.serial);
+    }
+
+    /// Bytes out, each lease rounded up to a cache line.
+    pub fn leased_bytes(&self) -> usize {
+        self.ledger.leased_bytes()
+    }
+
+    /// Bytes in all.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Which pages the arena got.
+    pub fn pages(&self) -> PageKind {
+        self.memory.pages()
+    }
+
+    fn identity(&self) -> usize {
+        self.memory.as_slice().as_ptr() as usize
+    }
+
+    fn assert_ours(&self, lease: &Lease) {
+        assert_eq!(lease.arena, self.identity(), "a lease is used with the arena it came from");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+        /// What is written under a lease is there until its release, whatever happens to others.
+        #[test]
+        fn no_lease_disturbs_another(
+            steps in prop::collection::vec((0_u8..4, 1_usize..6000, any::<prop::sample::Index>()), 1..200),
+        ) {
+            let mut arena = Arena::new(16 << 10).unwrap();
+            let mut out: VecDeque<(Lease, u8)> = VecDeque::new();
+            for (number, (kind, bytes, which)) in steps.into_iter().enumerate() {
+                if kind < 2 {
+                    if let Some(lease) = arena.lease(bytes) {
+                        prop_assert_eq!(lease.len(), bytes);
+                        arena.bytes_mut(&lease).fill(number as u8);
+                        out.push_back((lease, number as u8));
+                    } else {
+                        prop_assert!(!out.is_empty(), "an empty arena holds what is below its capacity");
+                    }
+                } else if !out.is_empty() {
+                    let index = if kind == 2 { 0 } else { which.index(out.len()) };
+                    let (lease, _) = out.remove(index).unwrap();
+                    arena.release(lease);
+                }
+                for (lease, value) in &out {
+                    prop_assert!(arena.bytes(lease).iter().all(|byte| byte == value));
+                }
+            }
+            for (lease, _) in out {
+                arena.release(lease);
+            }
+            prop_assert_eq!(arena.leased_bytes(), 0);
+            let all = arena.lease(arena.capacity()).unwrap();
+            prop_assert_eq!(all.len(), arena.capacity());
+            arena.release(all);
+        }
+    }
+
+    #[test]
+    fn sizes_out_of_bounds_are_errors() {
+        for bytes in [0, ARENA_BYTES_MAX + 1, usize::MAX] {
+            assert!(matches!(Arena::new(bytes), Err(NetError::ArenaSize { .. })), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn more_leases_than_the_limit_are_refused() {
+        let mut arena = Arena::new(LEASES_MAX * 128).unwrap();
+        let leases: Vec<Lease> = (0..LEASES_MAX).map(|_| arena.lease(1).unwrap()).collect();
+        assert!(arena.lease(1).is_none());
+        for lease in leases {
+            arena.release(lease);
+        }
+        let lease = arena.lease(1).unwrap();
+        arena.release(lease);
+    }
+
+    #[test]
+    #[should_panic(expected = "the arena it came from")]
+    fn a_lease_of_another_arena_panics() {
+        let mut one = Arena::new(4096).unwrap();
+        let two = Arena::new(4096).unwrap();
+        let lease = one.lease(64).unwrap();
+        two.bytes(&lease);
+    }
+}

@@ -1,0 +1,49 @@
+//! Every bound of this crate, with its reason.
+
+/// Segments of one train: below the kernel's 64 (`UDP_MAX_SEGMENTS` before Linux 6.9), and 44 datagrams of
+/// 1448 bytes are the most that fit [`TRAIN_BYTES_MAX`] anyway.
+pub const TRAIN_SEGMENTS_MAX: usize = 44;
+
+/// Payload bytes of one train: the largest UDP payload over IPv4, 65,535 − 20 (IP) − 8 (UDP).
+pub const TRAIN_BYTES_MAX: usize = 65_507;
+
+/// Trains handed to the kernel in one `sendmmsg`: more than eight gain nothing measurable and would let one
+/// call hold the thread for longer than half a millisecond.
+pub const TRAINS_PER_CALL_MAX: usize = 8;
+
+/// Datagrams of one `sendmmsg` without GSO.
+pub const DATAGRAMS_PER_CALL_MAX: usize = 64;
+
+/// Bytes of one receive buffer: a GRO batch is at most one IP packet's length.
+pub const RECEIVE_BUFFER_BYTES: usize = 65_536;
+
+/// Receive buffers of the default ring: eight GRO batches are 512 KiB, which stay in L2 until they are opened.
+pub const RECEIVE_BUFFERS: usize = 8;
+
+/// The most receive buffers one ring may have: the headers of one `recvmmsg` live on the stack.
+pub const RECEIVE_BUFFERS_MAX: usize = 32;
+
+/// Socket buffers asked from the kernel for a media socket, each direction: 4 MB lose nothing up to
+/// 20 Gbit/s, and an IDR of several megabytes has to fit beside the kernel's bookkeeping.
+pub const SOCKET_BUFFER_BYTES: usize = 32 << 20;
+
+/// Leases an [`Arena`](crate::Arena) can have out: FEC blocks of all access units held for resends.
+pub const LEASES_MAX: usize = 4096;
+
+/// Leases start at multiples of this: a cache line, so that two leases never share one.
+pub const LEASE_ALIGN_BYTES: usize = 64;
+
+/// Bytes of one arena: far above what is useful (a cold arena sends at half the speed), far below what
+/// would hurt a desktop.
+pub const ARENA_BYTES_MAX: usize = 1 << 30;
+
+/// How often a send is tried again when the kernel hands out an error of an *earlier* datagram (ICMP).
+pub const SOFT_RETRIES_MAX: u32 = 3;
+
+/// Errors read from the socket's error queue in one go.
+pub const ERRORS_PER_DRAIN_MAX: usize = 64;
+
+const _: () = assert!(TRAIN_SEGMENTS_MAX <= 64);
+const _: () = assert!(RECEIVE_BUFFERS <= RECEIVE_BUFFERS_MAX);
+const _: () = assert!(TRAINS_PER_CALL_MAX <= DATAGRAMS_PER_CALL_MAX);
+const _: () = assert!(LEASE_ALIGN_BYTES.is_power_of_two());

@@ -1,0 +1,284 @@
+//! Contiguous datagrams to the kernel: in trains, by `sendmmsg`, or one by one.
+//!
+//! Promises: order is kept; a datagram is never cut or joined; each is either taken by the kernel or counted in
+//! `packets_send_dropped`; a train that is refused goes as single datagrams in the same call; nothing is
+//! allocated. Refuses: to wait longer than its patience for a full buffer.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::addr::RawPath;
+use crate::socket::{gso_refusal, soft_retries, train_segments_max};
+use crate::{Backend, Socket, sys};
+
+/// How long to leave a full device queue alone: it has no event to wait for.
+const QUEUE_PAUSE: Duration = Duration::from_micros(200);
+
+/// What became of one [`Sender::send`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendReport {
+    /// Datagrams the kernel took.
+    pub sent: u64,
+    /// Datagrams given up. `sent + dropped` is all that were handed in.
+    pub dropped: u64,
+    /// System calls that sent or tried to.
+    pub system_calls: u64,
+}
+
+/// All that a [`Sender`] has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendCounters {
+    /// Datagrams the kernel took.
+    pub datagrams: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+    /// Messages the kernel took that carried more than one datagram.
+    pub trains: u64,
+    /// System calls that sent or tried to.
+    pub system_calls: u64,
+    /// Datagrams finally not sent, whatever the cause.
+    pub packets_send_dropped: u64,
+    /// Waits for a full send buffer or device queue.
+    pub waits_full: u64,
+    /// Trains the kernel refused to cut, whose datagrams went one by one.
+    pub gso_refused: u64,
+    /// Datagrams larger than the path takes (also in `packets_send_dropped`).
+    pub emsgsize: u64,
+    /// Times a device queue was full.
+    pub enobufs: u64,
+    /// Errors of earlier datagrams that a send was told of, and that cost a second try.
+    pub soft_errors: u64,
+    /// Datagrams that could not be sent for another reason: no route, forbidden (also in
+    /// `packets_send_dropped`).
+    pub unreachable: u64,
+}
+
+/// Sends for one thread.
+#[derive(Debug)]
+pub struct Sender {
+    socket: Arc<Socket>,
+    source: Option<IpAddr>,
+    counters: SendCounters,
+    /// The last reason said for `unreachable`, so that each is said once in a row.
+    said: Option<i32>,
+}
+
+/// One `send` under way.
+struct Job<'a> {
+    path: RawPath,
+    bytes: &'a [u8],
+    segment: usize,
+    /// Bytes done with: sent or dropped.
+    done: usize,
+    /// Up to here datagrams go singly: a train was refused.
+    singly_until: usize,
+    /// Why, if it was not their size.
+    refusal: Option<io::Error>,
+    /// Tries of the message at `done` that were told an earlier datagram's error.
+    soft_tries: u32,
+    patience: Duration,
+    /// Set by the first wait.
+    give_up_at: Option<Instant>,
+}
+
+impl Sender {
+    /// A sender on `socket`, with the backend of the socket's caps.
+    pub fn new(socket: Arc<Socket>) -> Self {
+        Self { socket, source: None, counters: SendCounters::default(), said: None }
+    }
+
+    /// From now on datagrams leave from `source`, one of this machine's addresses. `None`, or one of another
+    /// family than the destination's, leaves the choice to the kernel.
+    pub fn set_source(&mut self, source: Option<IpAddr>) {
+        self.source = source;
+    }
+
+    /// Segments of `segment_bytes` that one train carries: min(44, ⌊65,507 ÷ segment⌋), at least 1.
+    pub fn segments_max(&self, segment_bytes: usize) -> usize {
+        train_segments_max(segment_bytes)
+    }
+
+    /// The backend in use now: the one of the caps until the kernel refuses it.
+    pub fn backend(&self) -> Backend {
+        match self.socket.caps().backend {
+            Backend::Gso if !self.socket.gso_works() => Backend::Sendmmsg,
+            backend => backend,
+        }
+    }
+
+    /// Sends `bytes`: datagrams of `segment_bytes` back to back, of which the last may be shorter.
+    ///
+    /// A full send buffer is waited for, at most `patience` in all; then the rest of this call is dropped.
+    ///
+    /// # Panics
+    /// If `segment_bytes` is 0.
+    pub fn send(
+        &mut self,
+        dest: SocketAddr,
+        bytes: &[u8],
+        segment_bytes: usize,
+        patience: Duration,
+    ) -> SendReport {
+        assert!(segment_bytes > 0, "a datagram of no bytes is not sent from an arena");
+        let before = self.counters;
+        match self.socket.raw_path(dest, self.source) {
+            Ok(path) => self.run(Job {
+                path,
+                bytes,
+                segment: segment_bytes,
+                done: 0,
+                singly_until: 0,
+                refusal: None,
+                soft_tries: 0,
+                patience,
+                give_up_at: None,
+            }),
+            Err(error) => {
+                let dropped = bytes.len().div_ceil(segment_bytes) as u64;
+                self.counters.unreachable += dropped;
+                self.counters.packets_send_dropped += dropped;
+                self.say_unreachable(libc::EAFNOSUPPORT, &error);
+            }
+        }
+        SendReport {
+            sent: self.counters.datagrams - before.datagrams,
+            dropped: self.counters.packets_send_dropped - before.packets_send_dropped,
+            system_calls: self.counters.system_calls - before.system_calls,
+        }
+    }
+
+    /// All that was done since `new`.
+    pub fn counters(&self) -> SendCounters {
+        self.counters
+    }
+
+    fn run(&mut self, mut job: Job<'_>) {
+        while job.done < job.bytes.len() {
+            let singly = job.done < job.singly_until;
+            let backend = self.backend();
+            let in_trains = backend == Backend::Gso && !singly;
+            let segments = if in_trains { train_segments_max(job.segment) } else { 1 };
+            let message = segments * job.segment;
+            let rest = &job.bytes[job.done..if singly { job.singly_until } else { job.bytes.len() }];
+            let fd = self.socket.as_fd();
+            self.counters.system_calls += 1;
+            let outcome = match backend {
+                Backend::Gso | Backend::Sendmmsg => {
+                    // One segment a message has no size to set, and one above 65,535 could not be cut.
+                    let size = if segments > 1 { u16::try_from(job.segment).ok() } else { None };
+                    sys::send_many(fd, &job.path, rest, message, size)
+                }
+                Backend::Scalar => {
+                    sys::send_one(fd, &job.path, &rest[..rest.len().min(job.segment)], None).map(|()| 1)
+                }
+            };
+            match outcome {
+                Ok(messages) => self.note_sent(&mut job, (messages * message).min(rest.len()), message),
+                Err(error) => self.handle_error(&mut job, message.min(rest.len()), error),
+            }
+        }
+    }
+
+    fn note_sent(&mut self, job: &mut Job<'_>, bytes: usize, message: usize) {
+        self.counters.datagrams += bytes.div_ceil(job.segment) as u64;
+        self.counters.bytes += bytes as u64;
+        if message > job.segment {
+            // A last message of one segment is no train.
+            let last = bytes % message;
+            let single = last > 0 && last <= job.segment;
+            self.counters.trains += (bytes.div_ceil(message) - usize::from(single)) as u64;
+        }
+        job.done += bytes;
+        job.soft_tries = 0;
+        if let Some(cause) = job.refusal.take() {
+            // The very datagrams that were refused as a train are fine: it is trains that do not work.
+            self.socket.refuse_gso(&cause);
+        }
+    }
+
+    /// `message` is the length of the message at `job.done` that met the error.
+    fn handle_error(&mut self, job: &mut Job<'_>, message: usize, error: io::Error) {
+        if job.soft_tries < soft_retries(&error) {
+            job.soft_tries += 1;
+            self.counters.soft_errors += 1;
+            self.socket.drain_errors();
+            return;
+        }
+        job.soft_tries = 0;
+        if message > job.segment && gso_refusal(&error) {
+            self.counters.gso_refused += 1;
+            job.singly_until = job.done + message;
+            match error.raw_os_error() {
+                Some(libc::EIO) => self.socket.refuse_gso(&error),
+                Some(libc::EINVAL) => job.refusal = Some(error),
+                _ => {}
+            }
+            return;
+        }
+        match error.raw_os_error() {
+            Some(libc::EAGAIN) => self.wait_or_drop(job, libc::POLLOUT),
+            Some(libc::ENOBUFS | libc::ENOMEM) => {
+                self.counters.enobufs += 1;
+                self.wait_or_drop(job, 0);
+            }
+            Some(libc::EMSGSIZE) => self.drop_too_large(job),
+            Some(code @ (libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::ECONNREFUSED)) => {
+                self.say_unreachable(code, &error);
+                self.drop_unreachable(job, job.bytes.len() - job.done);
+            }
+            code => {
+                // Forbidden by a firewall, perhaps by chance: the next may pass.
+                self.say_unreachable(code.unwrap_or(0), &error);
+                self.drop_unreachable(job, message);
+            }
+        }
+    }
+
+    /// Waits for room while patience lasts (`events` 0: just a pause), else drops the rest of the job.
+    fn wait_or_drop(&mut self, job: &mut Job<'_>, events: libc::c_short) {
+        let now = Instant::now();
+        let give_up_at = *job.give_up_at.get_or_insert(now + job.patience);
+        let left = give_up_at.saturating_duration_since(now);
+        if left.is_zero() {
+            self.drop_bytes(job, job.bytes.len() - job.done);
+            return;
+        }
+        self.counters.waits_full += 1;
+        let left = if events == 0 { left.min(QUEUE_PAUSE) } else { left };
+        match sys::wait(self.socket.as_fd(), events, None, Some(left)) {
+            Ok(ready) if ready.errors => self.socket.drain_errors(),
+            Ok(_) => {}
+            // Never seen on a live socket; a pause keeps the loop bounded by patience all the same.
+            Err(_) => std::thread::sleep(left.min(QUEUE_PAUSE)),
+        }
+    }
+
+    /// All datagrams of full length meet the same refusal; the last one may be shorter and pass.
+    fn drop_too_large(&mut self, job: &mut Job<'_>) {
+        job.refusal = None;
+        let rest = job.bytes.len() - job.done;
+        let bytes = if rest > job.segment { rest - rest % job.segment } else { rest };
+        self.counters.emsgsize += bytes.div_ceil(job.segment) as u64;
+        self.drop_bytes(job, bytes);
+    }
+
+    fn drop_unreachable(&mut self, job: &mut Job<'_>, bytes: usize) {
+        self.counters.unreachable += bytes.div_ceil(job.segment) as u64;
+        self.drop_bytes(job, bytes);
+    }
+
+    fn drop_bytes(&mut self, job: &mut Job<'_>, bytes: usize) {
+        self.counters.packets_send_dropped += bytes.div_ceil(job.segment) as u64;
+        job.done += bytes;
+    }
+
+    fn say_unreachable(&mut self, code: i32, cause: &dyn std::fmt::Display) {
+        if self.said != Some(code) {
+            self.said = Some(code);
+            tracing::warn!(%cause, "datagrams cannot be sent; they are counted as packets_send_dropped");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Anybody can send ICMP: no kind of it may end a receiving or a sending loop.
+
+mod common;
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use common::pair;
+use punktfunk_net::Backend;
+
+/// The internet checksum (RFC 1071).
+fn checksum(bytes: &[u8]) -> u16 {
+    let sum: u32 = bytes.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !((folded & 0xffff) + (folded >> 16)) as u16
+}
+
+/// "Destination unreachable" of `code` for a datagram that port `from` is said to have sent to port 9.
+fn unreachable(code: u8, from: u16) -> Vec<u8> {
+    let mut icmp = vec![3, code, 0, 0, 0, 0, 0, 0];
+    icmp.extend([0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1]);
+    icmp.extend(from.to_be_bytes());
+    icmp.extend([0, 9, 0, 8, 0, 0]);
+    let sum = checksum(&icmp);
+    icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+    icmp
+}
+
+fn raw_socket() -> io::Result<OwnedFd> {
+    // SAFETY: a plain call without pointers.
+    let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::IPPROTO_ICMP) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just made and is nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn send_to_loopback(socket: &OwnedFd, bytes: &[u8]) {
+    let address = libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: 0,
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes([127, 0, 0, 1]) },
+        sin_zero: [0; 8],
+    };
+    // SAFETY: both pointers are to live values of the lengths given.
+    let sent = unsafe {
+        libc::sendto(
+            socket.as_raw_fd(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            0,
+            (&raw const address).cast(),
+            size_of::<libc::sockaddr_in>() as libc::socklen_t,
+        )
+    };
+    assert_eq!(sent, bytes.len() as isize, "{}", io::Error::last_os_error());
+}
+
+#[test]
+fn no_icmp_ends_a_loop() {
+    let raw = match raw_socket() {
+        Ok(raw) => raw,
+        Err(error) => {
+            eprintln!("tier not run: forged ICMP (a raw socket: {error})");
+            assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "CI runs every tier");
+            return;
+        }
+    };
+    for backend in Backend::ALL {
+        let (mut sender, mut receiver, dest) = pair("127.0.0.1:0", backend);
+        for code in 0..=16 {
+            for _ in 0..20 {
+                send_to_loopback(&raw, &unreachable(code, dest.port()));
+                // Without waiting: the error then meets the receiving call itself.
+                let batch = receiver
+                    .receive(Some(Duration::ZERO))
+                    .unwrap_or_else(|error| panic!("code {code} ended the loop: {error}"));
+                let _ = batch;
+            }
+        }
+        let report = sender.send(dest, &[7; 100], 100, Duration::from_millis(100));
+        assert_eq!((report.sent, report.dropped), (1, 0));
+        let batch = receiver.receive(Some(Duration::from_secs(2))).unwrap();
+        assert_eq!(batch.map(|segment| segment.bytes.to_vec()).collect::<Vec<_>>(), [vec![7; 100]]);
+        assert!(receiver.counters().soft_errors > 0, "the errors came: {:?}", receiver.counters());
+    }
+}

@@ -1,0 +1,439 @@
+//! The whole edge over loopback: what is sent comes, as it was sent, by every backend and in both families.
+
+mod common;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::{Random, WAIT, assert_round_trip, collect, open, pair};
+use punktfunk_net::{Backend, NetError, ReceiveLimits, Receiver, Sender, Socket, SocketConfig};
+
+const BINDS: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
+
+fn every(test: impl Fn(Backend, &str)) {
+    for backend in Backend::ALL {
+        for bind in BINDS {
+            test(backend, bind);
+        }
+    }
+}
+
+#[test]
+fn every_backend_carries_every_size() {
+    every(|backend, bind| {
+        let (mut sender, mut receiver, dest) = pair(bind, backend);
+        assert_eq!(sender.backend(), backend);
+        let mut random = Random(1);
+        // One segment; exactly one train; one more; several calls; a last segment of one byte.
+        for (segment, len) in [
+            (1448, 1448),
+            (1448, 100),
+            (1448, 44 * 1448),
+            (1448, 44 * 1448 + 1),
+            (1192, 400 * 1192 + 7),
+            (1, 50),
+            (8936, 20 * 8936 + 8935),
+            (40_000, 90_000),
+            (1523, 43 * 1523),
+            (32_753, 65_506),
+            (65_480, 65_480),
+        ] {
+            assert_round_trip(&mut sender, &mut receiver, dest, &random.bytes(len), segment);
+        }
+        let counters = sender.counters();
+        assert_eq!(
+            counters.packets_send_dropped + counters.gso_refused + counters.emsgsize,
+            0,
+            "{counters:?}"
+        );
+        assert_eq!(receiver.counters().datagrams, counters.datagrams);
+        assert_eq!(receiver.counters().bytes, counters.bytes);
+        assert_eq!(counters.trains > 0, backend == Backend::Gso);
+    });
+}
+
+#[test]
+fn mixed_sizes_arrive_in_order() {
+    let seed = 0x5eed_2026_1122;
+    eprintln!("seed {seed:#x}");
+    let mut random = Random(seed);
+    every(|backend, bind| {
+        let mut random = Random(random_seed(backend, bind, seed));
+        let (mut sender, mut receiver, dest) = pair(bind, backend);
+        for _ in 0..200 {
+            let segment = 1 + random.below(3000);
+            let len = 1 + random.below(30_000);
+            let bytes = random.bytes(len);
+            assert_round_trip(&mut sender, &mut receiver, dest, &bytes, segment);
+        }
+    });
+    // Sends of differing sizes back to back: the kernel may coalesce only what is equal.
+    let (mut sender, mut receiver, dest) = pair(BINDS[0], Backend::Gso);
+    for _ in 0..50 {
+        let mut want = Vec::new();
+        for _ in 0..10 {
+            let segment = 100 + random.below(5) * 333;
+            let len = 1 + random.below(4000);
+            let bytes = random.bytes(len);
+            want.extend(bytes.chunks(segment).map(<[u8]>::to_vec));
+            sender.send(dest, &bytes, segment, WAIT);
+        }
+        let got: Vec<_> =
+            collect(&mut receiver, want.len(), WAIT).into_iter().map(|(bytes, _)| bytes).collect();
+        assert!(got == want, "seed {seed:#x}");
+    }
+}
+
+fn random_seed(backend: Backend, bind: &str, seed: u64) -> u64 {
+    seed ^ (backend as u64) << 8 ^ bind.len() as u64
+}
+
+#[test]
+fn system_calls_are_few() {
+    let bytes = Random(3).bytes(44 * 1448 * 3);
+    for (backend, calls, trains) in
+        [(Backend::Gso, 1, 3), (Backend::Sendmmsg, 3, 0), (Backend::Scalar, 132, 0)]
+    {
+        let (mut sender, _receiver, dest) = pair(BINDS[0], backend);
+        let report = sender.send(dest, &bytes, 1448, WAIT);
+        assert_eq!((report.sent, report.dropped, report.system_calls), (132, 0, calls), "{backend}");
+        assert_eq!(sender.counters().trains, trains, "{backend}");
+    }
+}
+
+#[test]
+fn trains_stay_below_the_kernels_limits() {
+    let (sender, ..) = pair(BINDS[0], Backend::Gso);
+    for (segment, most) in
+        [(1192, 44), (1448, 44), (1488, 44), (1489, 43), (8936, 7), (65_507, 1), (70_000, 1)]
+    {
+        assert_eq!(sender.segments_max(segment), most, "{segment}");
+    }
+}
+
+#[test]
+fn a_dual_stack_socket_speaks_to_both_and_shows_canonical_addresses() {
+    let host = open("[::]:0", Backend::Gso);
+    assert!(host.caps().dual_stack);
+    let port = host.local_addr().port();
+    let mut to_host = Receiver::new(Arc::clone(&host), ReceiveLimits::default()).unwrap();
+    let mut from_host = Sender::new(host);
+    for bind in BINDS {
+        let (mut sender, mut receiver, client) = {
+            let socket = open(bind, Backend::Gso);
+            let addr = socket.local_addr();
+            (Sender::new(Arc::clone(&socket)), Receiver::new(socket, ReceiveLimits::default()).unwrap(), addr)
+        };
+        let dest = SocketAddr::new(client.ip(), port);
+        let bytes = Random(5).bytes(5000);
+        sender.send(dest, &bytes, 1448, WAIT);
+        let got = collect(&mut to_host, 4, WAIT);
+        assert_eq!(got.len(), 4);
+        assert!(got.iter().all(|(_, from)| *from == client), "{got:?} from {client}");
+        assert_round_trip(&mut from_host, &mut receiver, client, &bytes, 1000);
+        // A mapped address is the same address.
+        let mapped = match client {
+            SocketAddr::V4(v4) => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
+            SocketAddr::V6(_) => client,
+        };
+        assert_round_trip(&mut from_host, &mut receiver, mapped, &bytes, 1000);
+    }
+}
+
+#[test]
+fn the_other_family_is_an_error_and_counted() {
+    let socket = open(BINDS[0], Backend::Gso);
+    let dest: SocketAddr = "[::1]:9".parse().unwrap();
+    assert!(matches!(socket.send_to(dest, None, b"x", None), Err(NetError::FamilyMismatch { .. })));
+    let mut sender = Sender::new(socket);
+    let report = sender.send(dest, &[0; 3000], 1448, WAIT);
+    assert_eq!((report.sent, report.dropped, report.system_calls), (0, 3, 0));
+    assert_eq!(sender.counters().unreachable, 3);
+}
+
+#[test]
+fn a_plain_send_carries_single_datagrams_and_batches() {
+    every(|backend, bind| {
+        let (_, mut receiver, dest) = pair(bind, backend);
+        let socket = open(bind, backend);
+        let bytes = Random(7).bytes(70 * 1200 + 5);
+        socket.send_to(dest, None, &bytes[..1200], None).unwrap();
+        assert_eq!(collect(&mut receiver, 1, WAIT)[0].0, &bytes[..1200]);
+        socket.send_to(dest, None, &bytes, Some(1200)).unwrap();
+        let got = collect(&mut receiver, 71, WAIT);
+        let want: Vec<_> = bytes.chunks(1200).collect();
+        assert_eq!(got.iter().map(|(bytes, _)| bytes.as_slice()).collect::<Vec<_>>(), want);
+        socket.send_to(dest, None, &[], None).unwrap();
+        assert_eq!(collect(&mut receiver, 1, WAIT)[0].0, b"");
+        let counters = socket.counters();
+        assert_eq!((counters.datagrams, counters.bytes), (73, (1200 + bytes.len()) as u64), "{counters:?}");
+        assert_eq!(counters.packets_send_dropped, 0);
+    });
+}
+
+#[test]
+fn datagrams_too_large_are_counted_and_the_others_go() {
+    every(|backend, bind| {
+        let (mut sender, mut receiver, dest) = pair(bind, backend);
+        // The last, shorter datagram fits; the two before do not fit any IP packet.
+        let report = sender.send(dest, &vec![7; 2 * 70_000 + 500], 70_000, WAIT);
+        assert_eq!((report.sent, report.dropped), (1, 2), "{backend} {bind}");
+        assert_eq!(sender.counters().emsgsize, 2);
+        assert_eq!(collect(&mut receiver, 1, WAIT)[0].0, [7; 500]);
+        assert_eq!(sender.backend(), backend, "a size is no reason to give trains up");
+        let socket = open(bind, backend);
+        socket.send_to(dest, None, &vec![7; 70_500], Some(70_000)).unwrap();
+        assert_eq!(socket.counters().emsgsize, 1);
+        assert_eq!(socket.counters().packets_send_dropped, 1);
+        assert_eq!(collect(&mut receiver, 1, WAIT)[0].0, [7; 500]);
+    });
+}
+
+/// A socket without checksums is one the kernel cuts no train for (EINVAL).
+fn forbid_trains(socket: &Socket) {
+    let on = 1_i32;
+    // SAFETY: the value is a live `c_int` of the length given.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NO_CHECK,
+            (&raw const on).cast(),
+            size_of::<i32>() as u32,
+        )
+    };
+    assert_eq!(done, 0);
+}
+
+#[test]
+fn a_refused_train_goes_singly_in_the_same_call() {
+    let (_, mut receiver, dest) = pair(BINDS[0], Backend::Gso);
+    let socket = open(BINDS[0], Backend::Gso);
+    forbid_trains(&socket);
+    let mut sender = Sender::new(Arc::clone(&socket));
+    let bytes = Random(11).bytes(100 * 1000 + 3);
+    let report = sender.send(dest, &bytes, 1000, WAIT);
+    assert_eq!((report.sent, report.dropped), (101, 0));
+    let got: Vec<u8> = collect(&mut receiver, 101, WAIT).into_iter().flat_map(|(bytes, _)| bytes).collect();
+    assert!(got == bytes, "no byte lost, none doubled");
+    assert_eq!(sender.counters().gso_refused, 1, "one refusal is enough");
+    assert_eq!(sender.backend(), Backend::Sendmmsg);
+    assert!(!socket.gso_works());
+    assert_round_trip(&mut sender, &mut receiver, dest, &bytes, 1000);
+    assert_eq!(sender.counters().gso_refused, 1);
+
+    let plain = open(BINDS[0], Backend::Gso);
+    forbid_trains(&plain);
+    plain.send_to(dest, None, &bytes[..5000], Some(1000)).unwrap();
+    assert_eq!(collect(&mut receiver, 5, WAIT).len(), 5);
+    assert_eq!((plain.counters().gso_refused, plain.counters().packets_send_dropped), (1, 0));
+}
+
+/// Makes every `sendmmsg` of one message fail with `code`, for this thread and as long as it lives.
+fn refuse_single_messages(code: i32) {
+    let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    let mut program = [
+        // The call's number, then the low half of its third argument: the number of messages.
+        statement(load, 0, 0, std::mem::offset_of!(libc::seccomp_data, nr) as u32),
+        statement(equal, 0, 3, libc::SYS_sendmmsg as u32),
+        statement(load, 0, 0, (std::mem::offset_of!(libc::seccomp_data, args) + 16) as u32),
+        statement(equal, 0, 1, 1),
+        statement(libc::BPF_RET, 0, 0, libc::SECCOMP_RET_ERRNO | code as u32),
+        statement(libc::BPF_RET, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: no pointers are passed.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
+    // SAFETY: `program` and its statements are alive; the kernel copies them.
+    let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn whatever_the_kernel_answers_is_counted_and_nothing_is_lost_silently() {
+    // What a train of ten datagrams meets, and how many datagrams go all the same: (sent, refusals, trains
+    // work on afterwards).
+    for (code, sent, gso_refused, goes_on) in [
+        (libc::EIO, 10, 1, false),
+        (libc::EINVAL, 10, 1, false),
+        (libc::EMSGSIZE, 10, 1, true),
+        (libc::ENOBUFS, 0, 0, true),
+        (libc::EAGAIN, 0, 0, true),
+        (libc::EPERM, 0, 0, true),
+        (libc::ENETUNREACH, 0, 0, true),
+        (libc::ENOSYS, 0, 0, true),
+    ] {
+        let (mut sender, mut receiver, dest) = pair(BINDS[0], Backend::Gso);
+        let name = std::io::Error::from_raw_os_error(code);
+        let bytes = Random(13).bytes(9_500);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                refuse_single_messages(code);
+                let report = sender.send(dest, &bytes, 1000, Duration::ZERO);
+                assert_eq!((report.sent, report.dropped), (sent, 10 - sent), "{name}");
+            });
+        });
+        let counters = sender.counters();
+        assert_eq!((counters.gso_refused, counters.packets_send_dropped), (gso_refused, 10 - sent), "{name}");
+        assert_eq!(counters.enobufs, u64::from(code == libc::ENOBUFS), "{name}");
+        let unreachable = matches!(code, libc::EPERM | libc::ENETUNREACH | libc::ENOSYS);
+        assert_eq!(counters.unreachable, if unreachable { 10 } else { 0 }, "{name}");
+        assert_eq!(sender.backend() == Backend::Gso, goes_on, "{name}");
+        let got: Vec<u8> =
+            collect(&mut receiver, sent as usize, WAIT).into_iter().flat_map(|(bytes, _)| bytes).collect();
+        assert!(got == bytes[..if sent > 0 { bytes.len() } else { 0 }], "{name}");
+        assert_round_trip(&mut sender, &mut receiver, dest, &bytes, 1000);
+    }
+}
+
+#[test]
+fn a_full_queue_is_tried_again_while_patience_lasts() {
+    let (mut sender, _receiver, dest) = pair(BINDS[0], Backend::Gso);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            refuse_single_messages(libc::ENOBUFS);
+            let start = Instant::now();
+            let report = sender.send(dest, &[0; 5000], 1000, Duration::from_millis(20));
+            assert!((20..2000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+            assert_eq!((report.sent, report.dropped), (0, 5));
+            assert!((2..=102).contains(&report.system_calls), "{report:?}");
+        });
+    });
+    assert_eq!(sender.counters().waits_full, sender.counters().enobufs - 1);
+}
+
+#[test]
+fn an_unreachable_peer_stops_nothing() {
+    for backend in Backend::ALL {
+        for bind in BINDS {
+            let (_, mut receiver, live) = pair(bind, backend);
+            let socket = open(bind, backend);
+            let own = socket.local_addr();
+            let mut answers = Receiver::new(Arc::clone(&socket), ReceiveLimits::default()).unwrap();
+            let mut sender = Sender::new(Arc::clone(&socket));
+            let dead = UdpSocket::bind(bind).unwrap().local_addr().unwrap();
+            for round in 0..50_u8 {
+                // Each of these brings a "port unreachable" back, which the next call is told of.
+                sender.send(dead, &[0; 2000], 1000, WAIT);
+                let report = sender.send(live, &[round; 2500], 1000, WAIT);
+                assert_eq!((report.sent, report.dropped), (3, 0), "{backend} {bind}");
+                assert_eq!(collect(&mut receiver, 3, WAIT).len(), 3);
+                sender.send(dead, &[0; 2000], 1000, WAIT);
+                socket.send_to(live, None, &[round; 10], None).unwrap();
+                assert_eq!(collect(&mut receiver, 1, WAIT).len(), 1);
+                sender.send(dead, &[0; 2000], 1000, WAIT);
+                let peer = UdpSocket::bind(bind).unwrap();
+                peer.send_to(&[round; 9], own).unwrap();
+                assert_eq!(collect(&mut answers, 1, WAIT)[0].0, [round; 9]);
+            }
+            assert_eq!(socket.take_refused(), Some(dead), "{backend} {bind}");
+            assert_eq!(socket.take_refused(), None, "told once");
+            assert!(
+                sender.counters().soft_errors + answers.counters().soft_errors > 0,
+                "the kernel said nothing: the test shows nothing"
+            );
+            // With the queue drained, waiting is waiting.
+            sender.send(dead, &[0; 10], 10, WAIT);
+            let before = answers.counters().waits;
+            assert!(answers.receive(Some(Duration::from_millis(30))).unwrap().is_empty());
+            assert!(answers.counters().waits - before <= 3, "a pending error must not spin the wait");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_a_buffer_is_counted_not_handed_on() {
+    let socket = open(BINDS[0], Backend::Gso);
+    let dest = socket.local_addr();
+    let limits = ReceiveLimits { buffers: 4, buffer_bytes: 3000 };
+    let mut receiver = Receiver::new(socket, limits).unwrap();
+    let mut sender = Sender::new(open(BINDS[0], Backend::Gso));
+    sender.send(dest, &[1; 10_000], 1000, WAIT);
+    sender.send(dest, &[2; 3001], 3001, WAIT);
+    sender.send(dest, &[3; 3000], 3000, WAIT);
+    let got = collect(&mut receiver, 4, WAIT);
+    let seen: Vec<_> = got.iter().map(|(bytes, _)| (bytes.len(), bytes[0])).collect();
+    let counters = receiver.counters();
+    assert!(seen.iter().all(|(len, kind)| matches!((len, kind), (1000, 1) | (3000, 3))), "{seen:?}");
+    assert_eq!(counters.datagrams + counters.truncated, 12, "{counters:?}");
+    assert!(counters.truncated >= 1, "{counters:?}");
+}
+
+#[test]
+fn the_kernels_drops_are_counted() {
+    let config = SocketConfig { buffer_bytes: 8192, ..SocketConfig::new(BINDS[0].parse().unwrap()) };
+    let socket = Arc::new(Socket::open(&config).unwrap());
+    assert!(socket.caps().drop_count);
+    let dest = socket.local_addr();
+    let mut receiver = Receiver::new(socket, ReceiveLimits::default()).unwrap();
+    let mut sender = Sender::new(open(BINDS[0], Backend::Scalar));
+    for round in 1..=3 {
+        sender.send(dest, &vec![0; 200 * 1000], 1000, WAIT);
+        while receiver.receive(Some(Duration::ZERO)).unwrap().count() > 0 {}
+        // The count comes beside the next datagram.
+        sender.send(dest, &[0; 1000], 1000, WAIT);
+        assert_eq!(collect(&mut receiver, 1, WAIT).len(), 1);
+        let counters = receiver.counters();
+        assert_eq!(counters.datagrams + counters.kernel_drops, round * 201, "{counters:?}");
+        assert!(counters.kernel_drops > 0);
+    }
+}
+
+#[test]
+fn a_wake_ends_a_wait_and_is_not_lost() {
+    let (mut sender, mut receiver, dest) = pair(BINDS[0], Backend::Gso);
+    let waker = receiver.waker();
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(30));
+            waker.wake();
+        });
+        assert!(receiver.receive(None).unwrap().is_empty());
+    });
+    assert!(start.elapsed() >= Duration::from_millis(25));
+    // A wake before the wait counts; a datagram that is there comes first and does not eat the wake.
+    waker.wake();
+    sender.send(dest, &[1; 10], 10, WAIT);
+    assert_eq!(receiver.receive(None).unwrap().count(), 1);
+    assert!(receiver.receive(None).unwrap().is_empty());
+    let start = Instant::now();
+    assert!(receiver.receive(Some(Duration::from_millis(20))).unwrap().is_empty());
+    assert!(start.elapsed() >= Duration::from_millis(20), "the wake was taken, so this waits");
+    assert!(receiver.receive(Some(Duration::ZERO)).unwrap().is_empty());
+}
+
+#[test]
+fn a_port_in_use_names_itself() {
+    let first = open(BINDS[0], Backend::Gso);
+    let error = Socket::open(&SocketConfig::new(first.local_addr())).unwrap_err();
+    assert!(matches!(error, NetError::Bind { .. }));
+    let said = error.to_string();
+    assert!(said.contains(&first.local_addr().to_string()) && said.contains("in use"), "{said}");
+}
+
+#[test]
+fn limits_out_of_bounds_are_errors() {
+    let socket = open(BINDS[0], Backend::Gso);
+    for (buffers, buffer_bytes) in [(0, 65_536), (33, 65_536), (8, 63), (8, 65_537), (usize::MAX, 64)] {
+        let limits = ReceiveLimits { buffers, buffer_bytes };
+        let error = Receiver::new(Arc::clone(&socket), limits).unwrap_err();
+        assert!(matches!(error, NetError::ReceiveLimits { .. }), "{limits:?}: {error}");
+    }
+}
+
+#[test]
+fn caps_say_in_one_line_what_was_got() {
+    let wanted = 1 << 40;
+    let config = SocketConfig { buffer_bytes: wanted, ..SocketConfig::new(BINDS[0].parse().unwrap()) };
+    let caps = Socket::open(&config).unwrap().caps().clone();
+    let line = caps.to_string();
+    assert!(!line.contains('\n'));
+    assert!(line.starts_with(&format!("send by {}", caps.backend)), "{line}");
+    assert!(line.contains("net.core.wmem_max") && line.contains("net.core.rmem_max"), "{line}");
+    assert!(caps.gro && caps.error_queue, "{line}");
+}

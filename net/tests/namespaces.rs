@@ -1,0 +1,383 @@
+//! The edge over virtual wires: MTUs, wires without segmentation offload, full queues, a kernel that refuses.
+//!
+//! Needs root, iproute2 and ethtool. Where they are missing the tests say so in one line each and pass, but
+//! fail where `CI=true`. Nothing leaves the namespaces, which go with the threads that made them.
+
+mod common;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Random, WAIT, assert_round_trip, collect};
+use punktfunk_net::{Backend, Caps, NetError, ReceiveLimits, Receiver, Sender, Socket, SocketConfig};
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// A thread in a network namespace of its own. Sockets opened in it belong there, wherever they are used.
+struct Namespace {
+    work: Option<mpsc::Sender<Work>>,
+    thread: Option<thread::JoinHandle<()>>,
+    tid: i32,
+}
+
+impl Namespace {
+    fn new() -> Result<Self, String> {
+        let (work, jobs) = mpsc::channel::<Work>();
+        let (ready, is_ready) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            // SAFETY: changes the network namespace of this thread only; no memory is involved.
+            let done = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+            let error = std::io::Error::last_os_error();
+            // SAFETY: no preconditions.
+            let tid = unsafe { libc::gettid() };
+            let _ = ready.send(if done == 0 { Ok(tid) } else { Err(format!("unshare: {error}")) });
+            jobs.iter().for_each(|job| job());
+        });
+        let tid = is_ready.recv().expect("the thread answers before it works")?;
+        Ok(Self { work: Some(work), thread: Some(thread), tid })
+    }
+
+    fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let (result, results) = mpsc::channel();
+        let work = self.work.as_ref().expect("taken only by drop");
+        work.send(Box::new(move || drop(result.send(job())))).expect("the thread waits for work");
+        results.recv().expect("the work ends")
+    }
+
+    /// Runs commands, one a line; the first that fails ends it.
+    fn commands(&self, lines: &str) -> Result<(), String> {
+        let lines = lines.to_owned();
+        self.run(move || lines.lines().map(str::trim).filter(|line| !line.is_empty()).try_for_each(command))
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        drop(self.work.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn command(line: &str) -> Result<(), String> {
+    let mut words = line.split_whitespace();
+    let program = words.next().ok_or("an empty command")?;
+    let output = Command::new(program).args(words).output().map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{line}: {}", String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ")))
+}
+
+/// Two namespaces and a wire between them: `va` (10.9.0.1, fd09::1) and `vb` (10.9.0.2, fd09::2).
+struct Wire {
+    a: Namespace,
+    b: Namespace,
+}
+
+impl Wire {
+    fn new(mtu: usize) -> Result<Self, String> {
+        let (a, b) = (Namespace::new()?, Namespace::new()?);
+        a.commands(&format!(
+            "ip link set lo up
+             ip link add va mtu {mtu} type veth peer name vb mtu {mtu}
+             ip link set vb netns {}
+             ip addr add 10.9.0.1/24 dev va
+             ip -6 addr add fd09::1/64 dev va nodad
+             ip link set va up",
+            b.tid
+        ))?;
+        b.commands(
+            "ip link set lo up
+             ip addr add 10.9.0.2/24 dev vb
+             ip -6 addr add fd09::2/64 dev vb nodad
+             ip link set vb up",
+        )?;
+        let wire = Self { a, b };
+        wire.settle();
+        Ok(wire)
+    }
+
+    /// Neighbours are looked up before anything is counted: the first datagrams would wait for that.
+    fn settle(&self) {
+        for dest in ["10.9.0.2", "fd09::2"] {
+            let receiver = self.socket_b(&format!("[::]:{}", 0));
+            let dest = SocketAddr::new(dest.parse().expect("an address"), receiver.local_addr().port());
+            let mut receiver = Receiver::new(receiver, ReceiveLimits::default()).expect("a receiver");
+            let sender = self.socket_a("[::]:0", Backend::Scalar, 1 << 20);
+            let deadline = Instant::now() + 5 * WAIT;
+            while Instant::now() < deadline {
+                let _ = sender.send_to(dest, None, b"?", None);
+                if receiver.receive(Some(Duration::from_millis(20))).expect("a live socket").next().is_some()
+                {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn socket_a(&self, bind: &str, backend: Backend, buffer_bytes: usize) -> Arc<Socket> {
+        let bind = bind.parse().expect("an address");
+        let config = SocketConfig { bind, buffer_bytes, backend: Some(backend) };
+        self.a.run(move || Arc::new(Socket::open(&config).expect("a socket")))
+    }
+
+    fn socket_b(&self, bind: &str) -> Arc<Socket> {
+        let config =
+            SocketConfig { buffer_bytes: 4 << 20, ..SocketConfig::new(bind.parse().expect("an address")) };
+        self.b.run(move || Arc::new(Socket::open(&config).expect("a socket")))
+    }
+
+    /// A receiver in b, and its address for each family.
+    fn receiver(&self) -> (Receiver, [SocketAddr; 2]) {
+        let socket = self.socket_b("[::]:0");
+        let port = socket.local_addr().port();
+        let dests = ["10.9.0.2", "fd09::2"].map(|ip| SocketAddr::new(ip.parse().expect("an address"), port));
+        (Receiver::new(socket, ReceiveLimits::default()).expect("a receiver"), dests)
+    }
+}
+
+/// Runs a test if this machine can; else says in one line that it was not run.
+fn on_a_wire(tier: &str, mtu: usize, test: impl FnOnce(&Wire) -> Result<(), String>) {
+    let missing =
+        command("ethtool --version").and_then(|()| Wire::new(mtu)).and_then(|wire| test(&wire)).err();
+    if let Some(cause) = missing {
+        let line =
+            format!("punktfunk-net: not run: {tier} over veth ({cause}); needs root, iproute2, ethtool\n");
+        // Past the test harness, which hides what a passing test prints.
+        let _ = std::io::stderr().write_all(line.as_bytes());
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{line}");
+    }
+}
+
+/// The payload of the largest datagram.
+fn payload_max(mtu: usize, dest: SocketAddr) -> usize {
+    mtu - if dest.is_ipv4() { 28 } else { 48 }
+}
+
+fn carries_everything(wire: &Wire, mtu: usize) {
+    let (mut receiver, dests) = wire.receiver();
+    let mut random = Random(0x9e37_79b9);
+    for backend in Backend::ALL {
+        let mut sender = Sender::new(wire.socket_a("[::]:0", backend, 4 << 20));
+        for dest in dests {
+            let most = payload_max(mtu, dest);
+            for (segment, len) in
+                [(most, 44 * most), (most, 100 * most + 1), (1192, 90_001), (700, 701), (9, 9)]
+            {
+                assert_round_trip(&mut sender, &mut receiver, dest, &random.bytes(len), segment);
+            }
+        }
+        let counters = sender.counters();
+        assert_eq!(counters.packets_send_dropped + counters.gso_refused, 0, "{counters:?}");
+        assert_eq!(sender.backend(), backend);
+    }
+}
+
+#[test]
+fn every_mtu_with_and_without_offload() {
+    for mtu in [1280, 1500, 9000] {
+        on_a_wire(&format!("MTU {mtu}"), mtu, |wire| {
+            carries_everything(wire, mtu);
+            // The kernel cuts the trains itself.
+            wire.a.commands("ethtool -K va tx-udp-segmentation off")?;
+            carries_everything(wire, mtu);
+            // No checksums by the device, either.
+            wire.a.commands("ethtool -K va tx off")?;
+            carries_everything(wire, mtu);
+            // The other end puts together what came in pieces.
+            wire.b.commands("ethtool -K vb gro on rx-udp-gro-forwarding on")?;
+            carries_everything(wire, mtu);
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn a_datagram_above_the_mtu_is_counted_and_a_shorter_one_goes() {
+    for mtu in [1280, 1500, 9000] {
+        on_a_wire(&format!("EMSGSIZE at MTU {mtu}"), mtu, |wire| {
+            let (mut receiver, dests) = wire.receiver();
+            for backend in Backend::ALL {
+                let socket = wire.socket_a("[::]:0", backend, 4 << 20);
+                let mut sender = Sender::new(Arc::clone(&socket));
+                for (round, dest) in dests.into_iter().enumerate() {
+                    let segment = payload_max(mtu, dest) + 1;
+                    let report = sender.send(dest, &vec![5; 6 * segment + 600], segment, WAIT);
+                    assert_eq!((report.sent, report.dropped), (1, 6), "{backend} to {dest}");
+                    assert!(report.system_calls <= 6, "{backend}: {} calls", report.system_calls);
+                    let counters = sender.counters();
+                    assert_eq!(counters.emsgsize, 6 * (round as u64 + 1));
+                    assert_eq!(counters.emsgsize, counters.packets_send_dropped);
+                    assert_eq!(collect(&mut receiver, 1, WAIT)[0].0, [5; 600]);
+                    socket.send_to(dest, None, &vec![5; 2 * segment + 600], Some(segment)).unwrap();
+                    assert_eq!(collect(&mut receiver, 1, WAIT)[0].0, [5; 600]);
+                    assert_eq!(socket.counters().emsgsize, 2 * (round as u64 + 1));
+                    // What fits goes on as before.
+                    let bytes = Random(4).bytes(20_000);
+                    assert_round_trip(&mut sender, &mut receiver, dest, &bytes, segment - 1);
+                }
+                assert_eq!(sender.backend(), backend, "a size is no reason to give trains up");
+            }
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn a_full_send_buffer_is_waited_for_then_counted() {
+    on_a_wire("a full send buffer", 1500, |wire| {
+        // 8 Mbit/s, and a queue longer than the send buffer: what is full is the buffer.
+        wire.a.commands("tc qdisc add dev va root tbf rate 8mbit burst 4kb limit 64mb")?;
+        let (mut receiver, dests) = wire.receiver();
+        for backend in Backend::ALL {
+            for dest in dests {
+                let socket = wire.socket_a("[::]:0", backend, 32 << 10);
+                let mut sender = Sender::new(socket);
+                let bytes = Random(6).bytes(300 * 1400);
+                let start = Instant::now();
+                let report = sender.send(dest, &bytes, 1400, Duration::ZERO);
+                assert!(start.elapsed() < Duration::from_secs(1), "no patience is no wait");
+                assert_eq!(report.sent + report.dropped, 300, "{backend}");
+                assert!(report.sent > 0 && report.dropped > 100, "{backend} to {dest}: {report:?}");
+                assert_eq!(sender.counters().packets_send_dropped, report.dropped);
+                assert_eq!(sender.counters().waits_full, 0);
+                let got = collect(&mut receiver, report.sent as usize, 2 * WAIT);
+                assert_eq!(got.len() as u64, report.sent, "all that the kernel took came");
+                // With patience everything goes.
+                let report = sender.send(dest, &bytes[..100 * 1400], 1400, 5 * WAIT);
+                assert_eq!((report.sent, report.dropped), (100, 0), "{backend} to {dest}");
+                assert!(sender.counters().waits_full > 0);
+                assert_eq!(collect(&mut receiver, 100, 2 * WAIT).len(), 100);
+                // With some, the wait ends in time.
+                let start = Instant::now();
+                let report = sender.send(dest, &bytes, 1400, Duration::from_millis(40));
+                let took = start.elapsed();
+                assert!(report.dropped > 0 && report.sent + report.dropped == 300);
+                assert!((35..3000).contains(&took.as_millis()), "{backend}: {took:?}");
+                let got = collect(&mut receiver, report.sent as usize, 2 * WAIT);
+                assert_eq!(got.len() as u64, report.sent);
+                // A plain send does not wait: it counts.
+                let plain = wire.socket_a("[::]:0", backend, 8 << 10);
+                for _ in 0..100 {
+                    plain.send_to(dest, None, &bytes[..1400], None).unwrap();
+                }
+                let counters = plain.counters();
+                assert_eq!(counters.datagrams + counters.packets_send_dropped, 100);
+                assert!(counters.packets_send_dropped > 0);
+                assert_eq!(
+                    collect(&mut receiver, counters.datagrams as usize, 2 * WAIT).len() as u64,
+                    counters.datagrams
+                );
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_full_device_queue_is_counted() {
+    on_a_wire("a full device queue", 1500, |wire| {
+        // 8 Mbit/s, and a queue shorter than the send buffer: what is full is the queue.
+        wire.a.commands("tc qdisc add dev va root tbf rate 8mbit burst 4kb limit 64kb")?;
+        let (mut receiver, dests) = wire.receiver();
+        for backend in Backend::ALL {
+            for dest in dests {
+                let mut sender = Sender::new(wire.socket_a("[::]:0", backend, 4 << 20));
+                // Trains of ten, so that one fits the queue.
+                let (mut sent, mut dropped) = (0, 0);
+                for train in Random(6).bytes(300 * 1400).chunks(14_000) {
+                    let report = sender.send(dest, train, 1400, Duration::ZERO);
+                    sent += report.sent;
+                    dropped += report.dropped;
+                }
+                assert_eq!(sent + dropped, 300);
+                assert!(sent > 0 && dropped > 100, "{backend} to {dest}: {sent} sent, {dropped} dropped");
+                assert!(sender.counters().enobufs > 0);
+                let got = collect(&mut receiver, 300, Duration::from_millis(700)).len() as u64;
+                match backend {
+                    // tbf cuts trains by itself, and says that all is well if a part found room.
+                    Backend::Gso => assert!(got > 0 && got <= sent, "{backend} to {dest}: {got} of {sent}"),
+                    _ => assert_eq!(got, sent, "{backend} to {dest}: what the kernel took came, no more"),
+                }
+                let report = sender.send(dest, &[1; 14_000], 1400, 5 * WAIT);
+                assert_eq!((report.sent, report.dropped), (10, 0));
+                assert_eq!(collect(&mut receiver, 10, 2 * WAIT).len(), 10);
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn answers_leave_from_the_address_that_was_asked_in_both_families() {
+    on_a_wire("several addresses", 1500, |wire| {
+        wire.a.commands("ip addr add 10.9.0.3/24 dev va\nip -6 addr add fd09::3/64 dev va nodad")?;
+        let (mut receiver, dests) = wire.receiver();
+        for backend in Backend::ALL {
+            let host = wire.socket_a("[::]:0", backend, 1 << 20);
+            let mut sender = Sender::new(Arc::clone(&host));
+            for (dest, asked) in dests.into_iter().zip(["10.9.0.3", "fd09::3"]) {
+                let asked: SocketAddr = SocketAddr::new(asked.parse().unwrap(), host.local_addr().port());
+                sender.set_source(Some(asked.ip()));
+                assert_eq!(sender.send(dest, &[7; 5000], 1400, WAIT).sent, 4, "{backend}");
+                host.send_to(dest, Some(asked.ip()), &[8; 3000], Some(1400)).unwrap();
+                let got = collect(&mut receiver, 7, WAIT);
+                assert_eq!(got.len(), 7, "{backend} to {dest}");
+                assert!(got.iter().all(|(_, from)| *from == asked), "{backend}: {got:?}");
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_machine_with_ipv6_switched_off_serves_ipv4_at_the_default_address() {
+    on_a_wire("IPv6 off", 1500, |wire| {
+        // The kernel shows the settings of the namespace of the thread that looks.
+        let set = wire.a.run(|| std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"));
+        set.map_err(|error| format!("switching IPv6 off: {error}"))?;
+        let (mut receiver, [dest, _]) = wire.receiver();
+        for backend in Backend::ALL {
+            let mut sender = Sender::new(wire.socket_a("[::]:0", backend, 1 << 20));
+            assert_round_trip(&mut sender, &mut receiver, dest, &[7; 5000], 1400);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn no_route_is_counted() {
+    on_a_wire("no route", 1500, |wire| {
+        let socket = wire.socket_a("[::]:0", Backend::Gso, 1 << 20);
+        let nowhere: SocketAddr = "192.0.2.1:9".parse().unwrap();
+        assert!(matches!(socket.send_to(nowhere, None, &[0; 3000], Some(1000)), Err(NetError::Send { .. })));
+        assert_eq!(socket.counters().packets_send_dropped, 3);
+        let mut sender = Sender::new(socket);
+        let report = sender.send(nowhere, &[0; 10_000], 1000, WAIT);
+        assert_eq!((report.sent, report.dropped), (0, 10));
+        assert_eq!(sender.counters().unreachable, 10);
+        assert!(report.system_calls <= 8, "{report:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_namespace_without_loopback_opens_all_the_same() {
+    on_a_wire("no loopback", 1500, |_| {
+        let bare = Namespace::new()?;
+        let caps: Caps = bare.run(|| {
+            Socket::open(&SocketConfig::new("[::]:0".parse().expect("an address")))
+                .expect("a socket")
+                .caps()
+                .clone()
+        });
+        assert_eq!(caps.backend, Backend::Gso, "{caps}");
+        Ok(())
+    });
+}
