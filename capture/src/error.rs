@@ -1,0 +1,143 @@
+//! What can go wrong at this crate's edge, and whose fault it is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::ModeError;
+
+/// An error of a picture source.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CaptureError {
+    /// The mode cannot be.
+    #[error(transparent)]
+    Mode(#[from] ModeError),
+    /// The test card has no room in so small a picture.
+    #[error(
+        "the test card needs at least {min_width}x{min_height} pixels for its code, not {width}x{height}"
+    )]
+    CardTooSmall {
+        /// Width that came, in pixels.
+        width: u32,
+        /// Height that came, in pixels.
+        height: u32,
+        /// Least width in pixels.
+        min_width: u32,
+        /// Least height in pixels.
+        min_height: u32,
+    },
+    /// A Y4M file is malformed.
+    #[error("{name}: {flaw}")]
+    Y4m {
+        /// The file.
+        name: String,
+        /// What is wrong with it, and where.
+        flaw: crate::file::Y4mFlaw,
+    },
+    /// A file could not be read.
+    #[error("{name}: {source}")]
+    Read {
+        /// The file.
+        name: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The compositor cannot be captured from; nothing was tried further.
+    #[error("cannot capture the screen: {diagnosis}")]
+    Unusable {
+        /// The cause.
+        diagnosis: Diagnosis,
+    },
+    /// No first picture came.
+    #[error("no first picture within {} s: {diagnosis}", waited.as_secs())]
+    NoFirstPicture {
+        /// How long was waited.
+        waited: Duration,
+        /// The cause.
+        diagnosis: Diagnosis,
+    },
+    /// The compositor went away, or ended the capture, in mid-stream.
+    #[error("the compositor stopped giving pictures: {diagnosis}")]
+    Ended {
+        /// The cause.
+        diagnosis: Diagnosis,
+    },
+}
+
+/// Why a compositor gives no pictures.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Diagnosis {
+    /// No socket was named.
+    #[error("WAYLAND_DISPLAY is not set: is a compositor running in this session?")]
+    NoDisplay,
+    /// The socket is not there.
+    #[error("there is no Wayland socket at {}: is the compositor running?", path.display())]
+    SocketMissing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The socket refuses.
+    #[error("the Wayland socket at {} refuses: {cause}", path.display())]
+    SocketRefused {
+        /// Where it is.
+        path: PathBuf,
+        /// The system's word.
+        cause: std::io::ErrorKind,
+    },
+    /// The socket takes requests and nothing comes back.
+    #[error("the compositor does not answer {request}: does it hang?")]
+    NoAnswer {
+        /// The request that was not answered.
+        request: &'static str,
+    },
+    /// The compositor does not speak wlr-screencopy.
+    #[error("the compositor has no {missing}: use one based on wlroots, such as sway")]
+    GlobalMissing {
+        /// The interface that is missing, with its version.
+        missing: &'static str,
+    },
+    /// No output of that name.
+    #[error("there is no output {wanted:?}; the outputs are {have:?}")]
+    OutputNotFound {
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        have: Vec<String>,
+    },
+    /// No output at all.
+    #[error("the compositor has no output")]
+    NoOutput,
+    /// Nothing changes on the screen.
+    #[error("the compositor accepted the capture but nothing is being drawn on {output:?}")]
+    NoDamage {
+        /// The output.
+        output: String,
+    },
+    /// The compositor offers no buffer that fits.
+    #[error("the compositor wants buffers that cannot be made: {offered}")]
+    BufferRefused {
+        /// What it offers.
+        offered: String,
+    },
+    /// The compositor reported a failed copy.
+    #[error("the compositor failed {failures} copies of {output:?} in a row")]
+    CopyFailed {
+        /// The output.
+        output: String,
+        /// How many in a row.
+        failures: u32,
+    },
+    /// The output was removed or its mode changed.
+    #[error("the output {output:?} went away")]
+    OutputRemoved {
+        /// The output.
+        output: String,
+    },
+    /// The connection broke.
+    #[error("the connection to the compositor broke: {cause}")]
+    Disconnected {
+        /// The library's word.
+        cause: String,
+    },
+}

@@ -1,0 +1,18 @@
+//! Picture sources: the moving test card, Y4M files, and a Wayland compositor's screen.
+//!
+//! Every source gives one picture at a time through [`Source`]: the newest wins, and what was passed over is
+//! counted. Sources pace themselves; a stamp is taken when the picture came to be. Nothing here encodes.
+
+pub mod card;
+mod error;
+pub mod file;
+pub mod limits;
+mod mode;
+mod picture;
+pub mod schedule;
+#[cfg(feature = "wayland")]
+pub mod wayland;
+
+pub use error::{CaptureError, Diagnosis};
+pub use mode::{Mode, ModeError};
+pub use picture::{Counters, Picture, PixelFormat, Source};

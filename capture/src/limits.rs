@@ -1,0 +1,45 @@
+//! Every bound of this crate, each with its reason.
+
+/// The shortest side of a mode in pixels: one H.264 macroblock.
+pub const SIDE_MIN: u32 = 16;
+
+/// The longest side of a mode in pixels: what compositors and GPUs allow a texture to be.
+pub const SIDE_MAX: u32 = 16_384;
+
+/// The least refresh in millihertz: a picture a second.
+pub const REFRESH_MHZ_MIN: u32 = 1_000;
+
+/// The highest refresh in millihertz: 480 Hz, the fastest displays sold.
+pub const REFRESH_MHZ_MAX: u32 = 480_000;
+
+/// How long the first picture of a screen may take before the cause is named: a real desktop's first one
+/// may take a second, and ten are what somebody waits at a black screen.
+pub const FIRST_PICTURE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Copies that the compositor is asked for at once: one that it fills at its next refresh, and one for the
+/// refresh after it, so that none is missed while the consumer is busy for one interval.
+pub const SCREEN_COPIES_IN_FLIGHT: usize = 2;
+
+/// Shared buffers for a screen's pictures.
+pub const SCREEN_BUFFERS: usize = SCREEN_COPIES_IN_FLIGHT // the compositor writes to these
+    + 1 // the newest picture, waiting to be taken
+    + 1; // the one that is lent out
+
+/// Copies in a row that may fail in mid-stream: a second or more, where a mode change fails one or two.
+pub const SCREEN_FAILURES_MAX: u32 = 60;
+
+/// From a failed copy to the next attempt, so that a compositor that fails at once is not kept busy.
+pub const SCREEN_RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_millis(16);
+
+/// A presentation time that is further away than this is not on our clock; the time of arrival is taken
+/// instead.
+pub const SCREEN_STAMP_AGE_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Bytes of a Y4M file's first line: real ones have less than a hundred.
+pub const Y4M_HEADER_BYTES_MAX: usize = 1024;
+
+/// Bytes of the line before each picture of a Y4M file: nearly always the word FRAME alone.
+pub const Y4M_FRAME_LINE_BYTES_MAX: usize = 256;
+
+/// Pictures of a Y4M file, whose places are kept in memory: nearly five hours at 60 Hz, 8 MB of places.
+pub const Y4M_PICTURES_MAX: usize = 1 << 20;

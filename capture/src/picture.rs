@@ -1,0 +1,84 @@
+//! A captured picture, and what every source of pictures can do.
+
+use std::time::{Duration, Instant};
+
+use crate::{CaptureError, Mode};
+
+/// How a picture's bytes are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PixelFormat {
+    /// Four bytes a pixel: blue, green, red, one unused. `stride` bytes a row.
+    Bgrx,
+    /// Planar 4:2:0, BT.709 limited range: Y with `stride` bytes a row, then U, then V with `stride / 2` bytes a
+    /// row each, without gaps between the planes. `stride` is even.
+    I420,
+}
+
+/// One picture, lent by its source until the source's next verb.
+#[derive(Debug, Clone, Copy)]
+pub struct Picture<'a> {
+    /// How `bytes` is laid out.
+    pub format: PixelFormat,
+    /// Width in pixels, even.
+    pub width: u32,
+    /// Height in pixels, even.
+    pub height: u32,
+    /// Bytes from one row (of the first plane) to the next.
+    pub stride: usize,
+    /// The pixels.
+    pub bytes: &'a [u8],
+    /// When the picture came to be.
+    pub captured_at: Instant,
+    /// The picture's number at its source, rising; a gap is pictures that were superseded or skipped.
+    pub number: u64,
+}
+
+/// What became of a source's pictures, by value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Pictures that the source had, all of the following included.
+    pub captured: u64,
+    /// Pictures that were passed over because a newer one came before they were taken.
+    pub superseded: u64,
+    /// Pictures that [`Source::skip`] dropped unencoded.
+    pub skipped: u64,
+}
+
+/// A source of pictures. A picture is first waited for, then taken or skipped.
+pub trait Source: Send {
+    /// The source in a few words, for people.
+    fn describe(&self) -> String;
+
+    /// Sides and refresh of the pictures that come.
+    fn mode(&self) -> Mode;
+
+    /// Lets the pictures begin at `started`: a source with a schedule of its own starts it anew, with picture 0
+    /// due then and nothing counted. A source whose pictures come from elsewhere has no part in it.
+    fn restart(&mut self, _started: Instant) {}
+
+    /// Waits until a picture can be taken, for at most `timeout`; true when one can.
+    ///
+    /// # Errors
+    /// The source has failed and gives no more pictures.
+    fn wait_picture(&mut self, timeout: Duration) -> Result<bool, CaptureError>;
+
+    /// Takes the newest picture; `None` when there is none that was not taken or skipped. Does not wait.
+    ///
+    /// # Errors
+    /// The source has failed and gives no more pictures.
+    fn take_picture(&mut self) -> Result<Option<Picture<'_>>, CaptureError>;
+
+    /// Drops the picture that could be taken now, if there is one, and counts it: load that is shed before encode.
+    fn skip(&mut self);
+
+    /// What became of the pictures so far.
+    fn counters(&self) -> Counters;
+
+    /// Waits for a picture and takes it: the newest wins, `None` when nothing new came within `timeout`.
+    ///
+    /// # Errors
+    /// The source has failed and gives no more pictures.
+    fn next_picture(&mut self, timeout: Duration) -> Result<Option<Picture<'_>>, CaptureError> {
+        if self.wait_picture(timeout)? { self.take_picture() } else { Ok(None) }
+    }
+}

@@ -1,0 +1,300 @@
+//! Memory that the compositor writes pictures into, and this program reads.
+//!
+//! What is it: a memfd, mapped here, and the `wl_buffer` by which the compositor knows it. What does it
+//! promise: the mapping lies within the file for as long as it lives (the file is sealed, so nobody can
+//! shorten it and make a read of it a fault). What does it refuse: layouts that are not 32 bits of
+//! 8-bit colours, and sizes that contradict themselves.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::ptr::NonNull;
+use std::slice;
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::mm::{MapFlags, ProtFlags};
+use wayland_client::protocol::{wl_buffer::WlBuffer, wl_shm};
+use wayland_client::{QueueHandle, WEnum};
+
+use super::screen::Screen;
+use crate::Diagnosis;
+use crate::limits::{SIDE_MAX, SIDE_MIN};
+
+const BYTES_PER_PIXEL: u32 = 4;
+
+/// The orders of bytes that are taken; the fourth byte, alpha or nothing, is not looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ByteOrder {
+    /// Blue first: XRGB8888 and ARGB8888, which are named as little-endian words.
+    Bgrx,
+    /// Red first: XBGR8888 and ABGR8888. Turned to blue first in place.
+    Rgbx,
+}
+
+/// What a buffer has to be, as the compositor says for each copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    format: wl_shm::Format,
+    pub(super) order: ByteOrder,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// Bytes from row to row.
+    pub(super) stride: u32,
+}
+
+impl Shape {
+    /// The shape that a `buffer` event asks for. Its numbers come from another process.
+    pub(super) fn parse(
+        format: WEnum<wl_shm::Format>,
+        width: u32,
+        height: u32,
+        stride: u32,
+    ) -> Result<Self, Diagnosis> {
+        let refuse = |why: &str| {
+            let name = match format {
+                WEnum::Value(known) => format!("{known:?}"),
+                WEnum::Unknown(fourcc) => format!("format {fourcc:#010x}"),
+            };
+            let offered = format!("{width}x{height} {name} with {stride} bytes a row: {why}");
+            Err(Diagnosis::BufferRefused { offered })
+        };
+        let (format, order) = match format {
+            WEnum::Value(format @ (wl_shm::Format::Xrgb8888 | wl_shm::Format::Argb8888)) => {
+                (format, ByteOrder::Bgrx)
+            }
+            WEnum::Value(format @ (wl_shm::Format::Xbgr8888 | wl_shm::Format::Abgr8888)) => {
+                (format, ByteOrder::Rgbx)
+            }
+            WEnum::Value(_) | WEnum::Unknown(_) => {
+                return refuse("only XRGB8888, ARGB8888, XBGR8888 and ABGR8888 are read");
+            }
+        };
+        let sides = SIDE_MIN..=SIDE_MAX;
+        if !sides.contains(&width) || !sides.contains(&height) {
+            return refuse(&format!("sides must be {SIDE_MIN} to {SIDE_MAX} pixels"));
+        }
+        let row_bytes = width * BYTES_PER_PIXEL;
+        if stride < row_bytes || stride > 2 * row_bytes + 4096 || !stride.is_multiple_of(BYTES_PER_PIXEL) {
+            return refuse("the row length does not fit the width");
+        }
+        let shape = Self { format, order, width, height, stride };
+        if i32::try_from(shape.bytes()).is_err() {
+            return refuse("a buffer can have 2 GiB at most");
+        }
+        Ok(shape)
+    }
+
+    /// Bytes of the whole picture. Fits: a side is at most 2^14, a row at most 2^18 bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.stride as usize * self.height as usize
+    }
+
+    /// The format's name.
+    pub(super) fn format_name(&self) -> String {
+        format!("{:?}", self.format).to_uppercase()
+    }
+}
+
+/// One buffer; its memory goes with it.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    pub(super) shape: Shape,
+    pub(super) wl_buffer: WlBuffer,
+    memory: Mapping,
+}
+
+impl Buffer {
+    pub(super) fn make(
+        shape: Shape,
+        shm: &wl_shm::WlShm,
+        queue: &QueueHandle<Screen>,
+    ) -> Result<Self, Diagnosis> {
+        let (file, memory) = Mapping::make(shape.bytes()).map_err(|error| Diagnosis::BufferRefused {
+            offered: format!("{} bytes of shared memory: {error}", shape.bytes()),
+        })?;
+        // `parse` saw to it that all of them fit.
+        let int = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+        let pool = shm.create_pool(file.as_fd(), i32::try_from(shape.bytes()).unwrap_or(i32::MAX), queue, ());
+        let wl_buffer = pool.create_buffer(
+            0,
+            int(shape.width),
+            int(shape.height),
+            int(shape.stride),
+            shape.format,
+            queue,
+            (),
+        );
+        // The buffer keeps the pool's memory; the descriptor was sent and is closed here.
+        pool.destroy();
+        Ok(Self { shape, wl_buffer, memory })
+    }
+
+    /// The picture. Only for buffers that the compositor was not asked to write to.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.memory.bytes()
+    }
+
+    /// Makes an upright BGRX picture out of what was copied.
+    pub(super) fn normalise(&mut self, y_invert: bool) {
+        let shape = self.shape;
+        let bytes = self.memory.bytes_mut();
+        if y_invert {
+            flip(bytes, shape.stride as usize);
+        }
+        match shape.order {
+            ByteOrder::Bgrx => {}
+            ByteOrder::Rgbx => swap_red_blue(bytes),
+        }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // A compositor that is about to copy keeps its own mapping.
+        self.wl_buffer.destroy();
+    }
+}
+
+/// Turns the rows upside down, in place.
+fn flip(bytes: &mut [u8], stride: usize) {
+    let mut rows = bytes.chunks_exact_mut(stride);
+    while let (Some(top), Some(bottom)) = (rows.next(), rows.next_back()) {
+        top.swap_with_slice(bottom);
+    }
+}
+
+/// RGBX to BGRX and back, in place.
+fn swap_red_blue(bytes: &mut [u8]) {
+    for pixel in bytes.chunks_exact_mut(BYTES_PER_PIXEL as usize) {
+        pixel.swap(0, 2);
+    }
+}
+
+/// A mapped memfd.
+#[derive(Debug)]
+struct Mapping {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone within this process and is not tied to a thread;
+// access follows the borrows of `self`.
+unsafe impl Send for Mapping {}
+// SAFETY: through a shared reference the memory can only be read.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn make(bytes: usize) -> rustix::io::Result<(OwnedFd, Self)> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = rustix::fs::memfd_create("punktfunk-capture", flags)?;
+        rustix::fs::ftruncate(&file, bytes as u64)?;
+        rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists. `bytes`
+        // is not zero (a shape has sides) and is the file's length, which the seals keep.
+        let start = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                ProtFlags::READ | ProtFlags::WRITE,
+                // Faulted in now, not under the first picture.
+                MapFlags::SHARED | MapFlags::POPULATE,
+                &file,
+                0,
+            )
+        }?;
+        let start = NonNull::new(start.cast::<u8>()).ok_or(rustix::io::Errno::NOMEM)?;
+        Ok((file, Self { start, bytes }))
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: `start` is the start of a live mapping of `bytes` bytes, readable and initialised (a
+        // memfd is zeroed). The compositor writes to it only between a copy request for it and the
+        // answer; the screen reads it only outside of that. A compositor that breaks this spoils a
+        // picture that it could have spoiled anyway: pixels are copied out as plain bytes, and no
+        // decision is taken twice on one.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and `&mut self` makes it the only borrow in this process.
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made with this address and length and is unmapped once; every borrow
+        // of it has ended, since they borrow `self`.
+        let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.bytes) };
+        debug_assert!(unmapped.is_ok(), "munmap of a mapping of our own: {unmapped:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(format: wl_shm::Format, width: u32, height: u32, stride: u32) -> Result<Shape, String> {
+        Shape::parse(WEnum::Value(format), width, height, stride).map_err(|refusal| refusal.to_string())
+    }
+
+    #[test]
+    fn takes_the_four_and_names_the_rest() {
+        use wl_shm::Format;
+        assert_eq!(parse(Format::Xrgb8888, 1280, 720, 5120).unwrap().order, ByteOrder::Bgrx);
+        assert_eq!(parse(Format::Argb8888, 1280, 720, 5120).unwrap().order, ByteOrder::Bgrx);
+        assert_eq!(parse(Format::Xbgr8888, 1280, 720, 5120).unwrap().order, ByteOrder::Rgbx);
+        assert_eq!(parse(Format::Abgr8888, 1280, 720, 5120).unwrap().bytes(), 5120 * 720);
+        assert_eq!(parse(Format::Abgr8888, 1280, 720, 5120).unwrap().format_name(), "ABGR8888");
+        let error = parse(Format::Xrgb2101010, 1280, 720, 5120).unwrap_err();
+        assert!(error.contains("Xrgb2101010") && error.contains("ABGR8888"), "{error}");
+        let error = Shape::parse(WEnum::Unknown(0x3432_5258), 1280, 720, 5120).unwrap_err();
+        assert!(error.to_string().contains("0x34325258"), "{error}");
+        for (width, height, stride) in [
+            (0, 720, 0),
+            (1280, 0, 5120),
+            (1280, 720, 5116),
+            (1280, 720, 5122),
+            (1280, 720, u32::MAX),
+            (16_385, 16, 65_540),
+        ] {
+            assert!(parse(Format::Xrgb8888, width, height, stride).is_err(), "{width} {height} {stride}");
+        }
+    }
+
+    #[test]
+    fn flips_and_swaps() {
+        let mut bytes = *b"aaAAbbBBccCC";
+        flip(&mut bytes, 4);
+        assert_eq!(&bytes, b"ccCCbbBBaaAA");
+        let mut even = *b"abcd";
+        flip(&mut even, 1);
+        assert_eq!(&even, b"dcba");
+        let mut pixels = *b"RGBxrgbx";
+        swap_red_blue(&mut pixels);
+        assert_eq!(&pixels, b"BGRxbgrx");
+    }
+
+    #[test]
+    fn memory_is_sealed_and_writable_to_its_last_byte() {
+        let (file, mut mapping) = Mapping::make(5120 * 16 + 1).unwrap();
+        assert_eq!(mapping.bytes(), vec![0; 5120 * 16 + 1]);
+        *mapping.bytes_mut().last_mut().unwrap() = 7;
+        assert_eq!(mapping.bytes().last(), Some(&7));
+        assert!(rustix::fs::ftruncate(&file, 1).is_err());
+        drop(file);
+        assert_eq!(mapping.bytes().last(), Some(&7));
+    }
+
+    proptest! {
+        #[test]
+        fn no_numbers_panic(format: u32, width: u32, height: u32, stride: u32) {
+            let format = wl_shm::Format::try_from(format).map_or(WEnum::Unknown(format), WEnum::Value);
+            if let Ok(shape) = Shape::parse(format, width, height, stride) {
+                prop_assert!(shape.bytes() >= width as usize * height as usize * 4);
+            }
+            if let Ok(shape) = Shape::parse(WEnum::Value(wl_shm::Format::Xrgb8888), width % 20_000, height % 20_000, stride % 90_000) {
+                prop_assert!(shape.stride >= shape.width * 4);
+            }
+        }
+    }
+}
