@@ -1,0 +1,41 @@
+//! The protocol core: wire format, packetize, reassemble, redundancy, recovery, pacer.
+//!
+//! Bytes and `now` come in; bytes, events and deadlines go out. Every verb is deterministic: the same calls with
+//! the same times give the same results.
+//!
+//! It promises that nothing is believed before its tag was checked, that memory stays within [`limits`], and that
+//! the hot verbs allocate nothing once warm.
+//!
+//! It refuses sockets, clocks, threads, async and `unsafe`: all of those belong to its drivers.
+#![forbid(unsafe_code)]
+
+mod block;
+pub mod clock;
+mod delivery;
+pub mod feedback;
+pub mod geometry;
+mod given_up;
+pub mod idr;
+pub mod limits;
+mod loss;
+pub mod pacer;
+pub mod packetize;
+pub mod reassemble;
+pub mod redundancy;
+mod shard_length;
+mod span;
+mod window;
+pub mod wire;
+
+pub use clock::{SessionClock, unwrap_pts};
+pub use delivery::{Arrival, DeliveredBlock, Delivery, LostAu, ReassemblyCounters};
+pub use feedback::{FeedbackReport, MissingShards, OpenAuReport};
+pub use geometry::BlockPlan;
+pub use idr::{Admission, IdrGate, IdrRequester};
+pub use limits::{LimitError, Negotiated, ReassemblerLimits};
+pub use pacer::{Pacer, PacerCounters};
+pub use packetize::{PacketizeError, Packetizer, SlicePlan, seal_data, seal_parity};
+pub use reassemble::Reassembler;
+pub use redundancy::Redundancy;
+pub use span::Span;
+pub use wire::{DATAGRAM_OVERHEAD, Flags, HEADER_BYTES, Header, WireError, is_media};
