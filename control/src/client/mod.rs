@@ -1,0 +1,512 @@
+//! The client's end of a control session.
+//!
+//! ```text
+//! Connecting → Greeting → Welcomed → Running → Leaving → Over
+//! ```
+//! Promises: exactly one `Ended`, the last event, with a reason that a person can act on; the host has
+//! proven to be who it should be before anything is told. Refuses: messages out of turn, which end the
+//! session.
+
+mod loss;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use punktfunk_proto::{FeedbackReport, SessionClock};
+use quinn_proto::ConnectionError;
+
+use crate::error::{ConnectError, ControlError, Violation};
+use crate::event::{ClientEvent, Transmit};
+use crate::fingerprint::Fingerprint;
+use crate::identity::Identity;
+use crate::limits::{
+    ALPN, CONNECT_MAX, EVENTS_MAX, GOODBYE_MAX, PROTOCOL, STREAM_WINDOW_BYTES, UDP_PAYLOAD_BYTES_SEARCHED,
+    WELCOME_MAX,
+};
+use crate::link::{CloseCode, Link, LinkEvent};
+use crate::messages::{Bye, Hello, Message, PathPong, Reconfigure, RequestIdr, Start, Welcome};
+use crate::planes::Plane;
+use crate::port::{Port, Routed};
+use crate::skew::SkewMeter;
+use crate::stats::LinkStats;
+use crate::tls::PinVerifier;
+use crate::transport;
+use crate::trust::Trust;
+use loss::Lost;
+
+/// How far the session has come.
+#[derive(Clone, Debug)]
+enum Stage {
+    /// TLS is under way.
+    Connecting,
+    /// Hello was said; the host's answer is awaited.
+    Greeting,
+    /// The program is asked.
+    Welcomed,
+    /// Media flows.
+    Running,
+    /// Bye was said; the host's last word is awaited.
+    Leaving(Bye),
+    /// Told, and closing.
+    Over,
+}
+
+impl Stage {
+    fn name(&self) -> &'static str {
+        match self {
+            Stage::Connecting => "connecting",
+            Stage::Greeting => "waiting for the host's answer",
+            Stage::Welcomed => "waiting for start",
+            Stage::Running => "running",
+            Stage::Leaving(_) | Stage::Over => "ending",
+        }
+    }
+}
+
+/// The client's end of one control session.
+pub struct ClientControl {
+    trust: Trust,
+    ours: Fingerprint,
+    verifier: Arc<PinVerifier>,
+    host: SocketAddr,
+    hello: Hello,
+    port: Port,
+    link: Link,
+    stage: Stage,
+    began: Instant,
+    deadline: Option<Instant>,
+    clock: SessionClock,
+    skew: SkewMeter,
+    events: VecDeque<ClientEvent>,
+    held_back: bool,
+    last_now: Instant,
+    alpn: &'static [u8],
+}
+
+impl ClientControl {
+    /// Begins to connect. Drive it like the host; `ClientEvent::Welcome` or `Ended` follows.
+    ///
+    /// # Errors
+    /// When the address cannot be connected to, or TLS does not take the identity.
+    pub fn connect(
+        identity: Identity,
+        trust: Trust,
+        host: SocketAddr,
+        hello: Hello,
+        now: Instant,
+    ) -> Result<Self, ControlError> {
+        Self::with_alpn(&identity, trust, host, hello, ALPN, now)
+    }
+
+    pub(crate) fn with_alpn(
+        identity: &Identity,
+        trust: Trust,
+        host: SocketAddr,
+        hello: Hello,
+        alpn: &'static [u8],
+        now: Instant,
+    ) -> Result<Self, ControlError> {
+        let verifier = PinVerifier::new(trust.clone());
+        let config =
+            transport::client_config(identity, Arc::clone(&verifier), UDP_PAYLOAD_BYTES_SEARCHED, alpn)?;
+        let mut port = Port::new(transport::endpoint_config(identity), None);
+        let (handle, connection) =
+            port.connect(config, host, now).map_err(|_| ControlError::Address { address: host })?;
+        Ok(Self {
+            trust,
+            ours: identity.fingerprint(),
+            verifier,
+            host,
+            hello,
+            port,
+            link: Link::new(handle, connection, now),
+            stage: Stage::Connecting,
+            began: now,
+            deadline: Some(now + CONNECT_MAX),
+            clock: SessionClock::new(now),
+            skew: SkewMeter::default(),
+            events: VecDeque::new(),
+            held_back: false,
+            last_now: now,
+            alpn,
+        })
+    }
+
+    /// The client's clock, 0 at `connect`: what `SkewEstimate` maps from.
+    pub fn clock(&self) -> SessionClock {
+        self.clock
+    }
+
+    /// This client's fingerprint.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.ours
+    }
+
+    /// Takes one datagram whose first byte is 0x40 or more; others are counted and ignored. `to` is the
+    /// address of this machine that it was sent to, where the network edge tells.
+    pub fn handle_datagram(&mut self, from: SocketAddr, to: Option<IpAddr>, bytes: &[u8], now: Instant) {
+        self.last_now = now;
+        match self.port.handle(from, to, bytes, now) {
+            None => {}
+            Some(Routed::Connection(_, event)) => {
+                self.link.handle_datagram(event, now);
+                self.advance(now);
+            }
+            // Only an endpoint that serves makes these.
+            Some(Routed::New(incoming)) => self.port.refuse(incoming),
+        }
+    }
+
+    /// The network says that nobody listens at `dest` (ICMP, ECONNREFUSED). Believed of the host, and at once,
+    /// as long as nothing was heard from it; a host that has spoken is only lost by its silence.
+    pub fn handle_refused(&mut self, dest: SocketAddr, now: Instant) {
+        self.last_now = now;
+        let host =
+            (dest.ip().to_canonical(), dest.port()) == (self.host.ip().to_canonical(), self.host.port());
+        let unheard = self.link.stats().datagrams_received == 0;
+        if host && unheard && matches!(self.stage, Stage::Connecting) {
+            let no_answer = self.no_answer(true, now);
+            self.close(CloseCode::Stalled, "", no_answer, now);
+        }
+    }
+
+    /// Call when `poll_timeout` has come; calling it at other times does no harm.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.last_now = now;
+        self.held_back &= !self.can_resume();
+        self.link.handle_timeout(now);
+        self.advance(now);
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.deadline = None;
+            self.handle_deadline(now);
+        }
+    }
+
+    /// The next datagram or train of datagrams: `buf` is cleared and filled. Call until it says `None`
+    /// after every other call.
+    pub fn poll_transmit(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<Transmit> {
+        self.port.poll_transmit(buf).or_else(|| self.link.poll_transmit(now, buf))
+    }
+
+    /// When `handle_timeout` is due.
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        if self.can_resume() {
+            return Some(self.last_now);
+        }
+        match (self.link.poll_timeout(), self.deadline) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<ClientEvent> {
+        self.events.pop_front()
+    }
+
+    /// Assents to the Welcome: `Started` follows at once, `Skew` after eight clock rounds.
+    ///
+    /// # Errors
+    /// When there is no Welcome to assent to.
+    pub fn start(&mut self, now: Instant) -> Result<(), ControlError> {
+        self.require("start", "waiting for start", matches!(self.stage, Stage::Welcomed))?;
+        let needs = "connected";
+        let found = self.stage.name();
+        let secret = self.link.secret().ok_or(ControlError::OutOfTurn { verb: "start", needs, found })?;
+        self.send(&Message::Start(Start {}), now)?;
+        self.stage = Stage::Running;
+        self.events.push_back(ClientEvent::Started { secret });
+        self.skew.begin();
+        self.ask_clock(now)
+    }
+
+    /// Asks for an IDR later than `after_au`.
+    ///
+    /// # Errors
+    /// When the session is not running.
+    pub fn request_idr(&mut self, after_au: u32, now: Instant) -> Result<(), ControlError> {
+        self.require_running("request_idr")?;
+        self.send(&Message::RequestIdr(RequestIdr { after_au }), now)
+    }
+
+    /// Sends a report. It never waits for long: newer reports push older ones out.
+    ///
+    /// # Errors
+    /// When the session is not running.
+    pub fn send_feedback(&mut self, report: &FeedbackReport, _now: Instant) -> Result<(), ControlError> {
+        self.require_running("send_feedback")?;
+        self.link.send_datagram(Plane::Feedback, |payload| report.encode(payload));
+        Ok(())
+    }
+
+    /// Asks for a change; `Reconfigured` follows.
+    ///
+    /// # Errors
+    /// When the session is not running.
+    pub fn reconfigure(&mut self, reconfigure: &Reconfigure, now: Instant) -> Result<(), ControlError> {
+        self.require_running("reconfigure")?;
+        self.send(&Message::Reconfigure(*reconfigure), now)
+    }
+
+    /// Answers a path ping that came on media's plane.
+    ///
+    /// # Errors
+    /// When the session is not running.
+    pub fn answer_path(&mut self, nonce: u64, now: Instant) -> Result<(), ControlError> {
+        self.require_running("answer_path")?;
+        self.send(&Message::PathPong(PathPong { nonce }), now)
+    }
+
+    /// Measures the clocks' skew anew; `Skew` follows with the better of the old and the new estimate.
+    ///
+    /// # Errors
+    /// When the session is not running.
+    pub fn refresh_skew(&mut self, now: Instant) -> Result<(), ControlError> {
+        self.require_running("refresh_skew")?;
+        self.skew.begin();
+        self.ask_clock(now)
+    }
+
+    /// This machine's own address has changed: lets the host know soon.
+    pub fn handle_local_address_change(&mut self) {
+        self.link.local_address_changed();
+    }
+
+    /// Leaves: the host's final statistics and then `Ended` follow, within two seconds.
+    pub fn bye(&mut self, bye: &Bye, now: Instant) {
+        match self.stage {
+            Stage::Leaving(_) | Stage::Over => {}
+            Stage::Connecting => self.close(CloseCode::Bye, "", ConnectError::Left(bye.clone()), now),
+            Stage::Greeting | Stage::Welcomed | Stage::Running => {
+                // A host that does not read gets no Bye; the deadline ends the session all the same.
+                let _ = self.link.send(&Message::Bye(bye.clone()));
+                self.link.finish();
+                self.stage = Stage::Leaving(bye.clone());
+                self.deadline = Some(now + GOODBYE_MAX);
+            }
+        }
+    }
+
+    /// Whether the connection is over and nothing is left to send.
+    pub fn is_drained(&self) -> bool {
+        self.link.is_drained()
+    }
+
+    /// The connection's counters.
+    pub fn stats(&self) -> LinkStats {
+        self.link.stats()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    fn can_resume(&self) -> bool {
+        self.held_back && self.events.len() <= EVENTS_MAX / 2
+    }
+
+    fn handle_deadline(&mut self, now: Instant) {
+        let host = self.host;
+        match self.stage.clone() {
+            Stage::Connecting => {
+                let no_answer = self.no_answer(false, now);
+                self.close(CloseCode::Stalled, "", no_answer, now);
+            }
+            Stage::Greeting => {
+                let stalled =
+                    ConnectError::Stalled { host, waited_for: "answer to our Hello", waited: WELCOME_MAX };
+                self.close(CloseCode::Stalled, "", stalled, now);
+            }
+            Stage::Leaving(bye) => self.close(CloseCode::Bye, "", ConnectError::Left(bye), now),
+            Stage::Welcomed | Stage::Running | Stage::Over => {}
+        }
+    }
+
+    fn advance(&mut self, now: Instant) {
+        self.link.exchange(&mut self.port);
+        let mut lost = None;
+        while let Some(event) = self.link.poll() {
+            match event {
+                LinkEvent::Connected => self.handle_connected(now),
+                LinkEvent::Delivered => {}
+                LinkEvent::Unread => self.violate(Violation::StreamClosed, now),
+                LinkEvent::Lost(reason) => lost = Some(reason),
+            }
+        }
+        self.read_messages(lost.is_some(), now);
+        while let Some((plane, _)) = self.link.receive_datagram() {
+            self.link.count_unread(plane);
+        }
+        match lost {
+            Some(reason) => self.handle_loss(&reason, now),
+            None if matches!(self.stage, Stage::Running) => {
+                if let Some(udp_payload_bytes) = self.link.poll_mtu_change() {
+                    self.events.push_back(ClientEvent::Mtu { udp_payload_bytes });
+                }
+            }
+            None => {}
+        }
+        self.link.exchange(&mut self.port);
+    }
+
+    fn handle_connected(&mut self, now: Instant) {
+        if !self.link.speaks(self.alpn) {
+            let mismatch = ConnectError::ProtocolVersion { ours: self.hello.protocol, theirs: None };
+            self.close(CloseCode::Violation, "", mismatch, now);
+            return;
+        }
+        self.link.open_stream();
+        self.stage = Stage::Greeting;
+        self.deadline = Some(now + WELCOME_MAX);
+        if !self.link.send(&Message::Hello(self.hello.clone())) {
+            self.violate(Violation::DoesNotRead, now);
+        }
+    }
+
+    /// Reads until nothing is left or the program has enough to do. What a host sent last before it
+    /// went is read in any case: flow control has bounded it.
+    fn read_messages(&mut self, lost: bool, now: Instant) {
+        let events_max = if lost { EVENTS_MAX + STREAM_WINDOW_BYTES as usize } else { EVENTS_MAX };
+        while !matches!(self.stage, Stage::Connecting | Stage::Over) {
+            if self.events.len() >= events_max {
+                self.held_back = true;
+                return;
+            }
+            let handled = match self.link.read() {
+                Ok(Some(message)) => self.handle_message(message, now),
+                Ok(None) if self.link.peer_finished() => Err(Violation::StreamClosed),
+                Ok(None) => return,
+                Err(violation) => Err(violation),
+            };
+            if let Err(violation) = handled {
+                self.violate(violation, now);
+            }
+        }
+    }
+
+    fn handle_message(&mut self, message: Message, now: Instant) -> Result<(), Violation> {
+        match (&self.stage, message) {
+            (Stage::Greeting, Message::Welcome(welcome)) => self.handle_welcome(welcome, now),
+            (Stage::Greeting | Stage::Leaving(_), Message::Refusal(refusal)) => {
+                self.close(CloseCode::Bye, "", loss::refused(refusal, self.hello.protocol), now);
+            }
+            (Stage::Greeting | Stage::Welcomed | Stage::Running, Message::Bye(bye)) => {
+                self.close(CloseCode::Bye, "", ConnectError::Closed(bye), now);
+            }
+            (Stage::Leaving(ours), Message::Bye(_)) => {
+                let left = ConnectError::Left(ours.clone());
+                self.close(CloseCode::Bye, "", left, now);
+            }
+            (Stage::Welcomed | Stage::Running | Stage::Leaving(_), Message::HostStats(stats)) => {
+                self.events.push_back(ClientEvent::HostStats(stats));
+            }
+            (Stage::Welcomed | Stage::Running, Message::Reconfigured(reconfigured)) => {
+                self.events.push_back(ClientEvent::Reconfigured(reconfigured));
+            }
+            (Stage::Running, Message::SkewPong(pong)) => {
+                if let Some(estimate) = self.skew.handle_pong(&pong, self.clock, now)? {
+                    self.events.push_back(ClientEvent::Skew(estimate));
+                }
+                self.ask_clock(now).map_err(|_| Violation::DoesNotRead)?;
+            }
+            // What was under way when we left.
+            (Stage::Leaving(_), Message::Welcome(_) | Message::Reconfigured(_) | Message::SkewPong(_)) => {}
+            (stage, message) => {
+                return Err(Violation::OutOfTurn { message: message.name(), state: stage.name() });
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_welcome(&mut self, welcome: Welcome, now: Instant) {
+        if welcome.protocol != PROTOCOL {
+            let theirs = Some(welcome.protocol);
+            self.close(
+                CloseCode::Bye,
+                "",
+                ConnectError::ProtocolVersion { ours: self.hello.protocol, theirs },
+                now,
+            );
+            return;
+        }
+        let Some(host_fingerprint) = self.link.peer_fingerprint() else { return };
+        self.stage = Stage::Welcomed;
+        self.deadline = None;
+        self.events.push_back(ClientEvent::Welcome { welcome, host_fingerprint });
+    }
+
+    fn ask_clock(&mut self, now: Instant) -> Result<(), ControlError> {
+        match self.skew.poll_ping(self.clock, now) {
+            Some(ping) => self.send(&Message::SkewPing(ping), now),
+            None => Ok(()),
+        }
+    }
+
+    fn handle_loss(&mut self, reason: &ConnectionError, now: Instant) {
+        let end = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Over => return,
+            Stage::Leaving(bye) => ConnectError::Left(bye),
+            Stage::Connecting if matches!(reason, ConnectionError::TimedOut) => self.no_answer(false, now),
+            Stage::Connecting | Stage::Greeting | Stage::Welcomed | Stage::Running => {
+                let silent = self.link.silent(now);
+                let refused = self.verifier.take_refused();
+                Lost { host: self.host, ours: self.ours, protocol: self.hello.protocol, refused, silent }
+                    .connect_error(reason, &self.trust)
+            }
+        };
+        self.deadline = None;
+        self.events.push_back(ClientEvent::Ended { reason: end });
+    }
+
+    fn no_answer(&self, refused: bool, now: Instant) -> ConnectError {
+        let waited = now.saturating_duration_since(self.began);
+        ConnectError::NoAnswer { host: self.host, waited, refused }
+    }
+
+    fn violate(&mut self, violation: Violation, now: Instant) {
+        let text = violation.to_string();
+        self.close(CloseCode::Violation, &text, ConnectError::Violation(violation), now);
+    }
+
+    fn close(&mut self, code: CloseCode, text: &str, end: ConnectError, now: Instant) {
+        if matches!(self.stage, Stage::Over) {
+            return;
+        }
+        self.stage = Stage::Over;
+        self.deadline = None;
+        self.link.close(code, text, now);
+        self.events.push_back(ClientEvent::Ended { reason: end });
+    }
+
+    fn send(&mut self, message: &Message, now: Instant) -> Result<(), ControlError> {
+        if self.link.send(message) {
+            return Ok(());
+        }
+        let queued = self.link.queued_bytes();
+        self.violate(Violation::DoesNotRead, now);
+        Err(ControlError::PeerDoesNotRead { queued })
+    }
+
+    fn require_running(&self, verb: &'static str) -> Result<(), ControlError> {
+        self.require(verb, "running", matches!(self.stage, Stage::Running))
+    }
+
+    fn require(&self, verb: &'static str, needs: &'static str, holds: bool) -> Result<(), ControlError> {
+        if holds {
+            return Ok(());
+        }
+        Err(ControlError::OutOfTurn { verb, needs, found: self.stage.name() })
+    }
+}
+
+impl std::fmt::Debug for ClientControl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientControl")
+            .field("host", &self.host)
+            .field("stage", &self.stage)
+            .finish_non_exhaustive()
+    }
+}

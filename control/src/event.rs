@@ -1,0 +1,171 @@
+//! What the two ends tell their programs, and the bytes that they hand out.
+//!
+//! Promises: each event once, in order; every session that said Hello ends with exactly one `Ended`.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use punktfunk_proto::FeedbackReport;
+use punktfunk_seal::Secret;
+
+use crate::error::{ConnectError, RejectReason, SessionEnd};
+use crate::fingerprint::Fingerprint;
+use crate::messages::{Bye, Hello, HostStats, Reconfigure, Reconfigured, Welcome};
+use crate::skew::SkewEstimate;
+
+/// A session's name at the host. It belongs to the connection, not to an address, and is never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub(crate) u64);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where a session's datagrams go, QUIC's and media's alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// The peer's address.
+    pub remote: SocketAddr,
+    /// This machine's address that the peer has asked; `None` where the network edge does not tell.
+    pub local: Option<IpAddr>,
+}
+
+/// Bytes to send: they lie in the buffer that was handed in, from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Where they go.
+    pub dest: SocketAddr,
+    /// Which of this machine's addresses they leave from: the one that the peer has asked. `None` leaves the
+    /// choice to the kernel.
+    pub source: Option<IpAddr>,
+    /// How many there are.
+    pub bytes_len: usize,
+    /// When set, they are several datagrams of this length, of which the last may be shorter.
+    pub segment_bytes: Option<usize>,
+}
+
+/// What happens at the host. A session may end between an event and the program's answer to it; the
+/// answer is then `ControlError::NoSuchSession`, which is no fault: its `Ended` is on the way.
+#[derive(Debug)]
+// A report is a kilobyte by value; a box would cost an allocation for each, 200 times a second.
+#[allow(clippy::large_enum_variant)]
+pub enum HostEvent {
+    /// A client has proven who it is and said Hello: answer with `welcome` or `refuse`.
+    Hello {
+        /// The new session.
+        session: SessionId,
+        /// What the client wants.
+        hello: Hello,
+        /// Who the client is.
+        client_fingerprint: Fingerprint,
+        /// Where it is.
+        remote: SocketAddr,
+    },
+    /// The client has assented: media may flow. Answer with `start_clock`.
+    Start {
+        /// The session.
+        session: SessionId,
+        /// The media keys' root, from the TLS exporter.
+        secret: Secret,
+    },
+    /// The client needs an IDR later than this access unit.
+    RequestIdr {
+        /// The session.
+        session: SessionId,
+        /// The newest access unit that the client has seen anything of.
+        after_au: u32,
+    },
+    /// The client asks for a change: answer with `send_reconfigured`.
+    Reconfigure {
+        /// The session.
+        session: SessionId,
+        /// What it asks for.
+        reconfigure: Reconfigure,
+    },
+    /// A feedback report.
+    Feedback {
+        /// The session.
+        session: SessionId,
+        /// The report.
+        report: FeedbackReport,
+    },
+    /// The path to the client now carries UDP payloads of this size, up or down.
+    Mtu {
+        /// The session.
+        session: SessionId,
+        /// Bytes of UDP payload.
+        udp_payload_bytes: u16,
+    },
+    /// QUIC's path to the client has changed. The new one has not answered a path ping: media stays
+    /// on the old one until it has.
+    PathChanged {
+        /// The session.
+        session: SessionId,
+        /// The new address.
+        remote: SocketAddr,
+    },
+    /// The client has answered a path ping.
+    PathPong {
+        /// The session.
+        session: SessionId,
+        /// The ping's nonce.
+        nonce: u64,
+    },
+    /// The client wants to leave: answer with `send_stats` and `bye` within a second, or it goes
+    /// without them.
+    Leaving {
+        /// The session.
+        session: SessionId,
+        /// Why it leaves.
+        bye: Bye,
+    },
+    /// The session is over; its id means nothing any more.
+    Ended {
+        /// The session that was.
+        session: SessionId,
+        /// Why.
+        reason: SessionEnd,
+    },
+    /// A stranger was turned away before it became a session.
+    Rejected {
+        /// Where it is.
+        remote: SocketAddr,
+        /// Why.
+        reason: RejectReason,
+    },
+}
+
+/// What happens at the client.
+#[derive(Debug)]
+pub enum ClientEvent {
+    /// The host is who it should be and welcomes us: answer with `start` or `bye`.
+    Welcome {
+        /// What the session will be.
+        welcome: Welcome,
+        /// Who the host is.
+        host_fingerprint: Fingerprint,
+    },
+    /// Media may flow; follows `start` at once.
+    Started {
+        /// The media keys' root, from the TLS exporter.
+        secret: Secret,
+    },
+    /// Eight clock rounds are done, the first ones or refreshed ones.
+    Skew(SkewEstimate),
+    /// The host's statistics.
+    HostStats(HostStats),
+    /// What holds after a Reconfigure.
+    Reconfigured(Reconfigured),
+    /// The path to the host now carries UDP payloads of this size, up or down.
+    Mtu {
+        /// Bytes of UDP payload.
+        udp_payload_bytes: u16,
+    },
+    /// The connection is over, or never was. The last event.
+    Ended {
+        /// Why.
+        reason: ConnectError,
+    },
+}

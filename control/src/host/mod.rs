@@ -1,0 +1,335 @@
+//! The host's end of every control session on one port.
+//!
+//! Promises: sessions are told apart by connection, so that two clients behind one address, or one
+//! client on two, stay themselves; a stranger costs a place for five seconds at most. Refuses: more
+//! connections than its limits, and clients that are not trusted, naming them.
+
+mod session;
+mod tidings;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use punktfunk_proto::SessionClock;
+use quinn_proto::{ConnectionHandle, Incoming};
+
+use crate::error::{ControlError, RejectReason};
+use crate::event::{HostEvent, Path, SessionId, Transmit};
+use crate::fingerprint::Fingerprint;
+use crate::identity::Identity;
+use crate::limits::{ALPN, HostLimits};
+use crate::link::Link;
+use crate::messages::{Bye, ByeReason, HostStats, Message, Reconfigured, Refusal, Welcome};
+use crate::port::{Port, Routed};
+use crate::stats::{HostCounters, LinkStats};
+use crate::tls::PinVerifier;
+use crate::transport;
+use crate::trust::Trust;
+use session::Session;
+use tidings::Tidings;
+
+/// The host's end of all control sessions on one port.
+pub struct HostControl {
+    identity: Identity,
+    limits: HostLimits,
+    verifier: Arc<PinVerifier>,
+    port: Port,
+    sessions: Vec<Session>,
+    next_session: u64,
+    /// Which session may send next.
+    turn: usize,
+    tidings: Tidings,
+    last_now: Instant,
+    alpn: &'static [u8],
+}
+
+impl HostControl {
+    /// Ready for clients that `trust` allows.
+    ///
+    /// # Errors
+    /// When TLS does not take the identity.
+    pub fn new(
+        identity: Identity,
+        trust: Trust,
+        limits: HostLimits,
+        now: Instant,
+    ) -> Result<Self, ControlError> {
+        Self::with_alpn(identity, trust, limits, ALPN, now)
+    }
+
+    pub(crate) fn with_alpn(
+        identity: Identity,
+        trust: Trust,
+        limits: HostLimits,
+        alpn: &'static [u8],
+        now: Instant,
+    ) -> Result<Self, ControlError> {
+        let verifier = PinVerifier::new(trust);
+        let server = transport::server_config(&identity, Arc::clone(&verifier), &limits, alpn)?;
+        Ok(Self {
+            port: Port::new(transport::endpoint_config(&identity), Some(server)),
+            identity,
+            limits,
+            verifier,
+            sessions: Vec::new(),
+            next_session: 0,
+            turn: 0,
+            tidings: Tidings::default(),
+            last_now: now,
+            alpn,
+        })
+    }
+
+    /// This host's fingerprint.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.identity.fingerprint()
+    }
+
+    /// Takes one datagram whose first byte is 0x40 or more; others are counted and ignored. `to` is the
+    /// address of this machine that it was sent to, where the network edge tells: answers leave from it.
+    pub fn handle_datagram(&mut self, from: SocketAddr, to: Option<IpAddr>, bytes: &[u8], now: Instant) {
+        self.last_now = now;
+        match self.port.handle(from, to, bytes, now) {
+            None => {}
+            Some(Routed::New(incoming)) => self.handle_incoming(incoming, now),
+            Some(Routed::Connection(handle, event)) => {
+                if let Some(index) = self.index_of_handle(handle) {
+                    self.sessions[index].link.handle_datagram(event, now);
+                    self.advance(index, now);
+                }
+            }
+        }
+        self.forget_drained();
+    }
+
+    /// Call when `poll_timeout` has come; calling it at other times does no harm.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.last_now = now;
+        self.tidings.take_resume();
+        for session in &mut self.sessions {
+            session.handle_timeout(&self.verifier, &mut self.tidings, now);
+            session.link.exchange(&mut self.port);
+        }
+        self.forget_drained();
+    }
+
+    /// The next datagram or train of datagrams: `buf` is cleared and filled. Call until it says `None`
+    /// after every other call.
+    pub fn poll_transmit(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<Transmit> {
+        if let Some(transmit) = self.port.poll_transmit(buf) {
+            return Some(transmit);
+        }
+        let count = self.sessions.len();
+        for offset in 0..count {
+            let index = (self.turn + offset) % count;
+            if let Some(transmit) = self.sessions[index].link.poll_transmit(now, buf) {
+                self.turn = index;
+                return Some(transmit);
+            }
+        }
+        None
+    }
+
+    /// When `handle_timeout` is due.
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        if self.tidings.can_resume() {
+            return Some(self.last_now);
+        }
+        self.sessions.iter_mut().filter_map(Session::poll_timeout).min()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<HostEvent> {
+        self.tidings.poll()
+    }
+
+    /// Answers a Hello with Yes.
+    ///
+    /// # Errors
+    /// When the session has ended or was answered already.
+    pub fn welcome(
+        &mut self,
+        session: SessionId,
+        welcome: &Welcome,
+        now: Instant,
+    ) -> Result<(), ControlError> {
+        self.session(session)?.welcome(Message::Welcome(welcome.clone()), now)
+    }
+
+    /// Answers a Hello with No; the session ends when the client has heard it.
+    ///
+    /// # Errors
+    /// When the session has ended or was answered already.
+    pub fn refuse(
+        &mut self,
+        session: SessionId,
+        refusal: &Refusal,
+        now: Instant,
+    ) -> Result<(), ControlError> {
+        self.session(session)?.refuse(refusal.clone(), now)
+    }
+
+    /// Answers a Start: from now on clock rounds are answered by `clock`.
+    ///
+    /// # Errors
+    /// When the session has ended or is not running.
+    pub fn start_clock(
+        &mut self,
+        session: SessionId,
+        clock: SessionClock,
+        now: Instant,
+    ) -> Result<(), ControlError> {
+        self.session(session)?.start_clock(clock, now)
+    }
+
+    /// Answers a Reconfigure, or tells of a change of the host's own.
+    ///
+    /// # Errors
+    /// When the session has ended, is not welcomed, or the client does not read.
+    pub fn send_reconfigured(
+        &mut self,
+        session: SessionId,
+        reconfigured: &Reconfigured,
+        _now: Instant,
+    ) -> Result<(), ControlError> {
+        let session = self.session(session)?;
+        session.require_running("send_reconfigured")?;
+        session.send(&Message::Reconfigured(reconfigured.clone()))
+    }
+
+    /// Sends statistics. When the client does not read they are dropped and counted: the next ones
+    /// hold all that these would have said.
+    ///
+    /// # Errors
+    /// When the session has ended or is not welcomed.
+    pub fn send_stats(
+        &mut self,
+        session: SessionId,
+        stats: &HostStats,
+        _now: Instant,
+    ) -> Result<(), ControlError> {
+        let session = self.session(session)?;
+        session.require_running("send_stats")?;
+        match session.send(&Message::HostStats(stats.clone())) {
+            Ok(()) | Err(ControlError::PeerDoesNotRead { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends the session once what was sent before has arrived, at the latest after half a second.
+    ///
+    /// # Errors
+    /// When the session has ended.
+    pub fn bye(&mut self, session: SessionId, bye: &Bye, now: Instant) -> Result<(), ControlError> {
+        self.session(session)?.bye(bye, now);
+        Ok(())
+    }
+
+    /// Where QUIC reaches the client now, and from which of this machine's addresses.
+    pub fn path(&self, session: SessionId) -> Option<Path> {
+        self.sessions.iter().find(|s| s.id == session).map(|s| s.link.path())
+    }
+
+    /// A session's counters.
+    pub fn stats(&self, session: SessionId) -> Option<LinkStats> {
+        self.sessions.iter().find(|s| s.id == session).map(|s| s.link.stats())
+    }
+
+    /// The counters over all connections.
+    pub fn counters(&self) -> HostCounters {
+        HostCounters {
+            datagrams_foreign: self.port.datagrams_foreign,
+            responses_dropped: self.port.responses_dropped,
+            ..self.tidings.counters
+        }
+    }
+
+    /// Changes whom to believe; sessions of clients that are no longer trusted end within a second.
+    ///
+    /// # Errors
+    /// When TLS does not take the identity any more.
+    pub fn set_trust(&mut self, trust: Trust, now: Instant) -> Result<(), ControlError> {
+        let verifier = PinVerifier::new(trust.clone());
+        let server =
+            transport::server_config(&self.identity, Arc::clone(&verifier), &self.limits, self.alpn)?;
+        self.port.replace_server(server);
+        self.verifier = verifier;
+        for session in &mut self.sessions {
+            let trusted = session.fingerprint().is_some_and(|fingerprint| trust.allows(&fingerprint));
+            if session.is_open() && !trusted {
+                session.bye(&Bye::new(ByeReason::TrustWithdrawn, ""), now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether no connection is left, closing ones counted.
+    pub fn is_idle(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn link(&mut self, id: SessionId) -> &mut Link {
+        let session = self.sessions.iter_mut().find(|session| session.id == id);
+        &mut session.expect("the test's session lives").link
+    }
+
+    fn handle_incoming(&mut self, incoming: Incoming, now: Instant) {
+        let remote = incoming.remote_address();
+        let connections_max = self.limits.connections_max;
+        if self.sessions.len() >= connections_max {
+            self.port.refuse(incoming);
+            self.tidings.reject(remote, RejectReason::Full { connections_max });
+            return;
+        }
+        let handshaking = self.sessions.iter().filter(|s| s.is_handshaking()).count();
+        let unproven =
+            !incoming.remote_address_validated() && handshaking >= self.limits.unproven_handshakes_max;
+        let incoming = if unproven { self.port.retry(incoming) } else { Some(incoming) };
+        let Some(incoming) = incoming else { return };
+        match self.port.accept(incoming, now) {
+            Ok((handle, connection)) => {
+                let id = SessionId(self.next_session);
+                self.next_session += 1;
+                self.sessions.push(Session::new(id, Link::new(handle, connection, now), self.alpn, now));
+                self.advance(self.sessions.len() - 1, now);
+            }
+            Err(error) => {
+                let refused = self.verifier.take_refused();
+                self.tidings.reject(remote, session::reject_reason(&error.cause, refused));
+            }
+        }
+    }
+
+    fn advance(&mut self, index: usize, now: Instant) {
+        let session = &mut self.sessions[index];
+        session.link.exchange(&mut self.port);
+        session.advance(&self.verifier, &mut self.tidings, now);
+        session.link.exchange(&mut self.port);
+    }
+
+    fn forget_drained(&mut self) {
+        self.sessions.retain(|session| !session.link.is_drained());
+    }
+
+    fn index_of_handle(&self, handle: ConnectionHandle) -> Option<usize> {
+        self.sessions.iter().position(|session| session.link.handle() == handle)
+    }
+
+    fn session(&mut self, id: SessionId) -> Result<&mut Session, ControlError> {
+        self.sessions
+            .iter_mut()
+            .find(|session| session.id == id && session.is_open())
+            .ok_or(ControlError::NoSuchSession(id))
+    }
+}
+
+impl std::fmt::Debug for HostControl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostControl")
+            .field("identity", &self.identity)
+            .field("sessions", &self.sessions.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,493 @@
+//! One client's session at the host, from the first datagram to the last.
+//!
+//! ```text
+//! Handshaking → Greeting → Greeted → Welcomed → Running → Farewell → Leaving → Over
+//!                              (refuse, bye and withdrawn trust lead straight to Leaving)
+//! ```
+//! Promises: every state but Greeted's wait for the program and Running has a deadline; a session that
+//! said Hello ends with exactly one `Ended`, any other with one `Rejected`. Refuses: messages out of
+//! turn, which end the session.
+
+use std::time::{Duration, Instant};
+
+use punktfunk_proto::feedback::FeedbackError;
+use punktfunk_proto::{FeedbackReport, SessionClock};
+use quinn_proto::ConnectionError;
+
+use super::tidings::Tidings;
+use crate::alert;
+use crate::error::{ControlError, RejectReason, SessionEnd, Violation};
+use crate::event::{HostEvent, SessionId};
+use crate::fingerprint::Fingerprint;
+use crate::limits::{
+    EVENTS_MAX, FAREWELL_MAX, HELLO_MAX, LINGER_MAX, PROTOCOL, START_MAX, STREAM_WINDOW_BYTES, WELCOME_MAX,
+};
+use crate::link::{CloseCode, Link, LinkEvent};
+use crate::messages::{Bye, Hello, Message, Refusal, RefusalCode, SkewPing, SkewPong};
+use crate::planes::Plane;
+use crate::printable::{printable_bytes, printable_end};
+use crate::tls::PinVerifier;
+
+/// How far a session has come.
+#[derive(Clone, Debug)]
+enum Stage {
+    /// TLS is under way.
+    Handshaking,
+    /// The client is known; its Hello is awaited.
+    Greeting,
+    /// The program is asked.
+    Greeted,
+    /// The client's Start is awaited.
+    Welcomed,
+    /// Media flows.
+    Running,
+    /// The client has said Bye; the program's last word is awaited.
+    Farewell(Bye),
+    /// The last messages are on their way.
+    Leaving(SessionEnd),
+    /// Told, and closing.
+    Over,
+}
+
+impl Stage {
+    fn name(&self) -> &'static str {
+        match self {
+            Stage::Handshaking => "shaking hands",
+            Stage::Greeting => "waiting for a Hello",
+            Stage::Greeted => "waiting for the host's answer",
+            Stage::Welcomed => "waiting for a Start",
+            Stage::Running => "running",
+            Stage::Farewell(_) | Stage::Leaving(_) | Stage::Over => "ending",
+        }
+    }
+}
+
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) link: Link,
+    stage: Stage,
+    deadline: Option<Instant>,
+    fingerprint: Option<Fingerprint>,
+    /// Whether the program knows of it.
+    announced: bool,
+    clock: Option<SessionClock>,
+    /// A clock round that came before the clock was started.
+    early_ping: Option<SkewPing>,
+    /// What TLS must have agreed on.
+    alpn: &'static [u8],
+}
+
+impl Session {
+    pub(super) fn new(id: SessionId, link: Link, alpn: &'static [u8], now: Instant) -> Self {
+        Self {
+            id,
+            link,
+            stage: Stage::Handshaking,
+            deadline: Some(now + HELLO_MAX),
+            fingerprint: None,
+            announced: false,
+            clock: None,
+            early_ping: None,
+            alpn,
+        }
+    }
+
+    pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
+        self.fingerprint
+    }
+
+    pub(super) fn is_handshaking(&self) -> bool {
+        matches!(self.stage, Stage::Handshaking)
+    }
+
+    /// Whether the program may still speak to it.
+    pub(super) fn is_open(&self) -> bool {
+        self.announced && !matches!(self.stage, Stage::Leaving(_) | Stage::Over)
+    }
+
+    pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
+        match (self.link.poll_timeout(), self.deadline) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, verifier: &PinVerifier, tidings: &mut Tidings, now: Instant) {
+        self.link.handle_timeout(now);
+        self.advance(verifier, tidings, now);
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.deadline = None;
+            self.handle_deadline(tidings, now);
+        }
+    }
+
+    fn handle_deadline(&mut self, tidings: &mut Tidings, now: Instant) {
+        match self.stage.clone() {
+            Stage::Handshaking | Stage::Greeting => self.stall("Hello", HELLO_MAX, tidings, now),
+            Stage::Greeted => {
+                let text = format!("the host was not ready within {} s", WELCOME_MAX.as_secs());
+                self.turn_away(Refusal::new(RefusalCode::Source, text), now);
+            }
+            Stage::Welcomed => self.stall("Start", START_MAX, tidings, now),
+            Stage::Farewell(bye) => {
+                let answer = Bye::new(bye.reason, "");
+                self.leave(Message::Bye(answer), SessionEnd::ClientLeft(bye), now);
+            }
+            Stage::Leaving(end) => self.close(CloseCode::Bye, end, tidings, now),
+            Stage::Running | Stage::Over => {}
+        }
+    }
+
+    /// Looks at everything that has come since the last call.
+    pub(super) fn advance(&mut self, verifier: &PinVerifier, tidings: &mut Tidings, now: Instant) {
+        let mut lost = None;
+        while let Some(event) = self.link.poll() {
+            match event {
+                LinkEvent::Connected => self.handle_connected(tidings, now),
+                LinkEvent::Delivered => {
+                    if let Stage::Leaving(end) = self.stage.clone() {
+                        self.close(CloseCode::Bye, end, tidings, now);
+                    }
+                }
+                LinkEvent::Unread => self.violate(Violation::StreamClosed, tidings, now),
+                LinkEvent::Lost(reason) => lost = Some(reason),
+            }
+        }
+        self.read_messages(lost.is_some(), verifier, tidings, now);
+        self.read_datagrams(tidings, now);
+        if let Some(reason) = lost {
+            self.handle_loss(&reason, verifier, tidings, now);
+        } else if self.announced {
+            self.tell_path(tidings);
+        }
+    }
+
+    fn handle_connected(&mut self, tidings: &mut Tidings, now: Instant) {
+        self.fingerprint = self.link.peer_fingerprint();
+        self.stage = Stage::Greeting;
+        if self.fingerprint.is_none() || !self.link.speaks(self.alpn) {
+            let message = "TLS without certificate or ALPN";
+            self.violate(Violation::OutOfTurn { message, state: "shaking hands" }, tidings, now);
+        }
+    }
+
+    /// Reads until nothing is left or the program has enough to do. What a lost client sent last is
+    /// read in any case: flow control has bounded it.
+    fn read_messages(&mut self, lost: bool, verifier: &PinVerifier, tidings: &mut Tidings, now: Instant) {
+        let events_max = if lost { EVENTS_MAX + STREAM_WINDOW_BYTES as usize } else { EVENTS_MAX };
+        while !matches!(self.stage, Stage::Handshaking | Stage::Leaving(_) | Stage::Over) {
+            if tidings.len() >= events_max {
+                tidings.hold_back();
+                return;
+            }
+            let handled = match self.link.read() {
+                Ok(Some(message)) => self.handle_message(message, verifier, tidings, now),
+                Ok(None) if self.link.peer_finished() && !matches!(self.stage, Stage::Farewell(_)) => {
+                    Err(Violation::StreamClosed)
+                }
+                Ok(None) => return,
+                Err(violation) => Err(violation),
+            };
+            if let Err(violation) = handled {
+                self.violate(violation, tidings, now);
+            }
+        }
+    }
+
+    fn handle_message(
+        &mut self,
+        message: Message,
+        verifier: &PinVerifier,
+        tidings: &mut Tidings,
+        now: Instant,
+    ) -> Result<(), Violation> {
+        let session = self.id;
+        match (&self.stage, message) {
+            (Stage::Greeting, Message::Hello(hello)) => self.handle_hello(hello, verifier, tidings, now),
+            (Stage::Welcomed, Message::Start(_)) => {
+                let secret = self.link.secret().ok_or(Violation::StreamClosed)?;
+                self.stage = Stage::Running;
+                self.deadline = None;
+                tidings.tell(HostEvent::Start { session, secret });
+            }
+            (Stage::Running, Message::RequestIdr(request)) => {
+                tidings.tell(HostEvent::RequestIdr { session, after_au: request.after_au });
+            }
+            (Stage::Running, Message::Reconfigure(reconfigure)) => {
+                tidings.tell(HostEvent::Reconfigure { session, reconfigure });
+            }
+            (Stage::Running, Message::PathPong(pong)) => {
+                tidings.tell(HostEvent::PathPong { session, nonce: pong.nonce });
+            }
+            (Stage::Running, Message::SkewPing(ping)) => return self.answer_ping(ping, now),
+            (Stage::Greeted | Stage::Welcomed | Stage::Running, Message::Bye(bye)) => {
+                self.stage = Stage::Farewell(bye.clone());
+                self.deadline = Some(now + FAREWELL_MAX);
+                tidings.tell(HostEvent::Leaving { session, bye });
+            }
+            // What was under way when the client left.
+            (Stage::Farewell(_), _) => {}
+            (stage, message) => {
+                return Err(Violation::OutOfTurn { message: message.name(), state: stage.name() });
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_hello(&mut self, hello: Hello, verifier: &PinVerifier, tidings: &mut Tidings, now: Instant) {
+        let Some(client_fingerprint) = self.fingerprint else { return };
+        let (session, remote) = (self.id, self.link.remote());
+        if !verifier.allows(&client_fingerprint) {
+            // Its trust was withdrawn while it shook hands.
+            tidings.reject(remote, RejectReason::NotTrusted { fingerprint: client_fingerprint });
+            self.stage = Stage::Over;
+            self.deadline = None;
+            self.link.close(CloseCode::NotTrusted, "", now);
+            return;
+        }
+        if hello.protocol != PROTOCOL {
+            let theirs = Some(hello.protocol);
+            tidings.reject(remote, RejectReason::ProtocolVersion { theirs });
+            let text = format!("the client speaks control protocol {}", hello.protocol);
+            self.turn_away(Refusal::new(RefusalCode::ProtocolVersion, text), now);
+            return;
+        }
+        self.announced = true;
+        self.stage = Stage::Greeted;
+        self.deadline = Some(now + WELCOME_MAX);
+        tidings.tell(HostEvent::Hello { session, hello, client_fingerprint, remote });
+    }
+
+    fn answer_ping(&mut self, ping: SkewPing, now: Instant) -> Result<(), Violation> {
+        let Some(clock) = self.clock else {
+            // One question at a time: a second one before the answer is the client's fault.
+            return match self.early_ping.replace(ping) {
+                None => Ok(()),
+                Some(ping) => Err(Violation::Skew { round: ping.round }),
+            };
+        };
+        let t_us = clock.micros(now);
+        let pong = SkewPong {
+            round: ping.round,
+            t_client_us: ping.t_client_us,
+            t_received_us: t_us,
+            t_sent_us: t_us,
+        };
+        if self.link.send(&Message::SkewPong(pong)) { Ok(()) } else { Err(Violation::DoesNotRead) }
+    }
+
+    fn read_datagrams(&mut self, tidings: &mut Tidings, now: Instant) {
+        while let Some((plane, payload)) = self.link.receive_datagram() {
+            if plane != Plane::Feedback || !matches!(self.stage, Stage::Running) {
+                self.link.count_unread(plane);
+                continue;
+            }
+            match FeedbackReport::parse(&payload) {
+                Ok(report) => {
+                    if !tidings.tell_report(self.id, report) {
+                        self.link.count_unread(plane);
+                    }
+                }
+                // A report of another age is no crime.
+                Err(FeedbackError::Version(_)) => self.link.count_unread(plane),
+                Err(FeedbackError::TooShort { .. } | FeedbackError::TooMany { .. }) => {
+                    self.violate(Violation::Feedback, tidings, now);
+                }
+            }
+        }
+    }
+
+    fn tell_path(&mut self, tidings: &mut Tidings) {
+        let session = self.id;
+        if let Some(remote) = self.link.poll_remote_change() {
+            tidings.tell(HostEvent::PathChanged { session, remote });
+        }
+        if let Some(udp_payload_bytes) = self.link.poll_mtu_change() {
+            tidings.tell(HostEvent::Mtu { session, udp_payload_bytes });
+        }
+    }
+
+    fn handle_loss(
+        &mut self,
+        reason: &ConnectionError,
+        verifier: &PinVerifier,
+        tidings: &mut Tidings,
+        now: Instant,
+    ) {
+        let end = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Over => return,
+            // The client may well close first.
+            Stage::Leaving(end) => end,
+            Stage::Farewell(bye) => SessionEnd::ClientLeft(bye),
+            Stage::Handshaking | Stage::Greeting | Stage::Greeted | Stage::Welcomed | Stage::Running => {
+                session_end(reason, self.link.silent(now))
+            }
+        };
+        let refused = verifier.take_refused();
+        self.deadline = None;
+        if self.announced {
+            tidings.tell(HostEvent::Ended { session: self.id, reason: end });
+        } else if !matches!(end, SessionEnd::Refused(_)) {
+            tidings.reject(self.link.remote(), reject_reason(reason, refused));
+        }
+    }
+
+    fn violate(&mut self, violation: Violation, tidings: &mut Tidings, now: Instant) {
+        let text = violation.to_string();
+        self.close_with(CloseCode::Violation, &text, SessionEnd::Violation(violation), tidings, now);
+    }
+
+    fn stall(&mut self, waited_for: &'static str, waited: Duration, tidings: &mut Tidings, now: Instant) {
+        self.close(CloseCode::Stalled, SessionEnd::Stalled { waited_for, waited }, tidings, now);
+    }
+
+    fn close(&mut self, code: CloseCode, end: SessionEnd, tidings: &mut Tidings, now: Instant) {
+        self.close_with(code, "", end, tidings, now);
+    }
+
+    fn close_with(
+        &mut self,
+        code: CloseCode,
+        text: &str,
+        end: SessionEnd,
+        tidings: &mut Tidings,
+        now: Instant,
+    ) {
+        if matches!(self.stage, Stage::Over) {
+            return;
+        }
+        self.stage = Stage::Over;
+        self.deadline = None;
+        self.link.close(code, text, now);
+        if self.announced {
+            tidings.tell(HostEvent::Ended { session: self.id, reason: end });
+        } else if !matches!(end, SessionEnd::Refused(_)) {
+            tidings.reject(self.link.remote(), RejectReason::NoHello { text: end.to_string() });
+        }
+    }
+
+    /// Sends the last message and goes when it has arrived.
+    fn leave(&mut self, last: Message, end: SessionEnd, now: Instant) {
+        // A client that does not read gets no last word; the linger deadline closes all the same.
+        let _ = self.link.send(&last);
+        self.link.finish();
+        self.stage = Stage::Leaving(end);
+        self.deadline = Some(now + LINGER_MAX);
+    }
+
+    fn turn_away(&mut self, refusal: Refusal, now: Instant) {
+        self.leave(Message::Refusal(refusal.clone()), SessionEnd::Refused(refusal), now);
+    }
+
+    /// The program's Yes.
+    pub(super) fn welcome(&mut self, welcome: Message, now: Instant) -> Result<(), ControlError> {
+        self.require("welcome", "waiting for the host's answer", matches!(self.stage, Stage::Greeted))?;
+        self.send(&welcome)?;
+        self.stage = Stage::Welcomed;
+        self.deadline = Some(now + START_MAX);
+        Ok(())
+    }
+
+    /// The program's No.
+    pub(super) fn refuse(&mut self, refusal: Refusal, now: Instant) -> Result<(), ControlError> {
+        self.require("refuse", "waiting for the host's answer", matches!(self.stage, Stage::Greeted))?;
+        self.turn_away(refusal, now);
+        Ok(())
+    }
+
+    /// The program's Bye.
+    pub(super) fn bye(&mut self, bye: &Bye, now: Instant) {
+        let end = match &self.stage {
+            Stage::Farewell(theirs) => SessionEnd::ClientLeft(theirs.clone()),
+            _ => SessionEnd::HostLeft(bye.clone()),
+        };
+        self.leave(Message::Bye(bye.clone()), end, now);
+    }
+
+    pub(super) fn start_clock(&mut self, clock: SessionClock, now: Instant) -> Result<(), ControlError> {
+        let running = matches!(self.stage, Stage::Running | Stage::Farewell(_));
+        self.require("start_clock", "running", running)?;
+        self.clock = Some(clock);
+        match self.early_ping.take().map(|ping| self.answer_ping(ping, now)) {
+            None | Some(Ok(())) => Ok(()),
+            Some(Err(_)) => Err(ControlError::PeerDoesNotRead { queued: self.link.queued_bytes() }),
+        }
+    }
+
+    /// Queues a message of the program.
+    pub(super) fn send(&mut self, message: &Message) -> Result<(), ControlError> {
+        if self.link.send(message) {
+            return Ok(());
+        }
+        Err(ControlError::PeerDoesNotRead { queued: self.link.queued_bytes() })
+    }
+
+    pub(super) fn require_running(&self, verb: &'static str) -> Result<(), ControlError> {
+        let running = matches!(self.stage, Stage::Welcomed | Stage::Running | Stage::Farewell(_));
+        self.require(verb, "welcomed or running", running)
+    }
+
+    fn require(&self, verb: &'static str, needs: &'static str, holds: bool) -> Result<(), ControlError> {
+        if holds {
+            return Ok(());
+        }
+        Err(ControlError::OutOfTurn { verb, needs, found: self.stage.name() })
+    }
+}
+
+fn session_end(reason: &ConnectionError, silent: Duration) -> SessionEnd {
+    match reason {
+        ConnectionError::TimedOut => SessionEnd::Lost { silent },
+        ConnectionError::ApplicationClosed(close) => match CloseCode::from_number(close.error_code) {
+            Some(CloseCode::Violation) => {
+                let text = printable_bytes(&close.reason);
+                SessionEnd::Violation(Violation::Accused { text })
+            }
+            Some(CloseCode::Bye | CloseCode::Stalled | CloseCode::NotTrusted) | None => {
+                SessionEnd::Transport { text: printable_end(reason) }
+            }
+        },
+        ConnectionError::VersionMismatch
+        | ConnectionError::TransportError(_)
+        | ConnectionError::ConnectionClosed(_)
+        | ConnectionError::Reset
+        | ConnectionError::LocallyClosed
+        | ConnectionError::CidsExhausted => SessionEnd::Transport { text: printable_end(reason) },
+    }
+}
+
+/// Why a connection that never said Hello was lost.
+pub(super) fn reject_reason(reason: &ConnectionError, refused: Option<Fingerprint>) -> RejectReason {
+    match (alert::of(reason), refused) {
+        (Some(alert::Alert::Ours(alert::ACCESS_DENIED)), Some(fingerprint)) => {
+            RejectReason::NotTrusted { fingerprint }
+        }
+        (Some(alert::Alert::Theirs(alert::ACCESS_DENIED)), _) => RejectReason::HostNotTrusted,
+        (Some(alert::Alert::Ours(alert::NO_ALPN) | alert::Alert::Theirs(alert::NO_ALPN)), _) => {
+            RejectReason::ProtocolVersion { theirs: None }
+        }
+        _ => RejectReason::NoHello { text: printable_end(reason) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quinn_proto::{ConnectionClose, TransportErrorCode};
+
+    /// An Initial's close is from anybody who has seen the first datagram.
+    #[test]
+    fn a_strangers_close_moves_no_cursor() {
+        let close = ConnectionClose {
+            error_code: TransportErrorCode::PROTOCOL_VIOLATION,
+            frame_type: None,
+            reason: "<\x1b]0;x\x07\r\n\u{9b}\u{202a}\u{2069}>".into(),
+        };
+        let reason = ConnectionError::ConnectionClosed(close);
+        for said in
+            [reject_reason(&reason, None).to_string(), session_end(&reason, Duration::ZERO).to_string()]
+        {
+            assert!(said.contains("<?]0;x??????>"), "{said:?}");
+        }
+    }
+}

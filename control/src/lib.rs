@@ -1,0 +1,53 @@
+//! The control session between a host and a client: QUIC on the media's own port.
+//!
+//! *What it is.* Identity, trust, TLS, QUIC, messages, the session's course at both ends and the skew
+//! handshake, all without IO: datagrams and `now` come in, datagrams and events go out. `HostControl`
+//! and `ClientControl` are driven alike: hand in with `handle_datagram` and `handle_timeout`, then
+//! drain `poll_transmit` and `poll_event`, then sleep until `poll_timeout`.
+//!
+//! *What it promises.* A peer is known by its certificate's fingerprint and has proven that it holds
+//! the key. The first byte of every datagram is 0x40 or more, so that media and QUIC share a port.
+//! What a peer sends can cost no more memory than `limits` says, and can never panic. A killed client
+//! frees its place within five seconds, a killed host is noticed within three.
+//!
+//! *What it refuses.* TLS before 1.3, 0-RTT, peers without a certificate, other protocol numbers,
+//! clocks, sockets, threads and async.
+#![forbid(unsafe_code)]
+
+mod alert;
+mod client;
+mod congestion;
+mod error;
+mod event;
+mod fingerprint;
+mod host;
+mod identity;
+pub mod limits;
+mod link;
+pub mod messages;
+mod planes;
+mod port;
+mod printable;
+mod skew;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod transport;
+mod trust;
+
+pub use client::ClientControl;
+pub use error::{ConnectError, ControlError, RejectReason, SessionEnd, Violation};
+pub use event::{ClientEvent, HostEvent, Path, SessionId, Transmit};
+pub use fingerprint::{Fingerprint, FingerprintError};
+pub use host::HostControl;
+pub use identity::{Damage, IDENTITY_FILE, Identity, IdentityError};
+pub use limits::{HostLimits, PROTOCOL};
+pub use messages::{
+    Bye, ByeReason, Codec, CompositorOffer, Hello, HostStats, Mode, Reconfigure, Reconfigured, Refusal,
+    RefusalCode, StageSummary, Welcome,
+};
+pub use planes::{Plane, PlaneCounters};
+pub use skew::SkewEstimate;
+pub use stats::{HostCounters, LinkStats};
+pub use trust::Trust;

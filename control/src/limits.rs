@@ -1,0 +1,157 @@
+//! Every bound of the control session, each with its reason.
+//!
+//! Promises: what a peer sends can make this crate hold at most what is written here. Refuses: any
+//! queue, list or text without a line in this file.
+
+use std::time::Duration;
+
+/// The control protocol's number; both ends must have the same one.
+pub const PROTOCOL: u32 = 1;
+
+/// What both ends ask of TLS: the protocol's name and number.
+pub const ALPN: &[u8] = b"punktfunk/1";
+
+/// Longest control message body, in bytes: the largest Welcome and the largest HostStats fit (below).
+pub const MESSAGE_BYTES_MAX: usize = 32 * 1024;
+
+/// Longest free text in a message (an error's explanation, a source's description), in bytes.
+pub const TEXT_BYTES_MAX: usize = 512;
+
+/// Longest name in a message (a client, a compositor, a stage), in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Most entries in a list of a message: more stages, codecs or compositors than anyone has.
+pub const LIST_LENGTH_MAX: usize = 32;
+
+/// One list entry's fixed part in CBOR: at most eight fields of ten bytes.
+const ENTRY_BYTES_MAX: usize = 80;
+
+// The largest list is the compositors': a name, a version and a reason each.
+const _: () = assert!(
+    LIST_LENGTH_MAX * (2 * NAME_BYTES_MAX + TEXT_BYTES_MAX + ENTRY_BYTES_MAX) + 4 * TEXT_BYTES_MAX
+        <= MESSAGE_BYTES_MAX
+);
+
+/// Bytes of messages that wait for the stream while the peer does not read. A peer that leaves this
+/// much unread is not there any more.
+pub const OUTBOX_BYTES_MAX: usize = 2 * (MESSAGE_BYTES_MAX + 4);
+
+/// Bytes that a peer may have on its way to us on the control stream: two messages.
+pub const STREAM_WINDOW_BYTES: u32 = 2 * (MESSAGE_BYTES_MAX as u32 + 4);
+
+/// Events that wait for the program. At this many, the stream is no longer read (QUIC's flow control
+/// then holds the peer back) and feedback reports are dropped and counted.
+pub const EVENTS_MAX: usize = 256;
+
+/// Events that log a refused handshake; a flood of strangers is counted, not kept.
+pub const REJECTIONS_MAX: usize = 64;
+
+/// Answers to strangers (version negotiation, stateless reset, refusal) that wait for `poll_transmit`.
+pub const RESPONSES_MAX: usize = 32;
+
+/// Largest payload of a real-time plane's datagram: fits QUIC's smallest path with its overhead.
+pub const PLANE_PAYLOAD_BYTES_MAX: usize = 1_120;
+
+/// Bytes of real-time datagrams inside QUIC's own queue: small, so that a report is never stale.
+pub const DATAGRAM_QUEUE_BYTES: usize = 16 * 1024;
+
+/// Real-time datagrams of one plane that wait here while QUIC's queue is full; the oldest goes first.
+pub const PLANE_QUEUE_LENGTH: usize = 4;
+
+/// Bytes in flight that control may always have: media's losses must not starve input and sound.
+pub const IN_FLIGHT_BYTES_FLOOR: u64 = 64 * 1024;
+
+/// Bytes in flight that control never needs more of: a few hundred messages.
+pub const IN_FLIGHT_BYTES_MAX: u64 = 1024 * 1024;
+
+/// QUIC datagrams in one GSO send of control.
+pub const TRANSMIT_SEGMENTS_MAX: usize = 8;
+
+/// Largest UDP payload that either end takes: jumbo frames of 9000 less IPv6 and UDP.
+pub const UDP_PAYLOAD_BYTES_MAX: u16 = 8_952;
+
+/// Largest UDP payload that the path search tries unless told otherwise: 1500 less IPv6 and UDP, where
+/// almost every LAN ends. Every step up to it then succeeds at once; a search up to jumbo frames loses
+/// its first probes on such a LAN, which takes more than half a second.
+pub const UDP_PAYLOAD_BYTES_SEARCHED: u16 = 1_452;
+
+/// The path search ends when it is this close: 1448, a shard of 1408, must not be missed by a hair.
+pub const MTU_STEP_BYTES: u16 = 4;
+
+/// QUIC's smallest UDP payload, where every path starts.
+pub const UDP_PAYLOAD_BYTES_MIN: u16 = 1_200;
+
+/// The first guess of a round trip. QUIC's 333 ms is for the open sea; this is a LAN, and a lost
+/// handshake datagram is resent after three of these.
+pub const RTT_INITIAL: Duration = Duration::from_millis(50);
+
+/// How often a silent end says that it is still there.
+pub const KEEP_ALIVE: Duration = Duration::from_millis(500);
+
+/// Silence after which the peer is gone. QUIC restarts this clock with the first packet sent after
+/// the last one received, so a killed peer is noticed within this and one keep-alive.
+pub const IDLE_MAX: Duration = Duration::from_millis(2_000);
+
+/// What the two together must not pass: the client notices a killed host within three seconds.
+pub const GONE_NOTICED_MAX: Duration = Duration::from_secs(3);
+
+/// What a busy machine may add to a promise in seconds: a timer that fires late, a program that starts and
+/// ends around it.
+const PROMISE_MARGIN: Duration = Duration::from_millis(500);
+
+const _: () = assert!(
+    IDLE_MAX.as_millis() + KEEP_ALIVE.as_millis() + PROMISE_MARGIN.as_millis()
+        <= GONE_NOTICED_MAX.as_millis()
+);
+
+/// A client that has heard nothing of the host for this long says so: within three seconds of its start.
+pub const CONNECT_MAX: Duration = Duration::from_millis(2_500);
+
+const _: () = assert!(CONNECT_MAX.as_millis() + PROMISE_MARGIN.as_millis() <= 3_000);
+
+/// From a handshake's first datagram to the Hello, at the host: a stranger cannot hold a place longer.
+pub const HELLO_MAX: Duration = Duration::from_secs(5);
+
+/// From Hello to Welcome: the host starts a compositor and an encoder in between.
+pub const WELCOME_MAX: Duration = Duration::from_secs(30);
+
+/// From Welcome to Start, at the host: a client that stays away frees its place.
+pub const START_MAX: Duration = Duration::from_secs(10);
+
+/// From the client's Bye to the host program's own Bye with the final statistics.
+pub const FAREWELL_MAX: Duration = Duration::from_millis(1_000);
+
+/// How long the last messages (final statistics, Bye, a refusal) may take to be acknowledged.
+pub const LINGER_MAX: Duration = Duration::from_millis(500);
+
+/// How long a client that has said Bye waits for the host's final word.
+pub const GOODBYE_MAX: Duration = Duration::from_millis(1_800);
+
+const _: () = assert!(FAREWELL_MAX.as_millis() + LINGER_MAX.as_millis() < GOODBYE_MAX.as_millis());
+
+/// Rounds of one skew handshake.
+pub const SKEW_ROUNDS: u32 = 8;
+
+/// How far apart two quartz clocks may drift, in microseconds a second: each ±50 ppm.
+pub const CLOCK_DRIFT_PPM: u64 = 100;
+
+/// What the host takes on. The defaults suit one streaming session and a few that are refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostLimits {
+    /// Connections at a time, greeted or not; one more is refused before any work is done for it.
+    pub connections_max: usize,
+    /// Half-open handshakes above which a new address must first prove itself by a QUIC Retry.
+    pub unproven_handshakes_max: usize,
+    /// Largest UDP payload, in bytes, that the path search tries: raise it where frames are jumbo.
+    pub udp_payload_bytes_max: u16,
+}
+
+impl Default for HostLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 16,
+            unproven_handshakes_max: 4,
+            udp_payload_bytes_max: UDP_PAYLOAD_BYTES_SEARCHED,
+        }
+    }
+}

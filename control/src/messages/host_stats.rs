@@ -1,0 +1,91 @@
+//! What the host measures, for the client's log and overlay.
+//!
+//! Promises: a value, bounded, extensible. Refuses: more stages than the list limit.
+
+use minicbor::{Decode, Encode};
+
+use super::bounded;
+
+/// One stage's latency over the time that the statistics cover.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct StageSummary {
+    /// The stage's name.
+    #[cbor(n(0), with = "bounded::name")]
+    pub name: String,
+    /// How many samples.
+    #[n(1)]
+    pub count: u64,
+    /// Median, in microseconds.
+    #[n(2)]
+    pub p50_us: u64,
+    /// 99th percentile, in microseconds.
+    #[n(3)]
+    pub p99_us: u64,
+    /// 99.9th percentile, in microseconds.
+    #[n(4)]
+    pub p999_us: u64,
+    /// Largest, in microseconds.
+    #[n(5)]
+    pub max_us: u64,
+}
+
+/// The host's counters since the session's start. Absent fields read as zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct HostStats {
+    /// The session clock when these were taken, in microseconds.
+    #[cbor(n(0), default)]
+    pub session_us: u64,
+    /// Whether these are the session's last.
+    #[cbor(n(1), default)]
+    pub last: bool,
+    /// Pictures that the source gave.
+    #[cbor(n(2), default)]
+    pub pictures_captured: u64,
+    /// Pictures that a newer one replaced before encode.
+    #[cbor(n(3), default)]
+    pub pictures_superseded: u64,
+    /// Pictures shed before encode because send lagged.
+    #[cbor(n(4), default)]
+    pub pictures_shed: u64,
+    /// Access units sent whole.
+    #[cbor(n(5), default)]
+    pub aus_sent: u64,
+    /// Access units that the client has reported lost.
+    #[cbor(n(6), default)]
+    pub aus_lost: u64,
+    /// IDRs among those sent.
+    #[cbor(n(7), default)]
+    pub idrs_sent: u64,
+    /// Media datagrams handed to the kernel.
+    #[cbor(n(8), default)]
+    pub datagrams_sent: u64,
+    /// UDP payload bytes of these.
+    #[cbor(n(9), default)]
+    pub wire_bytes: u64,
+    /// Encoded bytes, without FEC and headers.
+    #[cbor(n(10), default)]
+    pub payload_bytes: u64,
+    /// Datagrams that a full send buffer dropped.
+    #[cbor(n(11), default)]
+    pub packets_send_dropped: u64,
+    /// Access units that left at once.
+    #[cbor(n(12), default)]
+    pub aus_immediate: u64,
+    /// Access units that were spread by the pacer.
+    #[cbor(n(13), default)]
+    pub aus_paced: u64,
+    /// Processor time of the host process, in microseconds.
+    #[cbor(n(14), default)]
+    pub cpu_us: u64,
+    /// System calls of the sender.
+    #[cbor(n(15), default)]
+    pub system_calls: u64,
+    /// Each stage's latency.
+    #[cbor(n(16), with = "bounded::list", default)]
+    pub stages: Vec<StageSummary>,
+    /// Access units cut short at the host, because the arena or the key could not take them.
+    #[cbor(n(17), default)]
+    pub aus_dropped: u64,
+}

@@ -1,0 +1,191 @@
+//! The control messages and their wire form.
+//!
+//! A message is a little-endian `u32` length and that many bytes of CBOR: an array of the message's
+//! kind and a map from field numbers to values. Promises: a field or kind that this end does not know
+//! is skipped; a parsed message obeys every limit; parsing never panics and keeps nothing of what it
+//! refuses. Refuses: lengths above `MESSAGE_BYTES_MAX`, texts and lists above their limits, required
+//! fields that are absent.
+
+mod bounded;
+mod course;
+mod greeting;
+mod host_stats;
+
+pub use course::{
+    Bye, ByeReason, PathPong, Reconfigure, Reconfigured, Refusal, RefusalCode, RequestIdr, SkewPing,
+    SkewPong, Start,
+};
+pub use greeting::{Codec, CompositorOffer, Hello, Mode, Welcome};
+pub use host_stats::{HostStats, StageSummary};
+
+use minicbor::{Decoder, Encode, Encoder};
+
+use crate::limits::MESSAGE_BYTES_MAX;
+
+/// Bytes of the length in front of a message.
+pub const LENGTH_BYTES: usize = 4;
+
+/// Any control message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each variant carries the message of its name
+pub enum Message {
+    Hello(Hello),
+    Welcome(Welcome),
+    Refusal(Refusal),
+    Start(Start),
+    Reconfigure(Reconfigure),
+    Reconfigured(Reconfigured),
+    RequestIdr(RequestIdr),
+    SkewPing(SkewPing),
+    SkewPong(SkewPong),
+    PathPong(PathPong),
+    HostStats(HostStats),
+    Bye(Bye),
+}
+
+/// Why bytes are no message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// The length in front is zero or above the limit.
+    #[error("a control message of {length} bytes; 1 to {MESSAGE_BYTES_MAX} are allowed")]
+    Length {
+        /// What the length said.
+        length: u32,
+    },
+    /// The body is not the CBOR that its kind asks for.
+    #[error("a malformed control message of kind {kind}: {text}")]
+    Malformed {
+        /// The message's kind, 0 when not even that could be read.
+        kind: u16,
+        /// What the parser said.
+        text: String,
+    },
+    /// The body has bytes behind its message.
+    #[error("a control message of kind {kind} with {surplus} bytes behind it")]
+    Surplus {
+        /// The message's kind.
+        kind: u16,
+        /// How many bytes are behind it.
+        surplus: usize,
+    },
+}
+
+impl Message {
+    /// The message's number on the wire.
+    pub fn kind(&self) -> u16 {
+        match self {
+            Message::Hello(_) => 1,
+            Message::Welcome(_) => 2,
+            Message::Refusal(_) => 3,
+            Message::Start(_) => 4,
+            Message::Reconfigure(_) => 5,
+            Message::Reconfigured(_) => 6,
+            Message::RequestIdr(_) => 7,
+            Message::SkewPing(_) => 8,
+            Message::SkewPong(_) => 9,
+            Message::PathPong(_) => 10,
+            Message::HostStats(_) => 11,
+            Message::Bye(_) => 12,
+        }
+    }
+
+    /// The message's name, for errors and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Message::Hello(_) => "Hello",
+            Message::Welcome(_) => "Welcome",
+            Message::Refusal(_) => "Refusal",
+            Message::Start(_) => "Start",
+            Message::Reconfigure(_) => "Reconfigure",
+            Message::Reconfigured(_) => "Reconfigured",
+            Message::RequestIdr(_) => "RequestIdr",
+            Message::SkewPing(_) => "SkewPing",
+            Message::SkewPong(_) => "SkewPong",
+            Message::PathPong(_) => "PathPong",
+            Message::HostStats(_) => "HostStats",
+            Message::Bye(_) => "Bye",
+        }
+    }
+
+    /// Appends the length and the message to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&[0; LENGTH_BYTES]);
+        let kind = self.kind();
+        match self {
+            Message::Hello(body) => encode_body(kind, body, out),
+            Message::Welcome(body) => encode_body(kind, body, out),
+            Message::Refusal(body) => encode_body(kind, body, out),
+            Message::Start(body) => encode_body(kind, body, out),
+            Message::Reconfigure(body) => encode_body(kind, body, out),
+            Message::Reconfigured(body) => encode_body(kind, body, out),
+            Message::RequestIdr(body) => encode_body(kind, body, out),
+            Message::SkewPing(body) => encode_body(kind, body, out),
+            Message::SkewPong(body) => encode_body(kind, body, out),
+            Message::PathPong(body) => encode_body(kind, body, out),
+            Message::HostStats(body) => encode_body(kind, body, out),
+            Message::Bye(body) => encode_body(kind, body, out),
+        }
+        let length = (out.len() - start - LENGTH_BYTES) as u32;
+        debug_assert!(length as usize <= MESSAGE_BYTES_MAX, "limits.rs proves that every message fits");
+        out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+    }
+
+    /// Reads one message's body, without its length. `None`: a kind that this end does not know.
+    ///
+    /// # Errors
+    /// When the body is not the CBOR that its kind asks for, or breaks a limit.
+    pub fn parse(body: &[u8]) -> Result<Option<Message>, MessageError> {
+        let mut d = Decoder::new(body);
+        let kind = parse_kind(&mut d).map_err(|error| malformed(0, &error))?;
+        let message = match kind {
+            1 => d.decode().map(Message::Hello),
+            2 => d.decode().map(Message::Welcome),
+            3 => d.decode().map(Message::Refusal),
+            4 => d.decode().map(Message::Start),
+            5 => d.decode().map(Message::Reconfigure),
+            6 => d.decode().map(Message::Reconfigured),
+            7 => d.decode().map(Message::RequestIdr),
+            8 => d.decode().map(Message::SkewPing),
+            9 => d.decode().map(Message::SkewPong),
+            10 => d.decode().map(Message::PathPong),
+            11 => d.decode().map(Message::HostStats),
+            12 => d.decode().map(Message::Bye),
+            _ => return Ok(None),
+        }
+        .map_err(|error| malformed(kind, &error))?;
+        match body.len() - d.position() {
+            0 => Ok(Some(message)),
+            surplus => Err(MessageError::Surplus { kind, surplus }),
+        }
+    }
+}
+
+/// A message's length, checked against the limit.
+///
+/// # Errors
+/// When it is zero or above `MESSAGE_BYTES_MAX`.
+pub fn parse_length(bytes: [u8; LENGTH_BYTES]) -> Result<usize, MessageError> {
+    let length = u32::from_le_bytes(bytes);
+    match length as usize {
+        1..=MESSAGE_BYTES_MAX => Ok(length as usize),
+        _ => Err(MessageError::Length { length }),
+    }
+}
+
+fn parse_kind(d: &mut Decoder<'_>) -> Result<u16, minicbor::decode::Error> {
+    match d.array()? {
+        Some(2) => d.u16(),
+        _ => Err(minicbor::decode::Error::message("not an array of a kind and a body")),
+    }
+}
+
+fn malformed(kind: u16, error: &minicbor::decode::Error) -> MessageError {
+    MessageError::Malformed { kind, text: error.to_string() }
+}
+
+fn encode_body<T: Encode<()>>(kind: u16, body: &T, out: &mut Vec<u8>) {
+    let mut e = Encoder::new(out);
+    let written = e.array(2).and_then(|e| e.u16(kind)).and_then(|e| e.encode(body)).map(|_| ());
+    written.expect("a Vec takes every byte, and no field's encoding fails of itself");
+}

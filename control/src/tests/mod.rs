@@ -1,0 +1,8 @@
+//! The two ends against each other, over a simulated network and a clock that tests move.
+
+mod course;
+mod endings;
+mod greeting;
+mod hostile;
+mod network;
+mod pair;
