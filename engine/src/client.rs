@@ -1,0 +1,267 @@
+//! The client's pipeline: receive, open and recover → decode, started and stopped as one.
+//!
+//! Promises: two persistent threads for a session; QUIC datagrams, feedback reports and requests for an
+//! IDR come out of bounded rings that the control thread empties; [`ClientPipeline::stop`] brings every
+//! span home and says whether it did. Refuses: to start before the session's key is there.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use punktfunk_net::Receiver;
+use punktfunk_perf::Collector;
+use punktfunk_proto::{
+    FeedbackReport, IdrRequester, Negotiated, Reassembler, ReassemblerLimits, SessionClock,
+};
+use punktfunk_seal::Opener;
+
+use crate::decode::{Decode, DecodeEnd, DecodeStage, Next, SessionTime};
+use crate::encode::StageFault;
+use crate::error::EngineError;
+use crate::limits::{CONTROL_RING, DECODE_BACKLOG, DECODE_BACKLOG_AUS_MIN, FEEDBACK_RING, TAP_SAMPLES};
+use crate::machine::{CoreClaim, Idle, Machine, StageSetup};
+use crate::receive::{ControlDatagram, Outbox, ReceiveEnd, ReceiveStage};
+use crate::stage::{Stop, Waker, start};
+use crate::stats::{ClientStats, DecodeCounters, ReceiveCounters};
+
+/// Pinned stages of the client: receive with open and recover, and decode.
+const STAGES: usize = 2;
+
+/// What a client's pipeline is built from, beside its socket, key and decoder.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// What the two ends agreed on; every bound follows from it.
+    pub negotiated: Negotiated,
+    /// The client's own clock.
+    pub clock: SessionClock,
+    /// That clock joined to the host's.
+    pub time: Arc<SessionTime>,
+    /// Who is woken for QUIC datagrams, reports and requests: the control thread, attached.
+    pub control: Waker,
+    /// The cores to place stages on.
+    pub machine: Machine,
+}
+
+/// A running client pipeline.
+pub struct ClientPipeline<D: Decode> {
+    receive: JoinHandle<ReceiveEnd>,
+    decode: JoinHandle<DecodeEnd<D>>,
+    receive_waker: punktfunk_net::Waker,
+    quic: rtrb::Consumer<ControlDatagram>,
+    feedback: rtrb::Consumer<FeedbackReport>,
+    idr_after: Arc<AtomicU64>,
+    receive_counters: Arc<ReceiveCounters>,
+    decode_counters: Arc<DecodeCounters>,
+    collectors: Vec<Collector>,
+    setups: Vec<StageSetup>,
+    memory: String,
+    stop: Stop,
+    _claim: CoreClaim<STAGES>,
+}
+
+/// What is left when a client pipeline has stopped.
+pub struct ClientEnd<D> {
+    /// The decoder; none when its stage panicked.
+    pub decode: Option<D>,
+    /// The receiving end of the socket, for the control thread's last words; none after a panic.
+    pub receiver: Option<Receiver>,
+    /// The last snapshot.
+    pub stats: ClientStats,
+    /// What ended a stage before it was told to.
+    pub fault: Option<StageFault>,
+    /// Spans that did not come home; 0 unless a stage is broken.
+    pub spans_out: usize,
+}
+
+/// The two stages, ready to run, and the other ends of what joins them.
+struct Built<D: Decode> {
+    receive: ReceiveStage,
+    decode: DecodeStage<D>,
+    quic: rtrb::Consumer<ControlDatagram>,
+    feedback: rtrb::Consumer<FeedbackReport>,
+    collectors: Vec<Collector>,
+}
+
+impl<D: Decode> ClientPipeline<D> {
+    /// Starts both stages.
+    ///
+    /// # Errors
+    /// No thread for a stage.
+    pub fn start(
+        decode: D,
+        receiver: Receiver,
+        opener: Opener,
+        config: &ClientConfig,
+    ) -> Result<Self, EngineError> {
+        let receive_waker = receiver.waker();
+        let claim = config.machine.claim([true, false]);
+        let [receive_place, decode_place] = claim.places;
+        let built = build(decode, receiver, opener, config, decode_place.idle);
+        let Built { receive, decode, quic, feedback, collectors } = built;
+        let (idr_after, stop) = (decode.idr_after.clone(), receive.stop.clone());
+        let (receive_counters, decode_counters) = (receive.counters.clone(), decode.counters.clone());
+        let (decode, decode_setup) = start("decode", decode_place, move || decode.run())
+            .map_err(|source| EngineError::Thread { stage: "decode", source })?;
+        // A failure here drops the receive stage, with which the decode stage comes to its end.
+        let (receive, receive_setup) = start("receive", receive_place, move || receive.run())
+            .map_err(|source| EngineError::Thread { stage: "receive", source })?;
+        Ok(Self {
+            receive,
+            decode,
+            receive_waker,
+            quic,
+            feedback,
+            idr_after,
+            receive_counters,
+            decode_counters,
+            collectors,
+            setups: vec![receive_setup, decode_setup],
+            memory: config.machine.lock_memory(),
+            stop,
+            _claim: claim,
+        })
+    }
+
+    /// Takes the QUIC datagrams that came since the last call: from whom, to which of this machine's
+    /// addresses, and their bytes.
+    pub fn poll_quic(&mut self, mut handle: impl FnMut(SocketAddr, Option<IpAddr>, &mut [u8])) {
+        while let Ok(mut datagram) = self.quic.pop() {
+            handle(datagram.from, datagram.to, &mut datagram.bytes[..usize::from(datagram.len)]);
+        }
+    }
+
+    /// The newest feedback report that waits to be sent.
+    pub fn poll_feedback(&mut self) -> Option<FeedbackReport> {
+        let mut newest = None;
+        while let Ok(report) = self.feedback.pop() {
+            newest = Some(report);
+        }
+        newest
+    }
+
+    /// The access unit after which an IDR shall be asked for now.
+    pub fn poll_idr_request(&self) -> Option<u32> {
+        let after = self.idr_after.swap(0, Ordering::AcqRel).checked_sub(1)?;
+        u32::try_from(after).ok()
+    }
+
+    /// One snapshot by value.
+    pub fn stats(&self) -> ClientStats {
+        ClientStats { receive: self.receive_counters.snapshot(), decode: self.decode_counters.snapshot() }
+    }
+
+    /// What each stage got of the machine.
+    pub fn setups(&self) -> &[StageSetup] {
+        &self.setups
+    }
+
+    /// Whether the pipeline's memory is locked, in one line.
+    pub fn memory(&self) -> &str {
+        &self.memory
+    }
+
+    /// The stages' samples; to be taken once.
+    pub fn take_collectors(&mut self) -> Vec<Collector> {
+        std::mem::take(&mut self.collectors)
+    }
+
+    /// Whether a stage has ended by itself.
+    pub fn is_ended(&self) -> bool {
+        self.receive.is_finished() || self.decode.is_finished()
+    }
+
+    /// Stops both stages and brings every span home.
+    pub fn stop(self) -> ClientEnd<D> {
+        self.stop.request();
+        self.receive_waker.wake();
+        let receive = self.receive.join();
+        let decode = self.decode.join();
+        let stats = ClientStats {
+            receive: self.receive_counters.snapshot(),
+            decode: self.decode_counters.snapshot(),
+        };
+        let panicked = |stage| Some(StageFault::new(stage, "the stage's thread panicked; this is our fault"));
+        let (receiver, receive_fault, spans_out) = match receive {
+            Ok(end) => (Some(end.receiver), end.fault, end.spans_out),
+            Err(_) => (None, panicked("receive"), 0),
+        };
+        let (decode, decode_fault) = match decode {
+            Ok(end) => (Some(end.decode), end.fault),
+            Err(_) => (None, panicked("decode")),
+        };
+        ClientEnd { decode, receiver, stats, fault: receive_fault.or(decode_fault), spans_out }
+    }
+}
+
+/// Access units that may wait for the decoder.
+fn decode_backlog_aus(negotiated: &Negotiated) -> u64 {
+    let aus = DECODE_BACKLOG.as_millis() as u64 * u64::from(negotiated.refresh_mhz) / 1_000_000;
+    aus.max(DECODE_BACKLOG_AUS_MIN)
+}
+
+fn build<D: Decode>(
+    decode: D,
+    receiver: Receiver,
+    opener: Opener,
+    config: &ClientConfig,
+    decode_idle: Idle,
+) -> Built<D> {
+    let limits = ReassemblerLimits::from(&config.negotiated);
+    // A place for each block of each access unit that may wait, and one for its loss.
+    let places =
+        (decode_backlog_aus(&config.negotiated) as usize + 1) * (usize::from(limits.blocks_per_au_max) + 1);
+    let backlog = decode_backlog_aus(&config.negotiated);
+    let aus_decoded = Arc::new(AtomicU64::new(0));
+    let (deliveries_in, deliveries_out) = rtrb::RingBuffer::new(places);
+    // One place more than blocks can be out: those in the ring, and the one in the decoder's hands.
+    let (home_in, home_out) = rtrb::RingBuffer::new(places + 1);
+    let (quic_in, quic_out) = rtrb::RingBuffer::new(CONTROL_RING);
+    let (feedback_in, feedback_out) = rtrb::RingBuffer::new(FEEDBACK_RING);
+    let (receive_tap, receive_collector) = punktfunk_perf::channel(TAP_SAMPLES);
+    let (decode_tap, decode_collector) = punktfunk_perf::channel(TAP_SAMPLES);
+    let waker = Waker::new();
+    let receive = ReceiveStage {
+        receiver,
+        reassembler: Reassembler::new(limits, opener),
+        outbox: Outbox::new(deliveries_in, home_out, Arc::clone(&aus_decoded), backlog, receive_tap),
+        quic: quic_in,
+        feedback: feedback_in,
+        decode: waker.clone(),
+        control: config.control.clone(),
+        counters: Arc::new(ReceiveCounters::default()),
+        stop: Stop::default(),
+        wake_control: false,
+        last_feedback: Instant::now(),
+        datagrams: 0,
+        wire_bytes: 0,
+        clock: config.clock,
+        time: Arc::clone(&config.time),
+    };
+    let requester = IdrRequester::new(decode.has_references());
+    let decode = DecodeStage {
+        decode,
+        deliveries: deliveries_out,
+        aus_decoded,
+        home: home_in,
+        waker,
+        control: config.control.clone(),
+        idle: decode_idle,
+        clock: config.clock,
+        time: config.time.clone(),
+        requester,
+        idr_after: Arc::new(AtomicU64::new(0)),
+        counters: Arc::new(DecodeCounters::default()),
+        tap: decode_tap,
+        next: Next::default(),
+        spent: Duration::ZERO,
+    };
+    Built {
+        receive,
+        decode,
+        quic: quic_out,
+        feedback: feedback_out,
+        collectors: vec![receive_collector, decode_collector],
+    }
+}

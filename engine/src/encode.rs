@@ -1,0 +1,433 @@
+//! The encode stage: takes the newest picture, has it encoded, and lends its slices onwards.
+//!
+//! Promises: load is shed *before* encode when sending lags, so that no reference breaks: pictures wait at
+//! their source, where the newest wins, and the newest is encoded as soon as there is room; a slice leaves
+//! while the next is being encoded; every slice that was lent comes home before the stage ends.
+//! Refuses: an encoder that gives more slices than were negotiated.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use punktfunk_perf::{Stage, Tap};
+use punktfunk_proto::{IdrGate, SessionClock};
+
+use crate::limits::{AUS_IN_FLIGHT_MAX, LAG_WAIT, PICTURE_WAIT, SHUTDOWN_WAIT};
+use crate::stage::{Stop, Waker};
+use crate::stats::{EncodeCounters, ProtectCounters, add, set};
+
+/// What a source answers when it is asked for a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// There is one, taken at this instant.
+    Picture(Instant),
+    /// Nothing new came in the time given.
+    Nothing,
+    /// The source has come to its end.
+    Ended,
+}
+
+/// How one picture shall be encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EncodeRequest {
+    /// The access unit's number.
+    pub au: u32,
+    /// Whether it shall be an IDR.
+    pub idr: bool,
+    /// The wire's rate that the session may use now, redundancy included, in kbit/s.
+    pub wire_kbps: u32,
+    /// Bytes of media datagrams handed to the kernel so far, headers and parity included.
+    pub wire_bytes: u64,
+}
+
+/// What became of one picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EncodeOutcome {
+    /// It was encoded; its slices are in the sink.
+    Encoded,
+    /// The encoder's rate control skipped it; nothing was given out.
+    Skipped,
+}
+
+/// Why a source, an encoder or a decoder cannot go on. The text names the fault and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{stage}: {reason}")]
+pub struct StageFault {
+    /// The stage that failed.
+    pub stage: &'static str,
+    /// The cause, in the words of the crate that found it.
+    pub reason: String,
+}
+
+impl StageFault {
+    /// A fault of `stage` for `reason`.
+    pub fn new(stage: &'static str, reason: impl fmt::Display) -> Self {
+        Self { stage, reason: reason.to_string() }
+    }
+}
+
+/// What a source gave so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SourceCounts {
+    /// Pictures taken, the superseded included.
+    pub captured: u64,
+    /// Pictures that a newer one replaced before they were encoded.
+    pub superseded: u64,
+}
+
+/// A source of pictures and the encoder that takes them: what the programs fit to the engine.
+pub trait Encode: Send + 'static {
+    /// One lent slice: a pooled buffer, or the guard of an encoder's own memory.
+    type Slice: AsRef<[u8]> + Send + 'static;
+
+    /// Waits up to `timeout` for the newest picture.
+    ///
+    /// # Errors
+    /// The source broke; the text names the link.
+    fn wait_picture(&mut self, timeout: Duration) -> Result<Wait, StageFault>;
+
+    /// Encodes the picture that [`Encode::wait_picture`] announced, slice by slice into `out`.
+    ///
+    /// # Errors
+    /// The encoder broke; an access unit begun in `out` is closed by the stage.
+    fn encode(
+        &mut self,
+        request: &EncodeRequest,
+        out: &mut SliceSink<'_, Self::Slice>,
+    ) -> Result<EncodeOutcome, StageFault>;
+
+    /// Encodes the newest picture that was encoded before once more: a screen that stands still gives no new
+    /// one, and a client that lost a reference needs an IDR all the same. A source whose pictures move by
+    /// themselves may skip.
+    ///
+    /// # Errors
+    /// The encoder broke.
+    fn repeat(
+        &mut self,
+        _request: &EncodeRequest,
+        _out: &mut SliceSink<'_, Self::Slice>,
+    ) -> Result<EncodeOutcome, StageFault> {
+        Ok(EncodeOutcome::Skipped)
+    }
+
+    /// Takes a slice back that the wire needs no more.
+    fn recycle(&mut self, slice: Self::Slice);
+
+    /// What the source gave so far.
+    fn counts(&self) -> SourceCounts;
+}
+
+/// One message to the protect stage.
+#[derive(Debug)]
+pub(crate) struct SliceItem<S> {
+    pub(crate) au: u32,
+    pub(crate) captured_at: Instant,
+    pub(crate) pts_us: u32,
+    pub(crate) idr: bool,
+    pub(crate) first: bool,
+    pub(crate) last: bool,
+    /// None closes an access unit whose end was learned late.
+    pub(crate) slice: Option<S>,
+}
+
+/// Where an encoder puts the slices of one access unit as they are finished.
+pub struct SliceSink<'a, S> {
+    ring: &'a mut rtrb::Producer<SliceItem<S>>,
+    protect: &'a Waker,
+    au: u32,
+    captured_at: Instant,
+    clock: SessionClock,
+    slices_max: u16,
+    slices: u16,
+    idr: bool,
+    closed: bool,
+    bytes: u64,
+    import: Duration,
+}
+
+impl<S: AsRef<[u8]>> SliceSink<'_, S> {
+    /// Hands on one finished slice. `idr` must be the same for all slices of an access unit, `last` ends
+    /// it.
+    ///
+    /// # Errors
+    /// More slices than negotiated, or one after the last; the slice is given back.
+    pub fn push(&mut self, slice: S, idr: bool, last: bool) -> Result<(), (S, StageFault)> {
+        if self.closed || self.slices == self.slices_max {
+            let fault = format!(
+                "the encoder gave more than the {} slices negotiated for access unit {}",
+                self.slices_max, self.au
+            );
+            return Err((slice, StageFault::new("encode", fault)));
+        }
+        self.bytes += slice.as_ref().len() as u64;
+        self.idr = idr;
+        let item = self.item(Some(slice), last);
+        match self.ring.push(item) {
+            Ok(()) => {
+                self.slices += 1;
+                self.closed = last;
+                self.protect.wake();
+                Ok(())
+            }
+            Err(rtrb::PushError::Full(item)) => {
+                let slice = item.slice.expect("the item was built with this slice just above");
+                Err((slice, StageFault::new("encode", "the ring to the protect stage is full")))
+            }
+        }
+    }
+
+    /// Replaces the stamp that [`Encode::wait_picture`] gave by the picture's own. Before the first slice.
+    pub fn set_captured_at(&mut self, captured_at: Instant) {
+        self.captured_at = captured_at;
+    }
+
+    /// Says how much of the time was spent on making the picture the encoder's: import or colour conversion.
+    pub fn set_import(&mut self, import: Duration) {
+        self.import = import;
+    }
+
+    fn item(&self, slice: Option<S>, last: bool) -> SliceItem<S> {
+        SliceItem {
+            au: self.au,
+            captured_at: self.captured_at,
+            pts_us: self.clock.pts(self.captured_at),
+            idr: self.idr,
+            first: self.slices == 0,
+            last,
+            slice,
+        }
+    }
+
+    /// Closes an access unit that the encoder left open.
+    fn close(&mut self) {
+        if self.slices > 0 && !self.closed {
+            let item = self.item(None, true);
+            // The ring holds one place more for each access unit than its slices take.
+            self.closed = self.ring.push(item).is_ok();
+            self.protect.wake();
+        }
+    }
+}
+
+/// What came of one picture.
+struct Encoded {
+    slices: u16,
+    bytes: u64,
+    idr: bool,
+    captured_at: Instant,
+    import: Duration,
+}
+
+/// What the control thread asks of the encode stage.
+#[derive(Debug, Default)]
+pub(crate) struct EncodeWishes {
+    pub(crate) wire_kbps: AtomicU32,
+    /// The access unit after which an IDR is needed, plus one; 0 when none is.
+    pub(crate) idr_after: AtomicU64,
+}
+
+/// What the protect stage tells the encode stage.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Access units that are done with: sent, or given up.
+    pub(crate) aus_done: AtomicU64,
+    /// The key is used up and no report opens the next: nothing can be sealed.
+    pub(crate) key_blocked: AtomicBool,
+    /// Wakes the encode stage when one of the two changed.
+    pub(crate) waker: Waker,
+}
+
+/// Everything that the stage owns.
+pub(crate) struct EncodeStage<E: Encode> {
+    pub(crate) encode: E,
+    pub(crate) ring: rtrb::Producer<SliceItem<E::Slice>>,
+    pub(crate) home: rtrb::Consumer<E::Slice>,
+    pub(crate) protect: Waker,
+    pub(crate) wishes: Arc<EncodeWishes>,
+    pub(crate) counters: Arc<EncodeCounters>,
+    pub(crate) sent: Arc<ProtectCounters>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) clock: SessionClock,
+    pub(crate) gate: IdrGate,
+    pub(crate) slices_max: u16,
+    pub(crate) tap: Tap,
+    pub(crate) stop: Stop,
+    pub(crate) next_au: u32,
+    pub(crate) slices_out: usize,
+    /// Superseded pictures when sending began to lag: what is superseded until a picture is taken again was
+    /// shed.
+    pub(crate) lags_since: Option<u64>,
+    pub(crate) shed: u64,
+}
+
+/// How the stage came to its end.
+pub(crate) struct EncodeEnd<E> {
+    pub(crate) encode: E,
+    pub(crate) fault: Option<StageFault>,
+    pub(crate) slices_out: usize,
+}
+
+impl<E: Encode> EncodeStage<E> {
+    /// Runs until told to stop, the source ends, or a fault.
+    pub(crate) fn run(mut self) -> EncodeEnd<E> {
+        self.progress.waker.attach();
+        let fault = loop {
+            if self.stop.is_requested() {
+                break None;
+            }
+            self.recycle();
+            if self.is_lagging() {
+                self.lags_since.get_or_insert(self.encode.counts().superseded);
+                std::thread::park_timeout(LAG_WAIT);
+                continue;
+            }
+            match self.encode.wait_picture(PICTURE_WAIT) {
+                Ok(Wait::Nothing) => {
+                    if let Err(fault) = self.repeat_if_due(Instant::now()) {
+                        break Some(fault);
+                    }
+                }
+                Ok(Wait::Ended) => break None,
+                Ok(Wait::Picture(captured_at)) => {
+                    let outcome = self.encode_one(captured_at, false, Instant::now());
+                    // Only now has every source counted what it passed over.
+                    self.count_shed();
+                    if let Err(fault) = outcome {
+                        break Some(fault);
+                    }
+                }
+                Err(fault) => break Some(fault),
+            }
+            self.publish();
+        };
+        self.publish();
+        self.close(fault)
+    }
+
+    /// Whether the next picture has to wait: too much is under way, or nothing can be sealed.
+    fn is_lagging(&self) -> bool {
+        let in_flight =
+            u64::from(self.next_au).saturating_sub(self.progress.aus_done.load(Ordering::Acquire));
+        in_flight >= AUS_IN_FLIGHT_MAX || self.progress.key_blocked.load(Ordering::Acquire)
+    }
+
+    fn count_shed(&mut self) {
+        if let Some(before) = self.lags_since.take() {
+            self.shed += self.encode.counts().superseded - before;
+        }
+    }
+
+    /// A still screen gives no picture to grant an IDR with: the last one is encoded again.
+    fn repeat_if_due(&mut self, now: Instant) -> Result<(), StageFault> {
+        if self.next_au > 0 && self.idr_due(now) { self.encode_one(now, true, now) } else { Ok(()) }
+    }
+
+    fn encode_one(&mut self, captured_at: Instant, again: bool, now: Instant) -> Result<(), StageFault> {
+        if self.next_au == u32::MAX {
+            return Err(StageFault::new(
+                "encode",
+                "the session's access-unit numbers are used up; connect again",
+            ));
+        }
+        let request = EncodeRequest {
+            au: self.next_au,
+            idr: self.idr_due(now),
+            wire_kbps: self.wishes.wire_kbps.load(Ordering::Relaxed),
+            wire_bytes: self.sent.wire_bytes.load(Ordering::Relaxed),
+        };
+        let mut sink = SliceSink {
+            ring: &mut self.ring,
+            protect: &self.protect,
+            au: self.next_au,
+            captured_at,
+            clock: self.clock,
+            slices_max: self.slices_max,
+            slices: 0,
+            idr: false,
+            closed: false,
+            bytes: 0,
+            import: Duration::ZERO,
+        };
+        let outcome = match again {
+            false => self.encode.encode(&request, &mut sink),
+            true => self.encode.repeat(&request, &mut sink),
+        };
+        sink.close();
+        let encoded = Encoded {
+            slices: sink.slices,
+            bytes: sink.bytes,
+            idr: sink.idr,
+            captured_at: sink.captured_at,
+            import: sink.import,
+        };
+        self.note(&encoded, request.au, now);
+        if outcome? == EncodeOutcome::Skipped && !again {
+            add(&self.counters.skipped, 1);
+        }
+        Ok(())
+    }
+
+    /// Counts and times what was encoded, if anything was.
+    fn note(&mut self, encoded: &Encoded, au: u32, now: Instant) {
+        self.slices_out += usize::from(encoded.slices);
+        if encoded.slices == 0 {
+            return;
+        }
+        self.next_au += 1;
+        add(&self.counters.encoded, 1);
+        add(&self.counters.bytes, encoded.bytes);
+        set(&self.counters.next_au, u64::from(self.next_au));
+        if encoded.idr {
+            add(&self.counters.idrs, 1);
+            self.gate.handle_idr(au, now);
+        }
+        self.tap.record(Stage::Capture, now.saturating_duration_since(encoded.captured_at));
+        if !encoded.import.is_zero() {
+            self.tap.record(Stage::Import, encoded.import);
+        }
+        self.tap.record(Stage::Encode, now.elapsed().saturating_sub(encoded.import));
+    }
+
+    fn idr_due(&mut self, now: Instant) -> bool {
+        let after = self.wishes.idr_after.swap(0, Ordering::AcqRel);
+        if let Some(after_au) = after.checked_sub(1) {
+            self.gate.handle_request(u32::try_from(after_au).unwrap_or(u32::MAX));
+        }
+        self.gate.decide(now)
+    }
+
+    fn recycle(&mut self) {
+        while let Ok(slice) = self.home.pop() {
+            self.slices_out -= 1;
+            self.encode.recycle(slice);
+        }
+    }
+
+    fn publish(&self) {
+        let counts = self.encode.counts();
+        set(&self.counters.captured, counts.captured);
+        set(&self.counters.superseded, counts.superseded - self.shed);
+        set(&self.counters.shed, self.shed);
+    }
+
+    /// Waits for every slice to come home, for a bounded time.
+    fn close(self, fault: Option<StageFault>) -> EncodeEnd<E> {
+        let deadline = Instant::now() + SHUTDOWN_WAIT;
+        let Self { ring, protect, mut home, mut encode, mut slices_out, .. } = self;
+        // The dropped producer tells the protect stage that nothing more comes.
+        drop(ring);
+        protect.wake();
+        while slices_out > 0 && Instant::now() < deadline {
+            match home.pop() {
+                Ok(slice) => {
+                    slices_out -= 1;
+                    encode.recycle(slice);
+                }
+                Err(_) if home.is_abandoned() && home.is_empty() => break,
+                Err(_) => std::thread::park_timeout(Duration::from_millis(1)),
+            }
+        }
+        EncodeEnd { encode, fault, slices_out }
+    }
+}

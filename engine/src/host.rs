@@ -1,0 +1,323 @@
+//! The host's pipeline: encode → protect and send, started, steered and stopped as one.
+//!
+//! Promises: two persistent threads for a session, none started while it runs; [`HostPipeline::stop`]
+//! brings every lent slice and every leased byte home and says whether it did. Refuses: steering that
+//! blocks; what a full command ring cannot take is given back to the caller.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use punktfunk_fec as fec;
+use punktfunk_net::{Arena, Sender, Socket};
+use punktfunk_perf::Collector;
+use punktfunk_proto::idr::IDR_SPACING;
+use punktfunk_proto::{
+    FeedbackReport, IdrGate, Negotiated, Pacer, Packetizer, ReassemblerLimits, SessionClock,
+};
+use punktfunk_seal::Sealer;
+
+use crate::encode::{Encode, EncodeEnd, EncodeStage, EncodeWishes, Progress, StageFault};
+use crate::error::EngineError;
+use crate::limits::{AUS_IN_FLIGHT_MAX, COMMAND_RING, TAP_SAMPLES};
+use crate::machine::{CoreClaim, Idle, Machine, StageSetup};
+use crate::protect::{AuInProgress, Command, ProtectStage};
+use crate::stage::{Stop, Waker, start};
+use crate::stats::{EncodeCounters, HostStats, ProtectCounters};
+
+/// Pinned stages of the host: encode, and protect with send.
+const STAGES: usize = 2;
+
+/// What a host's pipeline is built from, beside its socket, key and encoder.
+#[derive(Debug, Clone)]
+pub struct HostConfig {
+    /// What the two ends agreed on; every bound follows from it.
+    pub negotiated: Negotiated,
+    /// Bytes of a shard until [`HostPipeline::set_shard_bytes`] changes it.
+    pub shard_bytes: u16,
+    /// The clock that pts are counted on.
+    pub clock: SessionClock,
+    /// Where media goes.
+    pub destination: SocketAddr,
+    /// Which of this machine's addresses media leaves from: QUIC's. `None` leaves the choice to the kernel.
+    pub source: Option<IpAddr>,
+    /// The pacer's rate, in kbit/s.
+    pub pace_kbps: u32,
+    /// The microburst cap: what may leave at once, in bytes.
+    pub burst_bytes: usize,
+    /// The cores to place stages on.
+    pub machine: Machine,
+}
+
+/// A running host pipeline.
+pub struct HostPipeline<E: Encode> {
+    encode: JoinHandle<EncodeEnd<E>>,
+    protect: JoinHandle<usize>,
+    commands: rtrb::Producer<Command>,
+    protect_waker: Waker,
+    wishes: Arc<EncodeWishes>,
+    encode_counters: Arc<EncodeCounters>,
+    protect_counters: Arc<ProtectCounters>,
+    collectors: Vec<Collector>,
+    setups: Vec<StageSetup>,
+    memory: String,
+    stop: Stop,
+    _claim: CoreClaim<STAGES>,
+}
+
+/// What is left when a host pipeline has stopped.
+pub struct HostEnd<E> {
+    /// The encoder, to be used again; none when its stage panicked.
+    pub encode: Option<E>,
+    /// The last snapshot.
+    pub stats: HostStats,
+    /// What ended a stage before it was told to.
+    pub fault: Option<StageFault>,
+    /// Slices that did not come home; 0 unless a stage is broken.
+    pub slices_out: usize,
+    /// Bytes of the arena still leased; 0 unless a stage is broken.
+    pub arena_leased_bytes: usize,
+}
+
+/// The two stages, ready to run, and the other ends of what joins them.
+struct Built<E: Encode> {
+    encode: EncodeStage<E>,
+    protect: ProtectStage<E::Slice>,
+    commands: rtrb::Producer<Command>,
+    collectors: Vec<Collector>,
+}
+
+impl<E: Encode> HostPipeline<E> {
+    /// Starts both stages.
+    ///
+    /// # Errors
+    /// No memory for the arena, or no thread for a stage.
+    pub fn start(
+        encode: E,
+        socket: Arc<Socket>,
+        sealer: Sealer,
+        config: &HostConfig,
+    ) -> Result<Self, EngineError> {
+        let claim = config.machine.claim([true, false]);
+        let [protect_place, encode_place] = claim.places;
+        let built = build(encode, socket, sealer, config, protect_place.idle)?;
+        let Built { encode, protect, commands, collectors } = built;
+        let (wishes, stop, waker) = (encode.wishes.clone(), encode.stop.clone(), encode.protect.clone());
+        let (encode_counters, protect_counters) = (encode.counters.clone(), protect.counters.clone());
+        let (protect, protect_setup) = start("protect", protect_place, move || protect.run())
+            .map_err(|source| EngineError::Thread { stage: "protect", source })?;
+        // A failure here drops the encode stage, with which the protect stage comes to its end.
+        let (encode, encode_setup) = start("encode", encode_place, move || encode.run())
+            .map_err(|source| EngineError::Thread { stage: "encode", source })?;
+        Ok(Self {
+            encode,
+            protect,
+            commands,
+            protect_waker: waker,
+            wishes,
+            encode_counters,
+            protect_counters,
+            collectors,
+            setups: vec![encode_setup, protect_setup],
+            memory: config.machine.lock_memory(),
+            stop,
+            _claim: claim,
+        })
+    }
+
+    /// Asks for an IDR because the client misses access unit `after_au` or an earlier one.
+    pub fn request_idr(&self, after_au: u32) {
+        self.wishes.idr_after.fetch_max(u64::from(after_au) + 1, Ordering::AcqRel);
+    }
+
+    /// Sets the wire's rate, redundancy included, from the next picture on.
+    pub fn set_wire_rate(&self, kbps: u32) {
+        self.wishes.wire_kbps.store(kbps, Ordering::Relaxed);
+    }
+
+    /// Sends media to another address from the next slice on.
+    ///
+    /// # Errors
+    /// The command ring is full; try again later.
+    pub fn set_destination(
+        &mut self,
+        destination: SocketAddr,
+        source: Option<IpAddr>,
+    ) -> Result<(), SocketAddr> {
+        self.command(Command::Destination(destination, source)).then_some(()).ok_or(destination)
+    }
+
+    /// Makes shards this long from the next access unit on.
+    ///
+    /// # Errors
+    /// The command ring is full; try again later.
+    pub fn set_shard_bytes(&mut self, bytes: u16) -> Result<(), u16> {
+        self.command(Command::ShardBytes(bytes)).then_some(()).ok_or(bytes)
+    }
+
+    /// Sets the pacer's rate, in kbit/s.
+    ///
+    /// # Errors
+    /// The command ring is full; try again later.
+    pub fn set_pace_rate(&mut self, kbps: u32) -> Result<(), u32> {
+        self.command(Command::PaceRate(kbps)).then_some(()).ok_or(kbps)
+    }
+
+    /// Passes on what the client reports. With a full ring the report is let go: the next one repeats
+    /// its state.
+    pub fn handle_feedback(&mut self, report: FeedbackReport) {
+        if !self.command(Command::Feedback(report)) {
+            tracing::trace!("a feedback report met a full ring");
+        }
+    }
+
+    /// Whether the ring took the command. No wake: the stage looks with each slice, and every
+    /// few ten milliseconds without one.
+    fn command(&mut self, command: Command) -> bool {
+        self.commands.push(command).is_ok()
+    }
+
+    /// One snapshot by value.
+    pub fn stats(&self) -> HostStats {
+        HostStats { encode: self.encode_counters.snapshot(), protect: self.protect_counters.snapshot() }
+    }
+
+    /// What each stage got of the machine.
+    pub fn setups(&self) -> &[StageSetup] {
+        &self.setups
+    }
+
+    /// Whether the pipeline's memory is locked, in one line.
+    pub fn memory(&self) -> &str {
+        &self.memory
+    }
+
+    /// The stages' samples; to be taken once.
+    pub fn take_collectors(&mut self) -> Vec<Collector> {
+        std::mem::take(&mut self.collectors)
+    }
+
+    /// Whether a stage has ended by itself: the source is at its end, or broke.
+    pub fn is_ended(&self) -> bool {
+        self.encode.is_finished() || self.protect.is_finished()
+    }
+
+    /// Stops both stages and brings everything home.
+    pub fn stop(self) -> HostEnd<E> {
+        self.stop.request();
+        self.protect_waker.wake();
+        let encode = self.encode.join();
+        let arena_leased_bytes = self.protect.join();
+        let stats =
+            HostStats { encode: self.encode_counters.snapshot(), protect: self.protect_counters.snapshot() };
+        let panicked = |stage| Some(StageFault::new(stage, "the stage's thread panicked; this is our fault"));
+        let (encode, mut fault, slices_out) = match encode {
+            Ok(end) => (Some(end.encode), end.fault, end.slices_out),
+            Err(_) => (None, panicked("encode"), 0),
+        };
+        let arena_leased_bytes = arena_leased_bytes.unwrap_or_else(|_| {
+            fault = panicked("protect");
+            0
+        });
+        HostEnd { encode, stats, fault, slices_out, arena_leased_bytes }
+    }
+}
+
+fn build<E: Encode>(
+    encode: E,
+    socket: Arc<Socket>,
+    sealer: Sealer,
+    config: &HostConfig,
+    protect_idle: Idle,
+) -> Result<Built<E>, EngineError> {
+    let negotiated = &config.negotiated;
+    let slices_max = usize::from(negotiated.slices_max);
+    // A place for each slice of each access unit in flight, and one each for an end learned late.
+    let places = (AUS_IN_FLIGHT_MAX as usize + 1) * (slices_max + 1);
+    let (slices_in, slices_out) = rtrb::RingBuffer::new(places);
+    let (home_in, home_out) = rtrb::RingBuffer::new(places);
+    let (commands_in, commands_out) = rtrb::RingBuffer::new(COMMAND_RING);
+    let (encode_tap, encode_collector) = punktfunk_perf::channel(TAP_SAMPLES);
+    let (protect_tap, protect_collector) = punktfunk_perf::channel(TAP_SAMPLES);
+    let (waker, stop, progress) = (Waker::new(), Stop::default(), Arc::new(Progress::default()));
+    let sent = Arc::new(ProtectCounters::default());
+    let wishes = Arc::new(EncodeWishes::default());
+    wishes.wire_kbps.store(negotiated.bitrate_kbps, Ordering::Relaxed);
+    let mut packetizer = Packetizer::new(negotiated);
+    packetizer.set_shard_bytes(config.shard_bytes);
+    let blocks_max = usize::from(ReassemblerLimits::from(negotiated).blocks_per_au_max);
+    let protect = ProtectStage {
+        slices: slices_out,
+        home: home_in,
+        commands: commands_out,
+        waker: waker.clone(),
+        packetizer,
+        fec: encoder(negotiated),
+        sealer,
+        arena: Arena::new(arena_bytes(negotiated))?,
+        sender: sender(socket, config.source),
+        pacer: Pacer::new(config.pace_kbps, config.burst_bytes),
+        destination: config.destination,
+        patience: picture_interval(negotiated),
+        idle: protect_idle,
+        progress: progress.clone(),
+        wishes: Arc::clone(&wishes),
+        counters: sent.clone(),
+        tap: protect_tap,
+        stop: stop.clone(),
+        au: AuInProgress::with_capacity(blocks_max),
+    };
+    let encode = EncodeStage {
+        encode,
+        ring: slices_in,
+        home: home_out,
+        protect: waker,
+        wishes,
+        counters: Arc::new(EncodeCounters::default()),
+        sent,
+        progress,
+        clock: config.clock,
+        gate: IdrGate::new(IDR_SPACING),
+        slices_max: negotiated.slices_max,
+        tap: encode_tap,
+        stop,
+        next_au: 0,
+        slices_out: 0,
+        lags_since: None,
+        shed: 0,
+    };
+    Ok(Built {
+        encode,
+        protect,
+        commands: commands_in,
+        collectors: vec![encode_collector, protect_collector],
+    })
+}
+
+/// Its memory is taken now, not with the first IDR.
+fn encoder(negotiated: &Negotiated) -> fec::Encoder {
+    let mut encoder = fec::Encoder::new();
+    negotiated.shapes_expected().into_iter().for_each(|shape| encoder.prepare(shape));
+    encoder
+}
+
+fn sender(socket: Arc<Socket>, source: Option<IpAddr>) -> Sender {
+    let mut sender = Sender::new(socket);
+    sender.set_source(source);
+    sender
+}
+
+fn picture_interval(negotiated: &Negotiated) -> Duration {
+    Duration::from_nanos(1_000_000_000_000 / u64::from(negotiated.refresh_mhz.max(1)))
+}
+
+/// The arena's size as a sum.
+fn arena_bytes(negotiated: &Negotiated) -> usize {
+    // The largest access unit on the wire, with parity, headers and tags, is leased while it is sent …
+    let au = negotiated.au_wire_bytes_max();
+    // … and the lease that does not fit before the arena's end leaves at most a block's room unused.
+    let wrap = au;
+    au + wrap
+}

@@ -1,0 +1,54 @@
+//! Bounds of the engine, each with its reason.
+
+use std::time::Duration;
+
+/// Access units between encode and the wire, the one being sent included. Three let an IDR several
+/// times the usual size be spread over the following intervals; more would only be latency.
+pub(crate) const AUS_IN_FLIGHT_MAX: u64 = 3;
+
+/// How long the encode stage waits for a picture before it looks for a request to stop.
+pub(crate) const PICTURE_WAIT: Duration = Duration::from_millis(20);
+
+/// How long the encode stage waits for room before it looks again. The protect stage wakes it; this is for a
+/// request to stop.
+pub(crate) const LAG_WAIT: Duration = Duration::from_millis(5);
+
+/// How long a stage waits for work before it looks for a request to stop.
+pub(crate) const STAGE_WAIT: Duration = Duration::from_millis(20);
+
+/// How long shutdown waits for lent slices and spans to come home. Far above any stage's slice of the
+/// latency; a stage that needs longer is stuck, and is reported.
+pub(crate) const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
+
+/// A feedback report leaves at least this often while media flows.
+pub(crate) const FEEDBACK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// And at least this often while nothing flows: a report may be what opens the next key's epoch.
+pub(crate) const FEEDBACK_INTERVAL_IDLE: Duration = Duration::from_millis(100);
+
+/// What may wait for the decoder, as time: three access units at 30 Hz. A decoder that stalls for longer costs
+/// pictures; one that stalls for less catches up, because dropping a reference costs an IDR.
+pub(crate) const DECODE_BACKLOG: Duration = Duration::from_millis(100);
+
+/// The least of it, in access units.
+pub(crate) const DECODE_BACKLOG_AUS_MIN: u64 = 3;
+
+/// The longest stretch of a pacing sleep after which a request to stop is looked for.
+pub(crate) const PACE_SLEEP_MAX: Duration = Duration::from_millis(5);
+
+/// Feedback reports that wait for the control thread. State is repeated in each, so a full ring loses
+/// nothing that the next does not bring.
+pub(crate) const FEEDBACK_RING: usize = 8;
+
+/// Commands that wait for a stage: path, shard size and feedback, at most a few an access unit.
+pub(crate) const COMMAND_RING: usize = 64;
+
+/// QUIC datagrams that wait for the client's control thread: a flight of its largest window (64 KiB in
+/// flight at 1,200 bytes).
+pub(crate) const CONTROL_RING: usize = 64;
+
+/// The largest QUIC datagram taken over: the Ethernet MTU, as QUIC's own search is bounded by it.
+pub(crate) const CONTROL_DATAGRAM_BYTES_MAX: usize = 1500;
+
+/// Samples of stage times between two drains: a second at 480 Hz with 16 samples an access unit.
+pub(crate) const TAP_SAMPLES: usize = 8192;

@@ -1,0 +1,308 @@
+//! What this machine lets a stage have: a core of its own, real-time priority, locked memory.
+//!
+//! Promises: each wish is probed by trying it, used when it is allowed, and reported once as a
+//! [`StageSetup`]; a refusal never stops a session; a pinned core belongs to one stage of one pipeline
+//! in the whole network namespace (two containers do not see each other's claims). Refuses: to pin or to spin where there are fewer cores than stages + 1, because a spinner on a shared core costs milliseconds at p99.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+/// Priority of a `SCHED_FIFO` stage: above ordinary threads, below the kernel's own at 50.
+const FIFO_PRIORITY: i32 = 10;
+
+/// How long a stage that owns its core spins before it blocks: longer than a wake (18–36 µs), shorter
+/// than a picture.
+const SPIN_US: u64 = 200;
+
+/// What the operator wishes for the stages of one pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wishes {
+    /// Pin a stage to a core when there are enough of them.
+    pub pin: bool,
+    /// Ask for `SCHED_FIFO` for the stages that wait for the network.
+    pub realtime: bool,
+    /// Ask for the process's memory to be locked.
+    pub lock_memory: bool,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        Self { pin: true, realtime: true, lock_memory: true }
+    }
+}
+
+/// A wish that is neither on nor off.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} must be on or off, got {came:?}")]
+pub struct WishError {
+    /// The variable.
+    pub name: &'static str,
+    /// What it says.
+    pub came: String,
+}
+
+impl Wishes {
+    /// Reads `PUNKTFUNK_PIN`, `PUNKTFUNK_REALTIME` and `PUNKTFUNK_MLOCK`: `on` or `1`, `off` or `0`; on where unset.
+    ///
+    /// # Errors
+    /// Another value.
+    pub fn from_env() -> Result<Self, WishError> {
+        let wished = |name| parse_wish(name, std::env::var_os(name).as_deref());
+        Ok(Self {
+            pin: wished("PUNKTFUNK_PIN")?,
+            realtime: wished("PUNKTFUNK_REALTIME")?,
+            lock_memory: wished("PUNKTFUNK_MLOCK")?,
+        })
+    }
+}
+
+fn parse_wish(name: &'static str, value: Option<&OsStr>) -> Result<bool, WishError> {
+    match value.map(OsStr::to_string_lossy).as_deref() {
+        None | Some("on" | "1") => Ok(true),
+        Some("off" | "0") => Ok(false),
+        Some(other) => Err(WishError { name, came: other.to_owned() }),
+    }
+}
+
+/// The machine's cores as this process may use them.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    cores: Vec<usize>,
+    wishes: Wishes,
+}
+
+/// Where one stage shall run and how it may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placement {
+    /// The core to pin to; none where cores are scarce.
+    pub core: Option<usize>,
+    /// Whether `SCHED_FIFO` shall be tried.
+    pub realtime: bool,
+    /// How the stage waits.
+    pub idle: Idle,
+}
+
+/// Where the stages of one pipeline shall run. The cores are theirs until this is dropped.
+#[derive(Debug)]
+pub struct CoreClaim<const N: usize> {
+    /// One for each stage, in the order of the claim.
+    pub places: [Placement; N],
+    _claims: Vec<UnixDatagram>,
+}
+
+/// How a stage waits when there is nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idle {
+    /// Block at once: the core is shared.
+    Block,
+    /// Spin this long on a core that the stage owns, then block.
+    SpinThenBlock(Duration),
+}
+
+/// What one stage got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageSetup {
+    /// The stage's thread name.
+    pub stage: &'static str,
+    /// The core it is pinned to, if any.
+    pub core: Option<usize>,
+    /// Whether it runs under `SCHED_FIFO`.
+    pub realtime: bool,
+    /// Why a wish was not met; empty when all were.
+    pub refusals: String,
+}
+
+impl fmt::Display for StageSetup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.core {
+            Some(core) => write!(f, "{}: core {core}", self.stage)?,
+            None => write!(f, "{}: not pinned", self.stage)?,
+        }
+        f.write_str(if self.realtime { ", SCHED_FIFO" } else { ", ordinary priority" })?;
+        if !self.refusals.is_empty() {
+            write!(f, " ({})", self.refusals)?;
+        }
+        Ok(())
+    }
+}
+
+impl Machine {
+    /// Asks the kernel which cores this process may use.
+    pub fn probe(wishes: Wishes) -> Self {
+        Self { cores: allowed_cores(), wishes }
+    }
+
+    /// How many cores this process may use.
+    pub fn core_count(&self) -> usize {
+        self.cores.len()
+    }
+
+    /// Claims a core for each stage of a pipeline; `waits_for_network` stages get real-time priority where it is
+    /// allowed. Where there are fewer cores than stages + 1, or other pipelines hold them, no stage is pinned and
+    /// none spins. The first core is nobody's.
+    pub fn claim<const N: usize>(&self, waits_for_network: [bool; N]) -> CoreClaim<N> {
+        let mut claims: Vec<(usize, UnixDatagram)> = Vec::new();
+        if self.wishes.pin && self.cores.len() > N {
+            let free = self.cores[1..].iter().rev();
+            claims.extend(free.filter_map(|&core| claim_core(core).map(|claim| (core, claim))).take(N));
+        }
+        if claims.len() < N {
+            claims.clear();
+        }
+        let places = std::array::from_fn(|index| Placement {
+            core: claims.get(index).map(|&(core, _)| core),
+            realtime: self.wishes.realtime && waits_for_network[index],
+            idle: match claims.get(index) {
+                Some(_) => Idle::SpinThenBlock(Duration::from_micros(SPIN_US)),
+                None => Idle::Block,
+            },
+        });
+        CoreClaim { places, _claims: claims.into_iter().map(|(_, claim)| claim).collect() }
+    }
+
+    /// Locks what this process has mapped by now, a running pipeline's arenas and rings with it; pages are locked
+    /// as they are touched. The answer is one line to say.
+    pub fn lock_memory(&self) -> String {
+        if !self.wishes.lock_memory {
+            return "memory not locked (PUNKTFUNK_MLOCK=off)".into();
+        }
+        // SAFETY: mlockall takes flags only and touches no memory of ours.
+        let rc = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_ONFAULT) };
+        if rc == 0 {
+            "memory locked".into()
+        } else {
+            format!("memory not locked ({}; raise RLIMIT_MEMLOCK to have it)", io::Error::last_os_error())
+        }
+    }
+}
+
+/// Applies a placement to the calling thread and says what came of it.
+pub(crate) fn settle(stage: &'static str, placement: Placement) -> StageSetup {
+    let mut setup = StageSetup { stage, core: None, realtime: false, refusals: String::new() };
+    if let Some(core) = placement.core {
+        match pin_current_thread(core) {
+            Ok(()) => setup.core = Some(core),
+            Err(error) => setup.refusals = format!("pinning refused: {error}"),
+        }
+    }
+    if placement.realtime {
+        match become_realtime() {
+            Ok(()) => setup.realtime = true,
+            Err(error) => {
+                if !setup.refusals.is_empty() {
+                    setup.refusals.push_str("; ");
+                }
+                setup.refusals.push_str(&format!("SCHED_FIFO refused: {error}"));
+            }
+        }
+    }
+    setup
+}
+
+/// Claims a core for this process against every other pipeline in its network namespace: an abstract socket name has
+/// one holder, whoever that is, and the kernel frees it whatever ends its holder.
+fn claim_core(core: usize) -> Option<UnixDatagram> {
+    let name = SocketAddr::from_abstract_name(format!("punktfunk-core-{core}")).ok()?;
+    UnixDatagram::bind_addr(&name).ok()
+}
+
+fn allowed_cores() -> Vec<usize> {
+    // SAFETY: cpu_set_t is a plain bit array, for which all zeros is a valid value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: pid 0 is the calling thread; the size is that of the set handed in.
+    let rc = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) };
+    if rc != 0 {
+        return vec![0];
+    }
+    // SAFETY: the index stays below CPU_SETSIZE, the set's length in bits.
+    (0..libc::CPU_SETSIZE as usize).filter(|&core| unsafe { libc::CPU_ISSET(core, &set) }).collect()
+}
+
+fn pin_current_thread(core: usize) -> io::Result<()> {
+    // SAFETY: as in `allowed_cores`; CPU_SET ignores an index beyond the set.
+    let rc = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(core, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
+    };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn become_realtime() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: FIFO_PRIORITY };
+    // SAFETY: thread 0 is the caller; the parameter block lives until the call returns.
+    let rc = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cores of numbers that no machine has, so that tests claim apart from pipelines and each other.
+    fn unreal(first: usize, cores: usize) -> Machine {
+        Machine { cores: (first..first + cores).collect(), wishes: Wishes::default() }
+    }
+
+    #[test]
+    fn too_few_cores_neither_pin_nor_spin() {
+        for cores in 1..=4 {
+            let claim = unreal(10_000, cores).claim([true; 4]);
+            assert!(
+                claim.places.iter().all(|place| (place.core, place.idle) == (None, Idle::Block)),
+                "{cores}"
+            );
+        }
+    }
+
+    #[test]
+    fn pipelines_never_share_a_core() {
+        let machine = unreal(20_000, 5);
+        let first = machine.claim([true, false]);
+        let second = machine.claim([true, false]);
+        let third = machine.claim([true, false]);
+        assert_eq!(first.places.map(|place| place.core), [Some(20_004), Some(20_003)]);
+        assert_eq!(second.places.map(|place| place.core), [Some(20_002), Some(20_001)]);
+        assert_eq!(third.places.map(|place| place.core), [None, None], "the first core is nobody's");
+        assert_eq!(third.places[0].idle, Idle::Block);
+        assert!(matches!(second.places[1].idle, Idle::SpinThenBlock(_)));
+        drop(first);
+        assert_eq!(machine.claim([true, false]).places[0].core, Some(20_004), "a claim ends with its holder");
+    }
+
+    #[test]
+    fn wishes_are_on_or_off() {
+        assert_eq!(parse_wish("W", None), Ok(true));
+        for (value, expected) in [("on", true), ("1", true), ("off", false), ("0", false)] {
+            assert_eq!(parse_wish("W", Some(value.as_ref())), Ok(expected));
+        }
+        let error = parse_wish("W", Some("maybe".as_ref())).expect_err("neither").to_string();
+        assert!(error.contains('W') && error.contains("maybe"), "{error}");
+    }
+
+    #[test]
+    fn this_process_may_use_a_core_and_pin_to_it() {
+        let machine = Machine::probe(Wishes::default());
+        assert!(machine.core_count() >= 1);
+        let core = machine.cores[0];
+        let setup = std::thread::spawn(move || {
+            settle("test", Placement { core: Some(core), realtime: false, idle: Idle::Block })
+        })
+        .join()
+        .expect("the thread only asks the kernel");
+        assert_eq!(setup.core, Some(core), "{setup}");
+    }
+
+    #[test]
+    fn a_refusal_is_said() {
+        let placement = Placement { core: Some(1000), realtime: false, idle: Idle::Block };
+        let setup =
+            std::thread::spawn(move || settle("test", placement)).join().expect("only asks the kernel");
+        assert_eq!(setup.core, None);
+        assert!(setup.to_string().contains("pinning refused"), "{setup}");
+    }
+}

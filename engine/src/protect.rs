@@ -1,0 +1,308 @@
+//! The protect and send stage: FEC blocks into the wire arena, sealed, paced, sent a train at a time.
+//!
+//! Promises: data shards leave first, while the encoder is at work on the next slice; a datagram is
+//! written once, where it is sent from; what the kernel does not take is counted. Refuses: to allocate,
+//! to lock, or to make a system call for a single datagram of a train.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use punktfunk_fec::Encoder;
+use punktfunk_net::{Arena, Lease, Sender};
+use punktfunk_perf::{Stage, Tap};
+use punktfunk_proto::{BlockPlan, FeedbackReport, Pacer, Packetizer, seal_data, seal_parity};
+use punktfunk_seal::{SealError, Sealer};
+
+use crate::encode::{EncodeWishes, Progress, SliceItem};
+use crate::limits::{PACE_SLEEP_MAX, STAGE_WAIT};
+use crate::machine::Idle;
+use crate::stage::{Stop, Waker, sleep_until, wait_until};
+use crate::stats::{ProtectCounters, add, set};
+
+/// What the control thread tells the stage.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it goes by value through a ring; a box would be an allocation a report"
+)]
+pub(crate) enum Command {
+    /// Media goes to the one address from the next slice on, and leaves from the other.
+    Destination(SocketAddr, Option<IpAddr>),
+    /// Shards have this many bytes from the next access unit on.
+    ShardBytes(u16),
+    /// The link's rate, in kbit/s.
+    PaceRate(u32),
+    /// What the client reports.
+    Feedback(FeedbackReport),
+}
+
+/// Everything that the stage owns.
+pub(crate) struct ProtectStage<S> {
+    pub(crate) slices: rtrb::Consumer<SliceItem<S>>,
+    pub(crate) home: rtrb::Producer<S>,
+    pub(crate) commands: rtrb::Consumer<Command>,
+    pub(crate) waker: Waker,
+    pub(crate) packetizer: Packetizer,
+    pub(crate) fec: Encoder,
+    pub(crate) sealer: Sealer,
+    pub(crate) arena: Arena,
+    pub(crate) sender: Sender,
+    pub(crate) pacer: Pacer,
+    pub(crate) destination: SocketAddr,
+    /// How long a full send buffer is waited for: one picture's interval.
+    pub(crate) patience: Duration,
+    pub(crate) idle: Idle,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) wishes: Arc<EncodeWishes>,
+    pub(crate) counters: Arc<ProtectCounters>,
+    pub(crate) tap: Tap,
+    pub(crate) stop: Stop,
+    pub(crate) au: AuInProgress,
+}
+
+/// What is known of the access unit that is being sent.
+#[derive(Debug, Default)]
+pub(crate) struct AuInProgress {
+    number: u32,
+    /// Leases that go home when the access unit has left.
+    leases: Vec<Lease>,
+    /// Set when a block could not be sent whole; the rest of the access unit is not sent.
+    broken: bool,
+    fec: Duration,
+    seal: Duration,
+    pace: Duration,
+    send: Duration,
+}
+
+impl AuInProgress {
+    pub(crate) fn with_capacity(blocks: usize) -> Self {
+        Self { leases: Vec::with_capacity(blocks), ..Self::default() }
+    }
+}
+
+/// Why a block was not sent whole.
+enum Cut {
+    /// The arena has no room.
+    Arena,
+    /// The key's sequences are used up.
+    Key(SealError),
+    /// The pipeline shall stop.
+    Stopped,
+}
+
+impl<S: AsRef<[u8]>> ProtectStage<S> {
+    /// Runs until the encode stage has gone and all that it lent is sent and home; returns the bytes of
+    /// the arena that are still leased, which is 0.
+    pub(crate) fn run(mut self) -> usize {
+        self.waker.attach();
+        loop {
+            self.handle_commands();
+            if let Ok(item) = self.slices.pop() {
+                self.handle_slice(item);
+                continue;
+            }
+            // In this order: what was pushed before the other end went is seen by the second look.
+            if self.slices.is_abandoned() && self.slices.is_empty() {
+                break;
+            }
+            let (slices, commands) = (&self.slices, &self.commands);
+            wait_until(self.idle, Instant::now() + STAGE_WAIT, || {
+                !slices.is_empty() || slices.is_abandoned() || !commands.is_empty()
+            });
+        }
+        self.release_leases();
+        self.arena.leased_bytes()
+    }
+
+    fn handle_commands(&mut self) {
+        while let Ok(command) = self.commands.pop() {
+            match command {
+                Command::Destination(destination, source) => {
+                    self.destination = destination;
+                    self.sender.set_source(source);
+                }
+                Command::ShardBytes(bytes) => self.packetizer.set_shard_bytes(bytes),
+                Command::PaceRate(kbps) => self.pacer.set_rate(kbps),
+                Command::Feedback(report) => {
+                    self.sealer.handle_epoch_opened(report.epoch_opened);
+                    // The report that was missing: the next epoch may begin.
+                    let opens = report.epoch_opened == self.sealer.epoch();
+                    if opens && self.progress.key_blocked.swap(false, Ordering::AcqRel) {
+                        self.progress.waker.wake();
+                    }
+                    add(&self.counters.reports, 1);
+                }
+            }
+        }
+    }
+
+    /// Sends one slice, and closes the access unit with its last.
+    fn handle_slice(&mut self, item: SliceItem<S>) {
+        if item.first {
+            self.packetizer.begin(item.au, item.pts_us, item.idr, false);
+            self.pacer.begin_au(Instant::now());
+            self.au.broken = false;
+            self.au.number = item.au;
+        }
+        // After a request to stop what is queued is let go, so that the slices are home at once.
+        self.au.broken |= self.stop.is_requested();
+        if !self.au.broken {
+            match &item.slice {
+                Some(slice) => self.send_slice(slice.as_ref(), item.last),
+                None => self.send_late_end(),
+            }
+        }
+        if item.last {
+            self.finish_au(item.captured_at);
+        }
+        if let Some(slice) = item.slice
+            && self.home.push(slice).is_err()
+        {
+            // The ring home has a place for each slice that can be out; only a gone encode stage refuses.
+            tracing::debug!("a slice came home after its encoder had gone");
+        }
+    }
+
+    fn send_slice(&mut self, slice: &[u8], last: bool) {
+        let plans = match self.packetizer.plan_slice(slice.len(), last) {
+            Ok(plans) => plans,
+            Err(error) => {
+                tracing::error!(%error, "an access unit does not fit what was negotiated");
+                return self.cut();
+            }
+        };
+        for plan in plans {
+            if let Err(cut) = self.send_block(&plan, slice) {
+                match cut {
+                    Cut::Arena => tracing::error!("the wire arena is too small for an access unit"),
+                    Cut::Stopped => {}
+                    Cut::Key(error) => self.block_key(&error),
+                }
+                return self.cut();
+            }
+        }
+    }
+
+    /// Nothing can be sealed until a report opens the next epoch: the encode stage sheds meanwhile. The client
+    /// reports by itself, idle or not.
+    fn block_key(&mut self, error: &SealError) {
+        if self.counters.key_exhausted.swap(1, Ordering::Relaxed) == 0 {
+            tracing::warn!(%error, "no report opens the next epoch; pictures are shed until one does");
+        }
+        self.progress.key_blocked.store(true, Ordering::Release);
+    }
+
+    fn send_late_end(&mut self) {
+        let sent = match self.packetizer.finish_empty() {
+            Ok(plan) => self.send_block(&plan, &[]).is_ok(),
+            Err(_) => false,
+        };
+        if !sent {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        self.au.broken = true;
+        if !self.stop.is_requested() {
+            add(&self.counters.dropped_protect, 1);
+            // The client cannot know of what was never sent: the IDR is asked for here.
+            self.wishes.idr_after.fetch_max(u64::from(self.au.number) + 1, Ordering::AcqRel);
+        }
+    }
+
+    fn send_block(&mut self, plan: &BlockPlan, slice: &[u8]) -> Result<(), Cut> {
+        let lease = self.arena.lease(plan.slots_bytes()).ok_or(Cut::Arena)?;
+        let outcome = self.fill_and_send(plan, slice, &lease);
+        self.au.leases.push(lease);
+        outcome
+    }
+
+    fn fill_and_send(&mut self, plan: &BlockPlan, slice: &[u8], lease: &Lease) -> Result<(), Cut> {
+        let (data, shards) = (usize::from(plan.k), usize::from(plan.k) + usize::from(plan.m));
+        let train = self.sender.segments_max(plan.stride());
+        for first in (0..data).step_by(train) {
+            let range = first..data.min(first + train);
+            let start = Instant::now();
+            let slots = self.arena.bytes_mut(lease);
+            seal_data(plan, range.clone(), slice, slots, &mut self.sealer, start).map_err(Cut::Key)?;
+            self.au.seal += start.elapsed();
+            self.send_train(plan, range, lease)?;
+        }
+        let start = Instant::now();
+        let shape = plan.fec_shape().expect("the plan comes from a packetizer");
+        let payload = &slice[plan.range()];
+        let parity =
+            self.fec.encode(shape, payload).expect("the plan's shape and range were made for each other");
+        let coded = Instant::now();
+        let slots = self.arena.bytes_mut(lease);
+        seal_parity(plan, &parity, slots, &mut self.sealer, start).map_err(Cut::Key)?;
+        drop(parity);
+        self.au.fec += coded - start;
+        self.au.seal += coded.elapsed();
+        for first in (data..shards).step_by(train) {
+            self.send_train(plan, first..shards.min(first + train), lease)?;
+        }
+        add(&self.counters.parity_datagrams, u64::from(plan.m));
+        Ok(())
+    }
+
+    fn send_train(&mut self, plan: &BlockPlan, shards: Range<usize>, lease: &Lease) -> Result<(), Cut> {
+        let stride = plan.stride();
+        let bytes = shards.start * stride..shards.end * stride;
+        let asked = Instant::now();
+        let departure = self.pacer.departure(bytes.len(), asked);
+        let mut start = asked;
+        while start < departure {
+            if self.stop.is_requested() {
+                return Err(Cut::Stopped);
+            }
+            sleep_until(self.idle, departure.min(start + PACE_SLEEP_MAX));
+            start = Instant::now();
+        }
+        let train = &self.arena.bytes(lease)[bytes];
+        self.sender.send(self.destination, train, stride, self.patience);
+        self.au.pace += start - asked;
+        self.au.send += start.elapsed();
+        Ok(())
+    }
+
+    fn finish_au(&mut self, captured_at: Instant) {
+        self.release_leases();
+        self.tap.record(Stage::Fec, std::mem::take(&mut self.au.fec));
+        self.tap.record(Stage::Seal, std::mem::take(&mut self.au.seal));
+        self.tap.record(Stage::Pace, std::mem::take(&mut self.au.pace));
+        self.tap.record(Stage::Send, std::mem::take(&mut self.au.send));
+        self.tap.record(Stage::CaptureToSent, captured_at.elapsed());
+        self.progress.aus_done.fetch_add(1, Ordering::Release);
+        self.progress.waker.wake();
+        if !self.au.broken {
+            add(&self.counters.sent, 1);
+        }
+        self.publish();
+    }
+
+    fn release_leases(&mut self) {
+        for lease in self.au.leases.drain(..) {
+            self.arena.release(lease);
+        }
+    }
+
+    fn publish(&self) {
+        let sent = self.sender.counters();
+        set(&self.counters.datagrams, sent.datagrams);
+        set(&self.counters.wire_bytes, sent.bytes);
+        set(&self.counters.system_calls, sent.system_calls);
+        set(&self.counters.packets_send_dropped, sent.packets_send_dropped);
+        set(&self.counters.waits_full, sent.waits_full);
+        set(&self.counters.fallbacks, sent.gso_refused);
+        let paced = self.pacer.counters();
+        set(&self.counters.immediate_aus, paced.aus_immediate);
+        set(&self.counters.paced_aus, paced.aus_paced);
+        set(&self.counters.epoch, u64::from(self.sealer.epoch()));
+        set(&self.counters.arena_leased_bytes, self.arena.leased_bytes() as u64);
+    }
+}

@@ -1,0 +1,159 @@
+//! The threads that drive stages: named, placed, woken at most once a batch, joined at the end.
+//!
+//! Promises: a [`Waker`] never loses a wake (a token is kept, as `std::thread::park` does) and costs no
+//! system call while its stage is awake; a stage's thread reports its [`StageSetup`] before it starts.
+//! Refuses: a detached thread; whoever starts one joins it.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use crate::machine::{self, Idle, Placement, StageSetup};
+
+/// Wakes the one thread that attached itself to it.
+#[derive(Debug, Clone, Default)]
+pub struct Waker(Arc<OnceLock<Thread>>);
+
+impl Waker {
+    /// A waker that nobody sleeps on yet; a wake before [`Waker::attach`] is not needed, because the
+    /// sleeper looks at its rings after it attached.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes the calling thread the one that is woken. Later calls change nothing.
+    pub fn attach(&self) {
+        self.0.get_or_init(thread::current);
+    }
+
+    /// Wakes the attached thread, or makes its next sleep return at once.
+    pub fn wake(&self) {
+        if let Some(sleeper) = self.0.get() {
+            sleeper.unpark();
+        }
+    }
+}
+
+/// Waits until `ready` holds or `deadline` has passed, as `idle` allows; the calling thread must be
+/// attached to the waker of whoever makes `ready` true. Returns whether `ready` held.
+pub(crate) fn wait_until(idle: Idle, deadline: Instant, mut ready: impl FnMut() -> bool) -> bool {
+    if let Idle::SpinThenBlock(spin) = idle {
+        let spin_end = deadline.min(Instant::now() + spin);
+        loop {
+            if ready() {
+                return true;
+            }
+            if Instant::now() >= spin_end {
+                break;
+            }
+            std::hint::spin_loop();
+        }
+    }
+    loop {
+        if ready() {
+            return true;
+        }
+        let now = Instant::now();
+        if now >= deadline {
+            return false;
+        }
+        thread::park_timeout(deadline - now);
+    }
+}
+
+/// Sleeps until a departure time. A stage that owns its core spins the last stretch, so that the
+/// sleep's overshoot does not show; a shared core blocks.
+pub(crate) fn sleep_until(idle: Idle, departure: Instant) {
+    const SPIN_LAST: Duration = Duration::from_micros(60);
+    let spare = match idle {
+        Idle::Block => Duration::ZERO,
+        Idle::SpinThenBlock(_) => SPIN_LAST,
+    };
+    loop {
+        let left = departure.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        if left > spare {
+            thread::sleep(left - spare);
+        } else {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+/// Tells every stage of a pipeline to come to its end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    pub(crate) fn request(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_requested(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Starts a stage's thread and waits until it has settled where it shall run.
+///
+/// # Errors
+/// The kernel refuses a new thread.
+pub(crate) fn start<T: Send + 'static>(
+    name: &'static str,
+    placement: Placement,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<(JoinHandle<T>, StageSetup)> {
+    let (settled, setup) = mpsc::sync_channel(1);
+    let handle = thread::Builder::new().name(format!("pf-{name}")).spawn(move || {
+        let setup = machine::settle(name, placement);
+        // The starter waits for exactly this message; it cannot be gone.
+        let _ = settled.send(setup);
+        run()
+    })?;
+    let setup = setup.recv().map_err(|_| io::Error::other("the stage's thread died as it started"))?;
+    Ok((handle, setup))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_before_the_sleep_is_kept() {
+        let waker = Waker::new();
+        waker.attach();
+        waker.wake();
+        let start = Instant::now();
+        let mut looks = 0;
+        let ready = wait_until(Idle::Block, start + Duration::from_secs(5), || {
+            looks += 1;
+            looks == 2
+        });
+        assert!(ready && start.elapsed() < Duration::from_secs(4), "the kept token ends the first sleep");
+    }
+
+    #[test]
+    fn a_sleep_ends_at_its_deadline() {
+        for idle in [Idle::Block, Idle::SpinThenBlock(Duration::from_millis(1))] {
+            let deadline = Instant::now() + Duration::from_millis(5);
+            assert!(!wait_until(idle, deadline, || false));
+            assert!(Instant::now() >= deadline);
+            let departure = Instant::now() + Duration::from_millis(2);
+            sleep_until(idle, departure);
+            assert!(Instant::now() >= departure);
+        }
+    }
+
+    #[test]
+    fn a_stage_reports_its_setup_and_returns_its_value() {
+        let placement = Placement { core: None, realtime: false, idle: Idle::Block };
+        let (handle, setup) = start("probe", placement, || 7).expect("a thread can be had");
+        assert_eq!(setup.stage, "probe");
+        assert_eq!(handle.join().expect("it only returns"), 7);
+    }
+}

@@ -1,0 +1,196 @@
+//! Counters of each stage, and their snapshot by value.
+//!
+//! Promises: every counter has one writer, its stage's thread, and lives on cache lines of that stage
+//! alone; a snapshot is a plain value. Refuses: locks, and counters that mix *lost* (never came), *late*
+//! (came after it was no use) and *dropped* (thrown away here).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Adds to a counter that only the calling thread writes.
+pub(crate) fn add(counter: &AtomicU64, count: u64) {
+    // One writer: a plain load and store would do, and is what this costs on one core.
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+}
+
+/// Replaces a counter that mirrors a total kept elsewhere.
+pub(crate) fn set(counter: &AtomicU64, total: u64) {
+    counter.store(total, Ordering::Relaxed);
+}
+
+macro_rules! counters {
+    ($(#[$doc:meta])* $atomic:ident => $plain:ident { $($(#[$field_doc:meta])* $field:ident),* $(,)? }) => {
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub(crate) struct $atomic { $(pub(crate) $field: AtomicU64),* }
+
+        $(#[$doc])*
+        #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+        pub struct $plain { $($(#[$field_doc])* pub $field: u64),* }
+
+        impl $atomic {
+            pub(crate) fn snapshot(&self) -> $plain {
+                $plain { $($field: self.$field.load(Ordering::Relaxed)),* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// What the encode stage did.
+    EncodeCounters => EncodeStats {
+        /// Pictures that the source gave, those that a newer one replaced before encode included.
+        captured,
+        /// Pictures that a newer one replaced before the encode stage took them.
+        superseded,
+        /// Pictures shed before encode because sending lags.
+        shed,
+        /// Pictures that the encoder itself skipped, by its rate control.
+        skipped,
+        /// Access units handed to the protect stage.
+        encoded,
+        /// Of these, IDRs.
+        idrs,
+        /// Bytes of encoded access units.
+        bytes,
+        /// The newest access unit's number plus one.
+        next_au,
+    }
+}
+
+counters! {
+    /// What the protect and send stage did.
+    ProtectCounters => ProtectStats {
+        /// Access units whose every datagram was handed to the kernel or counted as dropped.
+        sent,
+        /// Access units cut short because the arena or the key could not take them.
+        dropped_protect,
+        /// Datagrams handed to the kernel.
+        datagrams,
+        /// Bytes of datagrams handed to the kernel: header, shard and tag.
+        wire_bytes,
+        /// Of these datagrams, the ones that carry parity.
+        parity_datagrams,
+        /// System calls that sending took.
+        system_calls,
+        /// Datagrams that the kernel would not take in time.
+        packets_send_dropped,
+        /// Times that a full send buffer was waited for.
+        waits_full,
+        /// Times that the send path fell back to a slower one.
+        fallbacks,
+        /// Access units that left within the microburst cap.
+        immediate_aus,
+        /// Access units whose overflow was spread.
+        paced_aus,
+        /// Feedback reports that arrived.
+        reports,
+        /// 1 once a key's sequences were used up with no report that the next epoch opens.
+        key_exhausted,
+        /// The epoch that datagrams are sealed in.
+        epoch,
+        /// Bytes of the arena that are leased.
+        arena_leased_bytes,
+    }
+}
+
+counters! {
+    /// What the client's receive stage did.
+    ReceiveCounters => ReceiveStats {
+        /// Media datagrams that came, whatever became of them.
+        datagrams,
+        /// Bytes of these datagrams.
+        wire_bytes,
+        /// Datagrams opened straight into their place.
+        placed,
+        /// Datagrams opened into scratch first and then copied: the first of each FEC block.
+        copied,
+        /// Authenticated datagrams that were not needed any more.
+        surplus,
+        /// Datagrams that came twice, or from a replay.
+        replayed,
+        /// Datagrams whose access unit had been given up.
+        late,
+        /// Datagrams that are no media datagram of this protocol.
+        malformed,
+        /// Datagrams whose tag is wrong.
+        bad_tag,
+        /// Datagrams of an epoch that is not open.
+        unknown_epoch,
+        /// Datagrams beyond a negotiated bound, those whose header alone shows it included: a stranger's too.
+        over_limit,
+        /// Datagrams that the kernel dropped at this socket.
+        kernel_drops,
+        /// Shards computed from parity.
+        recovered,
+        /// Access units given up: shards of them never came.
+        lost_aus,
+        /// Access units that came whole after they were given up; not among the lost.
+        late_aus,
+        /// Access units given up because the span budget was spent.
+        dropped_memory,
+        /// Access units that were whole and that a newer one pushed out of the window.
+        dropped_window,
+        /// Access units thrown away because the decode queue was full.
+        dropped_decode_queue,
+        /// QUIC datagrams thrown away because the control thread lags.
+        dropped_control_queue,
+        /// Receive calls that brought something.
+        batches,
+        /// Spans that are out of the pool.
+        spans_out,
+    }
+}
+
+counters! {
+    /// What the client's decode stage did.
+    DecodeCounters => DecodeStats {
+        /// Access units that came whole.
+        whole,
+        /// Bytes of these.
+        bytes,
+        /// Pictures that were decoded.
+        decoded,
+        /// Access units thrown away because they refer to a picture that was lost.
+        dropped_awaiting_idr,
+        /// Access units that the decoder refused.
+        dropped_decode_error,
+        /// Pictures counted with no latency, because the clocks were not joined yet.
+        without_clock,
+        /// IDRs asked for.
+        idr_requests,
+    }
+}
+
+/// One snapshot of the host's pipeline.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct HostStats {
+    /// The encode stage's.
+    pub encode: EncodeStats,
+    /// The protect and send stage's.
+    pub protect: ProtectStats,
+}
+
+/// One snapshot of the client's pipeline.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct ClientStats {
+    /// The receive stage's.
+    pub receive: ReceiveStats,
+    /// The decode stage's.
+    pub decode: DecodeStats,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_a_value() {
+        let counters = EncodeCounters::default();
+        add(&counters.shed, 2);
+        let before = counters.snapshot();
+        add(&counters.shed, 3);
+        set(&counters.captured, 9);
+        assert_eq!((before.shed, before.captured), (2, 0));
+        assert_eq!((counters.snapshot().shed, counters.snapshot().captured), (5, 9));
+    }
+}

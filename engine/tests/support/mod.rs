@@ -1,0 +1,224 @@
+//! A pair of pipelines on loopback, with a source whose every byte can be checked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use punktfunk_engine::{
+    ClientConfig, ClientPipeline, Decode, DecodeOutcome, Encode, EncodeOutcome, EncodeRequest, HostConfig,
+    HostPipeline, Machine, SessionTime, SliceSink, SourceCounts, StageFault, Wait, Waker, Wishes,
+};
+use punktfunk_net::{ReceiveLimits, Receiver, Socket, SocketConfig};
+use punktfunk_proto::{DeliveredBlock, Negotiated, ReassemblerLimits, SessionClock};
+use punktfunk_seal::{Cipher, Direction, Opener, Plane, PlaneKeys, Sealer, Secret};
+
+/// The byte at `offset` of slice `slice` of access unit `au`.
+fn byte(au: u32, slice: u16, offset: usize) -> u8 {
+    (au as usize).wrapping_mul(31).wrapping_add(usize::from(slice) * 7).wrapping_add(offset * 13) as u8
+}
+
+/// A source of `slices` slices of `slice_bytes` bytes each, `au_count` times, or for ever.
+pub(crate) struct Pattern {
+    pub(crate) slices: u16,
+    pub(crate) slice_bytes: usize,
+    pub(crate) interval: Duration,
+    pub(crate) au_count: u64,
+    pub(crate) next_due: Instant,
+    pub(crate) pool: Vec<Vec<u8>>,
+    pub(crate) counts: SourceCounts,
+    pub(crate) idrs_forced: Arc<AtomicU64>,
+    /// What the encoder needs for each slice but the first.
+    pub(crate) between_slices: Duration,
+    pub(crate) passed_over: u64,
+}
+
+impl Pattern {
+    pub(crate) fn new(slices: u16, slice_bytes: usize, interval: Duration, au_count: u64) -> Self {
+        let mut pool = Vec::with_capacity(64);
+        pool.resize_with(usize::from(slices) * 4, || Vec::with_capacity(slice_bytes));
+        Self {
+            slices,
+            slice_bytes,
+            interval,
+            au_count,
+            next_due: Instant::now(),
+            pool,
+            counts: SourceCounts::default(),
+            idrs_forced: Arc::default(),
+            between_slices: Duration::ZERO,
+            passed_over: 0,
+        }
+    }
+}
+
+impl Encode for Pattern {
+    type Slice = Vec<u8>;
+
+    fn wait_picture(&mut self, timeout: Duration) -> Result<Wait, StageFault> {
+        if self.counts.captured == self.au_count {
+            return Ok(Wait::Ended);
+        }
+        let left = self.next_due.saturating_duration_since(Instant::now());
+        thread::sleep(left.min(timeout));
+        if left > timeout {
+            return Ok(Wait::Nothing);
+        }
+        let now = Instant::now();
+        loop {
+            self.next_due += self.interval;
+            self.counts.captured += 1;
+            // The newest wins: one that has a successor already is passed over.
+            if self.next_due > now || self.counts.captured == self.au_count {
+                return Ok(Wait::Picture(now));
+            }
+            self.passed_over += 1;
+        }
+    }
+
+    fn encode(
+        &mut self,
+        request: &EncodeRequest,
+        out: &mut SliceSink<'_, Vec<u8>>,
+    ) -> Result<EncodeOutcome, StageFault> {
+        // As a source does that passes over when a picture is taken.
+        self.counts.superseded += std::mem::take(&mut self.passed_over);
+        self.idrs_forced.fetch_add(u64::from(request.idr), Ordering::Relaxed);
+        for slice in 0..self.slices {
+            if slice > 0 {
+                thread::sleep(self.between_slices);
+            }
+            let mut buffer = self.pool.pop().unwrap_or_default();
+            buffer.clear();
+            buffer.extend((0..self.slice_bytes).map(|offset| byte(request.au, slice, offset)));
+            let last = slice + 1 == self.slices;
+            out.push(buffer, request.idr, last).map_err(|(_, fault)| fault)?;
+        }
+        Ok(EncodeOutcome::Encoded)
+    }
+
+    fn recycle(&mut self, slice: Vec<u8>) {
+        self.pool.push(slice);
+    }
+
+    fn counts(&self) -> SourceCounts {
+        self.counts
+    }
+}
+
+/// Checks every byte of every slice.
+pub(crate) struct Check {
+    pub(crate) references: bool,
+    pub(crate) slice: u16,
+    pub(crate) offset: usize,
+    pub(crate) wrong: u64,
+    pub(crate) pictures: Arc<AtomicU64>,
+    pub(crate) slices_seen: Arc<AtomicU64>,
+}
+
+impl Check {
+    pub(crate) fn new(references: bool) -> Self {
+        Self {
+            references,
+            slice: 0,
+            offset: 0,
+            wrong: 0,
+            pictures: Arc::default(),
+            slices_seen: Arc::default(),
+        }
+    }
+}
+
+impl Decode for Check {
+    fn has_references(&self) -> bool {
+        self.references
+    }
+
+    fn handle_block(&mut self, block: &DeliveredBlock) -> Result<DecodeOutcome, StageFault> {
+        for &came in block.span.as_ref() {
+            self.wrong += u64::from(came != byte(block.au, self.slice, self.offset));
+            self.offset += 1;
+        }
+        if block.flags.slice_end() {
+            self.slice += 1;
+            self.offset = 0;
+            self.slices_seen.fetch_add(1, Ordering::Relaxed);
+        }
+        if !block.flags.last_block() {
+            return Ok(DecodeOutcome::Pending);
+        }
+        self.abandon();
+        self.pictures.fetch_add(1, Ordering::Relaxed);
+        Ok(DecodeOutcome::Picture)
+    }
+
+    fn abandon(&mut self) {
+        self.slice = 0;
+        self.offset = 0;
+    }
+}
+
+/// Both ends, running.
+pub(crate) struct Pair {
+    pub(crate) host: HostPipeline<Pattern>,
+    pub(crate) client: ClientPipeline<Check>,
+}
+
+/// What the two ends agree on in these tests.
+pub(crate) fn negotiated(slices: u16) -> Negotiated {
+    Negotiated::new(1408, 500_000, 120_000, slices, 100, 4 << 20).expect("within every range")
+}
+
+fn keys() -> PlaneKeys {
+    PlaneKeys::new(&Secret::new([7; 32]), Cipher::Aes128Gcm, Direction::HostToClient, Plane::Video)
+}
+
+/// Starts a client on loopback and a host that sends to it.
+pub(crate) fn start(pattern: Pattern, check: Check) -> Pair {
+    start_paced(pattern, check, 4_000_000)
+}
+
+/// The same with a pacer of `pace_kbps`.
+pub(crate) fn start_paced(pattern: Pattern, check: Check, pace_kbps: u32) -> Pair {
+    let loopback = SocketConfig::new(([127, 0, 0, 1], 0).into());
+    let host_socket = Arc::new(Socket::open(&loopback).expect("a loopback socket"));
+    let client_socket = Arc::new(Socket::open(&loopback).expect("a loopback socket"));
+    let destination = client_socket.local_addr();
+    let negotiated = negotiated(pattern.slices);
+    let now = Instant::now();
+    let clock = SessionClock::new(now);
+    let machine = Machine::probe(Wishes::default());
+    let time = Arc::new(SessionTime::default());
+    time.join(0);
+    let client_config =
+        ClientConfig { negotiated, clock, time, control: Waker::new(), machine: machine.clone() };
+    let receiver = Receiver::new(client_socket, ReceiveLimits::default()).expect("a ring of buffers");
+    let window = ReassemblerLimits::from(&negotiated).replay_window;
+    let client = ClientPipeline::start(check, receiver, Opener::new(keys(), window), &client_config)
+        .expect("two threads");
+    let host_config = HostConfig {
+        negotiated,
+        shard_bytes: 1408,
+        clock,
+        destination,
+        source: None,
+        pace_kbps,
+        burst_bytes: 128 << 10,
+        machine,
+    };
+    let host = HostPipeline::start(pattern, host_socket, Sealer::new(keys(), now), &host_config)
+        .expect("two threads");
+    Pair { host, client }
+}
+
+/// Waits until `done` holds or `limit` has passed; says which.
+pub(crate) fn wait_for(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    while Instant::now() < end {
+        if done() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    false
+}
