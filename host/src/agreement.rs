@@ -1,0 +1,118 @@
+//! What a Hello and a prepared source agree on.
+//!
+//! Promises: what comes out is within what both ends can do, and a bitrate is the wire's: headers, parity and
+//! the last shard's padding are counted in. Refuses what the client cannot take, with a reason.
+
+use punktfunk_control::Hello;
+use punktfunk_proto::Negotiated;
+use punktfunk_proto::limits::SHARD_BYTES_START;
+use punktfunk_seal::Cipher;
+
+use crate::encode::{check_rate, payload_kbps};
+use crate::error::HostError;
+use crate::source::{Prepared, Rate};
+
+/// The longest shard, in bytes: what fits an Ethernet MTU with its headers.
+const SHARD_BYTES_MAX: u16 = 1408;
+
+/// Data shards that a slice should fill at the mean: with fewer, its one parity shard and the padding of its
+/// last shard are a large part of the wire's rate.
+const SLICE_SHARDS_MIN: u64 = 8;
+
+/// What the two ends are bounded by, from `slices` slices an access unit at most.
+///
+/// # Errors
+/// The client cannot take what the source gives.
+pub fn agree(
+    hello: &Hello,
+    prepared: &Prepared,
+    slices: u16,
+    redundancy_per_mille: u16,
+) -> Result<(Negotiated, Cipher), HostError> {
+    let impossible = |what: String| HostError::Impossible(what);
+    if !hello.codecs.contains(&prepared.codec) {
+        return Err(impossible(format!("the client cannot decode {:?}", prepared.codec)));
+    }
+    let cipher = hello
+        .ciphers
+        .iter()
+        .find(|cipher| matches!(cipher, Cipher::Aes128Gcm | Cipher::ChaCha20Poly1305))
+        .ok_or_else(|| impossible("the client offers no cipher that this host knows".into()))?;
+    let redundancy = hello.redundancy_per_mille.unwrap_or(redundancy_per_mille);
+    let shard_bytes = hello.shard_bytes_max.min(SHARD_BYTES_MAX) / 64 * 64;
+    let shard_at_start = shard_bytes.min(SHARD_BYTES_START);
+    let refresh_mhz = prepared.mode.refresh_mhz();
+    let (slices, wire_kbps) = match prepared.rate {
+        Rate::Asked => {
+            check_rate(hello.bitrate_kbps, redundancy, shard_at_start)?;
+            let payload = u64::from(payload_kbps(hello.bitrate_kbps, redundancy, shard_at_start));
+            (slices_for(payload * 125_000 / u64::from(refresh_mhz), slices), hello.bitrate_kbps)
+        }
+        Rate::Own { au_bytes_mean, slices } => {
+            (slices, wire_kbps(au_bytes_mean, slices, redundancy, shard_at_start, refresh_mhz))
+        }
+    };
+    if slices > hello.slices_max {
+        return Err(impossible(format!(
+            "the source gives {slices} slices an access unit, the client takes at most {}",
+            hello.slices_max
+        )));
+    }
+    let needed = Negotiated::au_bytes_for(wire_kbps, refresh_mhz)
+        .max(u32::try_from(prepared.au_bytes_max).unwrap_or(u32::MAX));
+    if prepared.au_bytes_max > hello.au_bytes_max as usize {
+        return Err(impossible(format!(
+            "the source gives access units of {} bytes, the client takes at most {}",
+            prepared.au_bytes_max, hello.au_bytes_max
+        )));
+    }
+    let au_bytes_max = needed.min(hello.au_bytes_max);
+    let negotiated = Negotiated::new(shard_bytes, wire_kbps, refresh_mhz, slices, redundancy, au_bytes_max)
+        .map_err(|error| impossible(error.to_string()))?;
+    Ok((negotiated, *cipher))
+}
+
+/// How many slices access units of this mean size are cut in: `most`, or as many as fill their shards.
+pub fn slices_for(au_bytes_mean: u64, most: u16) -> u16 {
+    let filled = au_bytes_mean / (SLICE_SHARDS_MIN * u64::from(SHARD_BYTES_MAX));
+    u16::try_from(filled).unwrap_or(u16::MAX).clamp(1, most.max(1))
+}
+
+/// The wire rate that carries such access units, in kbit/s.
+fn wire_kbps(
+    au_bytes_mean: u64,
+    slices: u16,
+    redundancy_per_mille: u16,
+    shard: u16,
+    refresh_mhz: u32,
+) -> u32 {
+    let (shard, slices) = (u64::from(shard), u64::from(slices));
+    let data = au_bytes_mean.div_ceil(slices).div_ceil(shard).max(1);
+    let parity = (data * u64::from(redundancy_per_mille)).div_ceil(1000).max(1);
+    let wire_bytes = slices * (data + parity) * (shard + punktfunk_proto::DATAGRAM_OVERHEAD as u64);
+    let kbps = (wire_bytes * u64::from(refresh_mhz)).div_ceil(125_000);
+    u32::try_from(kbps).unwrap_or(u32::MAX).max(500)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_fills_its_shards() {
+        // 720p60: a megabit's pictures stay in one piece, twenty megabits' come in three.
+        assert_eq!(slices_for(1_500, 4), 1);
+        assert_eq!(slices_for(11_263 * 2, 4), 1);
+        assert_eq!(slices_for(11_264 * 3, 4), 3);
+        assert_eq!(slices_for(1 << 30, 4), 4);
+        assert_eq!(slices_for(1 << 30, 0), 1);
+    }
+
+    #[test]
+    fn a_sources_own_rate_is_told_as_the_wires() {
+        // 100 KB in four slices at 60 Hz, by hand: 22 data and 3 parity shards each.
+        assert_eq!(wire_kbps(100_000, 4, 100, 1152, 60_000), (4 * 25 * 1192 * 60 * 8_u32).div_ceil(1000));
+        // The smallest picture still takes two datagrams.
+        assert_eq!(wire_kbps(1, 1, 0, 1152, 60_000), (2 * 1192 * 60 * 8_u32).div_ceil(1000));
+    }
+}

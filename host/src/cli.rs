@@ -1,0 +1,82 @@
+//! The host's command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use punktfunk_control::Fingerprint;
+
+/// The port when none is given.
+pub const PORT_DEFAULT: u16 = 47_800;
+
+/// What people ask first.
+const AFTER_HELP: &str = "\
+To begin: `punktfunk-host serve --open`, then `punktfunk connect HOST --open` on the other machine.
+To let in one client only: --trust with what `punktfunk fingerprint` prints there.
+PUNKTFUNK_LOG sets what is logged, such as warn or punktfunk_host=debug.";
+
+/// Streams this machine's desktop to a punktfunk client on the LAN.
+#[derive(Debug, Parser)]
+#[command(name = "punktfunk-host", version, about, long_about = None, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the host can be told to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Wait for clients and stream to them, one at a time.
+    Serve(Box<ServeArgs>),
+    /// Say which compositors are here and whether they can be used.
+    ProbeCompositor {
+        /// JSON on standard output.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print this host's fingerprint, for the client's --trust.
+    Fingerprint {
+        /// Where the identity is kept.
+        #[arg(long, value_name = "DIR")]
+        identity: Option<PathBuf>,
+    },
+}
+
+/// How to serve.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Address and UDP port to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], PORT_DEFAULT)))]
+    pub listen: SocketAddr,
+    /// Let every client in. Without it only those named by --trust may connect.
+    #[arg(long, conflicts_with = "trust")]
+    pub open: bool,
+    /// A client's fingerprint that may connect (64 hex digits); may be given several times.
+    #[arg(long, value_name = "FINGERPRINT")]
+    pub trust: Vec<Fingerprint>,
+    /// auto, wayland[:OUTPUT], card, file:PATH (.y4m, .h264) or bitstream:KEY=VALUE,…
+    #[arg(long, value_name = "SOURCE", default_value = "auto")]
+    pub source: String,
+    /// Where the identity is kept.
+    #[arg(long, value_name = "DIR")]
+    pub identity: Option<PathBuf>,
+    /// Redundancy: parity shards for each hundred data shards; at least one a block.
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=100))]
+    pub redundancy: u16,
+    /// The link's rate for the pacer in kbit/s; by default four times the session's rate.
+    #[arg(long, value_name = "KBPS", value_parser = clap::value_parser!(u32).range(500..=10_000_000))]
+    pub link: Option<u32>,
+    /// The most slices an access unit is encoded in; low rates take fewer.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub slices: u16,
+    /// Write the bound port into this file once clients can connect.
+    #[arg(long, value_name = "FILE")]
+    pub port_file: Option<PathBuf>,
+    /// End after the first session.
+    #[arg(long)]
+    pub once: bool,
+    /// One JSON line for each event on standard output.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,232 @@
+//! What the host fits to the engine's encode stage: a source of pictures with its encoder.
+//!
+//! Promises: slices are pooled buffers that come home and are used again; a bitrate change reaches the
+//! encoder with the next picture; schedules begin with the first wait, so that nothing was missed before the
+//! pipeline ran. Refuses rates and modes that the encoder cannot do; each fitting names its faults.
+
+mod annexb;
+mod bitstream;
+mod pictures;
+mod trim;
+
+use std::time::{Duration, Instant};
+
+use punktfunk_capture::Mode;
+use punktfunk_codec::h264::{Encoder, EncoderConfig};
+use punktfunk_codec::limits::{BITRATE_KBPS_MAX, BITRATE_KBPS_MIN};
+use punktfunk_engine::{Encode, EncodeOutcome, EncodeRequest, SliceSink, SourceCounts, StageFault, Wait};
+
+pub use annexb::AnnexB;
+pub use bitstream::Bitstream;
+pub use pictures::{Pictures, PicturesConfig, encoder_for};
+
+use crate::error::HostError;
+
+/// The stage's name in faults.
+const STAGE: &str = "encode";
+
+/// The fittings that there are.
+pub enum Source {
+    /// Pictures through the software encoder.
+    Pictures(Box<Pictures>),
+    /// The verifiable bitstream, with no encoder.
+    Bitstream(Box<Bitstream>),
+    /// An H.264 file, passed through.
+    AnnexB(Box<AnnexB>),
+}
+
+/// A source, fitted to the engine's encode stage.
+pub struct Fitting {
+    source: Source,
+    begun: bool,
+}
+
+impl Fitting {
+    /// A fitting whose pictures begin when the stage first waits for one.
+    pub fn new(source: Source) -> Self {
+        Self { source, begun: false }
+    }
+
+    /// Whether the rate is the client's to choose.
+    pub fn follows_rate(&self) -> bool {
+        match &self.source {
+            Source::Pictures(_) => true,
+            Source::Bitstream(_) | Source::AnnexB(_) => false,
+        }
+    }
+
+    fn restart(&mut self, started: Instant) {
+        match &mut self.source {
+            Source::Pictures(inner) => inner.restart(started),
+            Source::Bitstream(inner) => inner.restart(started),
+            Source::AnnexB(inner) => inner.restart(started),
+        }
+    }
+
+    fn inner(&mut self) -> &mut dyn Encode<Slice = Vec<u8>> {
+        match &mut self.source {
+            Source::Pictures(inner) => &mut **inner,
+            Source::Bitstream(inner) => &mut **inner,
+            Source::AnnexB(inner) => &mut **inner,
+        }
+    }
+}
+
+impl Encode for Fitting {
+    type Slice = Vec<u8>;
+
+    fn wait_picture(&mut self, timeout: Duration) -> Result<Wait, StageFault> {
+        if !self.begun {
+            self.begun = true;
+            self.restart(Instant::now());
+        }
+        self.inner().wait_picture(timeout)
+    }
+
+    fn encode(
+        &mut self,
+        request: &EncodeRequest,
+        out: &mut SliceSink<'_, Vec<u8>>,
+    ) -> Result<EncodeOutcome, StageFault> {
+        self.inner().encode(request, out)
+    }
+
+    fn repeat(
+        &mut self,
+        request: &EncodeRequest,
+        out: &mut SliceSink<'_, Vec<u8>>,
+    ) -> Result<EncodeOutcome, StageFault> {
+        self.inner().repeat(request, out)
+    }
+
+    fn recycle(&mut self, slice: Vec<u8>) {
+        self.inner().recycle(slice);
+    }
+
+    fn counts(&self) -> SourceCounts {
+        match &self.source {
+            Source::Pictures(inner) => inner.counts(),
+            Source::Bitstream(inner) => inner.counts(),
+            Source::AnnexB(inner) => inner.counts(),
+        }
+    }
+}
+
+/// Buffers for slices, used again and again.
+#[derive(Debug, Default)]
+pub struct SlicePool {
+    free: Vec<Vec<u8>>,
+}
+
+impl SlicePool {
+    /// A pool of `count` buffers with room for `bytes` each.
+    pub fn new(count: usize, bytes: usize) -> Self {
+        let mut free = Vec::with_capacity(count);
+        free.resize_with(count, || {
+            // Written with something else than zeros, which the kernel would only promise: no page fault shall
+            // meet the first access units.
+            let mut buffer = vec![0xA5; bytes];
+            buffer.clear();
+            buffer
+        });
+        Self { free }
+    }
+
+    /// An empty buffer; a new one while the pool has not reached its working size.
+    pub fn take(&mut self) -> Vec<u8> {
+        let mut buffer = self.free.pop().unwrap_or_default();
+        buffer.clear();
+        buffer
+    }
+
+    /// Takes a buffer back.
+    pub fn put(&mut self, buffer: Vec<u8>) {
+        self.free.push(buffer);
+    }
+}
+
+/// Pushes a slice; one that the sink refuses comes home at once.
+fn push(
+    pool: &mut SlicePool,
+    out: &mut SliceSink<'_, Vec<u8>>,
+    slice: Vec<u8>,
+    idr: bool,
+    last: bool,
+) -> Result<(), StageFault> {
+    out.push(slice, idr, last).map_err(|(slice, fault)| {
+        pool.put(slice);
+        fault
+    })
+}
+
+/// The encoder's rate to begin with for a wire rate: redundancy, headers and tags taken off. All in kbit/s.
+/// What parity and padding really take is measured later, see [`trim::RateTrim`].
+pub fn payload_kbps(wire_kbps: u32, redundancy_per_mille: u16, shard_bytes: u16) -> u32 {
+    let shard = u64::from(shard_bytes);
+    let datagram = shard + punktfunk_proto::DATAGRAM_OVERHEAD as u64;
+    let payload = u64::from(wire_kbps) * 1000 * shard / (datagram * (1000 + u64::from(redundancy_per_mille)));
+    u32::try_from(payload).unwrap_or(u32::MAX).max(BITRATE_KBPS_MIN)
+}
+
+/// Whether the encoder can fill this wire rate.
+///
+/// # Errors
+/// [`HostError::Rate`] names the most that it can.
+pub fn check_rate(wire_kbps: u32, redundancy_per_mille: u16, shard_bytes: u16) -> Result<(), HostError> {
+    if payload_kbps(wire_kbps, redundancy_per_mille, shard_bytes) <= BITRATE_KBPS_MAX {
+        return Ok(());
+    }
+    let shard = u64::from(shard_bytes);
+    let datagram = shard + punktfunk_proto::DATAGRAM_OVERHEAD as u64;
+    let most =
+        u64::from(BITRATE_KBPS_MAX) * datagram * (1000 + u64::from(redundancy_per_mille)) / 1000 / shard;
+    Err(HostError::Rate { asked_kbps: wire_kbps, most_kbps: u32::try_from(most).unwrap_or(u32::MAX) })
+}
+
+/// Whether the encoder can do pictures of this mode.
+///
+/// # Errors
+/// The encoder's own No.
+pub fn check_mode(mode: Mode) -> Result<(), HostError> {
+    Encoder::new(EncoderConfig {
+        width: mode.width(),
+        height: mode.height(),
+        refresh_mhz: mode.refresh_mhz(),
+        bitrate_kbps: BITRATE_KBPS_MIN,
+        slices: 1,
+    })?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_that_the_encoder_begins_with_is_never_above_the_wires() {
+        assert_eq!(payload_kbps(20_000, 0, 1408), 20_000 * 1408 / 1448);
+        assert_eq!(payload_kbps(0, 1000, 1408), BITRATE_KBPS_MIN);
+        // 240 Mbit/s for the encoder, a tenth of parity, 40 bytes a datagram of 1192: by hand.
+        assert!(check_rate(273_166, 100, 1152).is_ok());
+        let error = check_rate(280_000, 100, 1152).unwrap_err();
+        assert!(matches!(error, HostError::Rate { asked_kbps: 280_000, most_kbps: 273_166 }), "{error:?}");
+    }
+
+    #[test]
+    fn modes_that_the_encoder_cannot_do_are_named() {
+        assert!(check_mode("1280x720@60".parse().unwrap()).is_ok());
+        let error = check_mode("8192x8192@60".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("8192x8192"), "{error}");
+    }
+
+    #[test]
+    fn buffers_are_used_again() {
+        let mut pool = SlicePool::new(1, 4096);
+        let mut first = pool.take();
+        let place = first.as_ptr();
+        first.extend_from_slice(&[1; 100]);
+        pool.put(first);
+        let again = pool.take();
+        assert_eq!((again.as_ptr(), again.len()), (place, 0));
+    }
+}

@@ -1,0 +1,112 @@
+//! What ends the host program, and with which exit code.
+
+use std::path::PathBuf;
+
+use punktfunk_capture::CaptureError;
+use punktfunk_codec::CodecError;
+use punktfunk_control::{ControlError, IdentityError};
+use punktfunk_display::DisplayError;
+use punktfunk_engine::{EngineError, StageFault};
+use punktfunk_net::NetError;
+
+/// Why the host, or one of its sessions, came to an end. Each kind has its own exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// An argument or a source's description is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// Another program holds the port.
+    #[error("UDP port {port} is in use; end the program that holds it or choose another with --listen")]
+    PortInUse {
+        /// The port.
+        port: u16,
+    },
+    /// The UDP edge failed.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// QUIC could not be set up.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The identity could not be read or made.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// No compositor, or it would not do what it must.
+    #[error(transparent)]
+    Display(#[from] DisplayError),
+    /// There is no desktop, and none can be started.
+    #[error("there is no desktop to show (WAYLAND_DISPLAY names none) and none can be started: {0}")]
+    NoDesktop(String),
+    /// The desktop that is there cannot be captured, and none of our own can be started.
+    #[error("no desktop can be shown: one of our own was tried in place {instead_of}; but {own}")]
+    NoOtherDesktop {
+        /// Why none of our own.
+        own: Box<HostError>,
+        /// Of which desktop, and why not that one.
+        instead_of: String,
+    },
+    /// An output was named that no desktop can have.
+    #[error(
+        "output {0:?} was named, but there is no desktop that could have it (WAYLAND_DISPLAY names none); \
+         start the host in that desktop's session, or use --source wayland for a desktop of its own"
+    )]
+    NoOutput(String),
+    /// The source of pictures failed.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// The encoder failed, or a file holds no stream.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The pipeline could not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// What the client asked for cannot be had.
+    #[error("the client asked for what cannot be had: {0}")]
+    Impossible(String),
+    /// The encoder cannot fill this rate.
+    #[error(
+        "{asked_kbps} kbit/s cannot be had: with its parity this encoder fills {most_kbps} kbit/s at most"
+    )]
+    Rate {
+        /// The wire's rate that was asked for.
+        asked_kbps: u32,
+        /// The most that could be had.
+        most_kbps: u32,
+    },
+    /// A stage of the stream broke.
+    #[error(transparent)]
+    Fault(#[from] StageFault),
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
+}
+
+impl HostError {
+    /// The program's exit code: one for each kind, so that a script can tell them apart.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_)
+            | Self::Identity(IdentityError::NoHome)
+            | Self::Net(NetError::BackendUnknown { .. }) => 64,
+            Self::Fault(fault) if fault.stage == "capture" => 10,
+            Self::Engine(_) | Self::Net(_) | Self::Fault(_) => 1,
+            Self::Control(_) | Self::Identity(_) => 3,
+            Self::Impossible(_)
+            | Self::Rate { .. }
+            | Self::Codec(
+                CodecError::Size { .. } | CodecError::TooLarge { .. } | CodecError::Setting { .. },
+            )
+            | Self::Capture(CaptureError::Mode(_) | CaptureError::CardTooSmall { .. }) => 5,
+            Self::File { .. }
+            | Self::Codec(_)
+            | Self::Capture(CaptureError::Read { .. } | CaptureError::Y4m { .. }) => 6,
+            Self::PortInUse { .. } => 7,
+            Self::Display(_) | Self::NoDesktop(_) | Self::NoOtherDesktop { .. } | Self::NoOutput(_) => 8,
+            Self::Capture(_) => 10,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The host program: shows a desktop, a card, a file or a bitstream to one client at a time.
+//!
+//! Promises: each kind of failure has its own exit code and a line that says what to do; nothing is left
+//! behind when it ends. Refuses to run open to everyone without being told so (`--open`).
+#![forbid(unsafe_code)]
+
+mod agreement;
+mod cli;
+mod closing;
+mod desktop;
+mod encode;
+mod error;
+mod opening;
+mod port_file;
+mod report;
+mod say;
+mod screen;
+mod serve;
+mod source;
+mod stream;
+
+use std::env::VarError;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use clap::Parser;
+use punktfunk_control::{HostControl, HostLimits, Identity, Trust};
+use punktfunk_engine::{Machine, Wishes};
+use punktfunk_net::{BACKEND_VARIABLE, Backend, NetError, ReceiveLimits, Receiver, Socket, SocketConfig};
+use punktfunk_perf::PerfTarget;
+use punktfunk_proto::limits::BURST_BYTES_DEFAULT;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command, ServeArgs};
+use crate::error::HostError;
+use crate::opening::OpeningConfig;
+use crate::port_file::PortFile;
+use crate::say::Say;
+use crate::serve::{Serve, ServeConfig};
+use crate::source::SourceSpec;
+use crate::stream::StreamConfig;
+
+/// The exit code for wrong arguments, as sysexits has it: 2 means "no host" at the client.
+const EXIT_USAGE: u8 = 64;
+
+/// The exit code after a second signal, as shells have it for Ctrl-C.
+const EXIT_IMPATIENT: i32 = 130;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not through the log: what a person has to read must not depend on a filter.
+            let _ = writeln!(io::stderr(), "punktfunk-host: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), HostError> {
+    let filter = log_filter()?;
+    let is_terminal = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(is_terminal).init();
+    match command {
+        Command::Serve(args) => serve(&args),
+        Command::ProbeCompositor { json } => {
+            probe_compositor(json);
+            Ok(())
+        }
+        Command::Fingerprint { identity } => print_fingerprint(identity),
+    }
+}
+
+/// `PUNKTFUNK_LOG`: what is logged, in tracing's own words.
+fn log_filter() -> Result<EnvFilter, HostError> {
+    let wrong = |what: String| {
+        HostError::Usage(format!(
+            "PUNKTFUNK_LOG must be a filter such as info or punktfunk_host=debug: {what}"
+        ))
+    };
+    match std::env::var("PUNKTFUNK_LOG") {
+        Ok(text) => EnvFilter::try_new(text).map_err(|error| wrong(error.to_string())),
+        Err(VarError::NotPresent) => Ok(EnvFilter::new("info")),
+        Err(error @ VarError::NotUnicode(_)) => Err(wrong(error.to_string())),
+    }
+}
+
+fn serve(args: &ServeArgs) -> Result<(), HostError> {
+    let wishes = Wishes::from_env().map_err(|error| HostError::Usage(error.to_string()))?;
+    let source: SourceSpec = args.source.parse()?;
+    if !args.open && args.trust.is_empty() {
+        return Err(HostError::Usage(
+            "nobody may connect: name a client with --trust FINGERPRINT (the client prints its own), or let \
+             everyone in with --open"
+                .into(),
+        ));
+    }
+    source.check(args.slices)?;
+    let identity = load_identity(args.identity.as_deref())?;
+    let stop = stop_flag()?;
+    let machine = Machine::probe(wishes);
+    let config = ServeConfig {
+        opening: OpeningConfig { source, slices: args.slices, redundancy_per_mille: args.redundancy * 10 },
+        once: args.once,
+        stream: StreamConfig {
+            link_kbps: args.link,
+            burst_bytes: burst_bytes()?,
+            machine: machine.clone(),
+            perf: PerfTarget::from_env().map_err(|error| HostError::Usage(error.to_string()))?,
+        },
+    };
+    let socket = Arc::new(open_socket(args)?);
+    tracing::info!("{}", socket.caps());
+    let trust = if args.open { Trust::Open } else { Trust::Pinned(args.trust.clone()) };
+    if args.open {
+        tracing::warn!("--open: every client that reaches this port may connect");
+    }
+    let control = HostControl::new(identity, trust, HostLimits::default(), Instant::now())?;
+    let say = Say::new(args.json);
+    let (address, fingerprint) = (socket.local_addr(), control.fingerprint());
+    let receiver = Receiver::new(Arc::clone(&socket), ReceiveLimits::default())?;
+    let mut serve = Serve::new(config, control, socket, receiver, say);
+    // Not before everything is there that a client could meet; and no longer than that.
+    let _port_file =
+        args.port_file.as_deref().map(|path| PortFile::write(path, address.port())).transpose()?;
+    say.listening(address, &fingerprint);
+    serve.run(&stop)
+}
+
+fn open_socket(args: &ServeArgs) -> Result<Socket, HostError> {
+    let backend = std::env::var(BACKEND_VARIABLE).ok().map(|name| name.parse::<Backend>()).transpose()?;
+    let mut config = SocketConfig::new(args.listen);
+    config.backend = backend;
+    match Socket::open(&config) {
+        Err(NetError::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
+            Err(HostError::PortInUse { port: args.listen.port() })
+        }
+        outcome => Ok(outcome?),
+    }
+}
+
+/// Set by the first signal that asks for an end; a second one ends the program at once.
+fn stop_flag() -> Result<Arc<AtomicBool>, HostError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let failed = |source| HostError::File { path: "signal handler".into(), source };
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        // In this order, so that the first signal does not find its own flag set.
+        signal_hook::flag::register_conditional_shutdown(signal, EXIT_IMPATIENT, Arc::clone(&stop))
+            .map_err(failed)?;
+        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(failed)?;
+    }
+    Ok(stop)
+}
+
+fn load_identity(given: Option<&Path>) -> Result<Identity, HostError> {
+    Ok(match given {
+        Some(dir) => Identity::load_or_create(dir)?,
+        None => Identity::load_or_create(&Identity::default_dir("host")?)?,
+    })
+}
+
+/// `PUNKTFUNK_PACE_BURST_KB`: the microburst cap in units of 1024 bytes.
+fn burst_bytes() -> Result<usize, HostError> {
+    let Some(value) = std::env::var_os("PUNKTFUNK_PACE_BURST_KB") else { return Ok(BURST_BYTES_DEFAULT) };
+    let kib =
+        value.to_str().and_then(|text| text.parse::<usize>().ok()).filter(|kib| (1..=65_536).contains(kib));
+    kib.map(|kib| kib * 1024).ok_or_else(|| {
+        HostError::Usage(format!("PUNKTFUNK_PACE_BURST_KB must be 1 to 65536, got {}", value.display()))
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "this command's output is its result")]
+fn probe_compositor(json: bool) {
+    for found in punktfunk_display::probe() {
+        let reason = found.usable.err().map(|reason| reason.to_string());
+        let (name, version) = (found.kind.name(), found.version);
+        if json {
+            let line = serde_json::json!({
+                "name": name, "version": version, "usable": reason.is_none(), "reason": reason,
+            });
+            println!("{line}");
+        } else {
+            let version = version.unwrap_or_else(|| "not found".into());
+            println!("{name:10} {version:20} {}", reason.unwrap_or_else(|| "usable".into()));
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this command's output is its result")]
+fn print_fingerprint(identity: Option<PathBuf>) -> Result<(), HostError> {
+    println!("{}", load_identity(identity.as_deref())?.fingerprint());
+    Ok(())
+}

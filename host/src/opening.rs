@@ -1,0 +1,121 @@
+//! A session's source on its way to be ready: desktop, capture, encoder, and what the two ends agree on.
+//!
+//! Promises: everything that takes time is done on a thread of its own and after the session before has gone,
+//! so that at Start only the pipeline is missing. Refuses to begin for a client that has left meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use punktfunk_capture::{CaptureError, Mode};
+use punktfunk_control::{Codec, Hello};
+use punktfunk_proto::Negotiated;
+use punktfunk_seal::Cipher;
+
+use crate::agreement::agree;
+use crate::closing::Closing;
+use crate::encode::{Fitting, PicturesConfig};
+use crate::error::HostError;
+use crate::screen::Screen;
+use crate::source::{SourceSpec, prepare};
+
+/// What the operator set for every session's opening.
+#[derive(Debug, Clone)]
+pub struct OpeningConfig {
+    /// Where pictures come from.
+    pub source: SourceSpec,
+    /// The most slices of an access unit.
+    pub slices: u16,
+    /// Parity for each thousand data shards, where the client does not ask for its own.
+    pub redundancy_per_mille: u16,
+}
+
+/// A source being made ready.
+pub struct Opening {
+    thread: JoinHandle<Result<Opened, HostError>>,
+    abandoned: Arc<AtomicBool>,
+}
+
+/// A source that is ready to stream.
+pub struct Opened {
+    /// The source with its encoder; its pictures begin when the pipeline first waits for one.
+    pub fitting: Fitting,
+    /// What is shown.
+    pub screen: Screen,
+    /// The pictures' mode.
+    pub mode: Mode,
+    /// How they are encoded.
+    pub codec: Codec,
+    /// The source in words, fallbacks included.
+    pub source: String,
+    /// The encoder in words.
+    pub encoder: String,
+    /// Times that the source asked for was replaced by a lesser one.
+    pub fallbacks: u64,
+    /// What the pipeline is bounded by.
+    pub negotiated: Negotiated,
+    /// What media is sealed with.
+    pub cipher: Cipher,
+}
+
+impl Opening {
+    /// Begins once `before` is gone. A compositor takes a second to start; QUIC goes on meanwhile.
+    pub fn start(config: OpeningConfig, hello: Hello, before: Closing) -> Self {
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let is_abandoned = Arc::clone(&abandoned);
+        let thread = std::thread::spawn(move || {
+            before.wait();
+            if is_abandoned.load(Ordering::Relaxed) {
+                return Err(HostError::Impossible("the client left before its source was opened".into()));
+            }
+            open(&config, &hello)
+        });
+        Self { thread, abandoned }
+    }
+
+    /// Whether [`Opening::join`] returns at once.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Says that nobody waits for it any more: what has not begun does not begin.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    /// The source, once it is ready.
+    ///
+    /// # Errors
+    /// The source or its encoder cannot be had, or the client cannot take what it gives; nothing is left of
+    /// it then.
+    pub fn join(self) -> Result<Opened, HostError> {
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err(HostError::Impossible("preparing the source panicked; our fault".into())))
+    }
+}
+
+impl Opened {
+    /// Ends the capture, and then what was captured. Takes a moment where that is a compositor.
+    pub fn close(self) {
+        drop(self.fitting);
+        self.screen.close();
+    }
+}
+
+/// Opens the source for a client. Takes as long as a compositor takes to start.
+///
+/// # Errors
+/// As [`Opening::join`].
+pub fn open(config: &OpeningConfig, hello: &Hello) -> Result<Opened, HostError> {
+    let (width, height, refresh_mhz) = (hello.mode.width, hello.mode.height, hello.mode.refresh_mhz);
+    let wanted = Mode::new(width, height, refresh_mhz).map_err(CaptureError::from)?;
+    let slices = config.slices.min(hello.slices_max).max(1);
+    let prepared = prepare(&config.source, wanted, slices)?;
+    let (negotiated, cipher) = agree(hello, &prepared, slices, config.redundancy_per_mille)?;
+    let (mode, codec, fallbacks) = (prepared.mode, prepared.codec, prepared.fallbacks);
+    let (source, encoder) = (prepared.source.clone(), prepared.encoder.clone());
+    let (fitting, desktop) = prepared.fit(PicturesConfig::from(&negotiated))?;
+    let screen = Screen::new(desktop);
+    Ok(Opened { fitting, screen, mode, codec, source, encoder, fallbacks, negotiated, cipher })
+}

@@ -1,0 +1,131 @@
+//! A session's figures at the host: the stages' samples, the PUNKTFUNK_PERF log, the statistics message.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::time::{Duration, Instant, SystemTime};
+
+use punktfunk_control::{HostStats, StageSummary};
+use punktfunk_engine as engine;
+use punktfunk_perf::{HistogramLog, LogHeader, PerfTarget, Recorder, Stage, TimeAxis, process_cpu};
+
+/// Collects a session's samples and writes them on.
+pub struct Report {
+    recorder: Recorder,
+    log: Option<HistogramLog<BufWriter<File>>>,
+    axis: TimeAxis,
+    interval: Duration,
+    next_write: Instant,
+    cpu_at_start: Duration,
+}
+
+impl Report {
+    /// A report of a session that started at `start`; a log that cannot be opened is said and done without.
+    pub fn new(
+        target: Option<&PerfTarget>,
+        collectors: Vec<punktfunk_perf::Collector>,
+        comments: &[String],
+        start: Instant,
+    ) -> Self {
+        let axis = TimeAxis::host(start, SystemTime::now(), Instant::now());
+        let mut recorder = Recorder::new();
+        for collector in collectors {
+            recorder.attach(collector);
+        }
+        let log = target.and_then(|target| {
+            target
+                .open_log("host", &LogHeader { axis, comments })
+                .inspect_err(|error| tracing::error!(%error, "no PUNKTFUNK_PERF log"))
+                .ok()
+        });
+        let interval = target.map_or(PerfTarget::INTERVAL_DEFAULT, PerfTarget::interval);
+        Self { recorder, log, axis, interval, next_write: start + interval, cpu_at_start: process_cpu() }
+    }
+
+    /// Reads the taps, and writes an interval when one is over.
+    pub fn poll(&mut self, stats: &engine::HostStats, now: Instant) {
+        self.recorder.drain();
+        if now < self.next_write {
+            return;
+        }
+        self.next_write = now + self.interval;
+        if let Some(log) = &mut self.log {
+            let until = self.axis.at(now);
+            if let Err(error) = log.write_interval(&mut self.recorder, counters(stats), until) {
+                tracing::error!(%error, "the PUNKTFUNK_PERF log ends here");
+                self.log = None;
+            }
+        }
+        self.recorder.end_interval();
+    }
+
+    /// The statistics message for the client.
+    pub fn message(&self, stats: &engine::HostStats, last: bool, now: Instant) -> HostStats {
+        let (encode, protect) = (stats.encode, stats.protect);
+        HostStats {
+            session_us: u64::try_from(self.axis.at(now).as_micros()).unwrap_or(u64::MAX),
+            last,
+            pictures_captured: encode.captured,
+            pictures_superseded: encode.superseded,
+            pictures_shed: encode.shed + encode.skipped,
+            aus_sent: protect.sent,
+            aus_dropped: protect.dropped_protect,
+            idrs_sent: encode.idrs,
+            datagrams_sent: protect.datagrams,
+            wire_bytes: protect.wire_bytes,
+            payload_bytes: encode.bytes,
+            packets_send_dropped: protect.packets_send_dropped,
+            aus_immediate: protect.immediate_aus,
+            aus_paced: protect.paced_aus,
+            cpu_us: u64::try_from((process_cpu() - self.cpu_at_start).as_micros()).unwrap_or(u64::MAX),
+            system_calls: protect.system_calls,
+            stages: self.stages(),
+            ..HostStats::default()
+        }
+    }
+
+    fn stages(&self) -> Vec<StageSummary> {
+        let summarize = |stage: Stage| {
+            let summary = self.recorder.summary(stage)?;
+            Some(StageSummary {
+                name: stage.name().to_owned(),
+                count: summary.count,
+                p50_us: summary.p50_us,
+                p99_us: summary.p99_us,
+                p999_us: summary.p999_us,
+                max_us: summary.max_us,
+            })
+        };
+        Stage::ALL.into_iter().filter_map(summarize).collect()
+    }
+
+    /// Reads the last samples and ends the log.
+    pub fn finish(&mut self, stats: &engine::HostStats, now: Instant) {
+        self.recorder.drain();
+        if let Some(log) = self.log.take() {
+            let until = self.axis.at(now);
+            if let Err(error) = log.finish(&mut self.recorder, counters(stats), until) {
+                tracing::error!(%error, "the PUNKTFUNK_PERF log is not complete");
+            }
+        }
+    }
+}
+
+fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 14] {
+    let (encode, protect) = (stats.encode, stats.protect);
+    [
+        ("pictures_captured", encode.captured),
+        ("pictures_superseded", encode.superseded),
+        ("pictures_shed", encode.shed),
+        ("pictures_skipped", encode.skipped),
+        ("idrs", encode.idrs),
+        ("aus_sent", protect.sent),
+        ("aus_dropped_protect", protect.dropped_protect),
+        ("aus_immediate", protect.immediate_aus),
+        ("aus_paced", protect.paced_aus),
+        ("datagrams", protect.datagrams),
+        ("wire_bytes", protect.wire_bytes),
+        ("packets_send_dropped", protect.packets_send_dropped),
+        ("waits_full", protect.waits_full),
+        ("fallbacks", protect.fallbacks),
+    ]
+}

@@ -1,0 +1,111 @@
+//! What the host tells people and scripts: a line for each event of a session's life.
+//!
+//! Promises: with JSON on, standard output carries one JSON object a line and nothing else; without it,
+//! the log on standard error says the same. Refuses to print secrets.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use punktfunk_control::{Fingerprint, HostStats, RejectReason, SessionEnd, Welcome};
+use punktfunk_engine::StageFault;
+use serde_json::{Value, json};
+
+use crate::error::HostError;
+
+/// Where events are said.
+#[derive(Debug, Clone, Copy)]
+pub struct Say {
+    json: bool,
+}
+
+impl Say {
+    /// JSON lines on standard output, or not.
+    pub fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    fn line(self, event: &Value) {
+        if self.json {
+            let mut out = std::io::stdout().lock();
+            // A reader that has gone away is no reason to end a session.
+            let _ = writeln!(out, "{event}").and_then(|()| out.flush());
+        }
+    }
+
+    /// The port is open.
+    pub fn listening(self, address: SocketAddr, fingerprint: &Fingerprint) {
+        tracing::info!(%address, %fingerprint, "listening");
+        let (address, fingerprint) = (address.to_string(), fingerprint.to_string());
+        self.line(&json!({"event": "listening", "address": address, "fingerprint": fingerprint}));
+    }
+
+    /// A client has said Hello.
+    pub fn hello(self, name: &str, remote: SocketAddr, fingerprint: Fingerprint) {
+        tracing::info!(name, %remote, %fingerprint, "a client says hello");
+        let fingerprint = fingerprint.to_string();
+        self.line(&json!({"event": "hello", "client": name, "remote": remote.to_string(), "fingerprint": fingerprint}));
+    }
+
+    /// A client was welcomed.
+    pub fn welcome(self, welcome: &Welcome) {
+        tracing::info!(
+            source = welcome.source,
+            encoder = welcome.encoder,
+            kbps = welcome.bitrate_kbps,
+            "welcome"
+        );
+        self.line(&json!({
+            "event": "welcome", "source": welcome.source, "encoder": welcome.encoder,
+            "bitrate_kbps": welcome.bitrate_kbps, "slices": welcome.slices_max,
+        }));
+    }
+
+    /// A client was refused, or its stream could not start.
+    pub fn refused(self, error: &HostError) {
+        tracing::warn!(%error, "the client is refused");
+        self.line(&json!({"event": "refused", "reason": error.to_string()}));
+    }
+
+    /// A stranger was turned away.
+    pub fn rejected(self, remote: SocketAddr, reason: &RejectReason) {
+        tracing::warn!(%remote, %reason, "turned away");
+        self.line(&json!({"event": "rejected", "remote": remote.to_string(), "reason": reason.to_string()}));
+    }
+
+    /// A stage ended by itself.
+    pub fn fault(self, fault: &StageFault) {
+        tracing::error!(%fault, "the stream ends");
+        self.line(&json!({"event": "fault", "stage": fault.stage, "reason": fault.reason}));
+    }
+
+    /// A stream's last figures; `fallbacks` counts the times that something lesser took the place of what was
+    /// asked for.
+    pub fn figures(self, stats: &HostStats, fallbacks: u64) {
+        tracing::info!(
+            captured = stats.pictures_captured,
+            superseded = stats.pictures_superseded,
+            shed = stats.pictures_shed,
+            sent = stats.aus_sent,
+            send_dropped = stats.packets_send_dropped,
+            fallbacks,
+            "the stream has ended"
+        );
+        self.line(&json!({
+            "event": "figures",
+            "pictures_captured": stats.pictures_captured,
+            "pictures_superseded": stats.pictures_superseded,
+            "pictures_shed": stats.pictures_shed,
+            "aus_sent": stats.aus_sent,
+            "wire_bytes": stats.wire_bytes,
+            "packets_send_dropped": stats.packets_send_dropped,
+            "fallbacks": fallbacks,
+            "cpu_us": stats.cpu_us,
+        }));
+    }
+
+    /// A session is over.
+    pub fn ended(self, reason: &SessionEnd) {
+        tracing::info!(%reason, "the session is over");
+        self.line(&json!({"event": "ended", "reason": reason.to_string()}));
+    }
+}

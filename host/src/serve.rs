@@ -1,0 +1,457 @@
+//! The host's main loop: one socket, the control sessions on it, and the one stream at a time.
+//!
+//! Promises: a client that is killed frees its place, a second one is told that the host is busy, and a
+//! source that cannot be had is a refusal with its reason; whatever a session had is taken apart on another
+//! thread, one after the other, and is gone when [`Serve::run`] returns. Refuses media from clients: media
+//! runs from the host only, and what comes is counted and dropped.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use punktfunk_capture::CaptureError;
+use punktfunk_control::{
+    Bye, ByeReason, CompositorOffer, Hello, HostControl, HostEvent, PROTOCOL, Refusal, RefusalCode,
+    SessionId, Welcome,
+};
+use punktfunk_engine::StageFault;
+use punktfunk_net::{Receiver, Socket};
+use punktfunk_proto::is_media;
+use punktfunk_seal::Secret;
+
+use crate::closing::Closing;
+use crate::error::HostError;
+use crate::opening::{Opened, Opening, OpeningConfig};
+use crate::say::Say;
+use crate::stream::{Stream, StreamConfig};
+
+/// The longest sleep: how late a request to stop, or a stage's end, is noticed.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How long the last words to clients may take when the program ends.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a host serves with.
+pub struct ServeConfig {
+    /// For each opening.
+    pub opening: OpeningConfig,
+    /// End after the first session.
+    pub once: bool,
+    /// For each stream.
+    pub stream: StreamConfig,
+}
+
+/// The session in place.
+struct Session {
+    id: SessionId,
+    state: State,
+    /// The path's datagram size, which may be known before media flows.
+    udp_payload_bytes: Option<u16>,
+}
+
+enum State {
+    /// Its source is being made ready.
+    Opening(Opening),
+    /// It was welcomed and has not said Start.
+    Welcomed(Box<Opened>),
+    /// Media flows.
+    Streaming(Box<Stream>),
+    /// The client was refused or the stream has ended; the control session has its last words.
+    Over,
+}
+
+/// The host, serving.
+pub struct Serve {
+    config: ServeConfig,
+    control: HostControl,
+    socket: Arc<Socket>,
+    receiver: Receiver,
+    session: Option<Session>,
+    sessions_done: u64,
+    /// What ended a session: the program's own end where there is only one.
+    failure: Option<HostError>,
+    /// Earlier sessions' desktops, on their way out.
+    closing: Closing,
+    /// The program ends: nobody new is let in.
+    is_leaving: bool,
+    compositors: Vec<CompositorOffer>,
+    outgoing: Vec<u8>,
+    media_refused: u64,
+    say: Say,
+}
+
+impl Serve {
+    /// A host that is ready to serve.
+    pub fn new(
+        config: ServeConfig,
+        control: HostControl,
+        socket: Arc<Socket>,
+        receiver: Receiver,
+        say: Say,
+    ) -> Self {
+        Self {
+            config,
+            control,
+            socket,
+            receiver,
+            session: None,
+            sessions_done: 0,
+            failure: None,
+            closing: Closing::default(),
+            is_leaving: false,
+            compositors: offers(),
+            outgoing: Vec::new(),
+            media_refused: 0,
+            say,
+        }
+    }
+
+    /// Serves until `stop` is set, or after one session when so configured; nothing is left then.
+    ///
+    /// # Errors
+    /// The socket broke; or, of the one session, what refused it or broke it.
+    pub fn run(&mut self, stop: &AtomicBool) -> Result<(), HostError> {
+        let mut outcome = Ok(());
+        while outcome.is_ok()
+            && !stop.load(Ordering::Relaxed)
+            && !(self.config.once && self.sessions_done > 0)
+        {
+            outcome = self.turn(Instant::now() + TICK);
+        }
+        let outcome = outcome.and(self.leave());
+        match self.failure.take() {
+            Some(failure) if self.config.once => outcome.and(Err(failure)),
+            Some(_) | None => outcome,
+        }
+    }
+
+    /// One round: datagrams in, events, the stream, datagrams out.
+    fn turn(&mut self, latest: Instant) -> Result<(), HostError> {
+        let now = Instant::now();
+        let due = self.control.poll_timeout().map_or(latest, |due| due.min(latest));
+        let batch = self.receiver.receive(Some(due.saturating_duration_since(now)))?;
+        let now = Instant::now();
+        for segment in batch {
+            if segment.bytes.first().copied().is_none_or(is_media) {
+                self.media_refused += 1;
+            } else {
+                self.control.handle_datagram(segment.from, segment.to, segment.bytes, now);
+            }
+        }
+        if self.control.poll_timeout().is_some_and(|due| due <= now) {
+            self.control.handle_timeout(now);
+        }
+        while let Some(event) = self.control.poll_event() {
+            self.handle_event(event, Instant::now());
+        }
+        self.poll_opening(Instant::now());
+        self.poll_stream(Instant::now());
+        self.transmit(Instant::now());
+        Ok(())
+    }
+
+    fn transmit(&mut self, now: Instant) {
+        while let Some(transmit) = self.control.poll_transmit(now, &mut self.outgoing) {
+            let bytes = &self.outgoing[..transmit.bytes_len];
+            let (dest, source) = (transmit.dest, transmit.source);
+            if let Err(error) = self.socket.send_to(dest, source, bytes, transmit.segment_bytes) {
+                // QUIC repeats what is lost; a path that is gone shows as silence.
+                tracing::debug!(%error, %dest, "a control datagram was not sent");
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: HostEvent, now: Instant) {
+        match event {
+            HostEvent::Hello { session, hello, client_fingerprint, remote } => {
+                self.say.hello(&hello.client_name, remote, client_fingerprint);
+                self.handle_hello(session, hello, now);
+            }
+            HostEvent::Start { session, secret } => self.handle_start(session, &secret, now),
+            HostEvent::RequestIdr { session, after_au } => {
+                if let Some(stream) = self.stream(session) {
+                    stream.request_idr(after_au);
+                }
+            }
+            HostEvent::Reconfigure { session, reconfigure } => {
+                let done = self.stream(session).and_then(|stream| stream.reconfigure(&reconfigure));
+                if let Some(reconfigured) = done {
+                    let sent = self.control.send_reconfigured(session, &reconfigured, now);
+                    log_late(sent);
+                }
+            }
+            HostEvent::Feedback { session, report } => {
+                if let Some(stream) = self.stream(session) {
+                    stream.handle_feedback(report);
+                }
+            }
+            HostEvent::Mtu { session, udp_payload_bytes } => {
+                if let Some(known) = self.session.as_mut().filter(|known| known.id == session) {
+                    known.udp_payload_bytes = Some(udp_payload_bytes);
+                }
+                if let Some(stream) = self.stream(session) {
+                    stream.handle_mtu(udp_payload_bytes);
+                }
+            }
+            HostEvent::PathChanged { session, remote } => self.handle_path_change(session, remote, now),
+            HostEvent::PathPong { session, nonce } => tracing::debug!(%session, nonce, "a path pong"),
+            HostEvent::Leaving { session, bye } => {
+                tracing::info!(%session, %bye, "the client leaves");
+                self.end(session, Bye::new(ByeReason::Asked, ""), now);
+            }
+            HostEvent::Ended { session, reason } => {
+                self.drop_session(session, now);
+                self.say.ended(&reason);
+            }
+            HostEvent::Rejected { remote, reason } => self.say.rejected(remote, &reason),
+        }
+    }
+
+    fn stream(&mut self, session: SessionId) -> Option<&mut Stream> {
+        match &mut self.session {
+            Some(Session { id, state: State::Streaming(stream), .. }) if *id == session => Some(stream),
+            Some(_) | None => None,
+        }
+    }
+
+    fn handle_hello(&mut self, id: SessionId, hello: Hello, now: Instant) {
+        let mut refuse = |code, why: &str| log_late(self.control.refuse(id, &Refusal::new(code, why), now));
+        if self.is_leaving {
+            return refuse(RefusalCode::ShuttingDown, "the host program ends");
+        }
+        let is_over = self.session.as_ref().map(|session| matches!(session.state, State::Over));
+        if self.config.once && is_over == Some(true) {
+            return refuse(RefusalCode::ShuttingDown, "the host program serves one session only");
+        }
+        // One that is over only has its last words on the way.
+        if is_over == Some(false) {
+            return refuse(RefusalCode::Busy, "another client is in session; try again later");
+        }
+        let opening = Opening::start(self.config.opening.clone(), hello, self.closing.take());
+        self.session = Some(Session { id, state: State::Opening(opening), udp_payload_bytes: None });
+    }
+
+    /// Welcomes or refuses once the source is ready.
+    fn poll_opening(&mut self, now: Instant) {
+        let Some(Session { id, state, .. }) = &mut self.session else { return };
+        let id = *id;
+        let opening = match std::mem::replace(state, State::Over) {
+            State::Opening(opening) if opening.is_finished() => opening,
+            other @ (State::Opening(_) | State::Welcomed(_) | State::Streaming(_) | State::Over) => {
+                *state = other;
+                return;
+            }
+        };
+        match opening.join() {
+            Ok(opened) => {
+                let welcome = welcome(&opened, self.compositors.clone());
+                self.say.welcome(&welcome);
+                log_late(self.control.welcome(id, &welcome, now));
+                *state = State::Welcomed(Box::new(opened));
+            }
+            Err(error) => {
+                self.say.refused(&error);
+                let refusal = Refusal::new(refusal_code(&error), error.to_string());
+                log_late(self.control.refuse(id, &refusal, now));
+                self.failure = Some(error);
+            }
+        }
+    }
+
+    fn handle_start(&mut self, id: SessionId, secret: &Secret, now: Instant) {
+        // Without a path the session has just ended, and the event that says so is on its way.
+        let Some(path) = self.control.path(id) else { return };
+        let Some(session) = self.session.as_mut().filter(|session| session.id == id) else { return };
+        let opened = match std::mem::replace(&mut session.state, State::Over) {
+            State::Welcomed(opened) => opened,
+            other @ (State::Opening(_) | State::Streaming(_) | State::Over) => {
+                session.state = other;
+                return tracing::warn!(%id, "a Start that no Welcome stands before");
+            }
+        };
+        let (mode, to) = (control_mode(opened.mode), (Arc::clone(&self.socket), path));
+        match Stream::start(*opened, mode, secret, to, &self.config.stream, now) {
+            Ok(mut stream) => {
+                if let Some(bytes) = session.udp_payload_bytes {
+                    stream.handle_mtu(bytes);
+                }
+                log_late(self.control.start_clock(id, stream.clock(), now));
+                session.state = State::Streaming(Box::new(stream));
+            }
+            Err(failed) => {
+                let (error, screen) = *failed;
+                self.closing.then(move || screen.close());
+                self.say.refused(&error);
+                log_late(self.control.bye(id, &Bye::new(ByeReason::Fault, error.to_string()), now));
+                self.failure = Some(error);
+            }
+        }
+    }
+
+    /// Nothing proves that the new address is the client's own, so media does not follow; and where it goes
+    /// nobody may be listening any more.
+    fn handle_path_change(&mut self, id: SessionId, remote: SocketAddr, now: Instant) {
+        tracing::warn!(%id, %remote, "the client's address has changed");
+        if self.stream(id).is_some() {
+            let why = format!("your address changed in mid-stream, to {remote}; connect again");
+            self.end(id, Bye::new(ByeReason::Fault, why), now);
+        }
+    }
+
+    /// Sends figures, and ends a stream whose source has ended or broke.
+    fn poll_stream(&mut self, now: Instant) {
+        let Some(Session { id, state: State::Streaming(stream), .. }) = &mut self.session else { return };
+        let id = *id;
+        if let Some(stats) = stream.poll(now) {
+            log_late(self.control.send_stats(id, &stats, now));
+        }
+        if let Some(reconfigured) = stream.poll_reconfigured() {
+            log_late(self.control.send_reconfigured(id, &reconfigured, now));
+        }
+        if stream.is_ended() {
+            self.end(id, Bye::new(ByeReason::SourceEnded, "the source has no more pictures"), now);
+        }
+    }
+
+    /// Takes apart what the session has, with its last figures, and says Bye.
+    fn end(&mut self, id: SessionId, bye: Bye, now: Instant) {
+        let Some(session) = self.session.as_mut().filter(|session| session.id == id) else { return };
+        let state = std::mem::replace(&mut session.state, State::Over);
+        let fault = self.take_apart(id, state, now);
+        let bye = fault.map_or(bye, |fault| Bye::new(ByeReason::Fault, fault.to_string()));
+        log_late(self.control.bye(id, &bye, now));
+    }
+
+    /// The control session is gone: so is everything that belonged to it.
+    fn drop_session(&mut self, id: SessionId, now: Instant) {
+        let Some(session) = self.session.take_if(|session| session.id == id) else { return };
+        self.take_apart(id, session.state, now);
+        self.sessions_done += 1;
+    }
+
+    /// Nothing of it ends on this thread, for a compositor may take seconds. Returns what broke it.
+    fn take_apart(&mut self, id: SessionId, state: State, now: Instant) -> Option<StageFault> {
+        match state {
+            State::Opening(opening) => {
+                opening.abandon();
+                self.closing.then(move || {
+                    if let Ok(opened) = opening.join() {
+                        opened.close();
+                    }
+                });
+                None
+            }
+            State::Welcomed(opened) => {
+                self.closing.then(move || opened.close());
+                None
+            }
+            State::Streaming(stream) => {
+                let end = stream.stop(now);
+                log_late(self.control.send_stats(id, &end.stats, now));
+                self.say.figures(&end.stats, end.fallbacks);
+                let fault = end.fault.clone();
+                self.closing.then(move || end.close());
+                if let Some(fault) = &fault {
+                    self.say.fault(fault);
+                    self.failure = Some(fault.clone().into());
+                }
+                fault
+            }
+            State::Over => None,
+        }
+    }
+
+    /// Says Bye to everyone, turns newcomers away meanwhile, and leaves nothing behind.
+    fn leave(&mut self) -> Result<(), HostError> {
+        self.is_leaving = true;
+        if let Some(id) = self.session.as_ref().map(|session| session.id) {
+            self.end(id, Bye::new(ByeReason::ShuttingDown, "the host program ends"), Instant::now());
+        }
+        let farewell = Instant::now() + FAREWELL;
+        let mut outcome = Ok(());
+        while outcome.is_ok()
+            && (!self.closing.is_done() || (!self.control.is_idle() && Instant::now() < farewell))
+        {
+            outcome = self.turn(Instant::now() + TICK);
+        }
+        self.closing.take().wait();
+        if self.media_refused > 0 {
+            tracing::warn!(
+                datagrams = self.media_refused,
+                "media or empty datagrams came in and were dropped"
+            );
+        }
+        outcome
+    }
+}
+
+/// A verb met a session that has just ended: the event that says so is on its way.
+fn log_late(outcome: Result<(), punktfunk_control::ControlError>) {
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a session ended meanwhile");
+    }
+}
+
+fn welcome(opened: &Opened, compositors: Vec<CompositorOffer>) -> Welcome {
+    let negotiated = &opened.negotiated;
+    Welcome {
+        protocol: PROTOCOL,
+        host_name: host_name(),
+        mode: control_mode(opened.mode),
+        codec: opened.codec,
+        cipher: opened.cipher,
+        bitrate_kbps: negotiated.bitrate_kbps,
+        shard_bytes_max: negotiated.shard_bytes_max,
+        redundancy_per_mille: negotiated.redundancy_per_mille,
+        au_bytes_max: negotiated.au_bytes_max,
+        slices_max: negotiated.slices_max,
+        source: opened.source.clone(),
+        encoder: opened.encoder.clone(),
+        compositors,
+    }
+}
+
+fn control_mode(mode: punktfunk_capture::Mode) -> punktfunk_control::Mode {
+    let (width, height, refresh_mhz) = (mode.width(), mode.height(), mode.refresh_mhz());
+    punktfunk_control::Mode { width, height, refresh_mhz }
+}
+
+fn refusal_code(error: &HostError) -> RefusalCode {
+    match error {
+        HostError::Impossible(_)
+        | HostError::Codec(_)
+        | HostError::Capture(CaptureError::Mode(_) | CaptureError::CardTooSmall { .. }) => RefusalCode::Mode,
+        HostError::Rate { .. } => RefusalCode::Bitrate,
+        HostError::Display(_) | HostError::NoDesktop(_) | HostError::NoOtherDesktop { .. } => {
+            RefusalCode::Compositor
+        }
+        HostError::Usage(_)
+        | HostError::PortInUse { .. }
+        | HostError::Net(_)
+        | HostError::Control(_)
+        | HostError::Identity(_)
+        | HostError::Capture(_)
+        | HostError::NoOutput(_)
+        | HostError::Engine(_)
+        | HostError::Fault(_)
+        | HostError::File { .. } => RefusalCode::Source,
+    }
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "punktfunk host".into() } else { name.chars().take(48).collect() }
+}
+
+/// Every compositor that was looked for, as the Welcome lists them.
+fn offers() -> Vec<CompositorOffer> {
+    let offer = |found: punktfunk_display::CompositorProbe| CompositorOffer {
+        name: found.kind.name().to_owned(),
+        version: found.version,
+        usable: found.usable.is_ok(),
+        reason: found.usable.err().map(|reason| reason.to_string()).unwrap_or_default(),
+    };
+    punktfunk_display::probe().into_iter().map(offer).collect()
+}

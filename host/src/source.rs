@@ -1,0 +1,285 @@
+//! Where a session's pictures come from: the source asked for, made ready, and fitted to an encoder.
+//!
+//! Promises: a source is tried as far as it can be before the client is welcomed, so that what cannot be
+//! had is a refusal with a reason; a fallback to the test card is said in the Welcome and counted.
+//! Refuses: source descriptions that it does not know, by name.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Instant;
+
+use punktfunk_capture::card::Card;
+use punktfunk_capture::file::Y4m;
+use punktfunk_capture::{CaptureError, Mode, Source};
+use punktfunk_codec::bitstream::BitstreamSpec;
+use punktfunk_control::Codec;
+
+use crate::desktop::{self, Desktop, DesktopOpened};
+use crate::encode::{self, AnnexB, Bitstream, Fitting, Pictures, PicturesConfig, encoder_for};
+use crate::error::HostError;
+
+/// A source as the command line names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceSpec {
+    /// The desktop that is there, else one of our own, else the card.
+    Auto,
+    /// A desktop: the one that is there, else one of our own. The text names an output.
+    Wayland(Option<String>),
+    /// The moving test card.
+    Card,
+    /// A Y4M or H.264 file.
+    File(PathBuf),
+    /// Verifiable access units without an encoder.
+    Bitstream(BitstreamSpec),
+}
+
+impl FromStr for SourceSpec {
+    type Err = HostError;
+
+    fn from_str(text: &str) -> Result<Self, HostError> {
+        let (kind, rest) = text.split_once(':').map_or((text, None), |(kind, rest)| (kind, Some(rest)));
+        match (kind, rest) {
+            ("auto", None) => Ok(Self::Auto),
+            ("card", None) => Ok(Self::Card),
+            ("wayland", output) => Ok(Self::Wayland(output.map(str::to_owned))),
+            ("file", Some(path)) if !path.is_empty() => Ok(Self::File(path.into())),
+            ("bitstream", rest) => BitstreamSpec::parse(rest.unwrap_or(""))
+                .map(Self::Bitstream)
+                .map_err(|error| HostError::Usage(error.to_string())),
+            _ => Err(HostError::Usage(format!(
+                "--source {text:?} is unknown; the sources are auto, wayland[:OUTPUT], card, file:PATH and \
+                 bitstream:KEY=VALUE,…"
+            ))),
+        }
+    }
+}
+
+impl SourceSpec {
+    /// Refuses what no client could be shown, as far as that can be known before one is there: a missing
+    /// compositor, a file that is none.
+    ///
+    /// # Errors
+    /// Names what is missing or malformed.
+    pub fn check(&self, slices: u16) -> Result<(), HostError> {
+        match self {
+            Self::Wayland(output) => desktop::check(output.as_deref()),
+            Self::File(path) => {
+                let any = Mode::new(1280, 720, 60_000).map_err(CaptureError::from)?;
+                prepare_file(path, any, slices).map(drop)
+            }
+            Self::Auto | Self::Card | Self::Bitstream(_) => Ok(()),
+        }
+    }
+}
+
+/// A source that is ready to be fitted to its encoder.
+pub struct Prepared {
+    kind: Kind,
+    /// What is shown, kept alive with the session; None for sources that need no desktop.
+    pub desktop: Option<Desktop>,
+    /// The pictures' mode.
+    pub mode: Mode,
+    /// How they are encoded.
+    pub codec: Codec,
+    /// The source in words, fallbacks included.
+    pub source: String,
+    /// The encoder in words.
+    pub encoder: String,
+    /// Largest access unit that is sure to come, in bytes; 0 where the rate decides.
+    pub au_bytes_max: usize,
+    /// Who decides on the rate.
+    pub rate: Rate,
+    /// Times that the source asked for was replaced by a lesser one.
+    pub fallbacks: u64,
+}
+
+/// Who decides on a stream's rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rate {
+    /// The client.
+    Asked,
+    /// The source, which has a rate of its own.
+    Own {
+        /// Mean bytes of an access unit.
+        au_bytes_mean: u64,
+        /// Slices of an access unit.
+        slices: u16,
+    },
+}
+
+enum Kind {
+    Card,
+    Pictures(Box<dyn Source>),
+    AnnexB(Box<AnnexB>),
+    Bitstream(BitstreamSpec),
+}
+
+/// The software encoder, said out loud wherever it is used.
+const SOFTWARE_ENCODER: &str = "openh264 in software on the CPU (no GPU encoder is built in)";
+
+/// Makes a source ready for a client that asks for `wanted` in at most `slices` slices.
+///
+/// # Errors
+/// The source cannot be had; the text says why.
+pub fn prepare(spec: &SourceSpec, wanted: Mode, slices: u16) -> Result<Prepared, HostError> {
+    match spec {
+        SourceSpec::Auto => Ok(prepare_desktop(None, wanted).unwrap_or_else(|error| {
+            tracing::warn!(%error, "no desktop can be had; falling back to the test card");
+            let mut card = prepare_card(wanted);
+            card.source = format!("test card, because no desktop can be had: {error}");
+            card.fallbacks = 1;
+            card
+        })),
+        SourceSpec::Wayland(output) => prepare_desktop(output.as_deref(), wanted),
+        SourceSpec::Card => Ok(prepare_card(wanted)),
+        SourceSpec::File(path) => prepare_file(path, wanted, slices),
+        SourceSpec::Bitstream(bitstream) => prepare_bitstream(*bitstream, wanted),
+    }
+}
+
+fn pictures(kind: Kind, mode: Mode, source: String) -> Prepared {
+    Prepared {
+        kind,
+        desktop: None,
+        mode,
+        codec: Codec::H264,
+        source,
+        encoder: SOFTWARE_ENCODER.into(),
+        au_bytes_max: 0,
+        rate: Rate::Asked,
+        fallbacks: 0,
+    }
+}
+
+fn prepare_card(mode: Mode) -> Prepared {
+    pictures(Kind::Card, mode, format!("test card {mode}"))
+}
+
+fn prepare_desktop(output: Option<&str>, wanted: Mode) -> Result<Prepared, HostError> {
+    let DesktopOpened { desktop, source, instead_of } = Desktop::open(output, wanted)?;
+    let (mode, mut text) = (source.mode(), desktop.describe());
+    if let Some(why) = &instead_of {
+        text = format!("{text}, in place {why}");
+    }
+    let fallbacks = u64::from(instead_of.is_some());
+    Ok(Prepared { desktop: Some(desktop), fallbacks, ..pictures(Kind::Pictures(source), mode, text) })
+}
+
+fn prepare_file(path: &Path, wanted: Mode, slices: u16) -> Result<Prepared, HostError> {
+    if path.extension().is_some_and(|extension| extension == "y4m") {
+        let file = Y4m::open(path, Some(wanted.refresh_mhz()), Instant::now())?;
+        let (mode, text) = (file.mode(), file.describe());
+        return Ok(pictures(Kind::Pictures(Box::new(file)), mode, text));
+    }
+    let file = AnnexB::open(path, wanted.refresh_mhz(), slices)?;
+    let text = format!("H.264 file {}", path.display());
+    Ok(Prepared {
+        encoder: "none: the file's own stream is passed through".into(),
+        au_bytes_max: file.au_bytes_max(),
+        rate: Rate::Own { au_bytes_mean: file.au_bytes_mean(), slices: file.slices_max() },
+        ..pictures(Kind::AnnexB(Box::new(file)), wanted, text)
+    })
+}
+
+fn prepare_bitstream(spec: BitstreamSpec, wanted: Mode) -> Result<Prepared, HostError> {
+    let mode = Mode::new(wanted.width(), wanted.height(), spec.refresh_mhz())
+        .map_err(|error| HostError::Impossible(error.to_string()))?;
+    let text = format!(
+        "verifiable bitstream, {} Mbit/s at {} Hz in {} slices",
+        spec.rate_bps() as f64 / 1e6,
+        f64::from(spec.refresh_mhz()) / 1e3,
+        spec.slices()
+    );
+    Ok(Prepared {
+        codec: Codec::Pattern,
+        encoder: "none: the access units are made to be checked".into(),
+        au_bytes_max: spec.au_bytes_max(),
+        rate: Rate::Own {
+            au_bytes_mean: spec.rate_bps() * 125 / u64::from(spec.refresh_mhz()),
+            slices: spec.slices(),
+        },
+        ..pictures(Kind::Bitstream(spec), mode, text)
+    })
+}
+
+impl Prepared {
+    /// Fits the source to its encoder. The desktop stays with the caller.
+    ///
+    /// # Errors
+    /// The encoder or the card cannot do the mode.
+    pub fn fit(self, config: PicturesConfig) -> Result<(Fitting, Option<Desktop>), HostError> {
+        // The encoder's No comes before a canvas of that size is painted.
+        let source: Box<dyn Source> = match self.kind {
+            Kind::Bitstream(spec) => {
+                let source = encode::Source::Bitstream(Box::new(Bitstream::new(spec)));
+                return Ok((Fitting::new(source), self.desktop));
+            }
+            Kind::AnnexB(file) => return Ok((Fitting::new(encode::Source::AnnexB(file)), self.desktop)),
+            Kind::Card => {
+                encode::check_mode(self.mode)?;
+                Box::new(Card::new(self.mode, Instant::now())?)
+            }
+            Kind::Pictures(source) => source,
+        };
+        let encoder = encoder_for(self.mode, &config)?;
+        let pictures = Pictures::new(source, encoder, config)?;
+        Ok((Fitting::new(encode::Source::Pictures(Box::new(pictures))), self.desktop))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use punktfunk_engine::{Encode, Wait};
+    use punktfunk_proto::Negotiated;
+
+    use super::*;
+
+    #[test]
+    fn each_source_parses_and_an_unknown_one_is_named() {
+        assert_eq!("auto".parse::<SourceSpec>().unwrap(), SourceSpec::Auto);
+        assert_eq!("card".parse::<SourceSpec>().unwrap(), SourceSpec::Card);
+        assert_eq!("wayland:DP-1".parse::<SourceSpec>().unwrap(), SourceSpec::Wayland(Some("DP-1".into())));
+        assert_eq!("file:a:b.y4m".parse::<SourceSpec>().unwrap(), SourceSpec::File("a:b.y4m".into()));
+        assert!(matches!("bitstream:rate=1G,fps=120".parse::<SourceSpec>(), Ok(SourceSpec::Bitstream(_))));
+        for wrong in ["", "Card", "file:", "file", "card:x", "bitstream:rate=", "bitstream:colour=red"] {
+            assert!(matches!(wrong.parse::<SourceSpec>(), Err(HostError::Usage(_))), "{wrong:?}");
+        }
+        let text = "pipes".parse::<SourceSpec>().unwrap_err().to_string();
+        assert!(text.contains("pipes") && text.contains("wayland"), "{text}");
+    }
+
+    #[test]
+    fn what_the_encoder_or_the_card_cannot_do_is_said_before_the_welcome() {
+        let negotiated = Negotiated::new(1408, 20_000, 60_000, 4, 100, 4 << 20).unwrap();
+        for (mode, said) in [("8192x8192@60", "too large"), ("160x90@60", "at least 320x180")] {
+            let prepared = prepare(&SourceSpec::Card, mode.parse().unwrap(), 4).unwrap();
+            let error = prepared.fit((&negotiated).into()).err().expect("no such card");
+            assert!(error.to_string().contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_or_malformed_file_is_named() {
+        let wanted = Mode::new(320, 180, 60_000).unwrap();
+        for name in ["nowhere.y4m", "nowhere.h264"] {
+            let error = prepare(&SourceSpec::File(name.into()), wanted, 4).err().expect("no such file");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn pictures_begin_when_the_stage_first_waits_for_one() {
+        for spec in ["card", "bitstream:rate=1M,fps=60,slices=1"] {
+            let negotiated = Negotiated::new(1408, 20_000, 60_000, 1, 100, 4 << 20).unwrap();
+            let wanted = Mode::new(320, 180, 60_000).unwrap();
+            let prepared = prepare(&spec.parse().unwrap(), wanted, 1).unwrap();
+            let (mut fitting, _) = prepared.fit((&negotiated).into()).unwrap();
+            // The client takes its time to say Start.
+            std::thread::sleep(Duration::from_millis(200));
+            while fitting.wait_picture(Duration::from_secs(1)).unwrap() == Wait::Nothing {}
+            assert_eq!(fitting.counts().superseded, 0, "{spec}");
+        }
+    }
+}

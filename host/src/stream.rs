@@ -1,0 +1,379 @@
+//! One session's media: the fitted source, the engine's pipeline, its figures, its desktop.
+//!
+//! Promises: what was agreed in the Welcome is what the pipeline is bounded by; [`Stream::stop`] ends all
+//! of it and gives the last figures; no verb waits for a compositor. Refuses changes that the source or the
+//! encoder cannot do, with a reason, and goes on; faults of a stage end the stream and are told.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use punktfunk_control::{HostStats, Path, Reconfigure, Reconfigured};
+use punktfunk_engine::{HostConfig, HostPipeline, Machine, StageFault};
+use punktfunk_net::Socket;
+use punktfunk_perf::PerfTarget;
+use punktfunk_proto::limits::{BITRATE_KBPS, SHARD_BYTES_START, shard_bytes_for_payload};
+use punktfunk_proto::{FeedbackReport, SessionClock};
+use punktfunk_seal::{Direction, Plane, PlaneKeys, Sealer, Secret};
+
+use crate::encode::{Fitting, check_rate};
+use crate::error::HostError;
+use crate::opening::Opened;
+use crate::report::Report;
+use crate::screen::Screen;
+
+/// How often the client is told the host's figures.
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The pacer's rate where neither a person nor the session's rate says more: the slowest link of a wired
+/// LAN of today, in kbit/s.
+const PACE_KBPS_MIN: u32 = 1_000_000;
+
+/// A session's rate times this is what the pacer spreads an overflow at, so that an IDR of several times
+/// the usual size still leaves within a few intervals.
+const PACE_FACTOR: u32 = 4;
+
+/// What the operator set, for every stream alike.
+#[derive(Debug, Clone)]
+pub struct StreamConfig {
+    /// The link's rate in kbit/s, where it was given.
+    pub link_kbps: Option<u32>,
+    /// The microburst cap in bytes.
+    pub burst_bytes: usize,
+    /// The machine's cores and the wishes for them.
+    pub machine: Machine,
+    /// Where PUNKTFUNK_PERF logs go.
+    pub perf: Option<PerfTarget>,
+}
+
+/// A running stream.
+pub struct Stream {
+    pipeline: HostPipeline<Fitting>,
+    screen: Screen,
+    report: Report,
+    clock: SessionClock,
+    mode: punktfunk_control::Mode,
+    /// The mode that the desktop is being changed to, and what else was refused of the same request.
+    mode_pending: Option<(punktfunk_control::Mode, Vec<String>)>,
+    follows_rate: bool,
+    redundancy_per_mille: u16,
+    fallbacks: u64,
+    shard_bytes_max: u16,
+    /// A shard length that met a full command ring.
+    shard_bytes_pending: Option<u16>,
+    wire_kbps: u32,
+    paced_by_link: bool,
+    next_stats: Instant,
+}
+
+/// What is left of a stream.
+pub struct StreamEnd {
+    /// The last figures.
+    pub stats: HostStats,
+    /// Times that something lesser took the place of what was asked for: the source's, and the sender's.
+    pub fallbacks: u64,
+    /// What ended it before it was told to.
+    pub fault: Option<StageFault>,
+    fitting: Option<Fitting>,
+    screen: Screen,
+}
+
+impl StreamEnd {
+    /// Ends the capture, and then what was captured. Takes a moment where that is a compositor.
+    pub fn close(self) {
+        drop(self.fitting);
+        self.screen.close();
+    }
+}
+
+impl Stream {
+    /// Starts the pipeline; `now` is the session clock's zero.
+    ///
+    /// # Errors
+    /// The pipeline cannot be had; the screen is given back to be closed.
+    pub fn start(
+        opened: Opened,
+        mode: punktfunk_control::Mode,
+        secret: &Secret,
+        (socket, path): (Arc<Socket>, Path),
+        config: &StreamConfig,
+        now: Instant,
+    ) -> Result<Self, Box<(HostError, Screen)>> {
+        let Opened { fitting, screen, source, fallbacks, negotiated, cipher, .. } = opened;
+        let comments = [format!("punktfunk-host {}", env!("CARGO_PKG_VERSION")), format!("source: {source}")];
+        let follows_rate = fitting.follows_rate();
+        let clock = SessionClock::new(now);
+        let host = HostConfig {
+            negotiated,
+            shard_bytes: SHARD_BYTES_START.min(negotiated.shard_bytes_max),
+            clock,
+            destination: path.remote,
+            source: path.local,
+            pace_kbps: pace_kbps(config.link_kbps, negotiated.bitrate_kbps),
+            burst_bytes: config.burst_bytes,
+            machine: config.machine.clone(),
+        };
+        let keys = PlaneKeys::new(secret, cipher, Direction::HostToClient, Plane::Video);
+        let mut pipeline = match HostPipeline::start(fitting, socket, Sealer::new(keys, now), &host) {
+            Ok(pipeline) => pipeline,
+            Err(error) => return Err(Box::new((error.into(), screen))),
+        };
+        for setup in pipeline.setups() {
+            tracing::info!("stage {setup}");
+        }
+        tracing::info!("{}", pipeline.memory());
+        let report = Report::new(config.perf.as_ref(), pipeline.take_collectors(), &comments, now);
+        Ok(Self {
+            pipeline,
+            screen,
+            report,
+            clock,
+            mode,
+            mode_pending: None,
+            follows_rate,
+            redundancy_per_mille: negotiated.redundancy_per_mille,
+            fallbacks,
+            shard_bytes_max: negotiated.shard_bytes_max,
+            shard_bytes_pending: None,
+            wire_kbps: negotiated.bitrate_kbps,
+            paced_by_link: config.link_kbps.is_some(),
+            next_stats: now + STATS_INTERVAL,
+        })
+    }
+
+    /// The clock that pts are counted on.
+    pub fn clock(&self) -> SessionClock {
+        self.clock
+    }
+
+    /// The client misses `after_au` or earlier ones.
+    pub fn request_idr(&self, after_au: u32) {
+        self.pipeline.request_idr(after_au);
+    }
+
+    /// Passes a report on.
+    pub fn handle_feedback(&mut self, report: FeedbackReport) {
+        self.pipeline.handle_feedback(report);
+    }
+
+    /// The path carries datagrams of this many bytes now: shards follow with the next access unit.
+    pub fn handle_mtu(&mut self, udp_payload_bytes: u16) {
+        if let Some(bytes) = shard_bytes_for_payload(usize::from(udp_payload_bytes)) {
+            self.shard_bytes_pending = Some(bytes.min(self.shard_bytes_max));
+        }
+    }
+
+    /// Does what can be done of a change, and says what holds now; `None` where a desktop takes its time over
+    /// it: [`Stream::poll_reconfigured`] says it then.
+    pub fn reconfigure(&mut self, wanted: &Reconfigure) -> Option<Reconfigured> {
+        let mut refused = Vec::new();
+        if let Some(kbps) = wanted.bitrate_kbps
+            && let Err(why) = self.set_rate(kbps)
+        {
+            refused.push(why.to_string());
+        }
+        if let Some(mode) = wanted.mode {
+            let begun = punktfunk_capture::Mode::new(mode.width, mode.height, mode.refresh_mhz)
+                .map_err(|error| HostError::Impossible(error.to_string()))
+                .and_then(|mode| self.screen.change(mode));
+            match begun {
+                Ok(()) => {
+                    self.mode_pending = Some((mode, refused));
+                    return None;
+                }
+                Err(why) => refused.push(why.to_string()),
+            }
+        }
+        Some(self.reconfigured(&refused))
+    }
+
+    /// What came of a change of mode, once the desktop is done with it.
+    pub fn poll_reconfigured(&mut self) -> Option<Reconfigured> {
+        let outcome = self.screen.poll()?;
+        let (mode, mut refused) = self.mode_pending.take()?;
+        match outcome {
+            Ok(()) => self.mode = mode,
+            Err(why) => refused.push(why.to_string()),
+        }
+        Some(self.reconfigured(&refused))
+    }
+
+    fn reconfigured(&self, refused: &[String]) -> Reconfigured {
+        let next_au = self.pipeline.stats().encode.next_au;
+        Reconfigured {
+            mode: self.mode,
+            bitrate_kbps: self.wire_kbps,
+            from_au: u32::try_from(next_au).unwrap_or(u32::MAX),
+            refused: refused.join("; "),
+        }
+    }
+
+    fn set_rate(&mut self, kbps: u32) -> Result<(), HostError> {
+        if !self.follows_rate {
+            return Err(HostError::Impossible("this source has a rate of its own".into()));
+        }
+        if !BITRATE_KBPS.contains(&kbps) {
+            let (least, most) = BITRATE_KBPS.into_inner();
+            return Err(HostError::Impossible(format!("a bitrate is {least} to {most} kbit/s, not {kbps}")));
+        }
+        check_rate(kbps, self.redundancy_per_mille, self.shard_bytes_max.min(SHARD_BYTES_START))?;
+        if !self.paced_by_link && self.pipeline.set_pace_rate(pace_kbps(None, kbps)).is_err() {
+            return Err(HostError::Impossible("the bitrate stays, for the pacer is busy; ask again".into()));
+        }
+        self.wire_kbps = kbps;
+        self.pipeline.set_wire_rate(kbps);
+        Ok(())
+    }
+
+    /// Reads the stages' samples; returns figures for the client when they are due.
+    pub fn poll(&mut self, now: Instant) -> Option<HostStats> {
+        if let Some(bytes) = self.shard_bytes_pending.take()
+            && self.pipeline.set_shard_bytes(bytes).is_err()
+        {
+            self.shard_bytes_pending = Some(bytes);
+        }
+        let stats = self.pipeline.stats();
+        self.report.poll(&stats, now);
+        if now < self.next_stats {
+            return None;
+        }
+        self.next_stats = now + STATS_INTERVAL;
+        Some(self.report.message(&stats, false, now))
+    }
+
+    /// Whether a stage has ended by itself.
+    pub fn is_ended(&self) -> bool {
+        self.pipeline.is_ended()
+    }
+
+    /// Ends the pipeline; everything it lent is home afterwards.
+    pub fn stop(mut self, now: Instant) -> StreamEnd {
+        let end = self.pipeline.stop();
+        if end.slices_out > 0 || end.arena_leased_bytes > 0 {
+            tracing::error!(
+                slices = end.slices_out,
+                arena_bytes = end.arena_leased_bytes,
+                "the pipeline did not bring everything home; this is our fault"
+            );
+        }
+        self.report.finish(&end.stats, now);
+        StreamEnd {
+            stats: self.report.message(&end.stats, true, now),
+            fallbacks: self.fallbacks + end.stats.protect.fallbacks,
+            fault: end.fault,
+            fitting: end.encode,
+            screen: self.screen,
+        }
+    }
+}
+
+fn pace_kbps(link_kbps: Option<u32>, wire_kbps: u32) -> u32 {
+    link_kbps.unwrap_or_else(|| wire_kbps.saturating_mul(PACE_FACTOR).max(PACE_KBPS_MIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use punktfunk_control::{Hello, Mode};
+    use punktfunk_engine::Wishes;
+    use punktfunk_net::SocketConfig;
+
+    use super::*;
+    use crate::opening::{OpeningConfig, open};
+
+    const MODE: Mode = Mode { width: 320, height: 180, refresh_mhz: 60_000 };
+
+    /// A stream of this source to a port that nobody reads.
+    fn stream(source: &str) -> Stream {
+        let mut hello = Hello::new("test", MODE, 20_000);
+        hello.codecs.push(punktfunk_control::Codec::Pattern);
+        let opening = OpeningConfig { source: source.parse().unwrap(), slices: 4, redundancy_per_mille: 100 };
+        let opened = open(&opening, &hello).unwrap();
+        let loopback = SocketConfig::new((Ipv4Addr::LOCALHOST, 0).into());
+        let (socket, nobody) = (Socket::open(&loopback).unwrap(), Socket::open(&loopback).unwrap());
+        let path = Path { remote: nobody.local_addr(), local: None };
+        let config = StreamConfig {
+            link_kbps: None,
+            burst_bytes: 128 << 10,
+            machine: Machine::probe(Wishes::default()),
+            perf: None,
+        };
+        let (secret, to) = (Secret::new([7; 32]), (Arc::new(socket), path));
+        Stream::start(opened, MODE, &secret, to, &config, Instant::now()).map_err(|failed| failed.0).unwrap()
+    }
+
+    fn change(stream: &mut Stream, mode: Option<Mode>, bitrate_kbps: Option<u32>) -> Reconfigured {
+        stream.reconfigure(&Reconfigure { mode, bitrate_kbps }).expect("no desktop takes its time over it")
+    }
+
+    #[test]
+    fn what_cannot_be_changed_is_refused_and_the_stream_goes_on() {
+        let mut stream = stream("card");
+        let done = change(&mut stream, None, Some(10_000));
+        assert_eq!((done.bitrate_kbps, done.refused.as_str()), (10_000, ""));
+        // The first is more than any stream's, the second more than this encoder's.
+        for (kbps, said) in [(9_000_000, "500 to 8000000"), (499, "500 to 8000000"), (1_000_000, "at most")] {
+            let done = change(&mut stream, None, Some(kbps));
+            assert_eq!(done.bitrate_kbps, 10_000);
+            assert!(done.refused.contains(said), "{done:?}");
+        }
+        let larger = Mode { width: 640, height: 360, ..MODE };
+        let done = change(&mut stream, Some(larger), Some(12_000));
+        assert_eq!((done.bitrate_kbps, done.mode), (12_000, MODE));
+        assert!(done.refused.contains("fixed mode"), "{done:?}");
+        let none = Mode { width: 0, ..MODE };
+        assert!(!change(&mut stream, Some(none), None).refused.is_empty());
+        assert!(stream.poll_reconfigured().is_none());
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!stream.is_ended());
+        let end = stream.stop(Instant::now());
+        assert_eq!(end.fault, None);
+        assert!(end.stats.aus_sent > 0);
+        end.close();
+    }
+
+    #[test]
+    fn a_desktop_changes_its_mode_while_the_stream_goes_on() {
+        if crate::desktop::check(None).is_err() || std::env::var_os("WAYLAND_DISPLAY").is_some() {
+            return eprintln!("not checked: sway is not installed, or a desktop is there already");
+        }
+        let turn = std::fs::File::create(std::env::temp_dir().join("punktfunk-sway-tests.lock")).unwrap();
+        turn.lock().unwrap();
+        let mut stream = stream("wayland");
+        let changed = |stream: &mut Stream, mode: Mode| {
+            let asked = Instant::now();
+            let wanted = Reconfigure { mode: Some(mode), bitrate_kbps: None };
+            assert!(stream.reconfigure(&wanted).is_none(), "a desktop takes its time");
+            assert!(asked.elapsed() < Duration::from_millis(100), "{:?}", asked.elapsed());
+            let second = stream.reconfigure(&wanted).expect("one change at a time");
+            assert!(second.refused.contains("already"), "{second:?}");
+            loop {
+                assert!(asked.elapsed() < Duration::from_secs(10));
+                match stream.poll_reconfigured() {
+                    Some(done) => break done,
+                    None => std::thread::sleep(Duration::from_millis(2)),
+                }
+            }
+        };
+        let larger = Mode { width: 640, height: 360, ..MODE };
+        let done = changed(&mut stream, larger);
+        assert_eq!((done.mode, done.refused.as_str()), (larger, ""));
+        // The display could; the encoder could not, and would end the stream.
+        let done = changed(&mut stream, Mode { width: 8192, height: 8192, ..MODE });
+        assert_eq!(done.mode, larger);
+        assert!(done.refused.contains("8192x8192"), "{done:?}");
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(!stream.is_ended());
+        let end = stream.stop(Instant::now());
+        assert_eq!(end.fault, None);
+        end.close();
+    }
+
+    #[test]
+    fn a_source_with_a_rate_of_its_own_keeps_it() {
+        let mut stream = stream("bitstream:rate=5M,fps=60,slices=2");
+        let done = change(&mut stream, None, Some(10_000));
+        assert!(done.refused.contains("rate of its own") && done.bitrate_kbps < 9_000, "{done:?}");
+        stream.stop(Instant::now()).close();
+    }
+}

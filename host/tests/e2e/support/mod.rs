@@ -1,0 +1,79 @@
+//! What the end-to-end tests stand on: programs under control, and eyes for what they leave behind.
+//!
+//! Promises: no wait without an end, no process that outlives its test. Refuses nothing; a broken promise of
+//! a program is a panic with what the program said.
+
+mod between;
+mod outside;
+mod place;
+mod program;
+mod random;
+mod session;
+
+pub(crate) use between::{Between, Meddler};
+pub(crate) use outside::{Recording, probe_recording, slow_sway, sway_turn};
+pub(crate) use place::{Place, processes_of};
+pub(crate) use program::{Ended, Program};
+pub(crate) use random::Random;
+pub(crate) use session::{Client, ClientStart, Host, HostStart, identity_fingerprint};
+
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// For what takes no time worth speaking of on an idle machine, and must come on a busy one too.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a busy machine may add to a time that is promised.
+pub(crate) const MARGIN: Duration = Duration::from_secs(2);
+
+/// Between two looks at a file or a process.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// One session at a time: two would take each other's cores. Tests may run as threads or as processes.
+pub(crate) fn session_turn() -> File {
+    let lock = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("sessions.lock")).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
+/// Looks until `seen` gives something; `None` when it does not in time.
+pub(crate) fn look_for<T>(patience: Duration, mut seen: impl FnMut() -> Option<T>) -> Option<T> {
+    let started = Instant::now();
+    loop {
+        let found = seen();
+        if found.is_some() || started.elapsed() >= patience {
+            return found;
+        }
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+/// Looks until `seen` gives something; panics with `what` when it does not in time.
+pub(crate) fn look<T>(what: &str, patience: Duration, seen: impl FnMut() -> Option<T>) -> T {
+    look_for(patience, seen).unwrap_or_else(|| panic!("not within {patience:?}: {what}"))
+}
+
+/// The whole number at a JSON pointer.
+pub(crate) fn count(summary: &Value, pointer: &str) -> u64 {
+    let value = summary.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {summary:#}"));
+    value.as_u64().unwrap_or_else(|| panic!("{pointer} is {value}, expected a whole number"))
+}
+
+/// Every picture that was sent came, was decoded, and none of them late.
+pub(crate) fn assert_all_came(summary: &Value) {
+    let of = |pointer: &str| count(summary, pointer);
+    let dropped = dropped(summary);
+    let (lost, late) = (of("/pictures/lost"), of("/pictures/late"));
+    assert_eq!((lost, late, dropped), (0, 0, 0), "lost, late, dropped in {summary:#}");
+    assert!(of("/pictures/sent") > 0, "{summary:#}");
+    assert_eq!(of("/pictures/sent"), of("/pictures/decoded"), "{summary:#}");
+}
+
+/// Pictures that the client threw away, wherever.
+pub(crate) fn dropped(summary: &Value) -> u64 {
+    let places = ["decode_queue", "awaiting_idr", "decode_error"];
+    places.iter().map(|place| count(summary, &format!("/pictures/dropped/{place}"))).sum()
+}

@@ -1,0 +1,242 @@
+//! The host and the client as tests start them: on loopback, each with an identity in the test's folder.
+//!
+//! Promises: the environment that a person or a desktop may have set stays outside. Refuses to go on where
+//! the client was not built.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Ended, PATIENCE, Place, Program, look};
+
+/// The host about to be started.
+pub(crate) struct HostStart<'a> {
+    place: &'a Place,
+    identity: PathBuf,
+    belief: Vec<String>,
+    listen: String,
+    args: Vec<OsString>,
+    env: Vec<(&'static str, OsString)>,
+}
+
+/// A host whose port is open.
+pub(crate) struct Host {
+    pub(crate) program: Program,
+    pub(crate) port: u16,
+    port_file: PathBuf,
+}
+
+/// The client about to be started.
+pub(crate) struct ClientStart<'a> {
+    place: &'a Place,
+    address: String,
+    json: bool,
+    identity: PathBuf,
+    belief: Vec<String>,
+    args: Vec<OsString>,
+    env: Vec<(&'static str, OsString)>,
+}
+
+/// A client under way.
+pub(crate) struct Client {
+    pub(crate) program: Program,
+}
+
+fn host_path() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_punktfunk-host"))
+}
+
+fn client_path() -> PathBuf {
+    let path = host_path().with_file_name("punktfunk");
+    assert!(
+        path.exists(),
+        "{} is missing: cargo build -p punktfunk-client builds it, in the profile of this test",
+        path.display()
+    );
+    path
+}
+
+/// A command with nothing of the person's desktop or settings in its environment.
+fn command(program: &Path, place: &Place) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PUNKTFUNK_"))
+    {
+        command.env_remove(name);
+    }
+    for name in ["WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"] {
+        command.env_remove(name);
+    }
+    command.env("TMPDIR", place.folder()).env("HOME", place.folder());
+    command
+}
+
+/// The fingerprint that `program fingerprint` prints for an identity, which it makes where there is none.
+pub(crate) fn identity_fingerprint(place: &Place, of_host: bool, identity: &str) -> String {
+    let program = if of_host { host_path().to_owned() } else { client_path() };
+    let mut command = command(&program, place);
+    command.arg("fingerprint").arg("--identity").arg(place.path(identity));
+    let ended = Program::start(place, "fingerprint", command).wait(PATIENCE);
+    let text = ended.expect_code(0).stdout.trim().to_owned();
+    assert!(text.len() >= 64, "{text:?}");
+    text
+}
+
+impl<'a> HostStart<'a> {
+    /// A host of `source` that lets everybody in.
+    pub(crate) fn new(place: &'a Place, source: impl AsRef<OsStr>) -> Self {
+        Self {
+            place,
+            identity: place.path("host-identity"),
+            belief: vec!["--open".into()],
+            listen: "127.0.0.1:0".into(),
+            args: vec!["--source".into(), source.as_ref().into()],
+            env: Vec::new(),
+        }
+    }
+
+    pub(crate) fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(OsString::from));
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.env.push((name, value.into()));
+        self
+    }
+
+    /// In place of `--open`.
+    pub(crate) fn belief(mut self, args: &[&str]) -> Self {
+        self.belief = args.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    pub(crate) fn listen(mut self, address: &str) -> Self {
+        self.listen = address.into();
+        self
+    }
+
+    fn start(&self, port_file: &Path) -> Program {
+        let mut command = command(host_path(), self.place);
+        command.arg("serve").args(&self.belief).args(["--listen", &self.listen, "--json", "--identity"]);
+        command.arg(&self.identity).arg("--port-file").arg(port_file).args(&self.args);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        Program::start(self.place, "host", command)
+    }
+
+    /// Starts it and waits for its port.
+    pub(crate) fn ready(self) -> Host {
+        let port_file = self.place.path(&self.place.name("port"));
+        let mut program = self.start(&port_file);
+        let port = look("the host's port file", PATIENCE, || {
+            assert!(program.is_running(), "the host ended before its port was open");
+            std::fs::read_to_string(&port_file).ok()?.trim().parse().ok()
+        });
+        Host { program, port, port_file }
+    }
+
+    /// Starts it and waits for it to refuse: it must not open its port.
+    pub(crate) fn refused(self) -> Ended {
+        let port_file = self.place.path(&self.place.name("port"));
+        let ended = self.start(&port_file).wait(PATIENCE);
+        assert!(!port_file.exists(), "a refusal after the port was open: {}", ended.stderr);
+        ended
+    }
+}
+
+impl Host {
+    /// All events of a kind until now.
+    pub(crate) fn events(&self, kind: &str) -> Vec<Value> {
+        let stdout = self.program.stdout();
+        let whole = &stdout[..stdout.rfind('\n').map_or(0, |end| end + 1)];
+        let parse =
+            |line: &str| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("no JSON: {line:?}"));
+        whole.lines().map(parse).filter(|event| event["event"] == kind).collect()
+    }
+
+    /// Waits for the event of this kind that has `index` others before it.
+    pub(crate) fn event(&self, kind: &str, index: usize, patience: Duration) -> Value {
+        look(&format!("the host's event {kind}"), patience, || self.events(kind).get(index).cloned())
+    }
+
+    /// Waits for it to end by itself with code 0.
+    pub(crate) fn ends(self) -> Ended {
+        self.ends_with(0)
+    }
+
+    /// Waits for it to end by itself with this code; its port file must go with it.
+    pub(crate) fn ends_with(self, code: i32) -> Ended {
+        let ended = self.program.wait(PATIENCE);
+        ended.expect_code(code).expect_said(&[]);
+        assert!(!self.port_file.exists(), "{} outlives its host", self.port_file.display());
+        assert!(!ended.stderr.contains('\x1b'), "colours where no terminal is: {:?}", ended.stderr);
+        ended
+    }
+
+    /// Asks it to end, and waits.
+    pub(crate) fn stop(self) -> Ended {
+        self.program.signal("TERM");
+        self.ends()
+    }
+}
+
+impl<'a> ClientStart<'a> {
+    /// A client of the host on this port that believes any host.
+    pub(crate) fn new(place: &'a Place, port: u16) -> Self {
+        Self {
+            place,
+            address: format!("127.0.0.1:{port}"),
+            json: true,
+            identity: place.path("client-identity"),
+            belief: vec!["--open".into()],
+            args: Vec::new(),
+            env: Vec::new(),
+        }
+    }
+
+    pub(crate) fn args<A: AsRef<OsStr>>(mut self, args: &[A]) -> Self {
+        self.args.extend(args.iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    pub(crate) fn file(self, option: &str, path: &Path) -> Self {
+        self.args(&[OsStr::new(option), path.as_os_str()])
+    }
+
+    pub(crate) fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.env.push((name, value.into()));
+        self
+    }
+
+    /// In place of `--open`.
+    pub(crate) fn belief(mut self, args: &[&str]) -> Self {
+        self.belief = args.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// What people see, in place of JSON.
+    pub(crate) fn for_people(mut self) -> Self {
+        self.json = false;
+        self
+    }
+
+    pub(crate) fn start(self) -> Client {
+        let mut command = command(&client_path(), self.place);
+        command.arg("connect").arg(&self.address).args(&self.belief).arg("--identity").arg(&self.identity);
+        command.args(self.json.then_some("--json")).args(&self.args);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        Client { program: Program::start(self.place, "client", command) }
+    }
+
+    /// Starts it and waits for its end, which takes as long as it was told to stream, and some.
+    pub(crate) fn run(self) -> Ended {
+        self.run_for(Duration::from_secs(10))
+    }
+
+    /// As `run`, for a client that was told to stream this long.
+    pub(crate) fn run_for(self, streaming: Duration) -> Ended {
+        self.start().program.wait(streaming + PATIENCE)
+    }
+}
