@@ -1,0 +1,359 @@
+//! One session at the client, from the first datagram to the summary.
+//!
+//! Promises: until the session has started one thread does everything; afterwards this thread carries
+//! control only, and media has its own. Refuses to go on when a stage breaks; what was recorded stays.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use punktfunk_control::{
+    Bye, ByeReason, ClientControl, ClientEvent, Codec, ConnectError, Hello, HostStats, Identity, Mode,
+    SkewEstimate, Trust, Welcome,
+};
+use punktfunk_engine::{ClientConfig, ClientPipeline, Machine, SessionTime, Waker, Wishes};
+use punktfunk_net::{BACKEND_VARIABLE, Backend, ReceiveLimits, Receiver, Socket, SocketConfig};
+use punktfunk_perf::{PerfTarget, process_cpu};
+use punktfunk_proto::{Negotiated, ReassemblerLimits};
+use punktfunk_seal::{Direction, Opener, Plane, PlaneKeys};
+
+use crate::address::{resolve, unspecified_like};
+use crate::cli::ConnectArgs;
+use crate::clocks::Clocks;
+use crate::error::ClientError;
+use crate::link::{Greeted, Link, TICK, greet};
+use crate::out_file::OutFile;
+use crate::pictures::Pictures;
+use crate::report::Report;
+use crate::sink::{H264, Output, Sink};
+use crate::terminal::say;
+
+/// How long the last access units may take to come in once the host has said how many there are.
+const LAST_PICTURES_WAIT: Duration = Duration::from_millis(300);
+
+/// What the client ends with.
+pub struct Finished {
+    /// The JSON summary.
+    pub json: serde_json::Value,
+    /// The same for people.
+    pub text: String,
+    /// What went wrong, if anything did; the figures stand all the same.
+    pub error: Option<ClientError>,
+}
+
+/// Connects, streams, and sums up.
+///
+/// # Errors
+/// The session never came to stream.
+pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Result<Finished, ClientError> {
+    let perf = PerfTarget::from_env().map_err(|error| ClientError::Usage(error.to_string()))?;
+    let host = resolve(&args.host)?;
+    let files = Files::open(args)?;
+    let mut config = SocketConfig::new(unspecified_like(host));
+    config.backend = std::env::var(BACKEND_VARIABLE).ok().map(|name| name.parse::<Backend>()).transpose()?;
+    let socket = Arc::new(Socket::open(&config)?);
+    let machine = Machine::probe(Wishes::from_env().map_err(|error| ClientError::Usage(error.to_string()))?);
+    tracing::info!("{}", socket.caps());
+    let mut receiver = Receiver::new(Arc::clone(&socket), ReceiveLimits::default())?;
+    let trust = if args.open { Trust::Open } else { Trust::Pinned(args.trust.clone()) };
+    let mode =
+        Mode { width: args.mode.width(), height: args.mode.height(), refresh_mhz: args.mode.refresh_mhz() };
+    let mut hello = Hello::new(args.name.clone(), mode, args.bitrate);
+    hello.codecs = vec![Codec::H264, Codec::Pattern];
+    hello.au_bytes_max = *punktfunk_proto::limits::AU_BYTES.end();
+    hello.slices_max = *punktfunk_proto::limits::SLICES.end();
+    let cpu_at_start = process_cpu();
+    let control = ClientControl::connect(identity, trust, host, hello, Instant::now())?;
+    let mut link = Link::new(control, socket);
+    let begun = greet(&mut link, &mut receiver, stop).and_then(|greeted| {
+        let media = Media::start(&mut link, &greeted, receiver, machine, files)?;
+        Ok((greeted.welcome, media))
+    });
+    match begun {
+        Ok((welcome, media)) => {
+            Session::new(link, welcome, media, perf, !args.json).run(args, stop, cpu_at_start)
+        }
+        Err(error) => {
+            link.leave(&Bye::new(ByeReason::Fault, error.to_string()));
+            Err(error)
+        }
+    }
+}
+
+/// What a person wants to keep.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    record: bool,
+    snapshot: bool,
+}
+
+/// The files that were asked for.
+#[derive(Default)]
+struct Files {
+    record: Option<OutFile>,
+    snapshot: Option<OutFile>,
+}
+
+impl Files {
+    fn open(args: &ConnectArgs) -> Result<Self, ClientError> {
+        let open = |path: &Option<PathBuf>| path.as_deref().map(OutFile::open).transpose();
+        Ok(Self { record: open(&args.record)?, snapshot: open(&args.snapshot)? })
+    }
+
+    fn asked(&self) -> Asked {
+        Asked { record: self.record.is_some(), snapshot: self.snapshot.is_some() }
+    }
+}
+
+/// The stages under way, and what they share with the control thread.
+struct Media {
+    pipeline: ClientPipeline<Sink>,
+    time: Arc<SessionTime>,
+    asked: Asked,
+    snapshot: Option<OutFile>,
+    started: Instant,
+}
+
+impl Media {
+    fn start(
+        link: &mut Link,
+        Greeted { welcome, secret }: &Greeted,
+        receiver: Receiver,
+        machine: Machine,
+        files: Files,
+    ) -> Result<Self, ClientError> {
+        let now = Instant::now();
+        // The Start is on its way at once; media that comes before the pipeline waits in the socket.
+        link.transmit(now);
+        let negotiated = Negotiated::new(
+            welcome.shard_bytes_max,
+            welcome.bitrate_kbps,
+            welcome.mode.refresh_mhz,
+            welcome.slices_max,
+            welcome.redundancy_per_mille,
+            welcome.au_bytes_max,
+        )
+        .map_err(|error| ClientError::Welcome(error.to_string()))?;
+        let asked = files.asked();
+        let Files { record, snapshot } = files;
+        let sink = match welcome.codec {
+            Codec::H264 => {
+                let card = welcome.source.starts_with("test card");
+                let output = Output { record, keep_picture: snapshot.is_some(), card };
+                Sink::H264(Box::new(H264::new(output, now)?))
+            }
+            Codec::Pattern => {
+                if asked.record || asked.snapshot {
+                    say("there is no picture to record: the host sends its test bitstream");
+                }
+                Sink::Verify(Box::default())
+            }
+            Codec::Hevc | Codec::Av1 => {
+                return Err(ClientError::Welcome(format!("we did not offer {:?}", welcome.codec)));
+            }
+        };
+        let keys = PlaneKeys::new(secret, welcome.cipher, Direction::HostToClient, Plane::Video);
+        let opener = Opener::new(keys, ReassemblerLimits::from(&negotiated).replay_window);
+        let (time, control) = (Arc::new(SessionTime::default()), Waker::new());
+        control.attach();
+        let config = ClientConfig {
+            negotiated,
+            clock: link.control.clock(),
+            time: Arc::clone(&time),
+            control,
+            machine,
+        };
+        let pipeline = ClientPipeline::start(sink, receiver, opener, &config)?;
+        for setup in pipeline.setups() {
+            tracing::info!("stage {setup}");
+        }
+        Ok(Self { pipeline, time, asked, snapshot, started: now })
+    }
+}
+
+/// A session whose media flows.
+struct Session {
+    link: Link,
+    pipeline: ClientPipeline<Sink>,
+    welcome: Welcome,
+    time: Arc<SessionTime>,
+    report: Report,
+    asked: Asked,
+    snapshot: Option<OutFile>,
+    started: Instant,
+    clocks: Clocks,
+    host_stats: Option<HostStats>,
+    leaving: bool,
+}
+
+impl Session {
+    fn new(link: Link, welcome: Welcome, media: Media, perf: Option<PerfTarget>, table: bool) -> Self {
+        let Media { mut pipeline, time, asked, snapshot, started } = media;
+        let report = Report::new(perf, pipeline.take_collectors(), table, started);
+        Self {
+            link,
+            pipeline,
+            welcome,
+            time,
+            report,
+            asked,
+            snapshot,
+            started,
+            clocks: Clocks::default(),
+            host_stats: None,
+            leaving: false,
+        }
+    }
+
+    fn run(
+        mut self,
+        args: &ConnectArgs,
+        stop: &AtomicBool,
+        cpu_at_start: Duration,
+    ) -> Result<Finished, ClientError> {
+        let limit = args.seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        let mut streamed = None;
+        let reason = loop {
+            if let Some(reason) = self.turn(Instant::now()) {
+                break reason;
+            }
+            let over = limit.is_some_and(|limit| self.started.elapsed() >= limit);
+            if !self.leaving && (over || stop.load(Ordering::Relaxed) || self.pipeline.is_ended()) {
+                self.leaving = true;
+                streamed = Some(self.started.elapsed());
+                self.link.control.bye(&Bye::new(ByeReason::Asked, ""), Instant::now());
+            }
+            self.sleep();
+        };
+        let streamed = streamed.unwrap_or_else(|| self.started.elapsed());
+        self.await_last_pictures();
+        self.link.transmit(Instant::now());
+        self.finish(reason, streamed, cpu_at_start)
+    }
+
+    /// One round of control; gives the reason once the session is over.
+    fn turn(&mut self, now: Instant) -> Option<ConnectError> {
+        let control = &mut self.link.control;
+        self.pipeline.poll_quic(|from, to, bytes| control.handle_datagram(from, to, bytes, now));
+        self.link.handle_time(now);
+        if let Some(report) = self.pipeline.poll_feedback() {
+            log_late(self.link.control.send_feedback(&report, now));
+        }
+        if let Some(after_au) = self.pipeline.poll_idr_request() {
+            log_late(self.link.control.request_idr(after_au, now));
+        }
+        if !self.leaving && self.clocks.poll_refresh(now) {
+            log_late(self.link.control.refresh_skew(now));
+        }
+        let mut over = None;
+        while let Some(event) = self.link.poll_event() {
+            match event {
+                ClientEvent::Skew(skew) => self.join_clocks(skew, now),
+                ClientEvent::HostStats(stats) => self.host_stats = Some(stats),
+                ClientEvent::Ended { reason } => over = Some(reason),
+                ClientEvent::Mtu { udp_payload_bytes } => {
+                    tracing::debug!(udp_payload_bytes, "the path's datagrams");
+                }
+                ClientEvent::Welcome { .. } | ClientEvent::Started { .. } | ClientEvent::Reconfigured(_) => {}
+            }
+        }
+        self.link.transmit(now);
+        self.report.poll(&self.pipeline.stats(), self.host_stats.as_ref(), now);
+        over
+    }
+
+    fn join_clocks(&mut self, skew: SkewEstimate, now: Instant) {
+        let SkewEstimate { offset_us, error_us, rtt_us, .. } = skew;
+        self.time.join(offset_us);
+        if self.clocks.handle_skew(skew, now) {
+            tracing::info!(offset_us, error_us, rtt_us, "clocks joined");
+            self.report.join_clocks(self.link.control.clock(), skew, &self.welcome.source, now);
+        } else {
+            tracing::debug!(offset_us, error_us, rtt_us, "clocks compared anew");
+        }
+    }
+
+    fn sleep(&mut self) {
+        let now = Instant::now();
+        let latest = now + TICK;
+        let due = self.link.control.poll_timeout().map_or(latest, |due| due.min(latest));
+        thread::park_timeout(due.saturating_duration_since(now));
+    }
+
+    /// The host has said how many access units it sent: the last of them may still be on their way.
+    fn await_last_pictures(&mut self) {
+        let Some(sent) = self.host_stats.as_ref().filter(|stats| stats.last).map(|stats| stats.aus_sent)
+        else {
+            return;
+        };
+        let end = Instant::now() + LAST_PICTURES_WAIT;
+        while Instant::now() < end {
+            let stats = self.pipeline.stats();
+            let ended = Pictures::new(&stats, None).ended(&stats);
+            if ended >= sent {
+                break;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn finish(
+        mut self,
+        reason: ConnectError,
+        streamed: Duration,
+        cpu_at_start: Duration,
+    ) -> Result<Finished, ClientError> {
+        let end = self.pipeline.stop();
+        if end.spans_out > 0 {
+            tracing::error!(spans = end.spans_out, "spans did not come home; this is our fault");
+        }
+        self.report.finish(&end.stats, Instant::now());
+        let mut errors: Vec<ClientError> = Vec::new();
+        if !matches!(reason, ConnectError::Left(_)) {
+            errors.push(reason.clone().into());
+        }
+        errors.extend(end.fault.map(ClientError::from));
+        let (mut card, mut verify) = (None, None);
+        let (mut recorded, mut kept) = (false, false);
+        match end.decode {
+            Some(Sink::H264(sink)) => {
+                let made = sink.finish();
+                card = made.card;
+                recorded = made.recorded.as_ref().is_ok_and(|aus| *aus > 0);
+                errors.extend(made.recorded.err());
+                if let (Some(file), Some(picture)) = (self.snapshot.take(), made.kept) {
+                    let written = crate::snapshot::write(file, &picture.as_i420());
+                    kept = written.is_ok();
+                    errors.extend(written.err());
+                }
+            }
+            Some(Sink::Verify(sink)) => verify = Some(sink.report()),
+            None => {}
+        }
+        let figures = crate::summary::Figures {
+            stats: end.stats,
+            host: self.host_stats,
+            recorder: self.report.recorder(),
+            streamed,
+            clocks: &self.clocks,
+            now: Instant::now(),
+            cpu: process_cpu() - cpu_at_start,
+            welcome: &self.welcome,
+            card,
+            verify,
+            recorded: self.asked.record.then_some(recorded),
+            snapshot: self.asked.snapshot.then_some(kept),
+            ended: &reason.to_string(),
+        };
+        let (json, text) = (figures.json(), figures.text());
+        Ok(Finished { json, text, error: errors.into_iter().next() })
+    }
+}
+
+fn log_late(outcome: Result<(), punktfunk_control::ControlError>) {
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "the session ended meanwhile");
+    }
+}

@@ -1,0 +1,139 @@
+//! What ends the client program, and with which exit code.
+
+use std::path::PathBuf;
+
+use punktfunk_capture::ModeError;
+use punktfunk_codec::CodecError;
+use punktfunk_control::{ConnectError, ControlError, IdentityError, RefusalCode};
+use punktfunk_engine::{EngineError, StageFault};
+use punktfunk_net::NetError;
+
+/// The exit code of an interrupted client, as a shell has it for a program that SIGINT ended.
+pub const EXIT_INTERRUPTED: u8 = 130;
+
+/// Why the client could not do what it was asked. Each kind has its own exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// An argument is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// What shall be logged cannot be read.
+    #[error("{variable}={value:?}: {error}; expected a level such as debug, or TARGET=LEVEL,…")]
+    LogFilter {
+        /// The variable's name.
+        variable: &'static str,
+        /// What it holds.
+        value: String,
+        /// What is wrong with it.
+        error: tracing_subscriber::filter::ParseError,
+    },
+    /// A signal cannot be caught.
+    #[error("signals cannot be caught: {0}")]
+    Signals(std::io::Error),
+    /// A person would not wait for the host.
+    #[error("interrupted before the host had answered")]
+    Interrupted,
+    /// A mode is none.
+    #[error(transparent)]
+    Mode(#[from] ModeError),
+    /// The host's name has no address.
+    #[error("{host:?} has no address: {source}; check the name, or give an address as HOST:PORT")]
+    NoSuchHost {
+        /// What was given.
+        host: String,
+        /// The resolver's answer.
+        source: std::io::Error,
+    },
+    /// The connection ended, or never was.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The identity could not be read or made.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// QUIC could not be set up.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The UDP edge failed.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The pipeline could not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A stage broke.
+    #[error(transparent)]
+    Stage(#[from] StageFault),
+    /// The decoder could not be made.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// What the host welcomes us to cannot be.
+    #[error("the host's Welcome cannot be: {0}; update the older of the two programs")]
+    Welcome(String),
+    /// A file could not be written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
+    /// The recording broke off in mid-stream.
+    #[error("{path}: {source}; what was recorded before is in it")]
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
+}
+
+impl ClientError {
+    /// The program's exit code: one for each kind, so that a script can tell them apart.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoSuchHost { .. } | Self::Control(ControlError::Address { .. }) => 2,
+            Self::Connect(error) => connect_exit_code(error),
+            Self::Welcome(_) => 4,
+            Self::File { .. } | Self::Recording { .. } | Self::Codec(_) => 6,
+            Self::Usage(_)
+            | Self::LogFilter { .. }
+            | Self::Mode(_)
+            | Self::Identity(IdentityError::NoHome)
+            | Self::Net(NetError::BackendUnknown { .. }) => 64,
+            Self::Identity(_) => 3,
+            Self::Control(_) | Self::Net(_) | Self::Engine(_) | Self::Stage(_) | Self::Signals(_) => 1,
+            Self::Interrupted => EXIT_INTERRUPTED,
+        }
+    }
+}
+
+fn connect_exit_code(error: &ConnectError) -> u8 {
+    match error {
+        ConnectError::NoAnswer { .. } => 2,
+        ConnectError::WrongFingerprint { .. } | ConnectError::HostDemandsTrust { .. } => 3,
+        ConnectError::ProtocolVersion { .. } => 4,
+        ConnectError::ConnectionRefusedByHost(refusal) => refusal_exit_code(refusal.code),
+        ConnectError::Lost { .. }
+        | ConnectError::Restarted { .. }
+        | ConnectError::Stalled { .. }
+        | ConnectError::Closed(_) => 9,
+        // This client leaves by itself when it has streamed, which is no error, or when it is interrupted.
+        ConnectError::Left(_) => EXIT_INTERRUPTED,
+        ConnectError::Violation(_) | ConnectError::Transport { .. } => 1,
+    }
+}
+
+/// Where the host program ends for the same reason, its exit code is the same.
+fn refusal_exit_code(code: RefusalCode) -> u8 {
+    match code {
+        RefusalCode::ProtocolVersion => 4,
+        RefusalCode::Mode
+        | RefusalCode::Bitrate
+        | RefusalCode::Codec
+        | RefusalCode::Cipher
+        | RefusalCode::Other(_) => 5,
+        RefusalCode::Compositor => 8,
+        RefusalCode::ShuttingDown => 9,
+        RefusalCode::Source => 10,
+        RefusalCode::Busy => 11,
+    }
+}

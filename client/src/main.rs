@@ -1,0 +1,104 @@
+//! The client program: streams from a host without a window, decodes, measures, records.
+//!
+//! Promises: with `--json` standard output carries one JSON object and nothing else; each kind of failure
+//! has its own exit code and a line that says what to do. Refuses to believe a host that nobody named,
+//! unless told so (`--open`).
+#![forbid(unsafe_code)]
+
+mod address;
+mod cli;
+mod clocks;
+mod connect;
+mod error;
+mod link;
+mod out_file;
+mod pictures;
+mod report;
+mod sink;
+mod snapshot;
+mod summary;
+mod terminal;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Parser;
+use punktfunk_control::Identity;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use crate::cli::{Cli, Command, ConnectArgs};
+use crate::error::{ClientError, EXIT_INTERRUPTED};
+use crate::terminal::say;
+
+/// The exit code for wrong arguments, as sysexits has it: 2 means "no host".
+const EXIT_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let outcome = terminal::start_log().and_then(|()| match cli.command {
+        Command::Connect(args) => run(&args),
+        Command::Fingerprint { identity } => {
+            load_identity(identity.as_deref()).and_then(|identity| print(&identity.fingerprint().to_string()))
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&error.to_string());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(args: &ConnectArgs) -> Result<(), ClientError> {
+    let identity = load_identity(args.identity.as_deref())?;
+    if !args.open && args.trust.is_empty() {
+        return Err(ClientError::Usage(
+            "which host shall be believed? name it with --trust FINGERPRINT (`punktfunk-host fingerprint` \
+             prints it), or believe any with --open"
+                .into(),
+        ));
+    }
+    let stop = stop_flag().map_err(ClientError::Signals)?;
+    let finished = connect::connect(args, identity, &stop)?;
+    if args.json {
+        print(&format!("{:#}", finished.json))?;
+    } else {
+        print(&finished.text)?;
+    }
+    finished.error.map_or(Ok(()), Err)
+}
+
+/// A flag that the first signal raises; a second one ends the program at once.
+fn stop_flag() -> io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // In this order: the signal that raises the flag must not find it raised.
+        flag::register_conditional_shutdown(signal, EXIT_INTERRUPTED.into(), Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+fn print(text: &str) -> Result<(), ClientError> {
+    let failed = |source| ClientError::File { path: "standard output".into(), source };
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(failed)
+}
+
+fn load_identity(given: Option<&Path>) -> Result<Identity, ClientError> {
+    Ok(match given {
+        Some(dir) => Identity::load_or_create(dir)?,
+        None => Identity::load_or_create(&Identity::default_dir("client")?)?,
+    })
+}

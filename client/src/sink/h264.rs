@@ -1,0 +1,141 @@
+//! H.264 in software: decode, record, keep a picture, read the card.
+//!
+//! Promises: the recording holds each access unit that was decoded, from an IDR on, as it came. Refuses to
+//! copy every picture for the sake of a snapshot.
+
+use std::time::{Duration, Instant};
+
+use punktfunk_codec::h264::Decoder;
+use punktfunk_codec::{CodecError, I420, I420Buffer};
+use punktfunk_engine::{Decode, DecodeOutcome, StageFault};
+use punktfunk_proto::DeliveredBlock;
+
+use super::CardReport;
+use super::recording::Recording;
+use crate::error::ClientError;
+use crate::out_file::OutFile;
+
+/// How often a picture is kept for the snapshot.
+const KEEP_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What shall be made of the decoded stream.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Where the stream is recorded.
+    pub record: Option<OutFile>,
+    /// Whether a picture is kept.
+    pub keep_picture: bool,
+    /// Whether pictures are a test card.
+    pub card: bool,
+}
+
+/// What was made of a stream.
+pub struct Made {
+    /// The newest kept picture.
+    pub kept: Option<I420Buffer>,
+    /// What the card said.
+    pub card: Option<CardReport>,
+    /// How many access units are in the recording, or why it is not whole.
+    pub recorded: Result<u64, ClientError>,
+}
+
+/// A decoder with what is made of its pictures.
+pub struct H264 {
+    decoder: Decoder,
+    au: Vec<u8>,
+    recording: Option<Recording>,
+    keep_picture: bool,
+    kept: Option<I420Buffer>,
+    next_keep: Instant,
+    card: Option<CardReport>,
+}
+
+impl H264 {
+    /// A decoder that waits for its first IDR.
+    ///
+    /// # Errors
+    /// No decoder, or the recording cannot be begun.
+    pub fn new(output: Output, now: Instant) -> Result<Self, ClientError> {
+        let recording = output.record.map(|file| Recording::new(file, now)).transpose()?;
+        Ok(Self {
+            decoder: Decoder::new()?,
+            au: Vec::with_capacity(1 << 20),
+            recording,
+            keep_picture: output.keep_picture,
+            kept: None,
+            next_keep: now,
+            card: output.card.then(CardReport::default),
+        })
+    }
+
+    /// Ends the recording and gives what was made of the stream.
+    pub fn finish(self) -> Made {
+        let recorded = self.recording.map_or(Ok(0), Recording::finish);
+        Made { kept: self.kept, card: self.card, recorded }
+    }
+
+    fn decode(&mut self) -> Result<DecodeOutcome, CodecError> {
+        let picture = match self.decoder.decode(&self.au) {
+            Ok(Some(picture)) => picture.as_i420(),
+            Ok(None) => return Ok(DecodeOutcome::Refused("there is no picture in it".into())),
+            Err(error @ (CodecError::Damaged { .. } | CodecError::AuTooLarge { .. })) => {
+                return Ok(DecodeOutcome::Refused(error.to_string()));
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(card) = &mut self.card {
+            card.read(&picture);
+        }
+        let now = Instant::now();
+        if self.keep_picture && now >= self.next_keep {
+            self.next_keep = now + KEEP_INTERVAL;
+            keep(&mut self.kept, &picture)?;
+        }
+        if let Some(recording) = &mut self.recording {
+            recording.write(&self.au, now);
+        }
+        Ok(DecodeOutcome::Picture)
+    }
+}
+
+impl Decode for H264 {
+    fn has_references(&self) -> bool {
+        true
+    }
+
+    fn handle_block(&mut self, block: &DeliveredBlock) -> Result<DecodeOutcome, StageFault> {
+        self.au.extend_from_slice(block.span.as_ref());
+        if !block.flags.last_block() {
+            return Ok(DecodeOutcome::Pending);
+        }
+        let outcome = self.decode().map_err(|error| StageFault::new("decode", error));
+        self.au.clear();
+        outcome
+    }
+
+    fn abandon(&mut self) {
+        self.au.clear();
+    }
+}
+
+/// Copies a picture into a buffer that is used again while sizes agree.
+fn keep(kept: &mut Option<I420Buffer>, picture: &I420<'_>) -> Result<(), CodecError> {
+    let (width, height) = (picture.width(), picture.height());
+    let fits = kept.as_ref().is_some_and(|kept| (kept.width(), kept.height()) == (width, height));
+    if !fits {
+        *kept = Some(I420Buffer::new(width, height)?);
+    }
+    let Some(kept) = kept else { return Ok(()) };
+    let (width, half) = (width as usize, width as usize / 2);
+    let (y, u, v) = kept.planes_mut();
+    copy_plane(y, width, picture.y(), picture.stride_y());
+    copy_plane(u, half, picture.u(), picture.stride_uv());
+    copy_plane(v, half, picture.v(), picture.stride_uv());
+    Ok(())
+}
+
+fn copy_plane(to: &mut [u8], width: usize, from: &[u8], stride: usize) {
+    for (to, from) in to.chunks_exact_mut(width).zip(from.chunks(stride)) {
+        to.copy_from_slice(&from[..width]);
+    }
+}

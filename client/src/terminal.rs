@@ -1,0 +1,65 @@
+//! What people see: the log's form, and words of a peer made harmless.
+//!
+//! Promises: no byte of a peer steers a terminal; no colours where there is none. Refuses a log filter that
+//! cannot be read, by name.
+
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::error::ClientError;
+
+/// The variable that says what is logged.
+const LOG_VARIABLE: &str = "PUNKTFUNK_LOG";
+
+/// What is logged when nothing is said.
+const LOG_DEFAULT: &str = "warn";
+
+/// Starts the log on standard error.
+///
+/// # Errors
+/// `PUNKTFUNK_LOG` is no filter.
+pub fn start_log() -> Result<(), ClientError> {
+    let value = std::env::var_os(LOG_VARIABLE).unwrap_or_default();
+    let value = value.to_string_lossy();
+    let text = if value.is_empty() { LOG_DEFAULT } else { &*value };
+    let filter = EnvFilter::try_new(text).map_err(|error| ClientError::LogFilter {
+        variable: LOG_VARIABLE,
+        value: text.into(),
+        error,
+    })?;
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal() && !plain)
+        .with_writer(io::stderr)
+        .init();
+    Ok(())
+}
+
+/// Says one line on standard error: what a person has to read must not depend on a filter.
+pub fn say(text: &str) {
+    // Where nobody can read it there is nobody to tell.
+    let _ = writeln!(io::stderr(), "punktfunk: {}", printable(text));
+}
+
+/// A text without control characters.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) {
+        Cow::Owned(text.replace(char::is_control, "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_replaced() {
+        assert_eq!(printable("plain, größer"), "plain, größer");
+        assert_eq!(printable("a\u{1b}[2J\n\u{9b}\u{7f}b"), "a\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}b");
+    }
+}

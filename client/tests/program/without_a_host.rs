@@ -1,0 +1,137 @@
+//! The client where there is nobody to talk to, or nothing to do: a clear line, its exit code, no output.
+//!
+//! Promises: nothing is asked of a network beyond loopback. What takes a host is tested beside the host.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::support::{Client, MARGIN, PATIENCE, run};
+
+/// How soon the client must have said that nobody is there.
+const NO_HOST_SAID: Duration = Duration::from_secs(3);
+
+#[test]
+fn no_answer_is_told_within_three_seconds() {
+    // A port that takes datagrams and never answers, as behind a firewall that drops.
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // A port that nobody has: the kernel refuses.
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut asked = vec![silent.local_addr().unwrap(), closed];
+    if let Ok(socket) = UdpSocket::bind("[::1]:0") {
+        asked.push(socket.local_addr().unwrap());
+    }
+    for address in asked {
+        let ended = run(&["connect", &address.to_string(), "--open", "--json"], &[]);
+        ended.expect(2, &[&address.to_string(), "no answer", "host program", "firewall"]);
+        assert!(ended.took < NO_HOST_SAID + MARGIN, "{address}: told after {:?}", ended.took);
+    }
+}
+
+#[test]
+fn a_host_without_an_address_is_named() {
+    // Names that no resolver would be asked for: a label has 63 letters at most.
+    let long = "x".repeat(64);
+    for host in [long.as_str(), "a b", "a b:47800", "127.0.0.1:99999", "[::1"] {
+        let ended = run(&["connect", host, "--open"], &[]);
+        ended.expect(2, &[host, "no address", "HOST:PORT"]);
+        assert!(ended.took < NO_HOST_SAID + MARGIN, "{host}: told after {:?}", ended.took);
+    }
+    run(&["connect", "127.0.0.1:0", "--open"], &[]).expect(2, &["127.0.0.1:0", "port other than 0"]);
+}
+
+#[test]
+fn nobody_is_believed_unless_told_so() {
+    run(&["connect", "127.0.0.1:9"], &[])
+        .expect(64, &["--trust FINGERPRINT", "--open", "punktfunk-host fingerprint"]);
+}
+
+#[test]
+fn wrong_arguments_are_named() {
+    let connect = |more: &[&'static str]| [&["connect", "127.0.0.1:9", "--open"], more].concat();
+    let cases: [(Vec<&str>, &[&str]); 9] = [
+        (vec![], &["Usage"]),
+        (vec!["connect"], &["HOST[:PORT]"]),
+        (connect(&["--mode", "big"]), &["--mode", "big"]),
+        (connect(&["--mode", "0x0@60"]), &["--mode", "0x0@60"]),
+        (connect(&["--bitrate", "1"]), &["--bitrate", "500"]),
+        (connect(&["--seconds", "0"]), &["--seconds"]),
+        (connect(&["--trust", "abc"]), &["--trust", "64 hex digits"]),
+        (connect(&["--trust", &"0".repeat(64).leak()[..]]), &["--open", "cannot be used with"]),
+        (connect(&["--shout"]), &["--shout"]),
+    ];
+    for (args, said) in cases {
+        run(&args, &[]).expect(64, said);
+    }
+}
+
+#[test]
+fn wrong_settings_are_named() {
+    let args = ["connect", "127.0.0.1:9", "--open"];
+    run(&args, &[("PUNKTFUNK_NET", "pigeons")])
+        .expect(64, &["PUNKTFUNK_NET", "pigeons", "gso", "sendmmsg", "scalar"]);
+    run(&args, &[("PUNKTFUNK_PERF", "logs,soon")]).expect(64, &["PUNKTFUNK_PERF", "logs,soon"]);
+    run(&args, &[("PUNKTFUNK_LOG", "punktfunk=loud")]).expect(64, &["PUNKTFUNK_LOG", "punktfunk=loud"]);
+}
+
+#[test]
+fn an_interrupted_client_that_waits_ends_at_once() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let client = Client::start(&["connect", &address, "--open", "--json"], &[]);
+    // Its first datagram says that it is past the start of its life.
+    silent.set_read_timeout(Some(PATIENCE)).unwrap();
+    silent.recv(&mut [0; 2_048]).unwrap();
+    client.signal("INT");
+    let asked = Instant::now();
+    client.wait().expect(130, &["interrupted"]);
+    assert!(asked.elapsed() < MARGIN, "after {:?}", asked.elapsed());
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_before_a_host_is_asked() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let place = TempDir::new().unwrap();
+    let missing = place.path().join("missing").join("file");
+    for option in ["--record", "--snapshot"] {
+        let ended = run(&["connect", &address, "--open", option, missing.to_str().unwrap()], &[]);
+        ended.expect(6, &[missing.to_str().unwrap(), "No such file"]);
+        assert!(!ended.stderr.contains("recorded before"), "{}", ended.stderr);
+        assert_eq!(silent.recv(&mut [0; 2_048]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+}
+
+#[test]
+fn a_log_that_goes_to_a_file_has_no_colours() {
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let ended = run(&["connect", &closed, "--open"], &[("PUNKTFUNK_LOG", "info")]);
+    ended.expect(2, &["INFO", "no answer"]);
+    assert!(!ended.stderr.contains('\u{1b}'), "{:?}", ended.stderr);
+}
+
+#[test]
+fn an_identity_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = TempDir::new().unwrap();
+    let folder = place.path().join("identity");
+    let folder_text = folder.to_str().unwrap();
+    let made = run_fingerprint(folder_text);
+    assert_eq!(made.trim().len(), 64, "{made:?}");
+    assert_eq!(run_fingerprint(folder_text), made, "an identity stays the same");
+    for entry in fs::read_dir(&folder).unwrap().flatten() {
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+        fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    run(&["fingerprint", "--identity", folder_text], &[]).expect(3, &[folder_text, "600"]);
+}
+
+fn run_fingerprint(folder: &str) -> String {
+    let ended = run(&["fingerprint", "--identity", folder], &[]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    ended.stdout
+}
