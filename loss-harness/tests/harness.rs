@@ -1,0 +1,120 @@
+//! The harness as a program: what it delivers, that it repeats itself, and how it refuses.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test may panic")]
+
+use std::process::{Command, Output};
+
+fn harness(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_loss-harness")).args(arguments).output().unwrap()
+}
+
+fn json_of(arguments: &[&str]) -> serde_json::Value {
+    let output = harness(&[arguments, &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn plan(name: &str) -> String {
+    format!("{}/plans/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn five_percent_loss_at_ten_percent_redundancy_reaches_the_bound() {
+    let run = json_of(&["run", "--plan", &plan("five-percent.toml")]);
+    assert_eq!(run["aus"]["sent"], 1_000);
+    assert_eq!(run["delivered_share"], run["allowed_share"]);
+    assert_eq!((&run["wrong_blocks"], &run["right"]), (&0.into(), &true.into()));
+    assert!(run["delivered_share"].as_f64().unwrap() > 0.85, "{run}");
+    assert!(run["received"]["shards_recovered"].as_u64().unwrap() > 10_000, "{run}");
+    let ended = |way: &str| run["received"][way].as_u64().unwrap();
+    let dropped = ended("aus_dropped_memory") + ended("aus_dropped_window");
+    assert_eq!(
+        (ended("aus_lost") + ended("aus_late"), dropped),
+        (run["aus"]["lost"].as_u64().unwrap(), 0),
+        "{run}"
+    );
+    let (lost, sent) =
+        (run["channel"]["lost"].as_f64().unwrap(), run["channel"]["datagrams"].as_f64().unwrap());
+    assert!((0.048..0.052).contains(&(lost / sent)), "{run}");
+    // The client's own count lags by the sequences that may still come, and cannot see losses after the last arrival.
+    let measured = run["received"]["datagrams_lost"].as_f64().unwrap();
+    assert!((lost - 40.0..=lost).contains(&measured), "{run}");
+}
+
+#[test]
+fn every_plan_reaches_its_bound() {
+    let mut plans = 0;
+    for entry in std::fs::read_dir(plan("")).unwrap() {
+        let path = entry.unwrap().path();
+        let output = harness(&["run", "--aus", "100", "--plan", path.to_str().unwrap()]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{path:?}\n{text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(text.contains("right: what the bound allows was delivered"), "{text}");
+        plans += 1;
+    }
+    assert!(plans >= 5);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_result() {
+    let arguments = ["run", "--plan", &plan("everything.toml"), "--aus", "40", "--seed"];
+    let run = |seed| json_of(&[&arguments[..], &[seed]].concat());
+    let first = run("7");
+    assert_eq!(first, run("7"));
+    assert_ne!(first["digest"], run("8")["digest"]);
+}
+
+#[test]
+fn a_sweep_gets_better_with_redundancy() {
+    let rows = json_of(&[
+        "sweep",
+        "--aus",
+        "40",
+        "--size",
+        "2KB..200KB",
+        "--losses",
+        "5%",
+        "--redundancies",
+        "5%,40%",
+    ]);
+    let share = |row: usize| rows[row]["delivered_share"].as_f64().unwrap();
+    assert!(share(0) < share(1), "{rows}");
+}
+
+#[test]
+fn the_coder_is_measured_and_checked() {
+    let rows = json_of(&["fec", "--shapes", "30+3,64+7", "--seconds", "0.01"]);
+    assert_eq!(rows.as_array().unwrap().len(), 2);
+    assert!(rows[0]["encode_us"].as_f64().unwrap() > 0.0 && rows[0]["bytes_right"] == true);
+}
+
+#[test]
+fn what_makes_no_sense_ends_with_two_and_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bad.toml");
+    std::fs::write(&file, "[channel]\nlos = '5%'\n").unwrap();
+    let file = file.to_str().unwrap();
+    for (arguments, wanted) in [
+        (&["run", "--plan", "/nowhere.toml"][..], ["/nowhere.toml", "cannot read"]),
+        (&["run", "--plan", file], ["`los`", "`loss`"]),
+        (&["run", "--loss", "5"], ["--loss", "`5%`"]),
+        (&["run", "--size", "4MB..2KB"], ["--size", "smallest first"]),
+        (&["run", "--lose", "5%"], ["--lose", "--loss"]),
+        (&["run", "--aus", "0"], ["aus", "1 to 1000000"]),
+        (&["run", "--reorder", "2%x1s"], ["channel.reorder", "deadline"]),
+        (&["fec", "--shapes", "64"], ["--shapes", "64+7"]),
+        (&["fec", "--shard-bytes", "100"], ["--shard-bytes", "100"]),
+        (&["sweep", "--losses", "x"], ["--losses", "`5%`"]),
+        (&["walk"], ["walk", "Usage"]),
+    ] {
+        let output = harness(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(wanted.iter().all(|part| error.contains(part)), "{arguments:?}: {error}");
+        assert!(output.stdout.is_empty());
+    }
+}
