@@ -1,0 +1,2 @@
+//! criterion benches for every hot verb, beside the best library.
+#![forbid(unsafe_code)]
