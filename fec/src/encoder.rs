@@ -41,9 +41,7 @@ impl Encoder {
         if shape.parity() == 0 {
             return Ok(Parity { result: None, shape });
         }
-        self.coder
-            .reset(shape.data(), shape.parity(), shape.shard_bytes())
-            .expect("a Shape's counts are supported");
+        self.reset(shape);
         let whole = data.chunks_exact(shape.shard_bytes());
         let tail = whole.remainder();
         let padded_is_needed = data.len() < shape.data_bytes();
