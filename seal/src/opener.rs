@@ -57,8 +57,8 @@ impl Opener {
 
     /// Opens `sealed` (ciphertext, then tag) into `out`, which is [`TAG_BYTES`] shorter. `epoch_low` and `sequence` are
     /// the header's word, `aad` the header. A sequence that no epoch has is refused without a look at the tag; of any
-    /// other the tag is checked first, and only a good one moves the replay window or the epoch. The first datagram of the next epoch derives the key after it, which allocates; no other one does, but see
-    /// [`Opener::prepare_thread`].
+    /// other the tag is checked first, and only a good one moves the replay window or the epoch. The first datagram of
+    /// the next epoch derives the key after it, which allocates; no other one does, but see [`Opener::prepare_thread`].
     ///
     /// # Errors
     /// [`OpenError`], with `out` scribbled on: even a replay's right plaintext is not to be used.
