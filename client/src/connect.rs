@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use punktfunk_control::limits::CONNECT_MAX;
 use punktfunk_control::{
     Bye, ByeReason, ClientControl, ClientEvent, Codec, ConnectError, Hello, HostStats, Identity, Mode,
     SkewEstimate, Trust, Welcome,
@@ -49,7 +50,8 @@ pub struct Finished {
 /// The session never came to stream.
 pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Result<Finished, ClientError> {
     let perf = PerfTarget::from_env().map_err(|error| ClientError::Usage(error.to_string()))?;
-    let host = resolve(&args.host)?;
+    let answer_by = Instant::now() + CONNECT_MAX;
+    let host = resolve(&args.host, answer_by)?;
     let files = Files::open(args)?;
     let mut config = SocketConfig::new(unspecified_like(host));
     config.backend = std::env::var(BACKEND_VARIABLE).ok().map(|name| name.parse::<Backend>()).transpose()?;
@@ -65,7 +67,7 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
     hello.au_bytes_max = *punktfunk_proto::limits::AU_BYTES.end();
     hello.slices_max = *punktfunk_proto::limits::SLICES.end();
     let cpu_at_start = process_cpu();
-    let control = ClientControl::connect(identity, trust, host, hello, Instant::now())?;
+    let control = ClientControl::connect(identity, trust, host, hello, answer_by, Instant::now())?;
     let mut link = Link::new(control, socket);
     let begun = greet(&mut link, &mut receiver, stop).and_then(|greeted| {
         let media = Media::start(&mut link, &greeted, receiver, machine, files)?;

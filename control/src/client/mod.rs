@@ -86,7 +86,8 @@ pub struct ClientControl {
 }
 
 impl ClientControl {
-    /// Begins to connect. Drive it like the host; `ClientEvent::Welcome` or `Ended` follows.
+    /// Begins to connect. Drive it like the host; `ClientEvent::Welcome` or `Ended` follows. A host of which
+    /// nothing was heard is given up at `answer_by`, and [`CONNECT_MAX`] from now at the latest.
     ///
     /// # Errors
     /// When the address cannot be connected to, or TLS does not take the identity.
@@ -95,9 +96,12 @@ impl ClientControl {
         trust: Trust,
         host: SocketAddr,
         hello: Hello,
+        answer_by: Instant,
         now: Instant,
     ) -> Result<Self, ControlError> {
-        Self::with_alpn(&identity, trust, host, hello, ALPN, now)
+        let mut connecting = Self::with_alpn(&identity, trust, host, hello, ALPN, now)?;
+        connecting.deadline = connecting.deadline.map(|latest| latest.min(answer_by));
+        Ok(connecting)
     }
 
     pub(crate) fn with_alpn(

@@ -9,7 +9,8 @@ use super::network::Way;
 use super::pair::{Pair, hello, welcome};
 use crate::limits::{ALPN, CONNECT_MAX};
 use crate::{
-    ConnectError, Fingerprint, HostEvent, HostLimits, Identity, PROTOCOL, RefusalCode, RejectReason, Trust,
+    ClientControl, ClientEvent, ConnectError, Fingerprint, HostEvent, HostLimits, Identity, PROTOCOL,
+    RefusalCode, RejectReason, Trust,
 };
 
 const OTHER_ALPN: &[u8] = b"punktfunk/2";
@@ -172,6 +173,29 @@ fn nobody_there_is_no_answer_in_three_seconds() {
     assert!(matches!(reason, ConnectError::NoAnswer { refused: false, .. }));
     assert!(reason.to_string().contains(&format!("{} in 2.5 s: ", pair.host_addr)), "{reason}");
     assert_eq!(pair.now - began, CONNECT_MAX);
+}
+
+#[test]
+fn who_has_waited_elsewhere_waits_the_shorter_here() {
+    let began = std::time::Instant::now();
+    let host = "10.0.0.1:47800".parse().unwrap();
+    for (rest, waited) in
+        [(Duration::from_millis(400), Duration::from_millis(400)), (CONNECT_MAX * 2, CONNECT_MAX)]
+    {
+        let identity = Identity::generate().unwrap();
+        let mut control =
+            ClientControl::connect(identity, Trust::Open, host, hello(), began + rest, began).unwrap();
+        control.handle_timeout(began + waited - Duration::from_millis(1));
+        assert!(control.poll_event().is_none());
+        assert!(control.poll_timeout().unwrap() <= began + waited);
+        control.handle_timeout(began + waited);
+        let Some(ClientEvent::Ended { reason: ConnectError::NoAnswer { waited: said, .. } }) =
+            control.poll_event()
+        else {
+            panic!("no end after {waited:?}");
+        };
+        assert_eq!(said, waited);
+    }
 }
 
 #[test]
