@@ -96,15 +96,22 @@ pub enum ConnectError {
         theirs: Option<u32>,
     },
     /// The host was there and then fell silent.
-    #[error("the host {host} has been silent for {:.1} s: it was killed, or the network is gone", .silent.as_secs_f32())]
+    #[error(
+        "the host {host} has been silent for {:.1} s: it was killed, the network is gone, or this machine's \
+         address has changed",
+        .silent.as_secs_f32()
+    )]
     Lost {
         /// The host's address.
         host: SocketAddr,
         /// How long it has been silent.
         silent: Duration,
     },
-    /// The host has been started anew and knows nothing of this session.
-    #[error("the host {host} was restarted: connect again")]
+    /// The host has been started anew and knows nothing of this session, or it has given it up.
+    #[error(
+        "the host {host} does not know this session any more: it was restarted, or this machine's address has \
+         changed; connect again"
+    )]
     Restarted {
         /// The host's address.
         host: SocketAddr,
@@ -198,6 +205,18 @@ pub enum SessionEnd {
     #[error("the client has been silent for {:.1} s: it was killed, or the network is gone", .silent.as_secs_f32())]
     Lost {
         /// How long it has been silent.
+        silent: Duration,
+    },
+    /// The client fell silent at its own address, and datagrams that name its session come from another one.
+    #[error(
+        "the client has been silent for {:.1} s, and datagrams of its session came from {to}: its address has \
+         changed, which ends a session; it can connect again",
+        .silent.as_secs_f32()
+    )]
+    Moved {
+        /// The other address. Not proven: whoever has seen the session's datagrams can send from there.
+        to: SocketAddr,
+        /// How long its own address has been silent.
         silent: Duration,
     },
     /// The client greeted but did not get on.

@@ -98,21 +98,6 @@ pub enum HostEvent {
         /// Bytes of UDP payload.
         udp_payload_bytes: u16,
     },
-    /// QUIC's path to the client has changed. The new one has not answered a path ping: media stays
-    /// on the old one until it has.
-    PathChanged {
-        /// The session.
-        session: SessionId,
-        /// The new address.
-        remote: SocketAddr,
-    },
-    /// The client has answered a path ping.
-    PathPong {
-        /// The session.
-        session: SessionId,
-        /// The ping's nonce.
-        nonce: u64,
-    },
     /// The client wants to leave: answer with `send_stats` and `bye` within a second, or it goes
     /// without them.
     Leaving {

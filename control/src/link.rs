@@ -95,8 +95,9 @@ pub(crate) struct Link {
     peer_finished: bool,
     planes: Planes,
     last_heard: Instant,
+    /// Where datagrams with this connection's id come from while the peer's own address is silent.
+    strayed: Option<SocketAddr>,
     udp_payload_told: u16,
-    remote_told: SocketAddr,
     stats: LinkStats,
 }
 
@@ -113,8 +114,8 @@ impl Link {
             peer_finished: false,
             planes: Planes::default(),
             last_heard: now,
+            strayed: None,
             udp_payload_told: connection.current_mtu(),
-            remote_told: connection.remote_address(),
             stats: LinkStats::default(),
             connection,
         }
@@ -124,8 +125,20 @@ impl Link {
         self.handle
     }
 
-    pub(crate) fn handle_datagram(&mut self, event: quinn_proto::ConnectionEvent, now: Instant) {
-        self.last_heard = now;
+    /// Takes what the port has routed here; QUIC ignores what does not come from the peer's own address.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        from: SocketAddr,
+        event: quinn_proto::ConnectionEvent,
+        now: Instant,
+    ) {
+        if from == self.remote() {
+            self.last_heard = now;
+            self.strayed = None;
+        } else {
+            self.stats.datagrams_strayed += 1;
+            self.strayed = Some(from);
+        }
         self.connection.handle_event(event);
     }
 
@@ -358,20 +371,16 @@ impl Link {
         Path { remote: self.remote(), local: self.connection.local_ip() }
     }
 
-    /// The peer's new address, once for each change.
-    pub(crate) fn poll_remote_change(&mut self) -> Option<SocketAddr> {
-        let remote = self.remote();
-        (std::mem::replace(&mut self.remote_told, remote) != remote).then_some(remote)
-    }
-
     /// The path's new UDP payload, once for each change.
     pub(crate) fn poll_mtu_change(&mut self) -> Option<u16> {
         let udp_payload = self.connection.current_mtu();
         (std::mem::replace(&mut self.udp_payload_told, udp_payload) != udp_payload).then_some(udp_payload)
     }
 
-    pub(crate) fn local_address_changed(&mut self) {
-        self.connection.local_address_changed();
+    /// Where the peer seems to have moved to: its connection's id comes from there, and nothing from its own
+    /// address. Not proven: good for a person to read, and for nothing else.
+    pub(crate) fn strayed(&self) -> Option<SocketAddr> {
+        self.strayed
     }
 
     /// How long nothing has come.

@@ -20,6 +20,8 @@ pub struct LinkStats {
     pub datagrams_sent: u64,
     /// QUIC datagrams received.
     pub datagrams_received: u64,
+    /// Datagrams with this connection's id that came from another address than the peer's: dropped.
+    pub datagrams_strayed: u64,
     /// QUIC packets that never arrived at the peer.
     pub packets_lost: u64,
     /// Control messages queued to be sent.
@@ -46,6 +48,7 @@ impl Default for LinkStats {
             in_flight_bytes_max: 0,
             datagrams_sent: 0,
             datagrams_received: 0,
+            datagrams_strayed: 0,
             packets_lost: 0,
             messages_sent: 0,
             messages_received: 0,

@@ -2,7 +2,7 @@
 //!
 //! Promises: one bidirectional stream and small datagrams, every buffer bounded; first bytes of 0x40
 //! and more (no greasing of the fixed bit); silence noticed within `GONE_NOTICED_MAX`; a host that was
-//! restarted tells old peers so. Refuses: further streams, 0-RTT, spin bits.
+//! restarted tells old peers so. Refuses: further streams, 0-RTT, spin bits, and to move to another address.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +73,9 @@ pub(crate) fn server_config(
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config
         .transport_config(transport_config(limits.udp_payload_bytes_max, IDLE_MAX, 1))
-        .migration(true)
+        // QUIC would follow any authentic datagram to wherever it came from, before that address is proven: a
+        // copy that overtakes its original could redirect a session.
+        .migration(false)
         .max_incoming(limits.connections_max)
         .incoming_buffer_size(u64::from(STREAM_WINDOW_BYTES))
         .incoming_buffer_size_total(u64::from(STREAM_WINDOW_BYTES) * 4);

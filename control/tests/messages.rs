@@ -83,7 +83,6 @@ fn message() -> impl Strategy<Value = Message> {
         (any::<u32>(), any::<[u64; 3]>()).prop_map(|(round, [t_client_us, t_received_us, t_sent_us])| {
             Message::SkewPong(SkewPong { round, t_client_us, t_received_us, t_sent_us })
         }),
-        any::<u64>().prop_map(|nonce| Message::PathPong(PathPong { nonce })),
         (any::<[u64; 4]>(), any::<bool>(), name()).prop_map(|([a, b, c, d], last, name)| {
             let stage = StageSummary { name, count: a, p50_us: b, p99_us: c, p999_us: d, max_us: d };
             Message::HostStats(HostStats {

@@ -5,7 +5,6 @@
 //! thread, one after the other, and is gone when [`Serve::run`] returns. Refuses media from clients: media
 //! runs from the host only, and what comes is counted and dropped.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -194,8 +193,6 @@ impl Serve {
                     stream.handle_mtu(udp_payload_bytes);
                 }
             }
-            HostEvent::PathChanged { session, remote } => self.handle_path_change(session, remote, now),
-            HostEvent::PathPong { session, nonce } => tracing::debug!(%session, nonce, "a path pong"),
             HostEvent::Leaving { session, bye } => {
                 tracing::info!(%session, %bye, "the client leaves");
                 self.end(session, Bye::new(ByeReason::Asked, ""), now);
@@ -286,16 +283,6 @@ impl Serve {
                 log_late(self.control.bye(id, &Bye::new(ByeReason::Fault, error.to_string()), now));
                 self.failure = Some(error);
             }
-        }
-    }
-
-    /// Nothing proves that the new address is the client's own, so media does not follow; and where it goes
-    /// nobody may be listening any more.
-    fn handle_path_change(&mut self, id: SessionId, remote: SocketAddr, now: Instant) {
-        tracing::warn!(%id, %remote, "the client's address has changed");
-        if self.stream(id).is_some() {
-            let why = format!("your address changed in mid-stream, to {remote}; connect again");
-            self.end(id, Bye::new(ByeReason::Fault, why), now);
         }
     }
 

@@ -26,7 +26,7 @@ use crate::limits::{
     WELCOME_MAX,
 };
 use crate::link::{CloseCode, Link, LinkEvent};
-use crate::messages::{Bye, Hello, Message, PathPong, Reconfigure, RequestIdr, Start, Welcome};
+use crate::messages::{Bye, Hello, Message, Reconfigure, RequestIdr, Start, Welcome};
 use crate::planes::Plane;
 use crate::port::{Port, Routed};
 use crate::skew::SkewMeter;
@@ -155,7 +155,7 @@ impl ClientControl {
         match self.port.handle(from, to, bytes, now) {
             None => {}
             Some(Routed::Connection(_, event)) => {
-                self.link.handle_datagram(event, now);
+                self.link.handle_datagram(from, event, now);
                 self.advance(now);
             }
             // Only an endpoint that serves makes these.
@@ -254,15 +254,6 @@ impl ClientControl {
         self.send(&Message::Reconfigure(*reconfigure), now)
     }
 
-    /// Answers a path ping that came on media's plane.
-    ///
-    /// # Errors
-    /// When the session is not running.
-    pub fn answer_path(&mut self, nonce: u64, now: Instant) -> Result<(), ControlError> {
-        self.require_running("answer_path")?;
-        self.send(&Message::PathPong(PathPong { nonce }), now)
-    }
-
     /// Measures the clocks' skew anew; `Skew` follows with the better of the old and the new estimate.
     ///
     /// # Errors
@@ -271,11 +262,6 @@ impl ClientControl {
         self.require_running("refresh_skew")?;
         self.skew.begin();
         self.ask_clock(now)
-    }
-
-    /// This machine's own address has changed: lets the host know soon.
-    pub fn handle_local_address_change(&mut self) {
-        self.link.local_address_changed();
     }
 
     /// Leaves: the host's final statistics and then `Ended` follow, within two seconds.

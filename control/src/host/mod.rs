@@ -1,8 +1,9 @@
 //! The host's end of every control session on one port.
 //!
-//! Promises: sessions are told apart by connection, so that two clients behind one address, or one
-//! client on two, stay themselves; a stranger costs a place for five seconds at most. Refuses: more
-//! connections than its limits, and clients that are not trusted, naming them.
+//! Promises: sessions are told apart by connection, so that two clients behind one address stay
+//! themselves; a session stays at the address that it began at, and what names it from elsewhere is
+//! counted and dropped; a stranger costs a place for five seconds at most. Refuses: more connections than
+//! its limits, and clients that are not trusted, naming them.
 
 mod session;
 mod tidings;
@@ -95,7 +96,7 @@ impl HostControl {
             Some(Routed::New(incoming)) => self.handle_incoming(incoming, now),
             Some(Routed::Connection(handle, event)) => {
                 if let Some(index) = self.index_of_handle(handle) {
-                    self.sessions[index].link.handle_datagram(event, now);
+                    self.sessions[index].link.handle_datagram(from, event, now);
                     self.advance(index, now);
                 }
             }
@@ -226,7 +227,7 @@ impl HostControl {
         Ok(())
     }
 
-    /// Where QUIC reaches the client now, and from which of this machine's addresses.
+    /// Where QUIC reaches the client, and from which of this machine's addresses.
     pub fn path(&self, session: SessionId) -> Option<Path> {
         self.sessions.iter().find(|s| s.id == session).map(|s| s.link.path())
     }

@@ -8,6 +8,7 @@
 //! said Hello ends with exactly one `Ended`, any other with one `Rejected`. Refuses: messages out of
 //! turn, which end the session.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use punktfunk_proto::feedback::FeedbackError;
@@ -158,7 +159,7 @@ impl Session {
         if let Some(reason) = lost {
             self.handle_loss(&reason, verifier, tidings, now);
         } else if self.announced {
-            self.tell_path(tidings);
+            self.tell_mtu(tidings);
         }
     }
 
@@ -215,9 +216,6 @@ impl Session {
             }
             (Stage::Running, Message::Reconfigure(reconfigure)) => {
                 tidings.tell(HostEvent::Reconfigure { session, reconfigure });
-            }
-            (Stage::Running, Message::PathPong(pong)) => {
-                tidings.tell(HostEvent::PathPong { session, nonce: pong.nonce });
             }
             (Stage::Running, Message::SkewPing(ping)) => return self.answer_ping(ping, now),
             (Stage::Greeted | Stage::Welcomed | Stage::Running, Message::Bye(bye)) => {
@@ -297,11 +295,8 @@ impl Session {
         }
     }
 
-    fn tell_path(&mut self, tidings: &mut Tidings) {
+    fn tell_mtu(&mut self, tidings: &mut Tidings) {
         let session = self.id;
-        if let Some(remote) = self.link.poll_remote_change() {
-            tidings.tell(HostEvent::PathChanged { session, remote });
-        }
         if let Some(udp_payload_bytes) = self.link.poll_mtu_change() {
             tidings.tell(HostEvent::Mtu { session, udp_payload_bytes });
         }
@@ -320,7 +315,7 @@ impl Session {
             Stage::Leaving(end) => end,
             Stage::Farewell(bye) => SessionEnd::ClientLeft(bye),
             Stage::Handshaking | Stage::Greeting | Stage::Greeted | Stage::Welcomed | Stage::Running => {
-                session_end(reason, self.link.silent(now))
+                session_end(reason, self.link.silent(now), self.link.strayed())
             }
         };
         let refused = verifier.take_refused();
@@ -435,9 +430,12 @@ impl Session {
     }
 }
 
-fn session_end(reason: &ConnectionError, silent: Duration) -> SessionEnd {
+fn session_end(reason: &ConnectionError, silent: Duration, strayed: Option<SocketAddr>) -> SessionEnd {
     match reason {
-        ConnectionError::TimedOut => SessionEnd::Lost { silent },
+        ConnectionError::TimedOut => match strayed {
+            Some(to) => SessionEnd::Moved { to, silent },
+            None => SessionEnd::Lost { silent },
+        },
         ConnectionError::ApplicationClosed(close) => match CloseCode::from_number(close.error_code) {
             Some(CloseCode::Violation) => {
                 let text = printable_bytes(&close.reason);
@@ -485,7 +483,7 @@ mod tests {
         };
         let reason = ConnectionError::ConnectionClosed(close);
         for said in
-            [reject_reason(&reason, None).to_string(), session_end(&reason, Duration::ZERO).to_string()]
+            [reject_reason(&reason, None).to_string(), session_end(&reason, Duration::ZERO, None).to_string()]
         {
             assert!(said.contains("<?]0;x??????>"), "{said:?}");
         }

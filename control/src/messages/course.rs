@@ -82,15 +82,6 @@ pub struct SkewPong {
     pub t_sent_us: u64,
 }
 
-/// The client's answer to a path ping that came on a new path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct PathPong {
-    /// The ping's nonce.
-    #[n(0)]
-    pub nonce: u64,
-}
-
 /// Why a host turns a client away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RefusalCode {

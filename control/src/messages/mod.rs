@@ -12,8 +12,7 @@ mod greeting;
 mod host_stats;
 
 pub use course::{
-    Bye, ByeReason, PathPong, Reconfigure, Reconfigured, Refusal, RefusalCode, RequestIdr, SkewPing,
-    SkewPong, Start,
+    Bye, ByeReason, Reconfigure, Reconfigured, Refusal, RefusalCode, RequestIdr, SkewPing, SkewPong, Start,
 };
 pub use greeting::{Codec, CompositorOffer, Hello, Mode, Welcome};
 pub use host_stats::{HostStats, StageSummary};
@@ -38,7 +37,6 @@ pub enum Message {
     RequestIdr(RequestIdr),
     SkewPing(SkewPing),
     SkewPong(SkewPong),
-    PathPong(PathPong),
     HostStats(HostStats),
     Bye(Bye),
 }
@@ -83,7 +81,7 @@ impl Message {
             Message::RequestIdr(_) => 7,
             Message::SkewPing(_) => 8,
             Message::SkewPong(_) => 9,
-            Message::PathPong(_) => 10,
+            // 10 is kept for the answer to a path check.
             Message::HostStats(_) => 11,
             Message::Bye(_) => 12,
         }
@@ -101,7 +99,6 @@ impl Message {
             Message::RequestIdr(_) => "RequestIdr",
             Message::SkewPing(_) => "SkewPing",
             Message::SkewPong(_) => "SkewPong",
-            Message::PathPong(_) => "PathPong",
             Message::HostStats(_) => "HostStats",
             Message::Bye(_) => "Bye",
         }
@@ -122,7 +119,6 @@ impl Message {
             Message::RequestIdr(body) => encode_body(kind, body, out),
             Message::SkewPing(body) => encode_body(kind, body, out),
             Message::SkewPong(body) => encode_body(kind, body, out),
-            Message::PathPong(body) => encode_body(kind, body, out),
             Message::HostStats(body) => encode_body(kind, body, out),
             Message::Bye(body) => encode_body(kind, body, out),
         }
@@ -148,7 +144,6 @@ impl Message {
             7 => d.decode().map(Message::RequestIdr),
             8 => d.decode().map(Message::SkewPing),
             9 => d.decode().map(Message::SkewPong),
-            10 => d.decode().map(Message::PathPong),
             11 => d.decode().map(Message::HostStats),
             12 => d.decode().map(Message::Bye),
             _ => return Ok(None),

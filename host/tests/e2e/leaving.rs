@@ -115,8 +115,8 @@ fn a_client_whose_address_changes_is_told_to_connect_again() {
     moves.store(true, Ordering::Relaxed);
     let ended = host.event("ended", 0, PATIENCE);
     let reason = ended["reason"].as_str().unwrap();
-    assert!(reason.contains("your address changed") && reason.contains("connect again"), "{reason}");
+    assert!(reason.contains("address has changed") && reason.contains("connect again"), "{reason}");
     assert_eq!(host.events("figures").len(), 1);
     host.ends();
-    client.program.wait(PATIENCE).expect_code(9);
+    client.program.wait(PATIENCE).expect_code(9).expect_said(&["this machine's address has changed"]);
 }
