@@ -26,6 +26,9 @@ pub const STOP_DEADLINE: Duration = Duration::from_secs(4);
 /// A `--version` must be printed within this. kwin_wayland loads Qt for it.
 pub const VERSION_DEADLINE: Duration = Duration::from_secs(3);
 
+/// As much of such an answer is listened to: a version is a line, and `--help` some screens of them.
+pub const ANSWER_BYTES_MAX: usize = 65_536;
+
 /// Between two looks at something that cannot be waited for (a socket file, a window, an exit).
 pub const POLL_INTERVAL: Duration = Duration::from_millis(5);
 

@@ -5,12 +5,17 @@
 
 use std::{
     fmt,
+    fs::File,
     io::Read,
-    process::{Command, Stdio},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::process::CommandExt,
+    },
+    process::{Child, Command, Stdio},
     time::Instant,
 };
 
-use crate::limits::{POLL_INTERVAL, VERSION_DEADLINE};
+use crate::limits::{ANSWER_BYTES_MAX, VERSION_DEADLINE};
 
 /// The compositors that the project knows by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -169,7 +174,7 @@ fn find_version(said: &str) -> Option<&str> {
 }
 
 /// What `program argument` prints on stdout or else stderr; `None` where there is no such program. One
-/// that does not end in time is killed, and what it said until then is the answer.
+/// that is not done in time is killed, with all that it started, and what it said until then is the answer.
 pub(crate) fn ask(program: &str, argument: &str) -> Option<String> {
     let mut child = Command::new(program)
         .arg(argument)
@@ -178,36 +183,67 @@ pub(crate) fn ask(program: &str, argument: &str) -> Option<String> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        // A script's own children hold the pipes too: they are found by the group.
+        .process_group(0)
         .spawn()
         .ok()?;
     let deadline = Instant::now() + VERSION_DEADLINE;
-    while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
-        std::thread::sleep(POLL_INTERVAL);
-    }
-    // Both fail only when it has ended already.
-    let _ = child.kill();
-    let _ = child.wait();
-    let mut said = String::new();
-    for pipe in [
-        child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read>),
-        child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read>),
-    ]
-    .into_iter()
-    .flatten()
-    {
-        if said.trim().is_empty() {
-            let mut bytes = Vec::new();
-            // A pipe's 64 KiB is all that the child could leave in it.
-            let _ = pipe.take(65_536).read_to_end(&mut bytes);
-            said = String::from_utf8_lossy(&bytes).into_owned();
+    let pipes = [child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from)];
+    let [said, complained] = read_until(deadline, pipes.map(|pipe| pipe.map(File::from)));
+    kill_group(&mut child);
+    let said = if said.trim_ascii().is_empty() { complained } else { said };
+    Some(String::from_utf8_lossy(&said).into_owned())
+}
+
+/// What comes out of pipes until they have all ended, one has said all that is listened to, or `deadline`.
+fn read_until(deadline: Instant, mut pipes: [Option<File>; 2]) -> [Vec<u8>; 2] {
+    let mut said = [Vec::new(), Vec::new()];
+    while pipes.iter().any(Option::is_some) && said.iter().all(|said| said.len() < ANSWER_BYTES_MAX) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        // poll passes over negative descriptors.
+        let mut asked = pipes.each_ref().map(|pipe| libc::pollfd {
+            fd: pipe.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+            events: libc::POLLIN,
+            revents: 0,
+        });
+        let patience = libc::c_int::try_from(left.as_micros().div_ceil(1_000)).unwrap_or(libc::c_int::MAX);
+        // SAFETY: `asked` holds as many entries as are named, and outlives the call; its descriptors are
+        // open as long as `pipes` holds them.
+        unsafe { libc::poll(asked.as_mut_ptr(), asked.len() as libc::nfds_t, patience) };
+        // Interrupted or in vain, it leaves `revents` at 0.
+        for ((pipe, said), asked) in pipes.iter_mut().zip(&mut said).zip(asked) {
+            let Some(open) = pipe.as_mut().filter(|_| asked.revents != 0) else { continue };
+            let mut bytes = [0; 4_096];
+            match open.read(&mut bytes) {
+                Ok(0) | Err(_) => *pipe = None,
+                Ok(count) => said.extend_from_slice(&bytes[..count]),
+            }
         }
     }
-    Some(said)
+    said
+}
+
+/// Ends a child with its group, whatever still runs of them.
+fn kill_group(child: &mut Child) {
+    if let Ok(group) = libc::pid_t::try_from(child.id()) {
+        // SAFETY: kill takes two integers and touches no memory of ours. The child leads its group and was not
+        // waited for yet, so the number is nobody else's.
+        unsafe { libc::kill(-group, libc::SIGKILL) };
+    }
+    // It may have left its group. Both fail only when it has ended already.
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use super::*;
+    use crate::limits::POLL_INTERVAL;
 
     #[test]
     fn finds_versions_in_what_the_compositors_print() {
@@ -240,6 +276,47 @@ mod tests {
         for one in list {
             assert!(one.version.is_some() || one.usable.is_err(), "{one}");
             assert!(one.to_string().starts_with(one.kind.name()));
+        }
+    }
+
+    /// A program that a shell runs.
+    fn script(folder: &Path, lines: &str) -> String {
+        let (text, program) = (folder.join("text"), folder.join("program"));
+        fs::write(&text, format!("#!/bin/sh\n{lines}\n")).unwrap();
+        // Written by another process: what a test beside us forks could hold it open for writing, and the
+        // kernel runs no file that is.
+        let install = Command::new("install").arg("--mode=700").args([&text, &program]).status().unwrap();
+        assert!(install.success());
+        program.display().to_string()
+    }
+
+    #[test]
+    fn a_wrappers_program_that_hangs_is_killed_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let pid = folder.path().join("pid");
+        let program = script(
+            folder.path(),
+            &format!("echo sway version 1.9\nsh -c 'echo $$ > {}; exec sleep 60'\nexit 0", pid.display()),
+        );
+        let started = Instant::now();
+        let said = ask(&program, "--version").unwrap();
+        let took = started.elapsed();
+        assert_eq!(said, "sway version 1.9\n");
+        assert!(took >= VERSION_DEADLINE && took < VERSION_DEADLINE * 10, "{took:?}");
+        // It ends once the kernel has come to it, and whoever is its parent by now has to bury it.
+        let stat = format!("/proc/{}/stat", fs::read_to_string(&pid).unwrap().trim());
+        let runs = || fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+        while runs() {
+            assert!(started.elapsed() < VERSION_DEADLINE * 10, "the grandchild lives");
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    #[test]
+    fn words_on_either_pipe_are_an_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        for (lines, said) in [("echo a; echo b >&2", "a\n"), ("echo b >&2; echo", "b\n"), ("exit 3", "")] {
+            assert_eq!(ask(&script(folder.path(), lines), "--version").unwrap(), said, "{lines}");
         }
     }
 
