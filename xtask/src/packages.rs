@@ -131,6 +131,8 @@ mod tests {
     #[test]
     fn an_unknown_package_is_missing_and_a_known_one_is_not() {
         if process::find("dpkg-query").is_none() {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "dpkg-query must be installed under CI");
+            eprintln!("not checked: this is no Debian, there is no dpkg-query");
             return;
         }
         let wanted = [("dpkg", "is always there on Debian"), ("no-such-package-anywhere", "is not")];

@@ -233,6 +233,8 @@ mod tests {
     #[test]
     fn files_belong_to_the_desktops_user() {
         if processes::effective_uid() != 0 {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "only root can give files away");
+            eprintln!("not checked: only root can give files away");
             return;
         }
         let temp = tempfile::tempdir().unwrap();
