@@ -12,6 +12,7 @@ use punktfunk_capture::{CaptureError, Mode, Source};
 use punktfunk_display::DisplayError;
 use punktfunk_display::sway::{HeadlessSway, OutputName, SwayConfig};
 
+use crate::encode;
 use crate::error::HostError;
 
 /// Where the pictures of a desktop session come from.
@@ -49,7 +50,8 @@ impl Desktop {
     /// captured, unless an output of it was named.
     ///
     /// # Errors
-    /// No compositor can be started, or it cannot be captured; the text names the cause and what to do.
+    /// No compositor can be started, or it cannot be captured, or the encoder cannot do the mode; the text names
+    /// the cause and what to do.
     pub fn open(output: Option<&str>, wanted: Mode) -> Result<DesktopOpened, HostError> {
         let mut instead_of = None;
         if let Some(socket) = existing_socket() {
@@ -67,6 +69,8 @@ impl Desktop {
         } else {
             refuse_output(output)?;
         }
+        // The encoder's No comes before a compositor is started and its pictures of that size are had.
+        encode::check_mode(wanted)?;
         let (desktop, source) = Self::open_own(wanted).map_err(|own| match instead_of.clone() {
             Some(instead_of) => HostError::NoOtherDesktop { own: Box::new(own), instead_of },
             None => own,

@@ -4,6 +4,7 @@ use std::net::UdpSocket;
 
 use crate::support::{
     ClientStart, HostStart, PATIENCE, Place, assert_all_came, count, identity_fingerprint, session_turn,
+    slow_sway, sway_turn,
 };
 
 /// A fingerprint that nobody has.
@@ -61,6 +62,24 @@ fn an_impossible_mode_names_the_limit_and_the_host_goes_on() {
     ended.expect_code(0);
     assert_all_came(&ended.json());
     host.stop();
+}
+
+#[test]
+fn an_impossible_mode_is_refused_before_a_desktop_is_started_for_it() {
+    let Some(_sway) = sway_turn() else { return };
+    for source in ["wayland", "auto"] {
+        // Whoever waits for this sway says that it did not answer.
+        let place = Place::new();
+        let host = HostStart::new(&place, source).env("PATH", slow_sway(&place, 60)).ready();
+        for mode in ["8192x8192@60", "16384x16384@60"] {
+            let client = ClientStart::new(&place, host.port).args(&["--mode", mode, "--seconds", "1"]).run();
+            let sides = mode.split('@').next().unwrap();
+            client.expect_code(5).expect_said(&[sides, "36864 macroblocks", "smaller mode"]);
+        }
+        assert!(place.desktops().is_empty());
+        let said = host.stop().stderr;
+        assert!(!said.contains("is not ready"), "{said}");
+    }
 }
 
 #[test]
