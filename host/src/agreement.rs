@@ -5,7 +5,7 @@
 
 use punktfunk_control::Hello;
 use punktfunk_proto::Negotiated;
-use punktfunk_proto::limits::SHARD_BYTES_START;
+use punktfunk_proto::limits::{SHARD_BYTES, SHARD_BYTES_START, SHARD_BYTES_STEP};
 use punktfunk_seal::Cipher;
 
 use crate::encode::{check_rate, payload_kbps};
@@ -30,6 +30,13 @@ pub fn agree(
     redundancy_per_mille: u16,
 ) -> Result<(Negotiated, Cipher), HostError> {
     let impossible = |what: String| HostError::Impossible(what);
+    if !SHARD_BYTES.contains(&hello.shard_bytes_max) {
+        let (least, most) = SHARD_BYTES.into_inner();
+        return Err(impossible(format!(
+            "the client's longest shard is {} bytes, and must be {least} to {most}",
+            hello.shard_bytes_max
+        )));
+    }
     if !hello.codecs.contains(&prepared.codec) {
         return Err(impossible(format!("the client cannot decode {:?}", prepared.codec)));
     }
@@ -39,7 +46,7 @@ pub fn agree(
         .find(|cipher| matches!(cipher, Cipher::Aes128Gcm | Cipher::ChaCha20Poly1305))
         .ok_or_else(|| impossible("the client offers no cipher that this host knows".into()))?;
     let redundancy = hello.redundancy_per_mille.unwrap_or(redundancy_per_mille);
-    let shard_bytes = hello.shard_bytes_max.min(SHARD_BYTES_MAX) / 64 * 64;
+    let shard_bytes = hello.shard_bytes_max.min(SHARD_BYTES_MAX) / SHARD_BYTES_STEP * SHARD_BYTES_STEP;
     let shard_at_start = shard_bytes.min(SHARD_BYTES_START);
     let refresh_mhz = prepared.mode.refresh_mhz();
     let (slices, wire_kbps) = match prepared.rate {
@@ -96,7 +103,34 @@ fn wire_kbps(
 
 #[cfg(test)]
 mod tests {
+    use punktfunk_capture::Mode;
+    use punktfunk_control::Codec;
+
     use super::*;
+    use crate::source::prepare;
+
+    #[test]
+    fn a_clients_shards_are_within_the_protocols_or_refused() {
+        let mode: Mode = "320x180@60".parse().unwrap();
+        let mode_asked = punktfunk_control::Mode { width: 320, height: 180, refresh_mhz: 60_000 };
+        let mut hello = Hello::new("test", mode_asked, 20_000);
+        hello.codecs.push(Codec::Pattern);
+        for source in ["card", "bitstream:rate=5M,fps=60,slices=2"] {
+            let prepared = prepare(&source.parse().unwrap(), mode, 2).unwrap();
+            for shard in [0, 1, 63, 64, 255, 8_897, 65_535] {
+                hello.shard_bytes_max = shard;
+                let error = agree(&hello, &prepared, 2, 100).unwrap_err().to_string();
+                assert!(
+                    error.contains(&format!("{shard} bytes")) && error.contains("256 to 8896"),
+                    "{error}"
+                );
+            }
+            for (shard, agreed) in [(256, 256), (319, 256), (1_407, 1_344), (1_408, 1_408), (8_896, 1_408)] {
+                hello.shard_bytes_max = shard;
+                assert_eq!(agree(&hello, &prepared, 2, 100).unwrap().0.shard_bytes_max, agreed);
+            }
+        }
+    }
 
     #[test]
     fn a_slice_fills_its_shards() {
