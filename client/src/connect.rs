@@ -3,6 +3,7 @@
 //! Promises: until the session has started one thread does everything; afterwards this thread carries
 //! control only, and media has its own. Refuses to go on when a stage breaks; what was recorded stays.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,7 +76,8 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
     });
     match begun {
         Ok((welcome, media)) => {
-            Session::new(link, welcome, media, perf, !args.json).run(args, stop, cpu_at_start)
+            let table = (!args.json).then(|| Box::new(std::io::stdout()) as Box<dyn Write>);
+            Session::new(link, welcome, media, perf, table).run(args, stop, cpu_at_start)
         }
         Err(error) => {
             link.leave(&Bye::new(ByeReason::Fault, error.to_string()));
@@ -191,7 +193,13 @@ struct Session {
 }
 
 impl Session {
-    fn new(link: Link, welcome: Welcome, media: Media, perf: Option<PerfTarget>, table: bool) -> Self {
+    fn new(
+        link: Link,
+        welcome: Welcome,
+        media: Media,
+        perf: Option<PerfTarget>,
+        table: Option<Box<dyn Write>>,
+    ) -> Self {
         let Media { mut pipeline, time, asked, snapshot, started } = media;
         let report = Report::new(perf, pipeline.take_collectors(), table, started);
         Self {

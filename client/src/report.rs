@@ -14,7 +14,7 @@ use punktfunk_proto::SessionClock;
 
 use crate::pictures::Pictures;
 
-/// A line of the table, and a look at the log, this often.
+/// A line of the table this often, however often the log is written on.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The table is headed anew after this many lines.
@@ -25,38 +25,50 @@ pub struct Report {
     recorder: Recorder,
     target: Option<PerfTarget>,
     log: Option<(HistogramLog<BufWriter<File>>, TimeAxis)>,
-    table: bool,
-    lines: u32,
-    next_line: Instant,
-    line_interval: Duration,
-    before: Before,
+    log_interval: Duration,
+    next_interval: Instant,
+    table: Option<Table>,
     started: Instant,
 }
 
+/// The live table.
+struct Table {
+    out: Box<dyn Write>,
+    lines: u32,
+    next_line: Instant,
+    /// The samples since the last line: the log's intervals are others.
+    since: Recorder,
+    before: Before,
+}
+
 /// Totals at the last line.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Before {
+    at: Instant,
     wire_bytes: u64,
     decoded: u64,
 }
 
 impl Report {
-    /// A report that begins at `now`; `table` asks for the live table on standard output.
-    pub fn new(target: Option<PerfTarget>, collectors: Vec<Collector>, table: bool, now: Instant) -> Self {
+    /// A report that begins at `now`; `table` is where the live table is written, if it is wished for.
+    pub fn new(
+        target: Option<PerfTarget>,
+        collectors: Vec<Collector>,
+        table: Option<Box<dyn Write>>,
+        now: Instant,
+    ) -> Self {
         let mut recorder = Recorder::new();
         for collector in collectors {
             recorder.attach(collector);
         }
-        let line_interval = target.as_ref().map_or(LINE_INTERVAL, PerfTarget::interval);
+        let log_interval = target.as_ref().map_or(PerfTarget::INTERVAL_DEFAULT, PerfTarget::interval);
         Self {
             recorder,
             target,
             log: None,
-            table,
-            lines: 0,
-            next_line: now + line_interval,
-            line_interval,
-            before: Before::default(),
+            log_interval,
+            next_interval: now + log_interval,
+            table: table.map(|out| Table::new(out, now)),
             started: now,
         }
     }
@@ -87,14 +99,22 @@ impl Report {
 
     /// Reads the taps; writes a line and an interval when one is over.
     pub fn poll(&mut self, stats: &ClientStats, host: Option<&HostStats>, now: Instant) {
-        self.recorder.drain();
-        if now < self.next_line {
-            return;
+        let table = &mut self.table;
+        self.recorder.drain_each(|stage, value| {
+            if let Some(table) = table.as_mut().filter(|_| stage == Stage::CaptureToDecoded) {
+                table.since.record(stage, value);
+            }
+        });
+        if let Some(table) = table.as_mut().filter(|table| now >= table.next_line) {
+            table.write_line(stats, host, now.saturating_duration_since(self.started), now);
         }
-        self.next_line = now + self.line_interval;
-        if self.table {
-            self.write_line(stats, host, now);
+        if now >= self.next_interval {
+            self.next_interval = now + self.log_interval;
+            self.write_interval(stats, now);
         }
+    }
+
+    fn write_interval(&mut self, stats: &ClientStats, now: Instant) {
         if let Some((log, axis)) = &mut self.log {
             let until = axis.at(now);
             if let Err(error) = log.write_interval(&mut self.recorder, counters(stats), until) {
@@ -105,37 +125,61 @@ impl Report {
         self.recorder.end_interval();
     }
 
-    fn write_line(&mut self, stats: &ClientStats, host: Option<&HostStats>, now: Instant) {
-        let mut out = std::io::stdout().lock();
+    /// Reads the last samples and ends the log.
+    pub fn finish(&mut self, stats: &ClientStats, now: Instant) {
+        self.recorder.drain();
+        if let Some((log, axis)) = self.log.take()
+            && let Err(error) = log.finish(&mut self.recorder, counters(stats), axis.at(now))
+        {
+            tracing::error!(%error, "the PUNKTFUNK_PERF log is not complete");
+        }
+    }
+}
+
+impl Table {
+    fn new(out: Box<dyn Write>, now: Instant) -> Self {
+        let before = Before { at: now, wire_bytes: 0, decoded: 0 };
+        Self { out, lines: 0, next_line: now + LINE_INTERVAL, since: Recorder::new(), before }
+    }
+
+    fn write_line(
+        &mut self,
+        stats: &ClientStats,
+        host: Option<&HostStats>,
+        streamed: Duration,
+        now: Instant,
+    ) {
+        self.next_line = now + LINE_INTERVAL;
         // A reader that has gone away is no reason to end a session.
-        let _ = self.format_line(&mut out, stats, host, now).and_then(|()| out.flush());
-        self.before = Before { wire_bytes: stats.receive.wire_bytes, decoded: stats.decode.decoded };
+        let _ = self.format_line(stats, host, streamed, now).and_then(|()| self.out.flush());
+        self.before = Before { at: now, wire_bytes: stats.receive.wire_bytes, decoded: stats.decode.decoded };
+        self.since.end_interval();
         self.lines += 1;
     }
 
     fn format_line(
-        &self,
-        out: &mut impl Write,
+        &mut self,
         stats: &ClientStats,
         host: Option<&HostStats>,
+        streamed: Duration,
         now: Instant,
     ) -> std::io::Result<()> {
         if self.lines.is_multiple_of(LINES_A_HEADING) {
             writeln!(
-                out,
+                self.out,
                 "{:>6} {:>8} {:>8} {:>6} {:>6} {:>6} {:>8} {:>8} {:>9} {:>9}",
                 "s", "decoded", "a second", "lost", "late", "dropped", "shed", "Mbit/s", "p50 ms", "p99 ms"
             )?;
         }
         let (receive, decode) = (stats.receive, stats.decode);
         let pictures = Pictures::new(stats, host);
-        let seconds = self.line_interval.as_secs_f64();
-        let latency = self.recorder.interval(Stage::CaptureToDecoded);
+        let seconds = now.saturating_duration_since(self.before.at).as_secs_f64().max(1e-3);
+        let latency = self.since.interval(Stage::CaptureToDecoded);
         let milliseconds = |us: Option<u64>| us.map_or("-".into(), |us| format!("{:.2}", us as f64 / 1e3));
         writeln!(
-            out,
+            self.out,
             "{:>6.1} {:>8} {:>8.1} {:>6} {:>6} {:>7} {:>8} {:>8.1} {:>9} {:>9}",
-            now.saturating_duration_since(self.started).as_secs_f64(),
+            streamed.as_secs_f64(),
             decode.decoded,
             decode.decoded.saturating_sub(self.before.decoded) as f64 / seconds,
             pictures.lost,
@@ -146,16 +190,6 @@ impl Report {
             milliseconds(latency.map(|summary| summary.p50_us)),
             milliseconds(latency.map(|summary| summary.p99_us)),
         )
-    }
-
-    /// Reads the last samples and ends the log.
-    pub fn finish(&mut self, stats: &ClientStats, now: Instant) {
-        self.recorder.drain();
-        if let Some((log, axis)) = self.log.take()
-            && let Err(error) = log.finish(&mut self.recorder, counters(stats), axis.at(now))
-        {
-            tracing::error!(%error, "the PUNKTFUNK_PERF log is not complete");
-        }
     }
 }
 
@@ -187,4 +221,47 @@ fn counters(stats: &ClientStats) -> [(&'static str, u64); 24] {
         ("dropped_awaiting_idr", decode.dropped_awaiting_idr),
         ("dropped_decode_error", decode.dropped_decode_error),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek};
+
+    use punktfunk_perf::channel;
+
+    use super::*;
+
+    #[test]
+    fn people_get_a_line_a_second_whatever_the_logs_interval() {
+        for target in [None, Some("logs,60"), Some("logs,0.01")] {
+            let started = Instant::now();
+            let (mut tap, collector) = channel(64);
+            let mut out = tempfile::tempfile().unwrap();
+            let table: Box<dyn Write> = Box::new(out.try_clone().unwrap());
+            let parsed = target.map(|target| PerfTarget::parse(target).unwrap());
+            let mut report = Report::new(parsed, vec![collector], Some(table), started);
+            let mut stats = ClientStats::default();
+            for tick in 1..=150 {
+                // In the nth second each picture takes n ms.
+                let second = (tick - 1) / 50 + 1;
+                tap.record(Stage::CaptureToDecoded, Duration::from_millis(second));
+                tap.record(Stage::IdrToDecoded, Duration::from_secs(1));
+                stats.decode.decoded += 1;
+                stats.receive.wire_bytes += 25_000;
+                report.poll(&stats, None, started + Duration::from_millis(20 * tick));
+            }
+            out.rewind().unwrap();
+            let mut text = String::new();
+            out.read_to_string(&mut text).unwrap();
+            let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+            assert_eq!(lines.len(), 1 + 3, "{target:?}:\n{text}");
+            let said = [("1.0", "50", "1.00"), ("2.0", "100", "2.00"), ("3.0", "150", "3.00")];
+            for (line, (seconds, decoded, latency)) in lines[1..].iter().zip(said) {
+                let expected =
+                    [seconds, decoded, "50.0", "0", "0", "0", "-", "10.0", latency, latency].to_vec();
+                assert_eq!(*line, expected, "{target:?}:\n{text}");
+            }
+            assert_eq!(report.recorder().summary(Stage::CaptureToDecoded).unwrap().count, 150);
+        }
+    }
 }

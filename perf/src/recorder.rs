@@ -75,10 +75,18 @@ impl Recorder {
     /// Reads what the taps hold and says how many samples that was. A tap that is gone is let go of
     /// once it is empty.
     pub fn drain(&mut self) -> usize {
+        self.drain_each(|_, _| {})
+    }
+
+    /// The same, and hands each sample to `also`: for figures over other intervals than this recorder's.
+    pub fn drain_each(&mut self, mut also: impl FnMut(Stage, Duration)) -> usize {
         let Recorder { collectors, stages, overflowed_finished, clamped } = self;
         let mut drained = 0;
         collectors.retain_mut(|collector| {
-            drained += collector.drain(|stage, value| record_in(stages, clamped, stage, value));
+            drained += collector.drain(|stage, value| {
+                record_in(stages, clamped, stage, value);
+                also(stage, value);
+            });
             let finished = collector.is_finished();
             if finished {
                 *overflowed_finished += collector.overflowed();
