@@ -72,6 +72,10 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
     let mut link = Link::new(control, socket);
     let begun = greet(&mut link, &mut receiver, stop).and_then(|greeted| {
         let media = Media::start(&mut link, &greeted, receiver, machine, files)?;
+        if args.open {
+            let host = greeted.host_fingerprint;
+            say(&format!("--open believes any host; --trust {host} would believe this one only"));
+        }
         Ok((greeted.welcome, media))
     });
     match begun {
@@ -123,7 +127,7 @@ struct Media {
 impl Media {
     fn start(
         link: &mut Link,
-        Greeted { welcome, secret }: &Greeted,
+        Greeted { welcome, secret, .. }: &Greeted,
         receiver: Receiver,
         machine: Machine,
         files: Files,

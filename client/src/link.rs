@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use punktfunk_control::{Bye, ByeReason, ClientControl, ClientEvent, ConnectError, Welcome};
+use punktfunk_control::{Bye, ByeReason, ClientControl, ClientEvent, ConnectError, Fingerprint, Welcome};
 use punktfunk_net::{NetError, ReceiveLimits, Receiver, Socket};
 use punktfunk_proto::is_media;
 use punktfunk_seal::Secret;
@@ -95,6 +95,8 @@ impl Link {
 pub struct Greeted {
     /// What was agreed.
     pub welcome: Welcome,
+    /// Who the host has proven to be.
+    pub host_fingerprint: Fingerprint,
     /// The media keys' root.
     pub secret: Secret,
 }
@@ -122,12 +124,13 @@ pub fn greet(link: &mut Link, receiver: &mut Receiver, stop: &AtomicBool) -> Res
                         encoder = welcome.encoder,
                         "welcome"
                     );
-                    welcomed = Some(welcome);
+                    welcomed = Some((welcome, host_fingerprint));
                     link.control.start(now)?;
                 }
                 ClientEvent::Started { secret } => {
-                    let welcome = welcomed.ok_or_else(|| ClientError::Welcome("there was none".into()))?;
-                    return Ok(Greeted { welcome, secret });
+                    let (welcome, host_fingerprint) =
+                        welcomed.ok_or_else(|| ClientError::Welcome("there was none".into()))?;
+                    return Ok(Greeted { welcome, host_fingerprint, secret });
                 }
                 ClientEvent::Ended { reason: ConnectError::Left(_) } if leaving => {
                     return Err(ClientError::Interrupted);

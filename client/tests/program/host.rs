@@ -34,6 +34,7 @@ pub(crate) struct Told {
 
 pub(crate) struct OddHost {
     pub(crate) address: String,
+    pub(crate) fingerprint: String,
     told: Receiver<Told>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -53,6 +54,7 @@ impl OddHost {
         socket.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
         let address = socket.local_addr().unwrap().to_string();
         let identity = Identity::generate().unwrap();
+        let fingerprint = identity.fingerprint().to_string();
         let control = HostControl::new(identity, Trust::Open, HostLimits::default(), Instant::now()).unwrap();
         let (tell, told) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
@@ -63,7 +65,7 @@ impl OddHost {
                 driver.turn();
             }
         });
-        Self { address, told, stop, thread: Some(thread) }
+        Self { address, fingerprint, told, stop, thread: Some(thread) }
     }
 
     /// Waits for what begins with these words.

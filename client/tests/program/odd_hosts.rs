@@ -90,6 +90,23 @@ fn a_welcome_that_cannot_be_is_told_to_both() {
 }
 
 #[test]
+fn who_was_believed_unseen_is_said_and_json_stays_alone() {
+    let welcome = Welcome { codec: Codec::Pattern, ..impossible() };
+    let host = OddHost::start(Answer::Welcome(Box::new(welcome)));
+    let connect = |trust: &[&str]| {
+        let ended = run(&[&["connect", &host.address, "--json", "--seconds", "1"], trust].concat(), &[]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let summary: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert!(summary.is_object(), "{summary}");
+        ended.stderr
+    };
+    let said = connect(&["--open"]);
+    assert!(said.contains("--open") && said.contains(&host.fingerprint), "{said}");
+    let said = connect(&["--trust", &host.fingerprint]);
+    assert!(!said.contains("--open"), "{said}");
+}
+
+#[test]
 fn a_client_that_is_interrupted_before_the_welcome_leaves_in_order() {
     for signal in ["INT", "TERM", "HUP"] {
         let host = OddHost::start(Answer::Silence);
