@@ -4,8 +4,8 @@
 //! of Gilbert (1960) in which all is lost in the bad state; duplication; and for each copy corruption of one bit, the
 //! one-way delay, and being held back.
 //!
-//! Promises that the same seed and the same sends give the same arrivals, and keeps its own record of every datagram's
-//! fate. It knows nothing of what the datagrams mean.
+//! Promises that the same seed and the same sends give the same arrivals, tells every datagram's fate as it is sent, and
+//! counts them: it holds no more than what is on its way. It knows nothing of what the datagrams mean.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -36,6 +36,37 @@ pub enum Gone {
     Burst,
 }
 
+/// Fates, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FateCounts {
+    /// Datagrams sent.
+    pub datagrams: u64,
+    /// Of which independent loss took.
+    pub lost: u64,
+    /// Of which a burst took.
+    pub lost_in_bursts: u64,
+    /// Of which the full queue took.
+    pub dropped_by_queue: u64,
+    /// Copies with a bit flipped.
+    pub corrupted: u64,
+    /// Second copies.
+    pub duplicated: u64,
+}
+
+impl FateCounts {
+    fn add(&mut self, fate: Fate) {
+        self.datagrams += 1;
+        self.corrupted += u64::from(fate.corrupted);
+        self.duplicated += u64::from(fate.intact + fate.corrupted == 2);
+        match fate.gone {
+            Some(Gone::Loss) => self.lost += 1,
+            Some(Gone::Burst) => self.lost_in_bursts += 1,
+            Some(Gone::Queue) => self.dropped_by_queue += 1,
+            None => {}
+        }
+    }
+}
+
 /// One copy at the far end.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arrival {
@@ -57,7 +88,7 @@ pub struct Channel {
     link_free: Duration,
     order: u64,
     flying: BinaryHeap<Reverse<Arrival>>,
-    fates: Vec<Fate>,
+    counts: FateCounts,
 }
 
 impl Channel {
@@ -70,18 +101,18 @@ impl Channel {
             link_free: Duration::ZERO,
             order: 0,
             flying: BinaryHeap::new(),
-            fates: Vec::new(),
+            counts: FateCounts::default(),
         }
     }
 
-    /// Takes a datagram at `now`, which never goes back; returns its number in the record.
-    pub fn send(&mut self, bytes: &[u8], now: Duration) -> usize {
+    /// Takes a datagram at `now`, which never goes back; returns what becomes of it.
+    pub fn send(&mut self, bytes: &[u8], now: Duration) -> Fate {
         let fate = match self.pass(bytes.len(), now) {
             Err(gone) => Fate { gone: Some(gone), ..Fate::default() },
             Ok(sent) => self.copies(bytes, sent),
         };
-        self.fates.push(fate);
-        self.fates.len() - 1
+        self.counts.add(fate);
+        fate
     }
 
     /// The next copy that arrives at `until` or before.
@@ -90,9 +121,9 @@ impl Channel {
         self.flying.pop().map(|Reverse(arrival)| arrival)
     }
 
-    /// The record: every datagram's fate, in the order of sending.
-    pub fn fates(&self) -> &[Fate] {
-        &self.fates
+    /// All fates until now.
+    pub fn counts(&self) -> FateCounts {
+        self.counts
     }
 
     /// When the datagram has left the narrow link, unless something ended it.
@@ -165,58 +196,63 @@ mod tests {
         plan
     }
 
-    /// 100,000 datagrams of 100 bytes, one a microsecond.
-    fn sent_through(plan: &ChannelPlan) -> Channel {
+    /// 100,000 datagrams of 100 bytes, one a microsecond, and the fate of each.
+    fn sent_through(plan: &ChannelPlan) -> (Channel, Vec<Fate>) {
         let mut channel = Channel::new(plan, 5);
-        for index in 0..100_000_u64 {
-            channel.send(&[index as u8; 100], Duration::from_micros(index));
-        }
-        channel
+        let send = |index: u64| channel.send(&[index as u8; 100], Duration::from_micros(index));
+        let fates = (0..100_000).map(send).collect();
+        (channel, fates)
     }
 
-    fn count(channel: &Channel, which: impl Fn(&Fate) -> bool) -> usize {
-        channel.fates().iter().filter(|fate| which(fate)).count()
+    fn count(fates: &[Fate], which: impl Fn(&Fate) -> bool) -> usize {
+        fates.iter().filter(|fate| which(fate)).count()
     }
 
     #[test]
     fn a_clear_channel_only_delays() {
         let mut channel = Channel::new(&ChannelPlan::default(), 1);
-        channel.send(b"one", Duration::ZERO);
-        channel.send(b"two", Duration::ZERO);
+        for bytes in [b"one", b"two"] {
+            let fate = channel.send(bytes, Duration::ZERO);
+            assert_eq!(fate, Fate { intact: 1, corrupted: 0, gone: None });
+        }
         assert_eq!(channel.poll_arrival(Duration::from_micros(199)), None);
         for bytes in [b"one", b"two"] {
             let arrival = channel.poll_arrival(Duration::from_micros(200)).unwrap();
             assert_eq!((&arrival.bytes[..], arrival.at), (&bytes[..], Duration::from_micros(200)));
         }
-        assert_eq!(channel.fates(), [Fate { intact: 1, corrupted: 0, gone: None }; 2]);
+        assert_eq!(channel.counts(), FateCounts { datagrams: 2, ..FateCounts::default() });
     }
 
     #[test]
     fn each_kind_of_harm_has_its_share_and_is_on_record() {
-        let loss = sent_through(&plan(|plan| plan.loss = "5%".parse().unwrap()));
-        assert!((4_700..5_300).contains(&count(&loss, |fate| fate.gone == Some(Gone::Loss))));
-        let twice = sent_through(&plan(|plan| plan.duplicate = "5%".parse().unwrap()));
-        assert!((4_700..5_300).contains(&count(&twice, |fate| fate.intact == 2)));
-        let bad = sent_through(&plan(|plan| plan.corrupt = "5%".parse().unwrap()));
-        assert!((4_700..5_300).contains(&count(&bad, |fate| fate.corrupted == 1 && fate.intact == 0)));
+        let (channel, fates) = sent_through(&plan(|plan| plan.loss = "5%".parse().unwrap()));
+        let loss = count(&fates, |fate| fate.gone == Some(Gone::Loss));
+        assert!((4_700..5_300).contains(&loss), "{loss}");
+        let counts = FateCounts { datagrams: 100_000, ..FateCounts::default() };
+        assert_eq!(channel.counts(), FateCounts { lost: loss as u64, ..counts });
+        let (channel, fates) = sent_through(&plan(|plan| plan.duplicate = "5%".parse().unwrap()));
+        let twice = count(&fates, |fate| fate.intact == 2);
+        assert!((4_700..5_300).contains(&twice), "{twice}");
+        assert_eq!(channel.counts(), FateCounts { duplicated: twice as u64, ..counts });
+        let (channel, fates) = sent_through(&plan(|plan| plan.corrupt = "5%".parse().unwrap()));
+        let bad = count(&fates, |fate| fate.corrupted == 1 && fate.intact == 0);
+        assert!((4_700..5_300).contains(&bad), "{bad}");
+        assert_eq!(channel.counts(), FateCounts { corrupted: bad as u64, ..counts });
     }
 
     #[test]
     fn bursts_have_their_mean_length() {
-        let channel = sent_through(&plan(|plan| plan.burst = Some("0.1%x20".parse().unwrap())));
-        let lost = count(&channel, |fate| fate.gone == Some(Gone::Burst));
-        let begun = channel
-            .fates()
-            .windows(2)
-            .filter(|pair| pair[0].gone.is_none() && pair[1].gone.is_some())
-            .count();
+        let (channel, fates) = sent_through(&plan(|plan| plan.burst = Some("0.1%x20".parse().unwrap())));
+        let lost = count(&fates, |fate| fate.gone == Some(Gone::Burst));
+        assert_eq!(channel.counts().lost_in_bursts, lost as u64);
+        let begun = fates.windows(2).filter(|pair| pair[0].gone.is_none() && pair[1].gone.is_some()).count();
         assert!((1_400..2_600).contains(&lost), "{lost}");
         assert!((15..26).contains(&(lost / begun)), "{lost} in {begun}");
     }
 
     #[test]
     fn what_is_held_back_is_overtaken() {
-        let mut channel = sent_through(&plan(|plan| plan.reorder = Some("2%x1ms".parse().unwrap())));
+        let (mut channel, _) = sent_through(&plan(|plan| plan.reorder = Some("2%x1ms".parse().unwrap())));
         let (mut overtaken, mut newest, mut last) = (0, 0, Duration::ZERO);
         while let Some(arrival) = channel.poll_arrival(FOREVER) {
             assert!(arrival.at >= last);
@@ -230,11 +266,12 @@ mod tests {
     #[test]
     fn a_narrow_link_passes_its_rate_and_its_queue() {
         // 100 bytes a microsecond are 800 Mbit/s.
-        let mut channel = sent_through(&plan(|plan| {
+        let (mut channel, fates) = sent_through(&plan(|plan| {
             plan.rate_limit = Some("400Mbit/s".parse().unwrap());
             plan.queue = "10KB".parse().unwrap();
         }));
-        let dropped = count(&channel, |fate| fate.gone == Some(Gone::Queue));
+        let dropped = count(&fates, |fate| fate.gone == Some(Gone::Queue));
+        assert_eq!(channel.counts().dropped_by_queue, dropped as u64);
         assert!((49_800..50_000).contains(&dropped), "{dropped}");
         let mut last = Duration::ZERO;
         while let Some(arrival) = channel.poll_arrival(FOREVER) {
@@ -253,8 +290,8 @@ mod tests {
             plan.duplicate = "3%".parse().unwrap();
             plan.corrupt = "3%".parse().unwrap();
         });
-        let (mut one, mut two) = (sent_through(&plan), sent_through(&plan));
-        assert_eq!(one.fates(), two.fates());
+        let ((mut one, fates), (mut two, again)) = (sent_through(&plan), sent_through(&plan));
+        assert_eq!(fates, again);
         loop {
             let arrival = one.poll_arrival(FOREVER);
             assert_eq!(arrival, two.poll_arrival(FOREVER));

@@ -7,10 +7,18 @@ use punktfunk_proto::{
     DeliveredBlock, Delivery, FeedbackReport, LostAu, Reassembler, ReassemblyCounters, feedback,
 };
 
+use crate::host::contents;
 use crate::rng::mix;
 
-/// An AU that was sent and has not come to an end here.
+/// An AU that was sent and has not come to an end here. Without its bytes, because there may be very many of which
+/// nothing arrives.
 struct Sent {
+    au: u32,
+    bytes: usize,
+}
+
+/// The AU that is being delivered.
+struct Coming {
     au: u32,
     bytes: Vec<u8>,
     delivered_bytes: usize,
@@ -19,7 +27,10 @@ struct Sent {
 /// A reassembler and its judge.
 pub struct Client {
     reassembler: Reassembler,
+    /// What the access units' contents are made from.
+    seed: u64,
     open: VecDeque<Sent>,
+    coming: Option<Coming>,
     delivered: Vec<bool>,
     lost: u32,
     wrong_blocks: u32,
@@ -45,11 +56,13 @@ pub struct Received {
 }
 
 impl Client {
-    /// A client that has nothing yet.
-    pub fn new(reassembler: Reassembler, start: Instant) -> Client {
+    /// A client that has nothing yet, of access units made from `seed`.
+    pub fn new(reassembler: Reassembler, seed: u64, start: Instant) -> Client {
         Client {
             reassembler,
+            seed,
             open: VecDeque::new(),
+            coming: None,
             delivered: Vec::new(),
             lost: 0,
             wrong_blocks: 0,
@@ -58,9 +71,9 @@ impl Client {
         }
     }
 
-    /// Says what AU `au`, the next in order, contains.
-    pub fn expect(&mut self, au: u32, bytes: Vec<u8>) {
-        self.open.push_back(Sent { au, bytes, delivered_bytes: 0 });
+    /// Says how long AU `au`, the next in order, is.
+    pub fn expect(&mut self, au: u32, bytes: usize) {
+        self.open.push_back(Sent { au, bytes });
         self.delivered.push(false);
     }
 
@@ -121,20 +134,33 @@ impl Client {
             word[..chunk.len()].copy_from_slice(chunk);
             mix(digest ^ u64::from_le_bytes(word))
         });
-        match self.open.front_mut().filter(|sent| sent.au == block.au) {
-            Some(sent) => {
-                let end = sent.delivered_bytes + bytes.len();
-                let right = sent.bytes.get(sent.delivered_bytes..end) == Some(bytes);
-                sent.delivered_bytes = end;
+        self.begin(block.au);
+        match self.coming.as_mut() {
+            Some(coming) => {
+                let end = coming.delivered_bytes + bytes.len();
+                let right = coming.bytes.get(coming.delivered_bytes..end) == Some(bytes);
+                coming.delivered_bytes = end;
                 self.wrong_blocks += u32::from(!right);
                 if block.flags.last_block() {
-                    self.delivered[block.au as usize] = right && end == sent.bytes.len();
+                    self.delivered[block.au as usize] = right && end == coming.bytes.len();
                     self.open.pop_front();
                 }
             }
             None => self.wrong_blocks += 1,
         }
         self.reassembler.give_back(block.span);
+    }
+
+    /// Turns to `au`: its contents are made again with its first block; none if it is not the one that may come.
+    fn begin(&mut self, au: u32) {
+        let Some(sent) = self.open.front().filter(|sent| sent.au == au) else {
+            self.coming = None;
+            return;
+        };
+        if self.coming.as_ref().is_none_or(|coming| coming.au != au) {
+            let bytes = contents(self.seed, au, sent.bytes);
+            self.coming = Some(Coming { au, bytes, delivered_bytes: 0 });
+        }
     }
 
     fn handle_lost(&mut self, lost: &LostAu) {

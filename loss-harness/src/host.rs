@@ -7,7 +7,7 @@ use punktfunk_fec::Encoder;
 use punktfunk_proto::{
     BlockPlan, FeedbackReport, Negotiated, Pacer, Packetizer, limits, seal_data, seal_parity,
 };
-use punktfunk_seal::Sealer;
+use punktfunk_seal::{SealError, Sealer};
 
 use crate::channel::Channel;
 use crate::oracle::Ledger;
@@ -54,12 +54,13 @@ impl Host {
     pub fn make(&mut self, au: u32) -> Vec<u8> {
         let (min, max) = self.size;
         let bytes = (min * (max / min).powf(self.sizes.unit())).round() as usize;
-        let mut made = vec![0; bytes];
-        Rng::new(self.seed, Purpose::Bytes(au)).fill(&mut made);
-        made
+        contents(self.seed, au, bytes)
     }
 
     /// Sends an AU from `now` on; returns when its last datagram left.
+    ///
+    /// # Errors
+    /// [`SealError`] when the channel passed so little that the client has opened nothing of a whole key epoch.
     pub fn send(
         &mut self,
         au: u32,
@@ -67,7 +68,7 @@ impl Host {
         channel: &mut Channel,
         ledger: &mut Ledger,
         now: Duration,
-    ) -> Duration {
+    ) -> Result<Duration, SealError> {
         let idr = self.idr_each != 0 && au.is_multiple_of(self.idr_each);
         self.packetizer.begin(au, now.as_micros() as u32, idr, false);
         self.pacer.begin_au(self.start + now);
@@ -78,10 +79,10 @@ impl Host {
             let slice = &bytes[range];
             let plans = self.packetizer.plan_slice(slice.len(), index + 1 == count);
             for block in plans.expect("a checked plan's sizes and slices are within what was agreed") {
-                left = self.send_block(&block, slice, channel, ledger, now);
+                left = self.send_block(&block, slice, channel, ledger, now)?;
             }
         }
-        left
+        Ok(left)
     }
 
     /// What the client reports: that an epoch was opened lets the next one begin.
@@ -96,24 +97,28 @@ impl Host {
         channel: &mut Channel,
         ledger: &mut Ledger,
         now: Duration,
-    ) -> Duration {
+    ) -> Result<Duration, SealError> {
         self.slots.resize(self.slots.len().max(block.slots_bytes()), 0);
         let slots = &mut self.slots[..block.slots_bytes()];
         let instant = self.start + now;
-        const SEALS: &str =
-            "epochs are reported opened after every access unit, far within one epoch's sequences";
-        seal_data(block, 0..usize::from(block.k), slice, slots, &mut self.sealer, instant).expect(SEALS);
+        seal_data(block, 0..usize::from(block.k), slice, slots, &mut self.sealer, instant)?;
         let shape = block.fec_shape().expect("the packetizer plans what the coder can code");
         let parity = self.encoder.encode(shape, &slice[block.range()]).expect("plans fit their slices");
-        seal_parity(block, &parity, slots, &mut self.sealer, instant).expect(SEALS);
+        seal_parity(block, &parity, slots, &mut self.sealer, instant)?;
         let mut left = now;
         for (shard, datagram) in slots.chunks(block.stride()).enumerate() {
             left = self.pacer.departure(datagram.len(), instant) - self.start;
-            let number = channel.send(datagram, left);
-            ledger.note(number, block, shard);
+            ledger.note(block, shard, channel.send(datagram, left));
         }
-        left
+        Ok(left)
     }
+}
+
+/// The contents of AU `au`, made from the seed.
+pub fn contents(seed: u64, au: u32, bytes: usize) -> Vec<u8> {
+    let mut made = vec![0; bytes];
+    Rng::new(seed, Purpose::Bytes(au)).fill(&mut made);
+    made
 }
 
 /// Cuts `bytes` into at most `slices` parts, none empty unless there is nothing at all.

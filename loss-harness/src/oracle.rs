@@ -3,42 +3,56 @@
 //!
 //! It never looks at the receiver. It promises nothing about time: plans hold datagrams back for less than a deadline.
 
-use std::collections::BTreeMap;
-
 use punktfunk_proto::BlockPlan;
 
 use crate::channel::Fate;
 
-/// Which shard each datagram carries, by the channel's numbers.
+/// What came of each shard, block after block, in the order of sending; a flag an access unit is all that is kept.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    blocks: BTreeMap<(u32, u16), Block>,
+    /// For each access unit with a block before the one that is being sent, whether those can all be had.
+    allowed: Vec<bool>,
+    sending: Option<Block>,
 }
 
+/// The block that is being sent.
 #[derive(Debug)]
 struct Block {
+    au: u32,
+    number: u16,
     k: usize,
-    /// The datagram that carries each shard.
-    datagrams: Vec<usize>,
+    shards: usize,
+    intact: usize,
 }
 
 impl Ledger {
-    /// Datagram `number` carries shard `shard` of `plan`, the next of its block.
-    pub fn note(&mut self, number: usize, plan: &BlockPlan, shard: usize) {
-        let block = self.blocks.entry((plan.au, plan.block));
-        let block = block.or_insert_with(|| Block { k: usize::from(plan.k), datagrams: Vec::new() });
-        assert_eq!(block.datagrams.len(), shard, "each shard is sent once, in order");
-        block.datagrams.push(number);
+    /// The datagram with shard `shard` of `plan`, the next of its block, met `fate`.
+    pub fn note(&mut self, plan: &BlockPlan, shard: usize, fate: Fate) {
+        if shard == 0 {
+            self.judge();
+            let k = usize::from(plan.k);
+            self.sending = Some(Block { au: plan.au, number: plan.block, k, shards: 0, intact: 0 });
+        }
+        let block = self.sending.as_mut().expect("a block's first shard is sent first");
+        assert_eq!((block.au, block.number), (plan.au, plan.block), "blocks are sent one after the other");
+        assert_eq!(block.shards, shard, "each shard is sent once, in order");
+        block.shards += 1;
+        block.intact += usize::from(fate.intact > 0);
     }
 
-    /// For each of `aus` access units, whether the bound allows it.
-    pub fn allowed(&self, fates: &[Fate], aus: u32) -> Vec<bool> {
-        let mut allowed = vec![true; aus as usize];
-        for ((au, _), block) in &self.blocks {
-            let intact = block.datagrams.iter().filter(|number| fates[**number].intact > 0).count();
-            allowed[*au as usize] &= intact >= block.k;
-        }
-        allowed
+    /// For each access unit that was sent, whether the bound allows it.
+    pub fn allowed(mut self) -> Vec<bool> {
+        self.judge();
+        self.allowed
+    }
+
+    /// The block that was being sent is over.
+    fn judge(&mut self) {
+        let Some(block) = self.sending.take() else { return };
+        let au = block.au as usize;
+        assert!(au + 1 >= self.allowed.len(), "access units are sent one after the other");
+        self.allowed.resize(au + 1, true);
+        self.allowed[au] &= block.intact >= block.k;
     }
 }
 
@@ -54,7 +68,6 @@ mod tests {
         let negotiated = Negotiated::new(256, 500, 60_000, 2, 100, 65_536).unwrap();
         let mut packetizer = Packetizer::new(&negotiated);
         let mut ledger = Ledger::default();
-        let mut fates = Vec::new();
         let gone = Fate { gone: Some(Gone::Loss), ..Fate::default() };
         let twice = Fate { intact: 2, ..Fate::default() };
         let corrupted = Fate { corrupted: 1, ..Fate::default() };
@@ -70,11 +83,10 @@ mod tests {
             for last in [false, true] {
                 let plan = packetizer.plan_slice(700, last).unwrap().next().unwrap();
                 for (shard, fate) in case.iter().enumerate() {
-                    ledger.note(fates.len(), &plan, shard);
-                    fates.push(if last { twice } else { *fate });
+                    ledger.note(&plan, shard, if last { twice } else { *fate });
                 }
             }
         }
-        assert_eq!(ledger.allowed(&fates, 4), [true, true, false, false]);
+        assert_eq!(ledger.allowed(), [true, true, false, false]);
     }
 }

@@ -9,18 +9,24 @@
 //! loss = "5%"
 //! ```
 //!
-//! Promises that a plan that passed [`Plan::check`] can be run. It refuses unknown keys and values that are out of
+//! Promises that a plan that passed [`Plan::check`] can be run in bounded memory: what is on its way is, and nothing else
+//! grows with it. How far it gets is the channel's choice ([`PlanError::KeyExhausted`]). It refuses unknown keys and values that are out of
 //! range, naming the key and what was expected.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use punktfunk_proto::{LimitError, Negotiated, ReassemblerLimits, limits};
+use punktfunk_seal::SealError;
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Burst, Bytes, Percent, Rate, Reorder, SizeRange, Span};
 
 const AUS_MAX: u32 = 1_000_000;
+
+/// What may be on its way at a time, in the queue and behind it each: the emulator holds it in memory, twice where
+/// datagrams are duplicated.
+const ON_ITS_WAY_BYTES_MAX: u64 = 512 << 20;
 
 /// Why there is no plan to run.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +60,14 @@ pub enum PlanError {
     /// The session's limits do not allow it.
     #[error("no session can be like this: {0}")]
     Limits(#[from] LimitError),
+    /// The channel passes nothing of a whole key epoch, so that no session gets beyond it.
+    #[error("the plan ends at access unit {au}: {source}; send fewer datagrams, or lose less")]
+    KeyExhausted {
+        /// The AU that cannot be sent.
+        au: u32,
+        /// Which epoch.
+        source: SealError,
+    },
 }
 
 /// All of a run beside the code.
@@ -154,7 +168,8 @@ impl Plan {
         self.within("size", 1, u64::from(*limits::AU_BYTES.end()), self.size.max.0)?;
         let limits = ReassemblerLimits::from(&self.negotiated()?);
         let datagram_bytes = u64::from(self.shard_bytes) + 40;
-        self.within("channel.queue", datagram_bytes, 1 << 40, self.channel.queue.0)?;
+        self.within("channel.queue", datagram_bytes, ON_ITS_WAY_BYTES_MAX, self.channel.queue.0)?;
+        self.check_delay()?;
         let hold = self.channel.reorder.map_or(Duration::ZERO, |reorder| reorder.hold.0);
         if hold >= limits.au_deadline / 2 {
             // What is held longer may come after its access unit was rightly given up, and the bound knows no time.
@@ -165,6 +180,20 @@ impl Plan {
             });
         }
         Ok(())
+    }
+
+    /// What is sent within the delay must fit into memory.
+    fn check_delay(&self) -> Result<(), PlanError> {
+        let bytes_per_ms = u64::from(self.bitrate.kbps) / 8;
+        let delay_max = Duration::from_millis(ON_ITS_WAY_BYTES_MAX / bytes_per_ms.max(1));
+        if self.channel.delay.0 <= delay_max {
+            return Ok(());
+        }
+        Err(PlanError::Value {
+            key: "channel.delay",
+            expected: format!("{delay_max:?} or less at {}", self.bitrate),
+            got: format!("{:?}", self.channel.delay.0),
+        })
     }
 
     /// What Hello and Welcome would have agreed on.
@@ -242,6 +271,8 @@ mod tests {
             ("bitrate = '9Gbit/s'", ["bitrate_kbps", "8000000"]),
             ("[channel]\nreorder = '1%x20ms'", ["channel.reorder", "below half the deadline"]),
             ("[channel]\nqueue = '1KB'", ["channel.queue", "1448"]),
+            ("[channel]\nqueue = '513MiB'", ["channel.queue", "536870912"]),
+            ("[channel]\ndelay = '3s'", ["channel.delay", "2000Mbit/s"]),
             ("aus = ", ["aus", "line 1"]),
         ] {
             let error = error_of(text);

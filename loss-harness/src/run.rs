@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use punktfunk_proto::{Reassembler, ReassemblerLimits, ReassemblyCounters};
 use punktfunk_seal::{Cipher, Direction, Opener, Plane, PlaneKeys, Sealer, Secret};
 
-use crate::channel::{Channel, Fate, Gone};
+use crate::channel::{Channel, FateCounts};
 use crate::client::Client;
 use crate::host::Host;
 use crate::oracle::Ledger;
@@ -43,23 +43,6 @@ pub struct Outcome {
     pub digest: u64,
 }
 
-/// The channel's record, counted.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FateCounts {
-    /// Datagrams sent.
-    pub datagrams: u64,
-    /// Of which independent loss took.
-    pub lost: u64,
-    /// Of which a burst took.
-    pub lost_in_bursts: u64,
-    /// Of which the full queue took.
-    pub dropped_by_queue: u64,
-    /// Copies with a bit flipped.
-    pub corrupted: u64,
-    /// Second copies.
-    pub duplicated: u64,
-}
-
 impl Outcome {
     /// True when exactly what the bound allows was delivered and no byte was wrong.
     pub fn is_right(&self) -> bool {
@@ -81,14 +64,26 @@ impl Outcome {
 }
 
 /// Runs a plan that was checked.
+///
+/// # Errors
+/// [`PlanError::KeyExhausted`] when the channel passes nothing of a whole key epoch: a session ends there, too.
 pub fn run(plan: &Plan, progress: &mut Progress) -> Result<Outcome, PlanError> {
-    let negotiated = plan.negotiated()?;
-    let limits = ReassemblerLimits::from(&negotiated);
     // The protocol's times are instants; which one stands for 0 changes nothing.
     let start = Instant::now();
+    run_from(plan, Sealer::new(keys(plan.seed), start), start, progress)
+}
+
+fn run_from(
+    plan: &Plan,
+    sealer: Sealer,
+    start: Instant,
+    progress: &mut Progress,
+) -> Result<Outcome, PlanError> {
+    let negotiated = plan.negotiated()?;
+    let limits = ReassemblerLimits::from(&negotiated);
     let opener = Opener::new(keys(plan.seed), limits.replay_window);
-    let mut host = Host::new(plan, &negotiated, Sealer::new(keys(plan.seed), start), start);
-    let mut client = Client::new(Reassembler::new(limits, opener), start);
+    let mut host = Host::new(plan, &negotiated, sealer, start);
+    let mut client = Client::new(Reassembler::new(limits, opener), plan.seed, start);
     let mut channel = Channel::new(&plan.channel, plan.seed);
     let mut ledger = Ledger::default();
     let interval = Duration::from_secs(1) / plan.refresh_hz;
@@ -98,8 +93,10 @@ pub fn run(plan: &Plan, progress: &mut Progress) -> Result<Outcome, PlanError> {
         now = now.max(interval * au);
         let bytes = host.make(au);
         payload_bytes += bytes.len() as u64;
-        now = host.send(au, &bytes, &mut channel, &mut ledger, now);
-        client.expect(au, bytes);
+        now = host
+            .send(au, &bytes, &mut channel, &mut ledger, now)
+            .map_err(|source| PlanError::KeyExhausted { au, source })?;
+        client.expect(au, bytes.len());
         deliver(&mut channel, &mut client, now);
         host.handle_feedback(&client.feedback(now));
         progress.step(au + 1);
@@ -107,7 +104,7 @@ pub fn run(plan: &Plan, progress: &mut Progress) -> Result<Outcome, PlanError> {
     deliver(&mut channel, &mut client, Duration::MAX);
     client.handle_time(now + ALL_DEADLINES);
     progress.finish();
-    Ok(judge(plan, &channel, &ledger, client, payload_bytes))
+    Ok(judge(plan, &channel, ledger, client, payload_bytes))
 }
 
 fn deliver(channel: &mut Channel, client: &mut Client, until: Duration) {
@@ -116,9 +113,9 @@ fn deliver(channel: &mut Channel, client: &mut Client, until: Duration) {
     }
 }
 
-fn judge(plan: &Plan, channel: &Channel, ledger: &Ledger, client: Client, payload_bytes: u64) -> Outcome {
+fn judge(plan: &Plan, channel: &Channel, ledger: Ledger, client: Client, payload_bytes: u64) -> Outcome {
     let received = client.finish();
-    let allowed = ledger.allowed(channel.fates(), plan.aus);
+    let allowed = ledger.allowed();
     let differ = allowed.iter().zip(&received.delivered).enumerate().filter(|(_, (can, has))| can != has);
     let astray = differ.map(|(au, _)| au as u32).take(10).collect();
     let count = |aus: &[bool]| aus.iter().filter(|au| **au).count() as u32;
@@ -131,25 +128,10 @@ fn judge(plan: &Plan, channel: &Channel, ledger: &Ledger, client: Client, payloa
         wrong_blocks: received.wrong_blocks,
         spans_astray: received.spans_astray,
         payload_bytes,
-        fates: counted(channel.fates()),
+        fates: channel.counts(),
         counters: received.counters,
         digest: received.digest,
     }
-}
-
-fn counted(fates: &[Fate]) -> FateCounts {
-    let mut counts = FateCounts { datagrams: fates.len() as u64, ..FateCounts::default() };
-    for fate in fates {
-        counts.corrupted += u64::from(fate.corrupted);
-        counts.duplicated += u64::from(fate.intact + fate.corrupted == 2);
-        match fate.gone {
-            Some(Gone::Loss) => counts.lost += 1,
-            Some(Gone::Burst) => counts.lost_in_bursts += 1,
-            Some(Gone::Queue) => counts.dropped_by_queue += 1,
-            None => {}
-        }
-    }
-    counts
 }
 
 fn keys(seed: u64) -> PlaneKeys {
@@ -161,6 +143,8 @@ fn keys(seed: u64) -> PlaneKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Percent;
+    use punktfunk_seal::SEQUENCES_PER_EPOCH_MAX;
 
     #[test]
     fn a_verdict_falls_for_each_fault() {
@@ -178,5 +162,28 @@ mod tests {
             fault(&mut outcome);
             assert!(!outcome.is_right());
         }
+    }
+    #[test]
+    fn a_channel_that_passes_nothing_of_an_epoch_is_an_error_and_no_panic() {
+        let mut plan = Plan { aus: 3, ..Plan::default() };
+        plan.channel.loss = Percent::of(100.0);
+        plan.check().unwrap();
+        let start = Instant::now();
+        // All but the last datagrams of epochs 0 and 1. The first needs no report: any receiver can follow to 1.
+        let mut sealer = Sealer::new(keys(plan.seed), start);
+        sealer.handle_epoch_opened(0);
+        for _ in 0..2 * SEQUENCES_PER_EPOCH_MAX - 10 {
+            let _ = sealer.reserve(start).unwrap();
+        }
+        let error = run_from(&plan, sealer, start, &mut Progress::new(3)).unwrap_err();
+        assert!(matches!(error, PlanError::KeyExhausted { au: 0, .. }), "{error}");
+        let said = error.to_string();
+        assert!(
+            ["access unit 0", "key epoch 1", "lose less"].iter().all(|part| said.contains(part)),
+            "{said}"
+        );
+        // Within the epochs nothing is delivered, and the bound allows nothing.
+        let outcome = run(&plan, &mut Progress::new(3)).unwrap();
+        assert!(outcome.is_right() && outcome.delivered == 0, "{outcome:?}");
     }
 }
