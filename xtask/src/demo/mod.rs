@@ -1,10 +1,11 @@
 //! `cargo xtask demo`: a real desktop, streamed to a client on this machine, and what it left.
 //!
 //! Promises: with nothing but cargo and Debian's packages it ends with a folder that holds the recording,
-//! the picture, both ends' histogram logs and a summary, or with an error that names what is missing. A
-//! desktop that cannot be had is said, and the test card takes its place.
+//! the picture, both ends' histogram logs and a summary, or with an error that names what is missing. Where
+//! no compositor can be had that is said, and the test card takes its place.
 //!
-//! Refuses: to leave a program running, or an identity behind.
+//! Refuses: to leave a program running, or an identity behind, and to pass any other failure of the desktop's
+//! session off as a missing compositor.
 
 mod programs;
 mod progress;
@@ -42,23 +43,16 @@ pub(crate) fn run(options: &DemoOptions) -> Result<(), Fault> {
     stream(&session, first_source())
 }
 
-/// Streams from `first`, or from the card when that fails, and reports.
+/// Streams from `first`, or from the card where no compositor can be had, and reports.
 fn stream(session: &Session, first: Result<Source, String>) -> Result<(), Fault> {
     session.out.prepare()?;
     let (source, fallback_reason) = match first {
         Ok(source) => match session.stream(source) {
             Ok(()) => (source, None),
-            Err(Fault::Interrupted) => return Err(Fault::Interrupted),
-            Err(fault) if source == Source::Card => return Err(fault),
-            Err(fault) => {
-                // The programs' own last word names the cause better than their exit code.
-                let word = session::last_word(&session.out.log(source, "client"))
-                    .or_else(|| session::last_word(&session.out.log(source, "host")));
-                (
-                    Source::Card,
-                    Some(word.map_or_else(|| fault.to_string(), |word| format!("{fault}: {word}"))),
-                )
-            }
+            Err(fault) => match no_compositor(&fault).filter(|_| source != Source::Card) {
+                Some(reason) => (Source::Card, Some(reason)),
+                None => return Err(fault),
+            },
         },
         Err(reason) => (Source::Card, Some(reason)),
     };
@@ -83,6 +77,26 @@ fn first_source() -> Result<Source, String> {
         Ok(Source::Wayland)
     } else {
         Err("there is no WAYLAND_DISPLAY and no sway (package sway) to start".to_owned())
+    }
+}
+
+/// Why there is no compositor, if that is what a program has ended for.
+fn no_compositor(fault: &Fault) -> Option<String> {
+    match fault {
+        Fault::Command { status, log, .. } if status.code() == Some(programs::EXIT_NO_COMPOSITOR) => {
+            // The program's own last word names the cause better than its exit code.
+            let word = log.as_deref().and_then(session::last_word);
+            Some(word.map_or_else(|| fault.to_string(), |word| format!("{fault}: {word}")))
+        }
+        Fault::Command { .. }
+        | Fault::Usage { .. }
+        | Fault::Io { .. }
+        | Fault::Answer { .. }
+        | Fault::Late { .. }
+        | Fault::Packages { .. }
+        | Fault::Findings { .. }
+        | Fault::Incomplete { .. }
+        | Fault::Interrupted => None,
     }
 }
 

@@ -12,6 +12,10 @@ use crate::{process, workspace};
 /// What the client asks for.
 pub(crate) const MODE: &str = "1280x720@60";
 
+/// The exit code of both programs when no compositor can be had: the host's own, and that of a client which is
+/// refused for it.
+pub(crate) const EXIT_NO_COMPOSITOR: i32 = 8;
+
 /// Where the pictures come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {

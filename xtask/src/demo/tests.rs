@@ -71,15 +71,54 @@ fn a_good_session_leaves_its_files_and_nothing_else() {
     assert!(!stage.session.out.client_json.exists());
 }
 
+/// A host that has no desktop to show.
+fn host_without_a_desktop(exit_code: u8) -> String {
+    format!("case \"$*\" in *wayland*) echo 'sway: no such program' >&2; exit {exit_code};; esac\n{HOST}")
+}
+
+/// A client that fails while a desktop is streamed, once it has written what a good one writes.
+fn client_without_a_desktop(exit_code: u8) -> String {
+    format!(
+        "{CLIENT}\ncase $(cat \"${{0%punktfunk}}punktfunk-host.args\") in \
+         *wayland*) echo 'the client knows why' >&2; exit {exit_code};; esac\n\
+         echo this was the card >&2"
+    )
+}
+
 #[test]
 fn without_a_compositor_the_card_is_streamed_and_the_reason_kept() {
-    let picky = format!("case \"$*\" in *wayland*) echo 'sway: no such program' >&2; exit 9;; esac\n{HOST}");
-    let stage = stage(&picky, CLIENT);
-    stream(&stage.session, Ok(Source::Wayland)).unwrap();
-    let summary: serde_json::Value = serde_json::from_str(&stage.read("out/summary.json")).unwrap();
-    assert_eq!(summary["source"], "card");
-    let reason = summary["fallback_reason"].as_str().unwrap();
-    assert!(reason.contains("sway: no such program"), "{reason}");
+    let cases = [
+        (host_without_a_desktop(8), CLIENT.to_owned(), "sway: no such program"),
+        (HOST.to_owned(), client_without_a_desktop(8), "the client knows why"),
+    ];
+    for (host, client, said) in cases {
+        // The host of the second attempt would see the first one's end.
+        let stage = stage(&format!("rm -f \"$0.gone\"\n{host}"), &client);
+        stream(&stage.session, Ok(Source::Wayland)).unwrap();
+        let summary: serde_json::Value = serde_json::from_str(&stage.read("out/summary.json")).unwrap();
+        assert_eq!(summary["source"], "card");
+        let reason = summary["fallback_reason"].as_str().unwrap();
+        assert!(reason.contains(said), "{reason}");
+        assert!(stage.host_is_gone());
+    }
+}
+
+#[test]
+fn no_other_failure_of_the_desktop_passes_for_a_missing_compositor() {
+    let cases = [
+        (HOST.to_owned(), client_without_a_desktop(1), "punktfunk connect"),
+        (HOST.to_owned(), client_without_a_desktop(10), "punktfunk connect"),
+        (host_without_a_desktop(9), CLIENT.to_owned(), "punktfunk-host serve"),
+        (host_without_a_desktop(7), CLIENT.to_owned(), "punktfunk-host serve"),
+    ];
+    for (host, client, program) in cases {
+        let stage = stage(&host, &client);
+        let fault = stream(&stage.session, Ok(Source::Wayland)).unwrap_err();
+        assert_eq!(fault.exit_code(), 1);
+        assert!(fault.to_string().contains(program), "{fault}");
+        assert!(!stage.folder.path().join("out/summary.json").exists());
+        assert!(!stage.session.out.log(Source::Card, "host").exists(), "the card was streamed");
+    }
 }
 
 #[test]
