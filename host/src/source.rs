@@ -172,12 +172,13 @@ fn prepare_file(path: &Path, wanted: Mode, slices: u16) -> Result<Prepared, Host
         return Ok(pictures(Kind::Pictures(Box::new(file)), mode, text));
     }
     let file = AnnexB::open(path, wanted.refresh_mhz(), slices)?;
-    let text = format!("H.264 file {}", path.display());
+    let mode = file.mode();
+    let text = format!("H.264 file {} {}", path.display(), mode);
     Ok(Prepared {
         encoder: "none: the file's own stream is passed through".into(),
         au_bytes_max: file.au_bytes_max(),
         rate: Rate::Own { au_bytes_mean: file.au_bytes_mean(), slices: file.slices_max() },
-        ..pictures(Kind::AnnexB(Box::new(file)), wanted, text)
+        ..pictures(Kind::AnnexB(Box::new(file)), mode, text)
     })
 }
 

@@ -7,6 +7,7 @@
 mod annexb;
 mod bitstream;
 mod pictures;
+mod sps;
 mod trim;
 
 use std::time::{Duration, Instant};
