@@ -94,6 +94,15 @@ impl Desktop {
         }
     }
 
+    /// What processes of a compositor of ours have in their command lines.
+    #[cfg(test)]
+    pub fn runtime_dir(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Existing { .. } => None,
+            Self::Own(own) => Some(own.sway.runtime_dir()),
+        }
+    }
+
     /// Changes the mode in mid-stream.
     ///
     /// # Errors

@@ -279,8 +279,11 @@ mod tests {
             let (mut fitting, _) = prepared.fit((&negotiated).into()).unwrap();
             // The client takes its time to say Start.
             std::thread::sleep(Duration::from_millis(200));
+            let waits = Instant::now();
             while fitting.wait_picture(Duration::from_secs(1)).unwrap() == Wait::Nothing {}
-            assert_eq!(fitting.counts().superseded, 0, "{spec}");
+            // A machine that is busy elsewhere lets pictures pass from now on, but none from before.
+            let passed = waits.elapsed().as_millis() as u64 * 60 / 1000;
+            assert!(fitting.counts().superseded <= passed, "{spec}: {:?}, {passed}", fitting.counts());
         }
     }
 }
