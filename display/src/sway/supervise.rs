@@ -295,7 +295,10 @@ mod tests {
         unsafe { shell.pre_exec(become_reaper) };
         let mut shell = shell.spawn().unwrap();
         let started = Instant::now();
-        while processes::all_in(&dir).len() < 3 {
+        // Until it is executed it still is the supervisor's copy, which catches the signal.
+        let is_sleep =
+            |id| std::fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|comm| comm == "sleep\n");
+        while processes::all_in(&dir).len() < 3 || !processes::all_in(&dir).into_iter().any(is_sleep) {
             assert!(started.elapsed() < Duration::from_secs(10), "{:?}", processes::all_in(&dir));
             thread::sleep(POLL_INTERVAL);
         }
