@@ -179,7 +179,7 @@ impl<'a> Rbsp<'a> {
             }
         }
         let rest = self.fixed(zeros)?;
-        Some(((1_u32 << zeros) - 1).checked_add(rest)?)
+        ((1_u32 << zeros) - 1).checked_add(rest)
     }
 
     /// A signed one (9.1.1).
