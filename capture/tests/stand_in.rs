@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use punktfunk_capture::wayland::WaylandSource;
 use punktfunk_capture::{CaptureError, Diagnosis, Source};
 
-const DEADLINE: Duration = Duration::from_millis(400);
+/// What a stand-in that answers keeps within, on a busy machine too.
+const DEADLINE: Duration = Duration::from_secs(1);
 const XRGB8888: u32 = 1;
 const XBGR8888: u32 = 0x3432_4258;
 /// `XR30`, ten bits a colour.
@@ -264,7 +265,7 @@ fn a_compositor_that_hangs_or_hangs_up_is_named() {
     });
     let started = Instant::now();
     assert_eq!(unusable(&silent.path), Diagnosis::NoAnswer { request: "wl_display.sync" });
-    assert!(started.elapsed() < DEADLINE * 4, "{:?}", started.elapsed());
+    assert!(started.elapsed() < DEADLINE * 3, "{:?}", started.elapsed());
     let gone = serve(|stream, _| drop(stream));
     assert!(matches!(unusable(&gone.path), Diagnosis::Disconnected { .. }));
 }
@@ -296,8 +297,10 @@ fn the_first_picture_that_does_not_come_has_a_cause() {
         (Some(XRGB8888), Then::Fail, Diagnosis::CopyFailed { output: output(), failures: 0 }),
     ] {
         let stand_in = play(Play { format, then, ..Play::default() });
+        let started = Instant::now();
         let mut source = connect(&stand_in.path).unwrap();
         let (pictures, error) = end(&mut source);
+        let took = started.elapsed();
         assert_eq!(pictures, 0);
         let CaptureError::NoFirstPicture { waited, diagnosis } = &error else { panic!("{error}") };
         assert_eq!(*waited, DEADLINE);
@@ -305,7 +308,11 @@ fn the_first_picture_that_does_not_come_has_a_cause() {
             (Diagnosis::CopyFailed { failures, .. }, Diagnosis::CopyFailed { .. }) => {
                 // It was asked again, at an interval: a compositor that fails at once is not kept busy.
                 let copies = stand_in.copies.load(Ordering::Relaxed);
-                assert!(*failures > 4 && copies < 80, "{failures} failures of {copies}");
+                let copies_max = 8 + 3 * took.as_millis() / 16;
+                assert!(
+                    *failures > 4 && u128::from(copies) < copies_max,
+                    "{failures} failures of {copies} in {took:?}"
+                );
             }
             _ => assert_eq!(*diagnosis, cause),
         }
@@ -429,11 +436,20 @@ fn a_confused_compositor_is_an_error_or_a_still_screen_and_never_a_panic() {
     eprintln!("PUNKTFUNK_SEED={seed}");
     let mut random = Random(seed);
     let mut endings = std::collections::BTreeMap::<_, u32>::new();
+    let mut slow = 0;
     for round in 0..200 {
         let noise = random.next();
         let stand_in = play(Play { pictures: round % 3, then: Then::Noise(noise), ..Play::default() });
         let deadline = Duration::from_millis(60);
-        let mut source = WaylandSource::connect_within(Some(&stand_in.path), None, deadline).unwrap();
+        let mut source = match WaylandSource::connect_within(Some(&stand_in.path), None, deadline) {
+            Ok(source) => source,
+            // The noise comes later: a busy machine let the stand-in wait.
+            Err(CaptureError::Unusable { diagnosis: Diagnosis::NoAnswer { .. } }) => {
+                slow += 1;
+                continue;
+            }
+            Err(other) => panic!("round {round}, noise {noise}: {other}"),
+        };
         let started = Instant::now();
         let ending = loop {
             match source.next_picture(Duration::from_millis(20)) {
@@ -446,6 +462,7 @@ fn a_confused_compositor_is_an_error_or_a_still_screen_and_never_a_panic() {
         assert!(!ending.contains("thread ended"), "round {round}, noise {noise}: {ending}");
         *endings.entry(ending.split(':').nth(1).unwrap_or(&ending).to_owned()).or_default() += 1;
     }
-    eprintln!("{endings:#?}");
+    eprintln!("{endings:#?}, {slow} not connected in time");
+    assert!(slow < 100, "{slow} rounds of 200 were not connected in time");
     assert!(endings.len() > 3, "the noise reaches several places: {endings:?}");
 }
