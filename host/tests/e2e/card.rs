@@ -38,12 +38,12 @@ fn check_numbers(summary: &Value) {
     let of = |pointer| count(summary, pointer);
     assert_eq!((of("/card/out_of_order"), of("/card/unreadable")), (0, 0), "{summary:#}");
     assert_eq!(of("/card/read"), of("/pictures/decoded"), "{summary:#}");
-    // The card begins when somebody looks.
-    assert!(of("/card/first") <= 1, "{summary:#}");
     assert_eq!(of("/card/newest") + 1 - of("/card/first"), of("/card/read") + of("/card/passed_over"));
-    let passed_over = of("/pictures/superseded") + of("/pictures/shed");
+    // Passed over before encode; where the machine did not keep up, lost and dropped ones, too.
+    let missed = of("/pictures/superseded") + of("/pictures/shed") + of("/pictures/sent") - of("/card/read");
+    // The card begins when somebody looks: before the first that was read there is one, or such as were passed over.
     // What was passed over after the last picture leaves no gap.
-    assert!(of("/card/passed_over") <= passed_over, "{summary:#}");
+    assert!(of("/card/first").saturating_sub(1) + of("/card/passed_over") <= missed, "{summary:#}");
 }
 
 fn check_recording(path: &Path, summary: &Value) {

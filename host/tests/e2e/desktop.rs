@@ -14,31 +14,34 @@ fn sways_pictures_arrive_and_sway_goes_with_its_session() {
     let host = HostStart::new(&place, "wayland").args(&["--once"]).ready();
     let recording = place.path("sway.h264");
     let client = ClientStart::new(&place, host.port)
-        .args(&["--mode", "1280x720@60", "--seconds", "6"])
+        .args(&["--mode", "640x360@30", "--seconds", "10"])
         .file("--record", &recording)
         .file("--snapshot", &place.path("sway.png"));
-    let ended = client.run();
+    let ended = client.run_for(Duration::from_secs(10));
     ended.expect_code(0).expect_said(&[]);
     let host = host.ends();
     // With the host's own end, not some time after it.
     place.assert_empty(Duration::ZERO);
 
     let summary = ended.json();
-    assert_all_came(&summary);
+    let kept_up = assert_all_came(&summary);
     assert!(summary["source"].as_str().unwrap().starts_with("sway"), "{summary:#}");
     let of = |pointer| count(&summary, pointer);
-    assert_eq!((of("/mode/width"), of("/mode/height")), (1280, 720));
+    assert_eq!((of("/mode/width"), of("/mode/height")), (640, 360));
     let (captured, superseded) = (of("/pictures/captured"), of("/pictures/superseded"));
     let rate = captured as f64 / summary["streamed_s"].as_f64().unwrap();
     eprintln!(
-        "sway at 1280x720@60: {rate:.1} pictures captured a second, {captured} in all, {superseded} superseded"
+        "sway at 640x360@30: {rate:.1} pictures captured a second, {captured} in all, {superseded} superseded"
     );
-    assert!(rate >= 30.0, "{rate:.1} pictures captured a second; {summary:#}\n{}", host.stderr);
+    assert!(rate >= 15.0, "{rate:.1} pictures captured a second; {summary:#}\n{}", host.stderr);
     if let Some(recorded) = probe_recording(&recording, false) {
-        assert_eq!((recorded.width, recorded.height), (1280, 720));
-        let (got, given) = (recorded.pictures, captured - superseded);
-        eprintln!("recorded {got} of {given} that were to be encoded");
-        assert!(got * 100 >= given * 95, "{got} pictures recorded of {given}");
+        assert_eq!((recorded.width, recorded.height), (640, 360));
+        let got = recorded.pictures;
+        eprintln!("recorded {got} of {captured} that the source gave");
+        assert_eq!(got, of("/pictures/decoded"), "{summary:#}");
+        if kept_up {
+            assert!(got * 100 >= captured * 95, "{got} pictures recorded of {captured}; {summary:#}");
+        }
     }
     assert!(has_more_than_one_colour(&place), "the snapshot is blank");
 }
