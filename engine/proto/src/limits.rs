@@ -43,6 +43,10 @@ pub const AU_STALL_DEADLINE: Duration = Duration::from_millis(250);
 /// The pacer's default microburst cap: what a shallow switch port swallows without loss.
 pub const BURST_BYTES_DEFAULT: usize = 128 * 1024;
 
+/// What a train may cost of the rate's time. The gap behind it is as long, so it is far below what an AU is waited for;
+/// at 100 Mbit/s and more it leaves room for the longest train that the kernel takes.
+pub const TRAIN_TIME_MAX: Duration = Duration::from_millis(5);
+
 /// AUs whose spans may be with the decoder or in the rings before it.
 const AUS_HANDED_ON: u64 = 3;
 /// AUs being filled at their largest: the newest, and the one before it that waits for its last shards.
@@ -66,6 +70,7 @@ const REPLAY_WINDOW_MIN: u64 = 65_536;
 const REPLAY_WINDOW_MAX: u64 = 1 << 22;
 const AUS_OPEN: RangeInclusive<u64> = 16..=64;
 
+const _: () = assert!(TRAIN_TIME_MAX.as_millis() * 4 <= AU_DEADLINE_MIN.as_millis());
 const _: () = assert!(AUS_OPEN.end().is_power_of_two());
 const _: () = assert!(SHARD_BYTES_START.is_multiple_of(SHARD_BYTES_STEP));
 const _: () = assert!(SHARD_BYTES.end().is_multiple_of(SHARD_BYTES_STEP));

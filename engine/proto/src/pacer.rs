@@ -6,9 +6,13 @@
 //!
 //! Promises that over any interval of length t, first and last train counted in, at most rate × t + max(burst,
 //! longest train) bytes leave, if each leaves no earlier than told. After a stall the clock has merely caught up with
-//! now: never more than the burst leaves at once. It refuses nothing: rates are kept above zero.
+//! now: never more than the burst leaves at once. A train of at most [`Pacer::train_segments_max`] is no longer than
+//! the burst, unless one segment is, and leaves no gap behind it that would let an AU seem to stand still. It refuses
+//! nothing: rates are kept above zero.
 
 use std::time::{Duration, Instant};
+
+use crate::limits::TRAIN_TIME_MAX;
 
 const NANOS_PER_BYTE_AT_1_KBPS: u64 = 8_000_000;
 
@@ -60,6 +64,15 @@ impl Pacer {
         self.busy_until = Some(busy_until.max(departure) + cost);
         self.count(departure, now);
         departure
+    }
+
+    /// Segments of `segment_bytes` that a train may have at the rate now: no more than the burst, nor than the rate
+    /// carries in [`TRAIN_TIME_MAX`], but one at least.
+    pub fn train_segments_max(&self, segment_bytes: usize) -> usize {
+        // Kilobits a second times milliseconds are bits.
+        let at_rate = u64::from(self.rate_kbps) * TRAIN_TIME_MAX.as_millis() as u64 / 8;
+        let bytes = self.burst_bytes.min(usize::try_from(at_rate).unwrap_or(usize::MAX));
+        (bytes / segment_bytes.max(1)).max(1)
     }
 
     /// Totals since the start.
@@ -126,6 +139,35 @@ mod tests {
         pacer.set_rate(80_000);
         assert_eq!(pacer.departure(1_000, now), now + Duration::from_micros(1_000));
         assert_eq!(pacer.departure(1_000, now), now + Duration::from_micros(1_100));
+    }
+
+    #[test]
+    fn trains_fit_the_burst_and_the_rate() {
+        let segments = |kbps, burst, bytes| Pacer::new(kbps, burst).train_segments_max(bytes);
+        // A gigabit carries 625,000 bytes in 5 ms: the burst is what bounds.
+        assert_eq!(segments(1_000_000, 128 << 10, 1_448), 90);
+        assert_eq!(segments(1_000_000, 8 << 10, 1_448), 5);
+        // 20 Mbit/s carry 12,500 bytes in 5 ms.
+        assert_eq!(segments(20_000, 128 << 10, 1_192), 10);
+        // A segment that passes both goes alone.
+        assert_eq!(segments(1_000, 128 << 10, 1_192), 1);
+        assert_eq!(segments(1_000_000, 0, 1_192), 1);
+        assert_eq!(segments(u32::MAX, usize::MAX, 0), 2_684_354_559);
+        let mut pacer = Pacer::new(1_000_000, 128 << 10);
+        pacer.set_rate(20_000);
+        assert_eq!(pacer.train_segments_max(1_192), 10, "at the rate now");
+    }
+
+    #[test]
+    fn no_gap_between_trains_is_long() {
+        let now = Instant::now();
+        for kbps in [500, 1_000, 5_000, 20_000, 100_000] {
+            let mut pacer = Pacer::new(kbps, 128 << 10);
+            let train = pacer.train_segments_max(1_192) * 1_192;
+            let departures: Vec<Instant> = (0..2_000).map(|_| pacer.departure(train, now)).collect();
+            let longest = departures.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+            assert!(longest <= TRAIN_TIME_MAX.max(pacer.time_of(1_192)), "{kbps} kbit/s: {longest:?}");
+        }
     }
 
     proptest! {
