@@ -2,7 +2,8 @@
 
 mod support;
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use support::{Check, Pattern, start, start_paced, wait_for};
@@ -10,31 +11,29 @@ use support::{Check, Pattern, start, start_paced, wait_for};
 #[test]
 fn every_byte_of_every_slice_arrives_and_everything_comes_home() {
     const AUS: u64 = 240;
-    let check = Check::new(true);
+    // Slices of more than one train; two access units at a time fit a socket's buffer as kernels come.
+    let check = Check::new(false);
     let pictures = check.pictures.clone();
-    let mut pair = start(Pattern::new(4, 60_000, Duration::from_millis(4), AUS), check);
+    let mut pair = start(Pattern::closed(2, 65_000, 2, AUS, &check), check);
     assert_eq!((pair.host.setups().len(), pair.client.setups().len()), (2, 2));
     assert_eq!((pair.host.take_collectors().len(), pair.client.take_collectors().len()), (2, 2));
-    let done = wait_for(Duration::from_secs(20), || {
-        pair.host.is_ended() && pair.host.stats().protect.sent == pair.host.stats().encode.encoded
-    });
-    assert!(done, "{:?}", pair.host.stats());
+    assert!(wait_for(Duration::from_secs(20), || pair.host.is_ended()), "{:?}", pair.host.stats());
     let host = pair.host.stop();
-    let all =
-        wait_for(Duration::from_secs(5), || pictures.load(Ordering::Relaxed) == host.stats.protect.sent);
+    let all = wait_for(Duration::from_secs(5), || pictures.load(Ordering::Relaxed) == AUS);
     let client = pair.client.stop();
     assert!(all, "{:?} {:?}", host.stats, client.stats);
     assert_eq!(host.fault, None);
     assert_eq!(client.fault, None);
     assert_eq!((host.slices_out, host.arena_leased_bytes, client.spans_out), (0, 0, 0));
-    assert_eq!(host.stats.encode.captured, AUS);
-    let encode = host.stats.encode;
-    assert_eq!(encode.encoded + encode.shed + encode.superseded, AUS);
+    let (encode, sent) = (host.stats.encode, host.stats.protect);
+    assert_eq!((encode.captured, encode.encoded, sent.sent), (AUS, AUS, AUS));
+    assert_eq!((encode.shed, encode.superseded), (0, 0));
     assert_eq!(client.decode.expect("the stage gave it back").wrong, 0);
-    let decode = client.stats.decode;
-    assert_eq!((decode.whole, decode.decoded), (host.stats.protect.sent, host.stats.protect.sent));
-    assert_eq!(client.stats.receive.lost_aus, 0);
-    assert_eq!(client.stats.receive.datagrams, host.stats.protect.datagrams);
+    let (came, decode) = (client.stats.receive, client.stats.decode);
+    assert_eq!((decode.whole, decode.decoded, came.lost_aus), (AUS, AUS, 0));
+    // What loopback lost, or had not brought when the last picture was whole, parity stood in for.
+    assert!(came.datagrams <= sent.datagrams, "{came:?} {sent:?}");
+    assert!(sent.datagrams - came.datagrams <= sent.parity_datagrams, "{came:?} {sent:?}");
 }
 
 #[test]
@@ -68,7 +67,7 @@ fn a_stop_in_mid_stream_brings_everything_home() {
 fn an_idr_comes_when_it_is_asked_for() {
     let pattern = Pattern::new(1, 2_000, Duration::from_millis(5), u64::MAX);
     let forced = pattern.idrs_forced.clone();
-    let pair = start(pattern, Check::new(true));
+    let pair = start(pattern, Check::new(false));
     assert!(wait_for(Duration::from_secs(5), || pair.host.stats().encode.encoded > 30));
     assert_eq!(forced.load(Ordering::Relaxed), 1, "the first picture is an IDR, and no other");
     let newest = u32::try_from(pair.host.stats().encode.next_au).expect("few") - 1;
@@ -80,20 +79,22 @@ fn an_idr_comes_when_it_is_asked_for() {
 
 #[test]
 fn a_slice_is_on_the_wire_before_the_next_is_encoded() {
-    let mut pattern = Pattern::new(2, 20_000, Duration::from_millis(1), 1);
-    pattern.between_slices = Duration::from_millis(120);
     let check = Check::new(false);
-    let slices = check.slices_seen.clone();
+    let (slices, pictures) = (check.slices_seen.clone(), check.pictures.clone());
+    let mut pattern = Pattern::closed(2, 20_000, 2, 20, &check);
+    let goes_on = Arc::new(AtomicBool::new(false));
+    pattern.goes_on = Arc::clone(&goes_on);
     let pair = start(pattern, check);
-    // One access unit of two slices: the first reaches the decoder while the encoder still waits to make the
-    // second, before the access unit counts as encoded.
+    // The first slice reaches the decoder while the encoder still waits to make the second, before the access
+    // unit counts as encoded.
     let early = wait_for(Duration::from_secs(5), || slices.load(Ordering::Relaxed) == 1);
     let encoded = pair.host.stats().encode.encoded;
+    goes_on.store(true, Ordering::Release);
     assert!(early && encoded == 0, "{early} {encoded}");
-    assert!(wait_for(Duration::from_secs(5), || slices.load(Ordering::Relaxed) == 2));
+    // The second came late to its access unit; with the next ones it is not.
+    let whole = wait_for(Duration::from_secs(5), || pictures.load(Ordering::Relaxed) >= 2);
     let (host, client) = (pair.host.stop(), pair.client.stop());
-    assert!(host.fault.is_none() && client.fault.is_none());
-    assert_eq!(client.stats.decode.decoded, 1);
+    assert!(whole && host.fault.is_none() && client.fault.is_none(), "{:?} {:?}", host.stats, client.stats);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A pair of pipelines on loopback, with a source whose every byte can be checked.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,15 +28,32 @@ pub(crate) struct Pattern {
     pub(crate) pool: Vec<Vec<u8>>,
     pub(crate) counts: SourceCounts,
     pub(crate) idrs_forced: Arc<AtomicU64>,
-    /// What the encoder needs for each slice but the first.
-    pub(crate) between_slices: Duration,
+    /// Once this holds, the encoder makes each slice but the first.
+    pub(crate) goes_on: Arc<AtomicBool>,
     pub(crate) passed_over: u64,
+    /// Closes the loop.
+    pub(crate) window: Option<Window>,
+    next_au: u64,
+}
+
+/// Access units that may be under way, so that no stall of a thread overflows a queue or a socket.
+pub(crate) struct Window {
+    /// The newest that the decoder has done with, plus one.
+    pub(crate) decoded: Arc<AtomicU64>,
+    pub(crate) aus: Arc<AtomicU64>,
 }
 
 impl Pattern {
+    /// A source whose next picture is there as soon as fewer than `aus` are under way to `check`.
+    pub(crate) fn closed(slices: u16, slice_bytes: usize, aus: u64, au_count: u64, check: &Check) -> Self {
+        let window = Window { decoded: Arc::clone(&check.decoded), aus: Arc::new(aus.into()) };
+        Self { window: Some(window), ..Self::new(slices, slice_bytes, Duration::ZERO, au_count) }
+    }
+
+    /// A source that has a picture each `interval`, whatever becomes of it.
     pub(crate) fn new(slices: u16, slice_bytes: usize, interval: Duration, au_count: u64) -> Self {
         let mut pool = Vec::with_capacity(64);
-        pool.resize_with(usize::from(slices) * 4, || Vec::with_capacity(slice_bytes));
+        pool.resize_with(usize::from(slices) * 8, || Vec::with_capacity(slice_bytes));
         Self {
             slices,
             slice_bytes,
@@ -46,11 +63,31 @@ impl Pattern {
             pool,
             counts: SourceCounts::default(),
             idrs_forced: Arc::default(),
-            between_slices: Duration::ZERO,
+            goes_on: Arc::new(true.into()),
             passed_over: 0,
+            window: None,
+            next_au: 0,
         }
     }
+
+    fn wait_window(&mut self, window: &Window, timeout: Duration) -> Wait {
+        let end = Instant::now() + timeout;
+        while self.next_au - window.decoded.load(Ordering::Acquire) >= window.aus.load(Ordering::Acquire) {
+            if Instant::now() >= end {
+                return Wait::Nothing;
+            }
+            thread::sleep(LOOK);
+        }
+        self.counts.captured += 1;
+        Wait::Picture(Instant::now())
+    }
 }
+
+/// How often what a test waits for is looked at.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// How long a stage waits for its test.
+const GATE_WAIT: Duration = Duration::from_secs(10);
 
 impl Encode for Pattern {
     type Slice = Vec<u8>;
@@ -58,6 +95,11 @@ impl Encode for Pattern {
     fn wait_picture(&mut self, timeout: Duration) -> Result<Wait, StageFault> {
         if self.counts.captured == self.au_count {
             return Ok(Wait::Ended);
+        }
+        if let Some(window) = self.window.take() {
+            let wait = self.wait_window(&window, timeout);
+            self.window = Some(window);
+            return Ok(wait);
         }
         let left = self.next_due.saturating_duration_since(Instant::now());
         thread::sleep(left.min(timeout));
@@ -85,8 +127,9 @@ impl Encode for Pattern {
         self.counts.superseded += std::mem::take(&mut self.passed_over);
         self.idrs_forced.fetch_add(u64::from(request.idr), Ordering::Relaxed);
         for slice in 0..self.slices {
-            if slice > 0 {
-                thread::sleep(self.between_slices);
+            // For a bounded time, so that a test that fails still ends.
+            if slice > 0 && !wait_for(GATE_WAIT, || self.goes_on.load(Ordering::Acquire)) {
+                return Err(StageFault::new("encode", "the test does not let it go on"));
             }
             let mut buffer = self.pool.pop().unwrap_or_default();
             buffer.clear();
@@ -94,6 +137,7 @@ impl Encode for Pattern {
             let last = slice + 1 == self.slices;
             out.push(buffer, request.idr, last).map_err(|(_, fault)| fault)?;
         }
+        self.next_au = u64::from(request.au) + 1;
         Ok(EncodeOutcome::Encoded)
     }
 
@@ -114,6 +158,10 @@ pub(crate) struct Check {
     pub(crate) wrong: u64,
     pub(crate) pictures: Arc<AtomicU64>,
     pub(crate) slices_seen: Arc<AtomicU64>,
+    /// The newest access unit done with, plus one.
+    pub(crate) decoded: Arc<AtomicU64>,
+    /// While this holds, no access unit is begun.
+    pub(crate) held: Arc<AtomicBool>,
 }
 
 impl Check {
@@ -125,6 +173,8 @@ impl Check {
             wrong: 0,
             pictures: Arc::default(),
             slices_seen: Arc::default(),
+            decoded: Arc::default(),
+            held: Arc::default(),
         }
     }
 }
@@ -135,6 +185,9 @@ impl Decode for Check {
     }
 
     fn handle_block(&mut self, block: &DeliveredBlock) -> Result<DecodeOutcome, StageFault> {
+        if block.block == 0 && !wait_for(GATE_WAIT, || !self.held.load(Ordering::Acquire)) {
+            return Err(StageFault::new("decode", "the test does not let it go on"));
+        }
         for &came in block.span.as_ref() {
             self.wrong += u64::from(came != byte(block.au, self.slice, self.offset));
             self.offset += 1;
@@ -149,6 +202,7 @@ impl Decode for Check {
         }
         self.abandon();
         self.pictures.fetch_add(1, Ordering::Relaxed);
+        self.decoded.store(u64::from(block.au) + 1, Ordering::Release);
         Ok(DecodeOutcome::Picture)
     }
 
@@ -214,11 +268,13 @@ pub(crate) fn start_paced(pattern: Pattern, check: Check, pace_kbps: u32) -> Pai
 /// Waits until `done` holds or `limit` has passed; says which.
 pub(crate) fn wait_for(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + limit;
-    while Instant::now() < end {
+    loop {
         if done() {
             return true;
         }
-        thread::sleep(Duration::from_millis(2));
+        if Instant::now() >= end {
+            return false;
+        }
+        thread::sleep(LOOK);
     }
-    false
 }
