@@ -2,12 +2,11 @@
 //!
 //! Promises: two persistent threads for a session; QUIC datagrams, feedback reports and requests for an
 //! IDR come out of bounded rings that the control thread empties; [`ClientPipeline::stop`] brings every
-//! span home and says whether it did. Refuses: to start before the session's key is there.
+//! span home and says whether it did; a pipeline that is dropped has no thread left. Refuses: to start before the session's key is there.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use punktfunk_net::Receiver;
@@ -23,7 +22,7 @@ use crate::error::EngineError;
 use crate::limits::{CONTROL_RING, DECODE_BACKLOG, DECODE_BACKLOG_AUS_MIN, FEEDBACK_RING, TAP_SAMPLES};
 use crate::machine::{CoreClaim, Idle, Machine, StageSetup};
 use crate::receive::{ControlDatagram, Outbox, ReceiveEnd, ReceiveStage};
-use crate::stage::{Stop, Waker, start};
+use crate::stage::{Running, Stop, Waker, start};
 use crate::stats::{ClientStats, DecodeCounters, ReceiveCounters};
 
 /// Pinned stages of the client: receive with open and recover, and decode.
@@ -44,11 +43,10 @@ pub struct ClientConfig {
     pub machine: Machine,
 }
 
-/// A running client pipeline.
+/// A running client pipeline. Dropped, it stops as [`ClientPipeline::stop`] does, and what is left is lost.
 pub struct ClientPipeline<D: Decode> {
-    receive: JoinHandle<ReceiveEnd>,
-    decode: JoinHandle<DecodeEnd<D>>,
-    receive_waker: punktfunk_net::Waker,
+    /// The decode stage, and the receive stage.
+    running: Running<DecodeEnd<D>, ReceiveEnd, punktfunk_net::Waker>,
     quic: rtrb::Consumer<ControlDatagram>,
     feedback: rtrb::Consumer<FeedbackReport>,
     idr_after: Arc<AtomicU64>,
@@ -57,7 +55,6 @@ pub struct ClientPipeline<D: Decode> {
     collectors: Vec<Collector>,
     setups: Vec<StageSetup>,
     memory: String,
-    stop: Stop,
     _claim: CoreClaim<STAGES>,
 }
 
@@ -104,13 +101,13 @@ impl<D: Decode> ClientPipeline<D> {
         let (receive_counters, decode_counters) = (receive.counters.clone(), decode.counters.clone());
         let (decode, decode_setup) = start("decode", decode_place, move || decode.run())
             .map_err(|source| EngineError::Thread { stage: "decode", source })?;
-        // A failure here drops the receive stage, with which the decode stage comes to its end.
+        let mut running = Running::new(decode, stop, receive_waker, punktfunk_net::Waker::wake);
+        // A failure here drops the receive stage, with which the decode stage comes to its end and is joined.
         let (receive, receive_setup) = start("receive", receive_place, move || receive.run())
             .map_err(|source| EngineError::Thread { stage: "receive", source })?;
+        running.add(receive);
         Ok(Self {
-            receive,
-            decode,
-            receive_waker,
+            running,
             quic,
             feedback,
             idr_after,
@@ -119,7 +116,6 @@ impl<D: Decode> ClientPipeline<D> {
             collectors,
             setups: vec![receive_setup, decode_setup],
             memory: config.machine.lock_memory(),
-            stop,
             _claim: claim,
         })
     }
@@ -169,27 +165,24 @@ impl<D: Decode> ClientPipeline<D> {
 
     /// Whether a stage has ended by itself.
     pub fn is_ended(&self) -> bool {
-        self.receive.is_finished() || self.decode.is_finished()
+        self.running.is_ended()
     }
 
     /// Stops both stages and brings every span home.
     pub fn stop(self) -> ClientEnd<D> {
-        self.stop.request();
-        self.receive_waker.wake();
-        let receive = self.receive.join();
-        let decode = self.decode.join();
+        let (decode, receive) = self.running.stop();
         let stats = ClientStats {
             receive: self.receive_counters.snapshot(),
             decode: self.decode_counters.snapshot(),
         };
         let panicked = |stage| Some(StageFault::new(stage, "the stage's thread panicked; this is our fault"));
         let (receiver, receive_fault, spans_out) = match receive {
-            Ok(end) => (Some(end.receiver), end.fault, end.spans_out),
-            Err(_) => (None, panicked("receive"), 0),
+            Some(end) => (Some(end.receiver), end.fault, end.spans_out),
+            None => (None, panicked("receive"), 0),
         };
         let (decode, decode_fault) = match decode {
-            Ok(end) => (Some(end.decode), end.fault),
-            Err(_) => (None, panicked("decode")),
+            Some(end) => (Some(end.decode), end.fault),
+            None => (None, panicked("decode")),
         };
         ClientEnd { decode, receiver, stats, fault: receive_fault.or(decode_fault), spans_out }
     }

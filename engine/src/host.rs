@@ -1,13 +1,13 @@
 //! The host's pipeline: encode → protect and send, started, steered and stopped as one.
 //!
 //! Promises: two persistent threads for a session, none started while it runs; [`HostPipeline::stop`]
-//! brings every lent slice and every leased byte home and says whether it did. Refuses: steering that
-//! blocks; what a full command ring cannot take is given back to the caller.
+//! brings every lent slice and every leased byte home and says whether it did; a pipeline that is dropped
+//! has no thread left. Refuses: steering that blocks; what a full command ring cannot take is given back
+//! to the caller.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use punktfunk_fec as fec;
@@ -24,7 +24,7 @@ use crate::error::EngineError;
 use crate::limits::{AUS_IN_FLIGHT_MAX, COMMAND_RING, TAP_SAMPLES};
 use crate::machine::{CoreClaim, Idle, Machine, StageSetup};
 use crate::protect::{AuInProgress, Command, ProtectStage};
-use crate::stage::{Stop, Waker, start};
+use crate::stage::{Running, Stop, Waker, start};
 use crate::stats::{EncodeCounters, HostStats, ProtectCounters};
 
 /// Pinned stages of the host: encode, and protect with send.
@@ -51,19 +51,17 @@ pub struct HostConfig {
     pub machine: Machine,
 }
 
-/// A running host pipeline.
+/// A running host pipeline. Dropped, it stops as [`HostPipeline::stop`] does, and what is left is lost.
 pub struct HostPipeline<E: Encode> {
-    encode: JoinHandle<EncodeEnd<E>>,
-    protect: JoinHandle<usize>,
+    /// The protect stage, and the encode stage.
+    running: Running<usize, EncodeEnd<E>, Waker>,
     commands: rtrb::Producer<Command>,
-    protect_waker: Waker,
     wishes: Arc<EncodeWishes>,
     encode_counters: Arc<EncodeCounters>,
     protect_counters: Arc<ProtectCounters>,
     collectors: Vec<Collector>,
     setups: Vec<StageSetup>,
     memory: String,
-    stop: Stop,
     _claim: CoreClaim<STAGES>,
 }
 
@@ -108,21 +106,20 @@ impl<E: Encode> HostPipeline<E> {
         let (encode_counters, protect_counters) = (encode.counters.clone(), protect.counters.clone());
         let (protect, protect_setup) = start("protect", protect_place, move || protect.run())
             .map_err(|source| EngineError::Thread { stage: "protect", source })?;
-        // A failure here drops the encode stage, with which the protect stage comes to its end.
+        let mut running = Running::new(protect, stop, waker, Waker::wake);
+        // A failure here drops the encode stage, with which the protect stage comes to its end and is joined.
         let (encode, encode_setup) = start("encode", encode_place, move || encode.run())
             .map_err(|source| EngineError::Thread { stage: "encode", source })?;
+        running.add(encode);
         Ok(Self {
-            encode,
-            protect,
+            running,
             commands,
-            protect_waker: waker,
             wishes,
             encode_counters,
             protect_counters,
             collectors,
             setups: vec![encode_setup, protect_setup],
             memory: config.machine.lock_memory(),
-            stop,
             _claim: claim,
         })
     }
@@ -201,23 +198,20 @@ impl<E: Encode> HostPipeline<E> {
 
     /// Whether a stage has ended by itself: the source is at its end, or broke.
     pub fn is_ended(&self) -> bool {
-        self.encode.is_finished() || self.protect.is_finished()
+        self.running.is_ended()
     }
 
     /// Stops both stages and brings everything home.
     pub fn stop(self) -> HostEnd<E> {
-        self.stop.request();
-        self.protect_waker.wake();
-        let encode = self.encode.join();
-        let arena_leased_bytes = self.protect.join();
+        let (arena_leased_bytes, encode) = self.running.stop();
         let stats =
             HostStats { encode: self.encode_counters.snapshot(), protect: self.protect_counters.snapshot() };
         let panicked = |stage| Some(StageFault::new(stage, "the stage's thread panicked; this is our fault"));
         let (encode, mut fault, slices_out) = match encode {
-            Ok(end) => (Some(end.encode), end.fault, end.slices_out),
-            Err(_) => (None, panicked("encode"), 0),
+            Some(end) => (Some(end.encode), end.fault, end.slices_out),
+            None => (None, panicked("encode"), 0),
         };
-        let arena_leased_bytes = arena_leased_bytes.unwrap_or_else(|_| {
+        let arena_leased_bytes = arena_leased_bytes.unwrap_or_else(|| {
             fault = panicked("protect");
             0
         });

@@ -2,7 +2,7 @@
 //!
 //! Promises: a [`Waker`] never loses a wake (a token is kept, as `std::thread::park` does) and costs no
 //! system call while its stage is awake; a stage's thread reports its [`StageSetup`] before it starts.
-//! Refuses: a detached thread; whoever starts one joins it.
+//! Refuses: a detached thread; [`Running`] joins what was started, whatever its owner's end is.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,6 +99,53 @@ impl Stop {
     }
 }
 
+/// A pipeline's threads: stopped, woken and joined at the latest when this is dropped, so that none outlives it, also
+/// where the second could not be started.
+pub(crate) struct Running<A, B, W> {
+    first: Option<JoinHandle<A>>,
+    second: Option<JoinHandle<B>>,
+    stop: Stop,
+    waker: W,
+    wake: fn(&W),
+}
+
+impl<A, B, W> Running<A, B, W> {
+    /// Takes over the first thread. `wake` ends the longest wait of a stage that looks for `stop` after it.
+    pub(crate) fn new(first: JoinHandle<A>, stop: Stop, waker: W, wake: fn(&W)) -> Self {
+        Self { first: Some(first), second: None, stop, waker, wake }
+    }
+
+    /// Takes over the second.
+    pub(crate) fn add(&mut self, second: JoinHandle<B>) {
+        self.second = Some(second);
+    }
+
+    /// Whether a thread has come to its end.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.first.as_ref().is_none_or(JoinHandle::is_finished)
+            || self.second.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Ends both and says what they returned; `None` for one that panicked.
+    pub(crate) fn stop(mut self) -> (Option<A>, Option<B>) {
+        self.join()
+    }
+
+    fn join(&mut self) -> (Option<A>, Option<B>) {
+        self.stop.request();
+        (self.wake)(&self.waker);
+        let first = self.first.take().and_then(|thread| thread.join().ok());
+        let second = self.second.take().and_then(|thread| thread.join().ok());
+        (first, second)
+    }
+}
+
+impl<A, B, W> Drop for Running<A, B, W> {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
 /// Starts a stage's thread and waits until it has settled where it shall run.
 ///
 /// # Errors
@@ -115,8 +162,13 @@ pub(crate) fn start<T: Send + 'static>(
         let _ = settled.send(setup);
         run()
     })?;
-    let setup = setup.recv().map_err(|_| io::Error::other("the stage's thread died as it started"))?;
-    Ok((handle, setup))
+    match setup.recv() {
+        Ok(setup) => Ok((handle, setup)),
+        Err(mpsc::RecvError) => {
+            let _ = handle.join();
+            Err(io::Error::other("the stage's thread died as it started"))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -146,6 +198,34 @@ mod tests {
             let departure = Instant::now() + Duration::from_millis(2);
             sleep_until(idle, departure);
             assert!(Instant::now() >= departure);
+        }
+    }
+
+    /// A thread that runs until it is told to stop, and then says so.
+    fn patient(stop: &Stop, waker: &Waker, ended: &Arc<AtomicBool>) -> JoinHandle<()> {
+        let (stop, waker, ended) = (stop.clone(), waker.clone(), Arc::clone(ended));
+        thread::spawn(move || {
+            waker.attach();
+            while !stop.is_requested() {
+                thread::park_timeout(Duration::from_secs(5));
+            }
+            ended.store(true, Ordering::Release);
+        })
+    }
+
+    #[test]
+    fn what_was_started_is_joined_whatever_comes() {
+        for with_second in [false, true] {
+            let (stop, wakers) = (Stop::default(), [Waker::new(), Waker::new()]);
+            let ended = [(); 2].map(|()| Arc::new(AtomicBool::new(!with_second)));
+            ended[0].store(false, Ordering::Release);
+            let first = patient(&stop, &wakers[0], &ended[0]);
+            let second = with_second.then(|| patient(&stop, &wakers[1], &ended[1]));
+            let wake: fn(&[Waker; 2]) = |wakers| wakers.iter().for_each(Waker::wake);
+            let mut running = Running::new(first, stop, wakers, wake);
+            second.into_iter().for_each(|second| running.add(second));
+            drop(running);
+            assert!(ended.iter().all(|ended| ended.load(Ordering::Acquire)), "second: {with_second}");
         }
     }
 

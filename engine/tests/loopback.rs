@@ -37,6 +37,21 @@ fn every_byte_of_every_slice_arrives_and_everything_comes_home() {
 }
 
 #[test]
+fn a_pipeline_that_is_dropped_leaves_no_thread() {
+    let check = Check::new(false);
+    let pictures = check.pictures.clone();
+    let pattern = Pattern::closed(2, 20_000, 2, u64::MAX, &check);
+    let forced = pattern.idrs_forced.clone();
+    let pair = start(pattern, check);
+    assert!(wait_for(Duration::from_secs(10), || pictures.load(Ordering::Relaxed) > 20));
+    // A stage's thread owns what the counters are shared with.
+    drop(pair.host);
+    assert_eq!(Arc::strong_count(&forced), 1);
+    drop(pair.client);
+    assert_eq!(Arc::strong_count(&pictures), 1);
+}
+
+#[test]
 fn load_is_shed_before_encode_when_sending_lags() {
     // 800 Mbit/s asked of a pacer at 100 Mbit/s.
     let check = Check::new(false);
