@@ -1,8 +1,9 @@
 //! The client's pipeline: receive, open and recover → decode, started and stopped as one.
 //!
 //! Promises: two persistent threads for a session; QUIC datagrams, feedback reports and requests for an
-//! IDR come out of bounded rings that the control thread empties; [`ClientPipeline::stop`] brings every
-//! span home and says whether it did; a pipeline that is dropped has no thread left. Refuses: to start before the session's key is there.
+//! IDR come out of bounded rings that the control thread empties, a ring's length at most in one call;
+//! [`ClientPipeline::stop`] brings every span home and says whether it did; a pipeline that is dropped has
+//! no thread left. Refuses: to start before the session's key is there.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::error::EngineError;
 use crate::limits::{CONTROL_RING, DECODE_BACKLOG, DECODE_BACKLOG_AUS_MIN, FEEDBACK_RING, TAP_SAMPLES};
 use crate::machine::{CoreClaim, Idle, Machine, StageSetup};
 use crate::receive::{ControlDatagram, Outbox, ReceiveEnd, ReceiveStage};
-use crate::stage::{Running, Stop, Waker, start};
+use crate::stage::{Running, Stop, Waker, drain, start};
 use crate::stats::{ClientStats, DecodeCounters, ReceiveCounters};
 
 /// Pinned stages of the client: receive with open and recover, and decode.
@@ -121,19 +122,18 @@ impl<D: Decode> ClientPipeline<D> {
     }
 
     /// Takes the QUIC datagrams that came since the last call: from whom, to which of this machine's
-    /// addresses, and their bytes.
+    /// addresses, and their bytes. What comes meanwhile is left for the next call, for which the control thread
+    /// is woken.
     pub fn poll_quic(&mut self, mut handle: impl FnMut(SocketAddr, Option<IpAddr>, &mut [u8])) {
-        while let Ok(mut datagram) = self.quic.pop() {
+        drain(&mut self.quic, |mut datagram| {
             handle(datagram.from, datagram.to, &mut datagram.bytes[..usize::from(datagram.len)]);
-        }
+        });
     }
 
     /// The newest feedback report that waits to be sent.
     pub fn poll_feedback(&mut self) -> Option<FeedbackReport> {
         let mut newest = None;
-        while let Ok(report) = self.feedback.pop() {
-            newest = Some(report);
-        }
+        drain(&mut self.feedback, |report| newest = Some(report));
         newest
     }
 

@@ -118,23 +118,29 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
     }
 
     fn handle_commands(&mut self) {
-        while let Ok(command) = self.commands.pop() {
-            match command {
-                Command::Destination(destination, source) => {
-                    self.destination = destination;
-                    self.sender.set_source(source);
+        // What comes meanwhile has its turn after the next slice: the client's reports must not hold media up.
+        for _ in 0..self.commands.slots() {
+            let Ok(command) = self.commands.pop() else { return };
+            self.handle_command(&command);
+        }
+    }
+
+    fn handle_command(&mut self, command: &Command) {
+        match command {
+            Command::Destination(destination, source) => {
+                self.destination = *destination;
+                self.sender.set_source(*source);
+            }
+            Command::ShardBytes(bytes) => self.packetizer.set_shard_bytes(*bytes),
+            Command::PaceRate(kbps) => self.pacer.set_rate(*kbps),
+            Command::Feedback(report) => {
+                self.sealer.handle_epoch_opened(report.epoch_opened);
+                // The report that was missing: the next epoch may begin.
+                let opens = report.epoch_opened == self.sealer.epoch();
+                if opens && self.progress.key_blocked.swap(false, Ordering::AcqRel) {
+                    self.progress.waker.wake();
                 }
-                Command::ShardBytes(bytes) => self.packetizer.set_shard_bytes(bytes),
-                Command::PaceRate(kbps) => self.pacer.set_rate(kbps),
-                Command::Feedback(report) => {
-                    self.sealer.handle_epoch_opened(report.epoch_opened);
-                    // The report that was missing: the next epoch may begin.
-                    let opens = report.epoch_opened == self.sealer.epoch();
-                    if opens && self.progress.key_blocked.swap(false, Ordering::AcqRel) {
-                        self.progress.waker.wake();
-                    }
-                    add(&self.counters.reports, 1);
-                }
+                add(&self.counters.reports, 1);
             }
         }
     }

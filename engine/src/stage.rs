@@ -146,6 +146,15 @@ impl<A, B, W> Drop for Running<A, B, W> {
     }
 }
 
+/// Hands what waits in `ring` to `handle`, in order. What comes meanwhile is left for the next call, so that whoever
+/// fills the ring cannot hold the caller.
+pub(crate) fn drain<T>(ring: &mut rtrb::Consumer<T>, mut handle: impl FnMut(T)) {
+    for _ in 0..ring.slots() {
+        let Ok(item) = ring.pop() else { return };
+        handle(item);
+    }
+}
+
 /// Starts a stage's thread and waits until it has settled where it shall run.
 ///
 /// # Errors
@@ -227,6 +236,22 @@ mod tests {
             drop(running);
             assert!(ended.iter().all(|ended| ended.load(Ordering::Acquire)), "second: {with_second}");
         }
+    }
+
+    #[test]
+    fn a_ring_that_is_filled_meanwhile_is_left_in_time() {
+        let (mut producer, mut consumer) = rtrb::RingBuffer::new(4);
+        (0..3).for_each(|item| producer.push(item).expect("there is room"));
+        let mut seen = Vec::new();
+        drain(&mut consumer, |item| {
+            seen.push(item);
+            if item < 1_000 {
+                producer.push(item + 10).expect("one was taken");
+            }
+        });
+        assert_eq!(seen, [0, 1, 2]);
+        drain(&mut consumer, |item| seen.push(item));
+        assert_eq!(seen, [0, 1, 2, 10, 11, 12]);
     }
 
     #[test]
