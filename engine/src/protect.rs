@@ -229,7 +229,8 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
 
     fn fill_and_send(&mut self, plan: &BlockPlan, slice: &[u8], lease: &Lease) -> Result<(), Cut> {
         let (data, shards) = (usize::from(plan.k), usize::from(plan.k) + usize::from(plan.m));
-        let train = self.sender.segments_max(plan.stride());
+        let stride = plan.stride();
+        let train = self.sender.segments_max(stride).min(self.pacer.train_segments_max(stride));
         for first in (0..data).step_by(train) {
             let range = first..data.min(first + train);
             let start = Instant::now();
@@ -312,3 +313,6 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         set(&self.counters.arena_leased_bytes, self.arena.leased_bytes() as u64);
     }
 }
+
+#[cfg(test)]
+mod tests;
