@@ -1,8 +1,9 @@
 //! The protect and send stage: FEC blocks into the wire arena, sealed, paced, sent a train at a time.
 //!
 //! Promises: data shards leave first, while the encoder is at work on the next slice; a datagram is
-//! written once, where it is sent from; what the kernel does not take is counted. Refuses: to allocate,
-//! to lock, or to make a system call for a single datagram of a train.
+//! written once, where it is sent from; what the kernel does not take is counted; a full send buffer holds
+//! an access unit up for one picture's interval at most. Refuses: to allocate, to lock, or to make a system
+//! call for a single datagram of a train.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -52,7 +53,7 @@ pub(crate) struct ProtectStage<S> {
     pub(crate) sender: Sender,
     pub(crate) pacer: Pacer,
     pub(crate) destination: SocketAddr,
-    /// How long a full send buffer is waited for: one picture's interval.
+    /// How long an access unit may wait for a full send buffer, all its trains together: one picture's interval.
     pub(crate) patience: Duration,
     pub(crate) idle: Idle,
     pub(crate) progress: Arc<Progress>,
@@ -71,6 +72,8 @@ pub(crate) struct AuInProgress {
     leases: Vec<Lease>,
     /// Set when a block could not be sent whole; the rest of the access unit is not sent.
     broken: bool,
+    /// What is left of the stage's patience.
+    patience: Duration,
     fec: Duration,
     seal: Duration,
     pace: Duration,
@@ -81,14 +84,26 @@ impl AuInProgress {
     pub(crate) fn with_capacity(blocks: usize) -> Self {
         Self { leases: Vec::with_capacity(blocks), ..Self::default() }
     }
+
+    /// A train took `spent` to send, and the kernel would not have `dropped` datagrams of it.
+    fn handle_sent(&mut self, has_waited: bool, spent: Duration, dropped: u64) -> Result<(), Cut> {
+        self.send += spent;
+        if has_waited {
+            self.patience = self.patience.saturating_sub(spent);
+        }
+        if dropped > 0 && self.patience.is_zero() { Err(Cut::Blocked) } else { Ok(()) }
+    }
 }
 
 /// Why a block was not sent whole.
+#[derive(Debug)]
 enum Cut {
     /// The arena has no room.
     Arena,
     /// The key's sequences are used up.
     Key(SealError),
+    /// The send buffer stayed full until patience was used up: what is behind is older still.
+    Blocked,
     /// The pipeline shall stop.
     Stopped,
 }
@@ -151,6 +166,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
             self.packetizer.begin(item.au, item.pts_us, item.idr, false);
             self.pacer.begin_au(Instant::now());
             self.au.broken = false;
+            self.au.patience = self.patience;
             self.au.number = item.au;
         }
         // After a request to stop what is queued is let go, so that the slices are home at once.
@@ -184,6 +200,9 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
             if let Err(cut) = self.send_block(&plan, slice) {
                 match cut {
                     Cut::Arena => tracing::error!("the wire arena is too small for an access unit"),
+                    Cut::Blocked => {
+                        tracing::debug!(au = self.au.number, "the send buffer is full; the rest is not sent");
+                    }
                     Cut::Stopped => {}
                     Cut::Key(error) => self.block_key(&error),
                 }
@@ -263,18 +282,23 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         let asked = Instant::now();
         let departure = self.pacer.departure(bytes.len(), asked);
         let mut start = asked;
-        while start < departure {
+        loop {
+            // Before each train, one that may leave at once too: a long access unit is many of them.
             if self.stop.is_requested() {
                 return Err(Cut::Stopped);
+            }
+            if start >= departure {
+                break;
             }
             sleep_until(self.idle, departure.min(start + PACE_SLEEP_MAX));
             start = Instant::now();
         }
-        let train = &self.arena.bytes(lease)[bytes];
-        self.sender.send(self.destination, train, stride, self.patience);
         self.au.pace += start - asked;
-        self.au.send += start.elapsed();
-        Ok(())
+        let waits = self.sender.counters().waits_full;
+        let train = &self.arena.bytes(lease)[bytes];
+        let report = self.sender.send(self.destination, train, stride, self.au.patience);
+        let has_waited = self.sender.counters().waits_full > waits;
+        self.au.handle_sent(has_waited, start.elapsed(), report.dropped)
     }
 
     fn finish_au(&mut self, captured_at: Instant) {

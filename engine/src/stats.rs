@@ -62,7 +62,8 @@ counters! {
     ProtectCounters => ProtectStats {
         /// Access units whose every datagram was handed to the kernel or counted as dropped.
         sent,
-        /// Access units cut short because the arena or the key could not take them.
+        /// Access units cut short: too large for what was agreed, the key used up, or the send buffer full for too
+        /// long.
         dropped_protect,
         /// Datagrams handed to the kernel.
         datagrams,

@@ -1,4 +1,4 @@
-//! The protect stage without a thread: trains.
+//! The protect stage without a thread: trains, patience and stops.
 
 use punktfunk_net::{Socket, SocketConfig};
 use punktfunk_proto::Negotiated;
@@ -6,11 +6,24 @@ use punktfunk_seal::{Cipher, Direction, Plane, PlaneKeys, Secret};
 
 use super::*;
 
+/// A slice that is looked at.
+struct Watched {
+    bytes: Vec<u8>,
+    seen: Box<dyn Fn()>,
+}
+
+impl AsRef<[u8]> for Watched {
+    fn as_ref(&self) -> &[u8] {
+        (self.seen)();
+        &self.bytes
+    }
+}
+
 struct Bench {
-    stage: ProtectStage<Vec<u8>>,
+    stage: ProtectStage<Watched>,
     _commands: rtrb::Producer<Command>,
-    home: rtrb::Consumer<Vec<u8>>,
-    _slices: rtrb::Producer<SliceItem<Vec<u8>>>,
+    home: rtrb::Consumer<Watched>,
+    _slices: rtrb::Producer<SliceItem<Watched>>,
 }
 
 impl Bench {
@@ -48,11 +61,20 @@ impl Bench {
 
     /// Sends access unit `au` of one slice of `bytes`.
     fn send(&mut self, au: u32, bytes: usize) {
-        let slice = Some(vec![au as u8; bytes]);
+        self.send_watched(au, bytes, || ());
+    }
+
+    /// The same; `seen` is called each time the stage looks at the slice.
+    fn send_watched(&mut self, au: u32, bytes: usize, seen: impl Fn() + 'static) {
+        let slice = Some(Watched { bytes: vec![au as u8; bytes], seen: Box::new(seen) });
         let captured_at = Instant::now();
         let (idr, first, last) = (au == 0, true, true);
         self.stage.handle_slice(SliceItem { au, captured_at, pts_us: 0, idr, first, last, slice });
         self.home.pop().expect("the slice is home");
+    }
+
+    fn datagrams(&self) -> u64 {
+        self.stage.counters.snapshot().datagrams
     }
 }
 
@@ -60,6 +82,34 @@ fn sealer() -> Sealer {
     let keys =
         PlaneKeys::new(&Secret::new([3; 32]), Cipher::Aes128Gcm, Direction::HostToClient, Plane::Video);
     Sealer::new(keys, Instant::now())
+}
+
+#[test]
+fn a_stop_is_seen_before_a_train_that_need_not_wait() {
+    let mut bench = Bench::new(sealer());
+    bench.send(0, 200_000);
+    let sent = bench.datagrams();
+    assert!(sent > 44, "{sent} datagrams are several trains");
+    let stop = bench.stage.stop.clone();
+    // The first look at the slice is when its sending begins.
+    bench.send_watched(1, 200_000, move || stop.request());
+    assert_eq!(bench.datagrams(), sent, "no train leaves after it");
+    assert_eq!(bench.stage.counters.snapshot().dropped_protect, 0, "what a stop lets go is not dropped");
+    assert_eq!(bench.stage.arena.leased_bytes(), 0);
+}
+
+#[test]
+fn patience_is_one_for_all_trains_and_only_waiting_costs_it() {
+    let mut au = AuInProgress { patience: Duration::from_millis(16), ..AuInProgress::default() };
+    let ms = Duration::from_millis;
+    assert!(au.handle_sent(true, ms(10), 0).is_ok());
+    assert!(au.handle_sent(false, ms(50), 0).is_ok(), "a slow call is no wait");
+    assert_eq!(au.patience, ms(6));
+    assert!(au.handle_sent(false, ms(1), 44).is_ok(), "what no wait helps is the parity's to mend");
+    assert!(au.handle_sent(true, ms(6), 0).is_ok(), "it left in time");
+    assert!(au.handle_sent(false, ms(1), 0).is_ok(), "what is taken at once needs none");
+    assert!(matches!(au.handle_sent(false, ms(1), 44), Err(Cut::Blocked)));
+    assert_eq!(au.send, ms(69));
 }
 
 #[test]
