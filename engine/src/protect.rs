@@ -214,10 +214,10 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
     /// Nothing can be sealed until a report opens the next epoch: the encode stage sheds meanwhile. The client
     /// reports by itself, idle or not.
     fn block_key(&mut self, error: &SealError) {
-        if self.counters.key_exhausted.swap(1, Ordering::Relaxed) == 0 {
+        add(&self.counters.dropped_key_exhausted, 1);
+        if !self.progress.key_blocked.swap(true, Ordering::AcqRel) {
             tracing::warn!(%error, "no report opens the next epoch; pictures are shed until one does");
         }
-        self.progress.key_blocked.store(true, Ordering::Release);
     }
 
     fn send_late_end(&mut self) {

@@ -85,8 +85,9 @@ counters! {
         paced_aus,
         /// Feedback reports that arrived.
         reports,
-        /// 1 once a key's sequences were used up with no report that the next epoch opens.
-        key_exhausted,
+        /// FEC blocks that could not be sealed, because the key's sequences are used up and no report opens the next
+        /// epoch. What is left of each one's access unit goes with it.
+        dropped_key_exhausted,
         /// The epoch that datagrams are sealed in.
         epoch,
         /// Bytes of the arena that are leased.

@@ -1,8 +1,8 @@
-//! The protect stage without a thread: trains, patience and stops.
+//! The protect stage without a thread: trains, patience, stops and keys.
 
 use punktfunk_net::{Socket, SocketConfig};
 use punktfunk_proto::Negotiated;
-use punktfunk_seal::{Cipher, Direction, Plane, PlaneKeys, Secret};
+use punktfunk_seal::{Cipher, Direction, Plane, PlaneKeys, SEQUENCES_PER_EPOCH_MAX, Secret};
 
 use super::*;
 
@@ -21,7 +21,7 @@ impl AsRef<[u8]> for Watched {
 
 struct Bench {
     stage: ProtectStage<Watched>,
-    _commands: rtrb::Producer<Command>,
+    commands: rtrb::Producer<Command>,
     home: rtrb::Consumer<Watched>,
     _slices: rtrb::Producer<SliceItem<Watched>>,
 }
@@ -33,7 +33,7 @@ impl Bench {
         let negotiated = Negotiated::new(1408, 20_000, 60_000, 4, 100, 4 << 20).expect("usual");
         let (slices_in, slices) = rtrb::RingBuffer::new(4);
         let (home_in, home) = rtrb::RingBuffer::new(4);
-        let (_commands, commands_out) = rtrb::RingBuffer::new(4);
+        let (commands, commands_out) = rtrb::RingBuffer::new(4);
         let (tap, _) = punktfunk_perf::channel(64);
         let stage = ProtectStage {
             slices,
@@ -56,7 +56,7 @@ impl Bench {
             stop: Stop::default(),
             au: AuInProgress::with_capacity(8),
         };
-        Self { stage, _commands, home, _slices: slices_in }
+        Self { stage, commands, home, _slices: slices_in }
     }
 
     /// Sends access unit `au` of one slice of `bytes`.
@@ -110,6 +110,29 @@ fn patience_is_one_for_all_trains_and_only_waiting_costs_it() {
     assert!(au.handle_sent(false, ms(1), 0).is_ok(), "what is taken at once needs none");
     assert!(matches!(au.handle_sent(false, ms(1), 44), Err(Cut::Blocked)));
     assert_eq!(au.send, ms(69));
+}
+
+#[test]
+fn a_used_up_key_is_counted_and_a_report_opens_the_next() {
+    let mut sealer = sealer();
+    for _ in 0..SEQUENCES_PER_EPOCH_MAX {
+        drop(sealer.reserve(Instant::now()).expect("the epoch is not used up yet"));
+    }
+    let mut bench = Bench::new(sealer);
+    for au in 0..3 {
+        bench.send(au, 50_000);
+    }
+    let stats = bench.stage.counters.snapshot();
+    assert_eq!((stats.dropped_key_exhausted, stats.dropped_protect, stats.datagrams), (3, 3, 0));
+    assert!(bench.stage.progress.key_blocked.load(Ordering::Acquire));
+    let report = FeedbackReport::default();
+    assert_eq!(report.epoch_opened, 0, "it says that the first epoch was opened");
+    bench.commands.push(Command::Feedback(report)).expect("there is room");
+    bench.stage.handle_commands();
+    assert!(!bench.stage.progress.key_blocked.load(Ordering::Acquire));
+    bench.send(3, 50_000);
+    let stats = bench.stage.counters.snapshot();
+    assert_eq!((stats.dropped_key_exhausted, stats.sent, stats.epoch), (3, 1, 1));
 }
 
 #[test]
