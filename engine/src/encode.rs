@@ -234,7 +234,9 @@ pub(crate) struct Progress {
     pub(crate) aus_done: AtomicU64,
     /// The key is used up and no report opens the next: nothing can be sealed.
     pub(crate) key_blocked: AtomicBool,
-    /// Wakes the encode stage when one of the two changed.
+    /// Trains that have left: whether sending moves.
+    pub(crate) trains: AtomicU64,
+    /// Wakes the encode stage when one of the first two changed.
     pub(crate) waker: Waker,
 }
 
@@ -411,22 +413,32 @@ impl<E: Encode> EncodeStage<E> {
         set(&self.counters.shed, self.shed);
     }
 
-    /// Waits for every slice to come home, for a bounded time.
+    /// Waits until the protect stage has sent what it was lent and has ended. A source that came to its end leaves
+    /// the pacer its time, as long as trains leave or slices come home; a request to stop bounds it.
     fn close(self, fault: Option<StageFault>) -> EncodeEnd<E> {
-        let deadline = Instant::now() + SHUTDOWN_WAIT;
-        let Self { ring, protect, mut home, mut encode, mut slices_out, .. } = self;
+        let Self { ring, protect, mut home, mut encode, mut slices_out, stop, progress, .. } = self;
         // The dropped producer tells the protect stage that nothing more comes.
         drop(ring);
         protect.wake();
-        while slices_out > 0 && Instant::now() < deadline {
-            match home.pop() {
-                Ok(slice) => {
-                    slices_out -= 1;
-                    encode.recycle(slice);
-                }
-                Err(_) if home.is_abandoned() && home.is_empty() => break,
-                Err(_) => std::thread::park_timeout(Duration::from_millis(1)),
+        let (mut deadline, mut seen) = (Instant::now() + SHUTDOWN_WAIT, None);
+        loop {
+            let abandoned = home.is_abandoned();
+            while let Ok(slice) = home.pop() {
+                slices_out -= 1;
+                encode.recycle(slice);
             }
+            // After a request to stop nothing counts as moving but the request itself.
+            let moved = match stop.is_requested() {
+                false => Some((slices_out, progress.trains.load(Ordering::Relaxed))),
+                true => None,
+            };
+            if seen.replace(moved) != Some(moved) {
+                deadline = Instant::now() + SHUTDOWN_WAIT;
+            }
+            if abandoned || Instant::now() >= deadline {
+                break;
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
         }
         EncodeEnd { encode, fault, slices_out }
     }

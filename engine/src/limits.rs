@@ -16,8 +16,9 @@ pub(crate) const LAG_WAIT: Duration = Duration::from_millis(5);
 /// How long a stage waits for work before it looks for a request to stop.
 pub(crate) const STAGE_WAIT: Duration = Duration::from_millis(20);
 
-/// How long shutdown waits for lent slices and spans to come home. Far above any stage's slice of the
-/// latency; a stage that needs longer is stuck, and is reported.
+/// How long shutdown waits for lent slices and spans to come home, and a source that came to its end for the next
+/// train of its last pictures. Far above any stage's slice of the latency; a stage that needs longer is stuck, and is
+/// reported.
 pub(crate) const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
 
 /// A feedback report leaves at least this often while media flows.

@@ -298,6 +298,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         let train = &self.arena.bytes(lease)[bytes];
         let report = self.sender.send(self.destination, train, stride, self.au.patience);
         let has_waited = self.sender.counters().waits_full > waits;
+        self.progress.trains.fetch_add(1, Ordering::Relaxed);
         self.au.handle_sent(has_waited, start.elapsed(), report.dropped)
     }
 

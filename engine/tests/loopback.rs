@@ -52,6 +52,18 @@ fn a_pipeline_that_is_dropped_leaves_no_thread() {
 }
 
 #[test]
+fn the_last_pictures_of_a_source_have_the_pacers_time() {
+    // One slice that needs more than two seconds at this pace.
+    let pair = start_paced(Pattern::new(1, 400_000, Duration::ZERO, 1), Check::new(false), 1_000);
+    assert!(wait_for(Duration::from_secs(20), || pair.host.is_ended()), "{:?}", pair.host.stats());
+    let host = pair.host.stop();
+    assert_eq!((host.slices_out, host.arena_leased_bytes), (0, 0));
+    let sent = host.stats.protect;
+    assert_eq!((host.stats.encode.encoded, sent.sent, sent.dropped_protect), (1, 1, 0), "{sent:?}");
+    pair.client.stop();
+}
+
+#[test]
 fn load_is_shed_before_encode_when_sending_lags() {
     // 800 Mbit/s asked of a pacer at 100 Mbit/s.
     let check = Check::new(false);
