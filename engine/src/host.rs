@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use punktfunk_fec as fec;
+use punktfunk_net::limits::LEASE_ALIGN_BYTES;
 use punktfunk_net::{Arena, Sender, Socket};
 use punktfunk_perf::Collector;
 use punktfunk_proto::idr::IDR_SPACING;
@@ -250,7 +251,7 @@ fn build<E: Encode>(
         packetizer,
         fec: encoder(negotiated),
         sealer,
-        arena: Arena::new(arena_bytes(negotiated))?,
+        arena: Arena::new(arena_bytes(negotiated, blocks_max))?,
         sender: sender(socket, config.source),
         pacer: Pacer::new(config.pace_kbps, config.burst_bytes),
         destination: config.destination,
@@ -307,11 +308,15 @@ fn picture_interval(negotiated: &Negotiated) -> Duration {
     Duration::from_nanos(1_000_000_000_000 / u64::from(negotiated.refresh_mhz.max(1)))
 }
 
-/// The arena's size as a sum.
-fn arena_bytes(negotiated: &Negotiated) -> usize {
-    // The largest access unit on the wire, with parity, headers and tags, is leased while it is sent …
+/// The arena's size as a sum, a line for each holder.
+fn arena_bytes(negotiated: &Negotiated, blocks_max: usize) -> usize {
+    // The access unit that is being sent: its largest, with parity, headers and tags. All of its leases end before the
+    // next one has its first, so that each begins at the arena's start and none wraps.
     let au = negotiated.au_wire_bytes_max();
-    // … and the lease that does not fit before the arena's end leaves at most a block's room unused.
-    let wrap = au;
-    au + wrap
+    // What each block's lease is rounded up by.
+    let rounding = blocks_max * LEASE_ALIGN_BYTES;
+    au + rounding
 }
+
+#[cfg(test)]
+mod tests;
