@@ -308,8 +308,8 @@ impl ReceiveStage {
     }
 }
 
-/// Copies a QUIC datagram into the control thread's ring; one that finds no room is dropped and counted,
-/// and QUIC sends it again.
+/// Copies a QUIC datagram into the control thread's ring; one that is too long or finds no room is dropped and
+/// counted, and QUIC sends it again.
 fn pass_on(
     quic: &mut rtrb::Producer<ControlDatagram>,
     counters: &ReceiveCounters,
@@ -317,7 +317,7 @@ fn pass_on(
 ) {
     let len = segment.bytes.len();
     if len > CONTROL_DATAGRAM_BYTES_MAX {
-        return add(&counters.dropped_control_queue, 1);
+        return add(&counters.dropped_control_size, 1);
     }
     let mut bytes = [0; CONTROL_DATAGRAM_BYTES_MAX];
     bytes[..len].copy_from_slice(segment.bytes);

@@ -136,6 +136,8 @@ counters! {
         dropped_decode_queue,
         /// QUIC datagrams thrown away because the control thread lags.
         dropped_control_queue,
+        /// QUIC datagrams thrown away because they are longer than any of ours: a stranger's.
+        dropped_control_size,
         /// Receive calls that brought something.
         batches,
         /// Spans that are out of the pool.
