@@ -1,8 +1,7 @@
 //! The client's decode stage: blocks in order to the decoder, as slices become whole.
 //!
 //! Promises: after a loss nothing that refers to it reaches the decoder, and an IDR is asked for until
-//! one comes. Refuses: to guess a
-//! latency before the clocks are joined; such pictures are counted apart.
+//! one comes. Refuses: to guess a latency before the clocks are joined; such pictures are counted apart.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

@@ -2,7 +2,9 @@
 //!
 //! Promises: each wish is probed by trying it, used when it is allowed, and reported once as a
 //! [`StageSetup`]; a refusal never stops a session; a pinned core belongs to one stage of one pipeline
-//! in the whole network namespace (two containers do not see each other's claims). Refuses: to pin or to spin where there are fewer cores than stages + 1, because a spinner on a shared core costs milliseconds at p99.
+//! in the whole network namespace (two containers do not see each other's claims). Refuses: to pin or to
+//! spin where there are fewer cores than stages + 1, because a spinner on a shared core costs milliseconds
+//! at p99.
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -1,6 +1,6 @@
 //! Media leaves from the address that QUIC's path has, from the first train on and after a change.
 
-#[allow(dead_code)] // this file uses a part
+#[allow(dead_code, reason = "this file uses a part")]
 mod support;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
