@@ -78,6 +78,7 @@ impl Report {
             aus_paced: protect.paced_aus,
             cpu_us: u64::try_from((process_cpu() - self.cpu_at_start).as_micros()).unwrap_or(u64::MAX),
             system_calls: protect.system_calls,
+            blocks_dropped_key: protect.dropped_key_exhausted,
             stages: self.stages(),
             ..HostStats::default()
         }
@@ -110,7 +111,7 @@ impl Report {
     }
 }
 
-fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 14] {
+fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 15] {
     let (encode, protect) = (stats.encode, stats.protect);
     [
         ("pictures_captured", encode.captured),
@@ -125,7 +126,29 @@ fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 14] {
         ("datagrams", protect.datagrams),
         ("wire_bytes", protect.wire_bytes),
         ("packets_send_dropped", protect.packets_send_dropped),
+        ("blocks_dropped_key", protect.dropped_key_exhausted),
         ("waits_full", protect.waits_full),
         ("fallbacks", protect.fallbacks),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_dropped_is_told_wherever_figures_are() {
+        let now = Instant::now();
+        let mut stats = engine::HostStats::default();
+        stats.protect.dropped_protect = 3;
+        stats.protect.packets_send_dropped = 5;
+        stats.protect.dropped_key_exhausted = 7;
+        let message = Report::new(None, Vec::new(), &[], now).message(&stats, true, now);
+        let told = (message.aus_dropped, message.packets_send_dropped, message.blocks_dropped_key);
+        assert_eq!(told, (3, 5, 7));
+        let logged = counters(&stats);
+        for counter in [("aus_dropped_protect", 3), ("packets_send_dropped", 5), ("blocks_dropped_key", 7)] {
+            assert!(logged.contains(&counter), "{counter:?} in {logged:?}");
+        }
+    }
 }

@@ -86,7 +86,9 @@ impl Say {
             superseded = stats.pictures_superseded,
             shed = stats.pictures_shed,
             sent = stats.aus_sent,
+            aus_dropped = stats.aus_dropped,
             send_dropped = stats.packets_send_dropped,
+            key_dropped = stats.blocks_dropped_key,
             fallbacks,
             "the stream has ended"
         );
@@ -97,7 +99,9 @@ impl Say {
             "pictures_shed": stats.pictures_shed,
             "aus_sent": stats.aus_sent,
             "wire_bytes": stats.wire_bytes,
+            "aus_dropped": stats.aus_dropped,
             "packets_send_dropped": stats.packets_send_dropped,
+            "blocks_dropped_key": stats.blocks_dropped_key,
             "fallbacks": fallbacks,
             "cpu_us": stats.cpu_us,
         }));

@@ -88,4 +88,7 @@ pub struct HostStats {
     /// Access units cut short at the host, because the arena or the key could not take them.
     #[cbor(n(17), default)]
     pub aus_dropped: u64,
+    /// FEC blocks dropped at the host, because the key's sequences were used up and no report opened the next epoch.
+    #[cbor(n(18), default)]
+    pub blocks_dropped_key: u64,
 }
