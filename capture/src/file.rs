@@ -8,7 +8,7 @@ mod flaw;
 mod header;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,15 @@ impl Y4m<File> {
     /// [`CaptureError::Read`], [`CaptureError::Y4m`], [`CaptureError::Mode`].
     pub fn open(path: &Path, refresh_mhz: Option<u32>, started: Instant) -> Result<Self, CaptureError> {
         let name = path.display().to_string();
-        let file = File::open(path).map_err(|source| CaptureError::Read { name: name.clone(), source })?;
+        let read = |source| CaptureError::Read { name: name.clone(), source };
+        // Before the open: a pipe's would wait for a writer.
+        if !std::fs::metadata(path).map_err(read)?.is_file() {
+            return Err(read(io::Error::new(
+                ErrorKind::InvalidInput,
+                "no regular file; pass one that holds the pictures",
+            )));
+        }
+        let file = File::open(path).map_err(read)?;
         Self::new(&name, file, refresh_mhz, started)
     }
 }

@@ -124,6 +124,17 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [pipe.as_path(), "/dev/zero".as_ref(), dir.path()] {
+        let error = Y4m::open(path, None, Instant::now()).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("no regular file"), "{error}");
+    }
+}
+
+#[test]
 fn a_file_that_shrinks_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("card.y4m");
