@@ -130,6 +130,7 @@ fn refusal_exit_code(code: RefusalCode) -> u8 {
         | RefusalCode::Bitrate
         | RefusalCode::Codec
         | RefusalCode::Cipher
+        | RefusalCode::Limits
         | RefusalCode::Other(_) => 5,
         RefusalCode::Compositor => 8,
         RefusalCode::ShuttingDown => 9,

@@ -3,7 +3,7 @@
 //! Promises: what comes out is within what both ends can do, and a bitrate is the wire's: headers, parity and
 //! the last shard's padding are counted in. Refuses what the client cannot take, with a reason.
 
-use punktfunk_control::Hello;
+use punktfunk_control::{Hello, RefusalCode};
 use punktfunk_proto::Negotiated;
 use punktfunk_proto::limits::{SHARD_BYTES, SHARD_BYTES_START, SHARD_BYTES_STEP};
 use punktfunk_seal::Cipher;
@@ -29,22 +29,25 @@ pub fn agree(
     slices: u16,
     redundancy_per_mille: u16,
 ) -> Result<(Negotiated, Cipher), HostError> {
-    let impossible = |what: String| HostError::Impossible(what);
+    let unagreed = |code, why: String| HostError::Unagreed { code, why };
     if !SHARD_BYTES.contains(&hello.shard_bytes_max) {
         let (least, most) = SHARD_BYTES.into_inner();
-        return Err(impossible(format!(
-            "the client's longest shard is {} bytes, and must be {least} to {most}",
-            hello.shard_bytes_max
-        )));
+        return Err(unagreed(
+            RefusalCode::Limits,
+            format!(
+                "the client's longest shard is {} bytes, and must be {least} to {most}",
+                hello.shard_bytes_max
+            ),
+        ));
     }
     if !hello.codecs.contains(&prepared.codec) {
-        return Err(impossible(format!("the client cannot decode {:?}", prepared.codec)));
+        return Err(unagreed(RefusalCode::Codec, format!("the client cannot decode {:?}", prepared.codec)));
     }
     let cipher = hello
         .ciphers
         .iter()
         .find(|cipher| matches!(cipher, Cipher::Aes128Gcm | Cipher::ChaCha20Poly1305))
-        .ok_or_else(|| impossible("the client offers no cipher that this host knows".into()))?;
+        .ok_or_else(|| unagreed(RefusalCode::Cipher, "the client offers none that this host knows".into()))?;
     let redundancy = hello.redundancy_per_mille.unwrap_or(redundancy_per_mille);
     let shard_bytes = hello.shard_bytes_max.min(SHARD_BYTES_MAX) / SHARD_BYTES_STEP * SHARD_BYTES_STEP;
     let shard_at_start = shard_bytes.min(SHARD_BYTES_START);
@@ -60,22 +63,28 @@ pub fn agree(
         }
     };
     if slices > hello.slices_max {
-        return Err(impossible(format!(
-            "the source gives {slices} slices an access unit, the client takes at most {}",
-            hello.slices_max
-        )));
+        return Err(unagreed(
+            RefusalCode::Limits,
+            format!(
+                "the source gives {slices} slices an access unit, the client takes at most {}",
+                hello.slices_max
+            ),
+        ));
     }
     let needed = Negotiated::au_bytes_for(wire_kbps, refresh_mhz)
         .max(u32::try_from(prepared.au_bytes_max).unwrap_or(u32::MAX));
     if prepared.au_bytes_max > hello.au_bytes_max as usize {
-        return Err(impossible(format!(
-            "the source gives access units of {} bytes, the client takes at most {}",
-            prepared.au_bytes_max, hello.au_bytes_max
-        )));
+        return Err(unagreed(
+            RefusalCode::Limits,
+            format!(
+                "the source gives access units of {} bytes, the client takes at most {}",
+                prepared.au_bytes_max, hello.au_bytes_max
+            ),
+        ));
     }
     let au_bytes_max = needed.min(hello.au_bytes_max);
     let negotiated = Negotiated::new(shard_bytes, wire_kbps, refresh_mhz, slices, redundancy, au_bytes_max)
-        .map_err(|error| impossible(error.to_string()))?;
+        .map_err(|error| unagreed(RefusalCode::Limits, error.to_string()))?;
     Ok((negotiated, *cipher))
 }
 
@@ -119,7 +128,9 @@ mod tests {
             let prepared = prepare(&source.parse().unwrap(), mode, 2).unwrap();
             for shard in [0, 1, 63, 64, 255, 8_897, 65_535] {
                 hello.shard_bytes_max = shard;
-                let error = agree(&hello, &prepared, 2, 100).unwrap_err().to_string();
+                let error = agree(&hello, &prepared, 2, 100).unwrap_err();
+                assert!(matches!(error, HostError::Unagreed { code: RefusalCode::Limits, .. }), "{error}");
+                let error = error.to_string();
                 assert!(
                     error.contains(&format!("{shard} bytes")) && error.contains("256 to 8896"),
                     "{error}"

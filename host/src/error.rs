@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use punktfunk_capture::CaptureError;
 use punktfunk_codec::CodecError;
-use punktfunk_control::{ControlError, IdentityError};
+use punktfunk_control::{ControlError, IdentityError, RefusalCode};
 use punktfunk_display::DisplayError;
 use punktfunk_engine::{EngineError, StageFault};
 use punktfunk_net::NetError;
@@ -62,6 +62,14 @@ pub enum HostError {
     /// What the client asked for cannot be had.
     #[error("the client asked for what cannot be had: {0}")]
     Impossible(String),
+    /// The two ends cannot agree.
+    #[error("no agreement with the client: {why}")]
+    Unagreed {
+        /// What about.
+        code: RefusalCode,
+        /// Both ends' positions.
+        why: String,
+    },
     /// The encoder cannot fill this rate.
     #[error(
         "{asked_kbps} kbit/s cannot be had: with its parity this encoder fills {most_kbps} kbit/s at most"
@@ -96,6 +104,7 @@ impl HostError {
             Self::Engine(_) | Self::Net(_) | Self::Fault(_) => 1,
             Self::Control(_) | Self::Identity(_) => 3,
             Self::Impossible(_)
+            | Self::Unagreed { .. }
             | Self::Rate { .. }
             | Self::Codec(
                 CodecError::Size { .. } | CodecError::TooLarge { .. } | CodecError::Setting { .. },

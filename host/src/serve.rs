@@ -409,6 +409,7 @@ fn refusal_code(error: &HostError) -> RefusalCode {
         HostError::Impossible(_)
         | HostError::Codec(_)
         | HostError::Capture(CaptureError::Mode(_) | CaptureError::CardTooSmall { .. }) => RefusalCode::Mode,
+        HostError::Unagreed { code, .. } => *code,
         HostError::Rate { .. } => RefusalCode::Bitrate,
         HostError::Display(_) | HostError::NoDesktop(_) | HostError::NoOtherDesktop { .. } => {
             RefusalCode::Compositor

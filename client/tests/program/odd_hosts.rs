@@ -28,6 +28,7 @@ fn each_refusal_has_its_exit_code_and_is_acknowledged() {
         (RefusalCode::Bitrate, 5),
         (RefusalCode::Codec, 5),
         (RefusalCode::Cipher, 5),
+        (RefusalCode::Limits, 5),
         (RefusalCode::Compositor, 8),
         (RefusalCode::Source, 10),
         (RefusalCode::ShuttingDown, 9),

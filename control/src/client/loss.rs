@@ -91,6 +91,7 @@ pub(super) fn refused(refusal: Refusal, ours: u32) -> ConnectError {
         | RefusalCode::Source
         | RefusalCode::ShuttingDown
         | RefusalCode::Bitrate
+        | RefusalCode::Limits
         | RefusalCode::Other(_) => ConnectError::ConnectionRefusedByHost(refusal),
     }
 }

@@ -103,6 +103,8 @@ pub enum RefusalCode {
     ShuttingDown,
     /// The bitrate cannot be had.
     Bitrate,
+    /// A bound of the client's Hello (shards, slices, access units) is not one that the host can keep.
+    Limits,
     /// A reason that this end has no word for; its text explains.
     Other(u16),
 }
@@ -119,6 +121,7 @@ impl WireNumber for RefusalCode {
             RefusalCode::Source => 7,
             RefusalCode::ShuttingDown => 8,
             RefusalCode::Bitrate => 9,
+            RefusalCode::Limits => 10,
             RefusalCode::Other(number) => *number,
         }
     }
@@ -134,6 +137,7 @@ impl WireNumber for RefusalCode {
             7 => RefusalCode::Source,
             8 => RefusalCode::ShuttingDown,
             9 => RefusalCode::Bitrate,
+            10 => RefusalCode::Limits,
             other => RefusalCode::Other(other),
         })
     }
@@ -173,6 +177,7 @@ impl std::fmt::Display for Refusal {
             RefusalCode::Source => f.write_str("the host has no picture to send")?,
             RefusalCode::ShuttingDown => f.write_str("the host is shutting down")?,
             RefusalCode::Bitrate => f.write_str("the host cannot make this bitrate")?,
+            RefusalCode::Limits => f.write_str("the host cannot keep the client's limits")?,
             RefusalCode::Other(number) => write!(f, "refused with reason {number}")?,
         }
         if !self.text.is_empty() {
