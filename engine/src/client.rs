@@ -96,7 +96,7 @@ impl<D: Decode> ClientPipeline<D> {
         let receive_waker = receiver.waker();
         let claim = config.machine.claim([true, false]);
         let [receive_place, decode_place] = claim.places;
-        let built = build(decode, receiver, opener, config, decode_place.idle);
+        let built = build(decode, receiver, opener, config, [receive_place.idle, decode_place.idle]);
         let Built { receive, decode, quic, feedback, collectors } = built;
         let (idr_after, stop) = (decode.idr_after.clone(), receive.stop.clone());
         let (receive_counters, decode_counters) = (receive.counters.clone(), decode.counters.clone());
@@ -199,7 +199,7 @@ fn build<D: Decode>(
     receiver: Receiver,
     opener: Opener,
     config: &ClientConfig,
-    decode_idle: Idle,
+    [receive_idle, decode_idle]: [Idle; 2],
 ) -> Built<D> {
     let limits = ReassemblerLimits::from(&config.negotiated);
     // A place for each block of each access unit that may wait, and one for its loss.
@@ -225,6 +225,8 @@ fn build<D: Decode>(
         control: config.control.clone(),
         counters: Arc::new(ReceiveCounters::default()),
         stop: Stop::default(),
+        idle: receive_idle,
+        last_batch: Instant::now(),
         wake_control: false,
         last_feedback: Instant::now(),
         datagrams: 0,

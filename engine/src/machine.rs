@@ -16,9 +16,13 @@ use std::time::Duration;
 /// Priority of a `SCHED_FIFO` stage: above ordinary threads, below the kernel's own at 50.
 const FIFO_PRIORITY: i32 = 10;
 
-/// How long a stage that owns its core spins before it blocks: longer than a wake (18–36 µs), shorter
-/// than a picture.
-const SPIN_US: u64 = 200;
+/// How long a stage that owns its core spins before it blocks, unless the operator says otherwise: longer than a
+/// wake (18–36 µs), shorter than a picture.
+const SPIN_DEFAULT: Duration = Duration::from_micros(200);
+
+/// The longest spin that can be asked for: a picture's interval at 10 Hz. Whoever wants more wants no other thing to
+/// run on that core at all.
+const SPIN_US_MAX: u64 = 100_000;
 
 /// What the operator wishes for the stages of one pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,26 +33,40 @@ pub struct Wishes {
     pub realtime: bool,
     /// Ask for the process's memory to be locked.
     pub lock_memory: bool,
+    /// How long a stage that owns its core spins before it blocks; zero blocks at once.
+    pub spin: Duration,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
-        Self { pin: true, realtime: true, lock_memory: true }
+        Self { pin: true, realtime: true, lock_memory: true, spin: SPIN_DEFAULT }
     }
 }
 
-/// A wish that is neither on nor off.
+/// A wish that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name} must be on or off, got {came:?}")]
-pub struct WishError {
-    /// The variable.
-    pub name: &'static str,
-    /// What it says.
-    pub came: String,
+pub enum WishError {
+    /// Neither on nor off.
+    #[error("{name} must be on or off, got {came:?}")]
+    Switch {
+        /// The variable.
+        name: &'static str,
+        /// What it says.
+        came: String,
+    },
+    /// Not a number of microseconds that can be spun for.
+    #[error("{name} must be 0 to {SPIN_US_MAX} microseconds, got {came:?}")]
+    Spin {
+        /// The variable.
+        name: &'static str,
+        /// What it says.
+        came: String,
+    },
 }
 
 impl Wishes {
-    /// Reads `PUNKTFUNK_PIN`, `PUNKTFUNK_REALTIME` and `PUNKTFUNK_MLOCK`: `on` or `1`, `off` or `0`; on where unset.
+    /// Reads `PUNKTFUNK_PIN`, `PUNKTFUNK_REALTIME` and `PUNKTFUNK_MLOCK`: `on` or `1`, `off` or `0`, on where unset;
+    /// and `PUNKTFUNK_SPIN_US`, microseconds.
     ///
     /// # Errors
     /// Another value.
@@ -58,6 +76,7 @@ impl Wishes {
             pin: wished("PUNKTFUNK_PIN")?,
             realtime: wished("PUNKTFUNK_REALTIME")?,
             lock_memory: wished("PUNKTFUNK_MLOCK")?,
+            spin: parse_spin("PUNKTFUNK_SPIN_US", std::env::var_os("PUNKTFUNK_SPIN_US").as_deref())?,
         })
     }
 }
@@ -66,7 +85,15 @@ fn parse_wish(name: &'static str, value: Option<&OsStr>) -> Result<bool, WishErr
     match value.map(OsStr::to_string_lossy).as_deref() {
         None | Some("on" | "1") => Ok(true),
         Some("off" | "0") => Ok(false),
-        Some(other) => Err(WishError { name, came: other.to_owned() }),
+        Some(other) => Err(WishError::Switch { name, came: other.to_owned() }),
+    }
+}
+
+fn parse_spin(name: &'static str, value: Option<&OsStr>) -> Result<Duration, WishError> {
+    let Some(value) = value.map(OsStr::to_string_lossy) else { return Ok(SPIN_DEFAULT) };
+    match value.parse::<u64>() {
+        Ok(micros) if micros <= SPIN_US_MAX => Ok(Duration::from_micros(micros)),
+        Ok(_) | Err(_) => Err(WishError::Spin { name, came: value.into_owned() }),
     }
 }
 
@@ -75,6 +102,8 @@ fn parse_wish(name: &'static str, value: Option<&OsStr>) -> Result<bool, WishErr
 pub struct Machine {
     cores: Vec<usize>,
     wishes: Wishes,
+    /// Stages spin on cores that they do not own, too.
+    spins_shared: bool,
 }
 
 /// Where one stage shall run and how it may wait.
@@ -135,7 +164,14 @@ impl fmt::Display for StageSetup {
 impl Machine {
     /// Asks the kernel which cores this process may use.
     pub fn probe(wishes: Wishes) -> Self {
-        Self { cores: allowed_cores(), wishes }
+        Self { cores: allowed_cores(), wishes, spins_shared: false }
+    }
+
+    /// For measurements only: stages that get no core of their own spin all the same. On a machine that runs anything
+    /// else this costs milliseconds at p99, which is what such a measurement shows.
+    #[must_use]
+    pub fn spinning_on_shared_cores(self) -> Self {
+        Self { spins_shared: true, ..self }
     }
 
     /// How many cores this process may use.
@@ -159,7 +195,9 @@ impl Machine {
             core: claims.get(index).map(|&(core, _)| core),
             realtime: self.wishes.realtime && waits_for_network[index],
             idle: match claims.get(index) {
-                Some(_) => Idle::SpinThenBlock(Duration::from_micros(SPIN_US)),
+                _ if self.wishes.spin.is_zero() => Idle::Block,
+                Some(_) => Idle::SpinThenBlock(self.wishes.spin),
+                None if self.spins_shared => Idle::SpinThenBlock(self.wishes.spin),
                 None => Idle::Block,
             },
         });
@@ -247,7 +285,8 @@ mod tests {
 
     /// Cores of numbers that no machine has, so that tests claim apart from pipelines and each other.
     fn unreal(first: usize, cores: usize) -> Machine {
-        Machine { cores: (first..first + cores).collect(), wishes: Wishes::default() }
+        let wishes = Wishes::default();
+        Machine { cores: (first..first + cores).collect(), wishes, spins_shared: false }
     }
 
     #[test]
@@ -284,6 +323,27 @@ mod tests {
         }
         let error = parse_wish("W", Some("maybe".as_ref())).expect_err("neither").to_string();
         assert!(error.contains('W') && error.contains("maybe"), "{error}");
+    }
+
+    #[test]
+    fn a_spin_is_bounded_and_can_be_forbidden() {
+        let spin = |value: &str| parse_spin("S", Some(value.as_ref()));
+        assert_eq!(parse_spin("S", None), Ok(SPIN_DEFAULT));
+        assert_eq!(spin("0"), Ok(Duration::ZERO));
+        assert_eq!(spin("100000"), Ok(Duration::from_millis(100)));
+        for bad in ["", "-1", "100001", "1e3", "20 us", "99999999999999999999999"] {
+            let error = spin(bad).expect_err(bad).to_string();
+            assert!(error.contains("S must be 0 to 100000 microseconds"), "{error}");
+        }
+        let wishes = Wishes { spin: Duration::ZERO, ..Wishes::default() };
+        let machine = Machine { wishes, ..unreal(30_000, 3) };
+        let claim = machine.claim([true, false]);
+        assert!(claim.places.iter().all(|place| place.core.is_some() && place.idle == Idle::Block));
+        let shared = unreal(40_000, 1).spinning_on_shared_cores().claim([true]);
+        assert_eq!(
+            shared.places.map(|place| (place.core, place.idle)),
+            [(None, Idle::SpinThenBlock(SPIN_DEFAULT))]
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::encode::StageFault;
 use crate::limits::{
     CONTROL_DATAGRAM_BYTES_MAX, FEEDBACK_INTERVAL, FEEDBACK_INTERVAL_IDLE, SHUTDOWN_WAIT, STAGE_WAIT,
 };
+use crate::machine::Idle;
 use crate::stage::{Stop, Waker};
 use crate::stats::{ReceiveCounters, add, set};
 
@@ -42,6 +43,9 @@ pub(crate) struct ReceiveStage {
     pub(crate) control: Waker,
     pub(crate) counters: Arc<ReceiveCounters>,
     pub(crate) stop: Stop,
+    pub(crate) idle: Idle,
+    /// When datagrams came last: a stage that owns its core looks without waiting for a while after.
+    pub(crate) last_batch: Instant,
     pub(crate) wake_control: bool,
     pub(crate) last_feedback: Instant,
     pub(crate) datagrams: u64,
@@ -194,13 +198,12 @@ impl ReceiveStage {
     fn handle_batch(&mut self) -> Result<(), NetError> {
         let start = Instant::now();
         self.outbox.take_spans_home(&mut self.reassembler);
-        let mut timeout = STAGE_WAIT.min(self.feedback_due().saturating_duration_since(start));
         let deadline = self.reassembler.poll_timeout();
-        if let Some(deadline) = deadline {
-            timeout = timeout.min(deadline.saturating_duration_since(start));
-        }
-        let batch = self.receiver.receive(Some(timeout))?;
+        let batch = self.receiver.receive(Some(self.patience(deadline, start)))?;
         let now = Instant::now();
+        if !batch.is_empty() {
+            self.last_batch = now;
+        }
         let mut media = 0;
         for segment in batch {
             if segment.bytes.first().copied().is_some_and(is_media) {
@@ -226,6 +229,19 @@ impl ReceiveStage {
             self.outbox.drain(&mut self.reassembler, now);
         }
         Ok(())
+    }
+
+    /// How long to wait for datagrams: not at all for a while after the last ones where the stage owns its core, else
+    /// until something is due.
+    fn patience(&self, deadline: Option<Instant>, now: Instant) -> Duration {
+        if let Idle::SpinThenBlock(spin) = self.idle
+            && now.saturating_duration_since(self.last_batch) < spin
+        {
+            return Duration::ZERO;
+        }
+        let until = |due: Instant| due.saturating_duration_since(now);
+        let wait = STAGE_WAIT.min(until(self.feedback_due()));
+        deadline.map_or(wait, |deadline| wait.min(until(deadline)))
     }
 
     /// A report each whole access unit, every few milliseconds while one is open, and a few a second while

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{Check, Pattern, start, start_paced, wait_for};
+use punktfunk_engine::{Machine, Wishes};
+use support::{Check, Pattern, start, start_on, start_paced, wait_for};
 
 #[test]
 fn every_byte_of_every_slice_arrives_and_everything_comes_home() {
@@ -34,6 +35,32 @@ fn every_byte_of_every_slice_arrives_and_everything_comes_home() {
     // What loopback lost, or had not brought when the last picture was whole, parity stood in for.
     assert!(came.datagrams <= sent.datagrams, "{came:?} {sent:?}");
     assert!(sent.datagrams - came.datagrams <= sent.parity_datagrams, "{came:?} {sent:?}");
+}
+
+#[test]
+fn stages_that_spin_lose_nothing_and_report_and_stop_in_time() {
+    const AUS: u64 = 120;
+    let check = Check::new(false);
+    let pictures = check.pictures.clone();
+    // Longer than a picture's interval: the receive stage never blocks while media flows.
+    let wishes = Wishes { spin: Duration::from_millis(20), realtime: false, ..Wishes::default() };
+    let machine = Machine::probe(wishes).spinning_on_shared_cores();
+    let mut pair =
+        start_on(machine, Pattern::new(2, 20_000, Duration::from_millis(5), AUS), check, 4_000_000);
+    let mut reports = 0;
+    let all = wait_for(Duration::from_secs(20), || {
+        reports += u64::from(pair.client.poll_feedback().is_some());
+        // A picture that a busy machine made the source pass over is not sent.
+        pair.host.is_ended() && pictures.load(Ordering::Relaxed) == pair.host.stats().encode.encoded
+    });
+    let host = pair.host.stop();
+    let asked_to_stop = Instant::now();
+    let client = pair.client.stop();
+    assert!(all, "{:?} {:?}", host.stats, client.stats);
+    assert!(asked_to_stop.elapsed() < Duration::from_secs(1), "a spin heeds a request to stop");
+    assert!(reports > 10, "{reports} reports of {AUS} access units");
+    assert_eq!(client.stats.receive.lost_aus, 0);
+    assert_eq!((host.slices_out, host.arena_leased_bytes, client.spans_out), (0, 0, 0));
 }
 
 #[test]

@@ -234,6 +234,11 @@ pub(crate) fn start(pattern: Pattern, check: Check) -> Pair {
 
 /// The same with a pacer of `pace_kbps`.
 pub(crate) fn start_paced(pattern: Pattern, check: Check, pace_kbps: u32) -> Pair {
+    start_on(Machine::probe(Wishes::default()), pattern, check, pace_kbps)
+}
+
+/// The same on the cores of `machine`.
+pub(crate) fn start_on(machine: Machine, pattern: Pattern, check: Check, pace_kbps: u32) -> Pair {
     let loopback = SocketConfig::new(([127, 0, 0, 1], 0).into());
     let host_socket = Arc::new(Socket::open(&loopback).expect("a loopback socket"));
     let client_socket = Arc::new(Socket::open(&loopback).expect("a loopback socket"));
@@ -241,7 +246,6 @@ pub(crate) fn start_paced(pattern: Pattern, check: Check, pace_kbps: u32) -> Pai
     let negotiated = negotiated(pattern.slices);
     let now = Instant::now();
     let clock = SessionClock::new(now);
-    let machine = Machine::probe(Wishes::default());
     let time = Arc::new(SessionTime::default());
     time.join(0);
     let client_config =
