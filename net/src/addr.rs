@@ -22,12 +22,14 @@ const _: () = {
     assert!(offset_of!(libc::sockaddr_in6, sin6_scope_id) == 24);
 };
 
-/// Where a datagram goes, and which of this machine's addresses it leaves from: both as a socket takes them.
+/// Where a datagram goes, which of this machine's addresses it leaves from, and when: as a socket takes them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawPath {
     pub(crate) dest: RawAddr,
     /// `None` leaves the choice to the kernel.
     pub(crate) source: Option<RawSource>,
+    /// On `CLOCK_MONOTONIC`; `None` is at once.
+    pub(crate) departure_ns: Option<u64>,
 }
 
 /// One of this machine's addresses, for a socket of its family.

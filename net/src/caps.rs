@@ -30,6 +30,9 @@ pub struct Caps {
     pub error_queue: bool,
     /// The address of this machine that a datagram was sent to is told.
     pub local_ip: bool,
+    /// The kernel takes departure times (`SO_TXTIME`) and can be asked which routes keep them: a
+    /// [`Sender`](crate::Sender) asks.
+    pub txtime: bool,
     /// The send buffer as the kernel counts it: with its bookkeeping, about twice the payload.
     pub send_buffer_bytes: usize,
     /// The receive buffer as the kernel counts it: with its bookkeeping, about twice the payload.
@@ -43,11 +46,12 @@ impl fmt::Display for Caps {
         let yes = |flag: bool| if flag { "yes" } else { "no" };
         write!(
             f,
-            "send by {}, gso {}, gro {}, dual stack {}, send buffer {} KiB, receive buffer {} KiB",
+            "send by {}, gso {}, gro {}, dual stack {}, departure times {}, send buffer {} KiB, receive buffer {} KiB",
             self.backend,
             yes(self.gso),
             yes(self.gro),
             yes(self.dual_stack),
+            yes(self.txtime),
             self.send_buffer_bytes >> 10,
             self.receive_buffer_bytes >> 10,
         )?;

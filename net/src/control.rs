@@ -7,7 +7,7 @@
 use std::mem::{offset_of, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::addr::RawSource;
+use crate::addr::{RawPath, RawSource};
 
 const WORD: usize = size_of::<usize>();
 const HEADER: usize = size_of::<libc::cmsghdr>();
@@ -29,19 +29,24 @@ const _: () = {
     assert!(offset_of!(libc::sock_extended_err, ee_errno) == 0);
 };
 
-/// The control messages of a send as `sendmsg` takes them: the address it leaves from (`IP_PKTINFO`), where
-/// one is given, and the segment size (`UDP_SEGMENT`), where a message is a train.
+/// Room for everything that goes beside a send.
+const SENT_BYTES: usize = ADDRESS_BYTES + 2 * NUMBER_BYTES;
+
+/// The control messages of a send as `sendmsg` takes them: the address it leaves from (`IP_PKTINFO`) and when
+/// (`SCM_TXTIME`), where they are given, and the segment size (`UDP_SEGMENT`), where a message is a train.
+#[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
 pub(crate) struct SendControl {
-    bytes: [u8; ADDRESS_BYTES + NUMBER_BYTES],
-    source_bytes: usize,
+    bytes: [u8; SENT_BYTES],
+    /// Bytes of the messages that a single datagram has, too.
+    path_bytes: usize,
 }
 
 impl SendControl {
     /// `segment_bytes` is left out of the messages that are no train.
-    pub(crate) fn new(source: Option<RawSource>, segment_bytes: Option<u16>) -> Self {
-        let mut bytes = [0; ADDRESS_BYTES + NUMBER_BYTES];
-        let source_bytes = match source {
+    pub(crate) fn new(path: &RawPath, segment_bytes: Option<u16>) -> Self {
+        let mut bytes = [0; SENT_BYTES];
+        let mut path_bytes = match path.source {
             // The interface stays 0: the route to the peer chooses it.
             Some(RawSource::V4(ip)) => {
                 let mut info = [0; size_of::<libc::in_pktinfo>()];
@@ -55,9 +60,13 @@ impl SendControl {
             }
             None => 0,
         };
+        if let Some(departure_ns) = path.departure_ns {
+            let when = departure_ns.to_ne_bytes();
+            path_bytes += put(&mut bytes[path_bytes..], libc::SOL_SOCKET, libc::SCM_TXTIME, &when);
+        }
         let segment = segment_bytes.unwrap_or(0).to_ne_bytes();
-        put(&mut bytes[source_bytes..], libc::SOL_UDP, libc::UDP_SEGMENT, &segment);
-        Self { bytes, source_bytes }
+        put(&mut bytes[path_bytes..], libc::SOL_UDP, libc::UDP_SEGMENT, &segment);
+        Self { bytes, path_bytes }
     }
 
     /// Where the messages begin.
@@ -67,7 +76,7 @@ impl SendControl {
 
     /// Bytes of the messages of a train, or of a single datagram.
     pub(crate) fn len(&self, train: bool) -> usize {
-        self.source_bytes + if train { NUMBER_BYTES } else { 0 }
+        self.path_bytes + if train { NUMBER_BYTES } else { 0 }
     }
 }
 
@@ -161,6 +170,7 @@ fn known(ip: IpAddr) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addr::RawAddr;
     use proptest::prelude::*;
 
     fn message(level: i32, kind: i32, value: &[u8]) -> Vec<u8> {
@@ -213,6 +223,7 @@ mod tests {
     #[test]
     fn the_sent_control_is_what_the_kernel_reads() {
         let segment = message(libc::SOL_UDP, libc::UDP_SEGMENT, &1448_u16.to_ne_bytes());
+        let time = message(libc::SOL_SOCKET, libc::SCM_TXTIME, &77_u64.to_ne_bytes());
         let v4 = [[0; 4], [10, 1, 2, 3], [0; 4]].concat();
         let v6 = [&[3; 16][..], &[0; 4]].concat();
         for (source, first) in [
@@ -220,9 +231,13 @@ mod tests {
             (Some(RawSource::V4([10, 1, 2, 3])), message(libc::SOL_IP, libc::IP_PKTINFO, &v4)),
             (Some(RawSource::V6([3; 16])), message(libc::SOL_IPV6, libc::IPV6_PKTINFO, &v6)),
         ] {
-            let control = SendControl::new(source, Some(1448));
-            assert_eq!(control.bytes[..control.len(true)], [first.clone(), segment.clone()].concat());
-            assert_eq!(control.bytes[..control.len(false)], first);
+            for (departure_ns, when) in [(None, Vec::new()), (Some(77), time.clone())] {
+                let path = RawPath { dest: RawAddr::default(), source, departure_ns };
+                let control = SendControl::new(&path, Some(1448));
+                let first = [first.clone(), when].concat();
+                assert_eq!(control.bytes[..control.len(true)], [first.clone(), segment.clone()].concat());
+                assert_eq!(control.bytes[..control.len(false)], first);
+            }
         }
     }
 

@@ -22,11 +22,14 @@ mod error;
 mod ledger;
 pub mod limits;
 mod mapping;
+mod netlink;
 mod probe;
 mod receive;
+mod route;
 mod send;
 mod socket;
 mod sys;
+mod timing;
 mod waker;
 
 pub use arena::{Arena, Lease};

@@ -1,5 +1,7 @@
 //! Every bound of this crate, with its reason.
 
+use std::time::Duration;
+
 /// Segments of one train: below the kernel's 64 (`UDP_MAX_SEGMENTS` before Linux 6.9), and 44 datagrams of
 /// 1448 bytes are the most that fit [`TRAIN_BYTES_MAX`] anyway.
 pub const TRAIN_SEGMENTS_MAX: usize = 44;
@@ -42,6 +44,19 @@ pub const SOFT_RETRIES_MAX: u32 = 3;
 
 /// Errors read from the socket's error queue in one go.
 pub const ERRORS_PER_DRAIN_MAX: usize = 64;
+
+/// Bytes of one part of the kernel's answer about routes and qdiscs: its own parts are no longer.
+pub const ROUTE_ANSWER_BYTES: usize = 32 << 10;
+
+/// Parts of one answer that are read: a hundred devices of a hundred queues fit.
+pub const QUEUE_ANSWERS_MAX: usize = 256;
+
+/// How long it is believed that a route keeps departure times, or does not: asking costs some ten microseconds,
+/// and a person may change the qdisc.
+pub const ROUTE_BELIEVED: Duration = Duration::from_secs(5);
+
+/// The farthest departure that is asked of the kernel: far below fq's horizon of 10 s, beyond which it drops.
+pub const DEPARTURE_AHEAD_MAX: Duration = Duration::from_secs(1);
 
 const _: () = assert!(TRAIN_SEGMENTS_MAX <= 64);
 const _: () = assert!(RECEIVE_BUFFERS <= RECEIVE_BUFFERS_MAX);

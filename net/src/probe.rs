@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::addr::{Family, RawAddr, RawPath};
+use crate::route::Routes;
 use crate::socket::gso_refusal;
 use crate::{Backend, Fallback, NetError, sys};
 
@@ -83,6 +84,14 @@ pub(crate) fn local_ip(fd: BorrowedFd<'_>, family: Family, fallbacks: &mut Vec<F
         Family::V6 => (libc::SOL_IPV6, libc::IPV6_RECVPKTINFO),
     };
     note(sys::set_option(fd, level, name, 1), "local address of a datagram", fallbacks)
+}
+
+/// Departure times are allowed on the socket, and there is a line to ask which routes keep them.
+pub(crate) fn departures(fd: BorrowedFd<'_>, fallbacks: &mut Vec<Fallback>) -> Option<Routes> {
+    let routes = sys::allow_departures(fd).and_then(|()| Routes::new());
+    routes
+        .map_err(|cause| fallbacks.push(Fallback { wanted: "departure times", cause: cause.to_string() }))
+        .ok()
 }
 
 /// Keeps a refusal as a fallback; says whether there was none.
@@ -166,7 +175,7 @@ pub(crate) fn gso(fd: BorrowedFd<'_>) -> Result<(), String> {
             .expect("an IPv4 address for an IPv4 socket");
         sys::bind(probe.as_fd(), &any)?;
         let own = RawAddr::encode(sys::local_addr(probe.as_fd())?, Family::V4).unwrap_or(any);
-        let path = RawPath { dest: own, source: None };
+        let path = RawPath { dest: own, source: None, departure_ns: None };
         sys::send_one(probe.as_fd(), &path, &[0; 96], Some(64))
     };
     match try_it() {

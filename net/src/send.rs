@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::addr::RawPath;
 use crate::socket::{gso_refusal, soft_retries, train_segments_max};
+use crate::timing::Timing;
 use crate::{Backend, Socket, sys};
 
 /// How long to leave a full device queue alone: it has no event to wait for.
@@ -54,6 +55,10 @@ pub struct SendCounters {
     /// Datagrams that could not be sent for another reason: no route, forbidden (also in
     /// `packets_send_dropped`).
     pub unreachable: u64,
+    /// Datagrams the kernel took with a departure time that their route keeps.
+    pub departures: u64,
+    /// Datagrams handed in for later, on a route that keeps no departure times: they went at once.
+    pub departures_unkept: u64,
 }
 
 /// Sends for one thread.
@@ -64,6 +69,7 @@ pub struct Sender {
     counters: SendCounters,
     /// The last reason said for `unreachable`, so that each is said once in a row.
     said: Option<i32>,
+    timing: Timing,
 }
 
 /// One `send` under way.
@@ -87,7 +93,7 @@ struct Job<'a> {
 impl Sender {
     /// A sender on `socket`, with the backend of the socket's caps.
     pub fn new(socket: Arc<Socket>) -> Self {
-        Self { socket, source: None, counters: SendCounters::default(), said: None }
+        Self { socket, source: None, counters: SendCounters::default(), said: None, timing: Timing::new() }
     }
 
     /// From now on datagrams leave from `source`, one of this machine's addresses. `None`, or one of another
@@ -122,11 +128,62 @@ impl Sender {
         segment_bytes: usize,
         patience: Duration,
     ) -> SendReport {
+        self.timing.heading = Some((dest, self.source));
+        self.send_when(dest, bytes, segment_bytes, patience, None)
+    }
+
+    /// As [`Sender::send`], to leave the machine at `departure`: the kernel keeps each train until then, if the
+    /// route to `dest` is one that does. Else they go at once, and are counted as `departures_unkept`: whoever
+    /// means to pace asks [`Sender::honours_departure`] first, and waits by himself if need be.
+    ///
+    /// A departure that is past is now; one farther ahead than
+    /// [`DEPARTURE_AHEAD_MAX`](crate::limits::DEPARTURE_AHEAD_MAX) is that. Trains leave in the order of their
+    /// departures, so one that is sent without any overtakes those that are kept.
+    ///
+    /// # Panics
+    /// If `segment_bytes` is 0.
+    pub fn send_at(
+        &mut self,
+        dest: SocketAddr,
+        bytes: &[u8],
+        segment_bytes: usize,
+        patience: Duration,
+        departure: Instant,
+    ) -> SendReport {
+        self.timing.heading = Some((dest, self.source));
+        let ahead = departure.saturating_duration_since(Instant::now());
+        if ahead.is_zero() {
+            return self.send_when(dest, bytes, segment_bytes, patience, None);
+        }
+        let departure_ns = self.honours_departure().then(|| self.timing.on_kernels_clock(departure));
+        let report = self.send_when(dest, bytes, segment_bytes, patience, departure_ns);
+        match departure_ns {
+            Some(_) => self.counters.departures += report.sent,
+            None => self.counters.departures_unkept += report.sent,
+        }
+        report
+    }
+
+    /// Whether the route to the last destination keeps departure times: asked of the kernel when the destination
+    /// or the source is new, and again every [`ROUTE_BELIEVED`](crate::limits::ROUTE_BELIEVED). `false` before
+    /// the first send.
+    pub fn honours_departure(&mut self) -> bool {
+        self.timing.honours(&self.socket)
+    }
+
+    fn send_when(
+        &mut self,
+        dest: SocketAddr,
+        bytes: &[u8],
+        segment_bytes: usize,
+        patience: Duration,
+        departure_ns: Option<u64>,
+    ) -> SendReport {
         assert!(segment_bytes > 0, "a datagram of no bytes is not sent from an arena");
         let before = self.counters;
         match self.socket.raw_path(dest, self.source) {
             Ok(path) => self.run(Job {
-                path,
+                path: RawPath { departure_ns, ..path },
                 bytes,
                 segment: segment_bytes,
                 done: 0,
@@ -153,6 +210,11 @@ impl Sender {
     /// All that was done since `new`.
     pub fn counters(&self) -> SendCounters {
         self.counters
+    }
+
+    #[cfg(test)]
+    pub(crate) fn timing_for_tests(&mut self) -> &mut Timing {
+        &mut self.timing
     }
 
     fn run(&mut self, mut job: Job<'_>) {

@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::addr::{Family, RawAddr, RawPath, RawSource};
 use crate::limits::{SOCKET_BUFFER_BYTES, SOFT_RETRIES_MAX, TRAIN_BYTES_MAX, TRAIN_SEGMENTS_MAX};
+use crate::route::{Departures, Routes};
 use crate::{Backend, Caps, NetError, probe, sys};
 
 /// What a [`Socket`] is to be.
@@ -44,6 +45,8 @@ pub struct Socket {
     gso_refused: AtomicBool,
     /// Who has last said that nobody listens there. Locked when an error came, never for a datagram.
     refused: Mutex<Option<SocketAddr>>,
+    /// Where it can be asked what a route keeps.
+    routes: Option<Routes>,
     tally: Tally,
 }
 
@@ -98,6 +101,7 @@ impl Socket {
         };
         let drop_count = wish("kernel drop count", libc::SOL_SOCKET, libc::SO_RXQ_OVFL);
         let gro = wish("gro", libc::SOL_UDP, libc::UDP_GRO);
+        let routes = probe::departures(fd.as_fd(), &mut fallbacks);
         let send_buffer_bytes =
             probe::buffer(fd.as_fd(), &probe::SEND_BUFFER, config.buffer_bytes, &mut fallbacks);
         let receive_buffer_bytes =
@@ -117,6 +121,7 @@ impl Socket {
             drop_count,
             error_queue,
             local_ip,
+            txtime: routes.is_some(),
             send_buffer_bytes,
             receive_buffer_bytes,
             fallbacks,
@@ -128,6 +133,7 @@ impl Socket {
             caps,
             gso_refused: AtomicBool::new(false),
             refused: Mutex::new(None),
+            routes,
             tally: Tally::default(),
         })
     }
@@ -219,7 +225,13 @@ impl Socket {
     pub(crate) fn raw_path(&self, dest: SocketAddr, source: Option<IpAddr>) -> Result<RawPath, NetError> {
         let raw = RawAddr::encode(dest, self.family);
         let source = source.and_then(|source| RawSource::encode(source, dest, self.family));
-        raw.map(|dest| RawPath { dest, source }).ok_or(NetError::FamilyMismatch { dest, local: self.local })
+        raw.map(|dest| RawPath { dest, source, departure_ns: None })
+            .ok_or(NetError::FamilyMismatch { dest, local: self.local })
+    }
+
+    /// What becomes of departure times on the way to `dest`. A few system calls.
+    pub(crate) fn departures(&self, dest: SocketAddr, source: Option<IpAddr>) -> Departures {
+        self.routes.as_ref().map_or(Departures::Unknown, |routes| routes.departures(dest, source))
     }
 
     /// Stops trains on this socket, and says so once.

@@ -35,13 +35,60 @@ pub(crate) fn eventfd() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// A socket for questions to the routing tables of this thread's network namespace.
+pub(crate) fn route_socket() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    let fd = unsafe {
+        libc::socket(
+            libc::AF_NETLINK,
+            libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+            libc::NETLINK_ROUTE,
+        )
+    };
+    check(fd)?;
+    // SAFETY: `fd` was just opened and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends plain bytes.
+pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
+    // SAFETY: the pointer is to `bytes`, alive here, and the length is theirs; the kernel only reads.
+    let sent = unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Receives plain bytes; says how many came, which is more than `into` holds where they were cut.
+pub(crate) fn read(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+    // SAFETY: the kernel writes at most `into.len()` bytes at `into`, which is borrowed mutably.
+    let got = unsafe { libc::recv(fd.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), flags) };
+    usize::try_from(got).map_err(|_| io::Error::last_os_error())
+}
+
 /// Sets an integer socket option.
 pub(crate) fn set_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
-    // SAFETY: the value is a live `c_int`, and the length given is its own.
-    let done = unsafe {
-        libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), size_of::<i32>() as u32)
-    };
+    set_value(fd, level, name, &value)
+}
+
+/// Lets datagrams have departure times on `CLOCK_MONOTONIC` (`SO_TXTIME`).
+pub(crate) fn allow_departures(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let value = libc::sock_txtime { clockid: libc::CLOCK_MONOTONIC, flags: 0 };
+    set_value(fd, libc::SOL_SOCKET, libc::SO_TXTIME, &value)
+}
+
+fn set_value<T>(fd: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Result<()> {
+    let len = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the value is alive, and the length given is its own; the kernel only reads.
+    let done = unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, ptr::from_ref(value).cast(), len) };
     check(done).map(drop)
+}
+
+/// The clock of departure times, in nanoseconds.
+pub(crate) fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one `timespec`, which is alive. The clock exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
 /// Reads an integer socket option.
@@ -76,7 +123,7 @@ pub(crate) fn send_one(
     bytes: &[u8],
     segment_bytes: Option<u16>,
 ) -> io::Result<()> {
-    let control = SendControl::new(path.source, segment_bytes);
+    let control = SendControl::new(path, segment_bytes);
     let mut part = part_of(bytes);
     let message = message_of(&path.dest, &mut part, &control, segment_bytes.is_some());
     loop {
@@ -115,7 +162,7 @@ fn send_batch<const N: usize>(
     message_bytes: usize,
     segment_bytes: Option<u16>,
 ) -> io::Result<usize> {
-    let control = SendControl::new(path.source, segment_bytes);
+    let control = SendControl::new(path, segment_bytes);
     let mut parts = [const { MaybeUninit::<libc::iovec>::uninit() }; N];
     let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; N];
     let mut count = 0;

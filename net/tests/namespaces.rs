@@ -395,6 +395,43 @@ fn a_machine_with_ipv6_switched_off_serves_ipv4_at_the_default_address() {
 }
 
 #[test]
+fn departure_times_are_not_given_to_a_qdisc_that_keeps_none() {
+    on_a_wire("departure times", 1500, |wire| {
+        let (mut receiver, dests) = wire.receiver();
+        let mut sender = Sender::new(wire.socket_a("[::]:0", Backend::Gso, 4 << 20));
+        let mut send = |dest| {
+            let before = sender.counters().departures_unkept;
+            exchange(&mut receiver, 10, || {
+                let later = Instant::now() + Duration::from_millis(100);
+                assert_eq!(sender.send_at(dest, &[3; 10_000], 1000, WAIT, later).sent, 10);
+            });
+            // The question goes to the wire's namespace, wherever it is asked.
+            assert!(!sender.honours_departure(), "to {dest}");
+            assert!(sender.counters().departures_unkept > before);
+            assert_eq!(sender.counters().departures, 0);
+        };
+        // veth has no queue by itself.
+        dests.into_iter().for_each(&mut send);
+        wire.a.commands("tc qdisc add dev va root tbf rate 1gbit burst 256kb limit 4mb")?;
+        dests.into_iter().for_each(&mut send);
+        // fq, where this kernel has it, keeps them; and the receiver sees that it does.
+        if wire.a.commands("tc qdisc replace dev va root fq").is_err() {
+            return Ok(());
+        }
+        for dest in dests {
+            let mut sender = Sender::new(wire.socket_a("[::]:0", Backend::Gso, 4 << 20));
+            let got = exchange(&mut receiver, 10, || {
+                let later = Instant::now() + Duration::from_millis(100);
+                sender.send_at(dest, &[3; 10_000], 1000, WAIT, later);
+            });
+            assert_eq!(got.len(), 10);
+            assert!(sender.honours_departure(), "fq to {dest}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn no_route_is_counted() {
     on_a_wire("no route", 1500, |wire| {
         let socket = wire.socket_a("[::]:0", Backend::Gso, 1 << 20);
