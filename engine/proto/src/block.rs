@@ -67,17 +67,37 @@ pub(crate) struct Filling {
     pub(crate) first_seen: Instant,
     /// One past the highest shard that is there.
     pub(crate) shards_reached: usize,
+    /// When its newest shard came.
+    pub(crate) last_came: Instant,
+    /// A report has asked for shards of it.
+    pub(crate) asked: bool,
+    /// A report has asked since its newest shard came.
+    pub(crate) asked_since: bool,
 }
 
 impl Filling {
+    pub(crate) const fn new(span: Span, filled: ShardSet, now: Instant) -> Self {
+        Self {
+            span,
+            filled,
+            first_seen: now,
+            shards_reached: 0,
+            last_came: now,
+            asked: false,
+            asked_since: false,
+        }
+    }
+
     /// The place of shard `index`.
     pub(crate) fn slot_mut(&mut self, index: usize, shard_bytes: usize) -> &mut [u8] {
         &mut self.span.bytes_mut()[index * shard_bytes..(index + 1) * shard_bytes]
     }
 
-    pub(crate) fn insert(&mut self, index: usize) {
+    pub(crate) fn insert(&mut self, index: usize, now: Instant) {
         self.filled.insert(index);
         self.shards_reached = self.shards_reached.max(index + 1);
+        self.last_came = now;
+        self.asked_since = false;
     }
 }
 

@@ -3,15 +3,18 @@
 //! Little endian; version 1:
 //! ```text
 //! 0  u8  version    1 u8 open AUs    2 u8 missing words    3 u8 bit 0: highest_au is set,
-//!                                                                       bit 1: one_way_delay_us is
+//!                                                                       bit 1: one_way_delay_us is,
+//!                                                                       bit 2: unseen blocks follow
 //! 4  u32 highest_au       8  u32 epoch_opened    12 u16 lost_per_mille   14 u16 burst_max
 //! 16 u32 kernel_drops     20 i32 one_way_delay_us                        24 u32 receive_kbps
 //! 28 open AUs, 8 bytes each:  u32 au, u16 blocks seen, u8 bit 0: end seen, u8 0
 //! .. missing, 16 bytes each:  u32 au, u16 block, u16 word, u64 bits
+//! .. unseen blocks, 8 bytes for each open AU, in their order:  u64 bits
 //! ```
 //!
 //! Promises at most [`REPORT_BYTES_MAX`] bytes and a value without heap. Parsing skips what follows the parts it
-//! knows, and refuses another version, counts over the limits, and less bytes than the counts need.
+//! knows, so that a part can be added behind them under a bit of its own; it refuses another version, counts over the
+//! limits, and less bytes than the counts need.
 
 /// Longest encoded report: fits a QUIC datagram at the smallest MTU.
 pub const REPORT_BYTES_MAX: usize = 1_100;
@@ -24,9 +27,16 @@ const VERSION: u8 = 1;
 const FIXED_BYTES: usize = 28;
 const OPEN_AU_BYTES: usize = 8;
 const MISSING_BYTES: usize = 16;
+const UNSEEN_BYTES: usize = 8;
 
-const _: () =
-    assert!(FIXED_BYTES + OPEN_AUS_MAX * OPEN_AU_BYTES + MISSING_MAX * MISSING_BYTES <= REPORT_BYTES_MAX);
+const HIGHEST_AU_SET: u8 = 1;
+const DELAY_SET: u8 = 2;
+const UNSEEN_SET: u8 = 4;
+
+const _: () = assert!(
+    FIXED_BYTES + OPEN_AUS_MAX * (OPEN_AU_BYTES + UNSEEN_BYTES) + MISSING_MAX * MISSING_BYTES
+        <= REPORT_BYTES_MAX
+);
 
 /// Why bytes are no report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,9 +73,12 @@ pub struct OpenAuReport {
     pub blocks_seen: u16,
     /// Whether the last block is known.
     pub end_seen: bool,
+    /// Bit i: nothing came of block i, though something came of a later one. Of the first 64 blocks.
+    pub unseen: u64,
 }
 
-/// Up to 64 data shards of one block that are missing though newer ones came.
+/// Up to 64 data shards of one block that are asked for again: as many as the block still needs, of those that are
+/// missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MissingShards {
     /// Access-unit number.
@@ -134,7 +147,7 @@ impl FeedbackReport {
         &self.open[..usize::from(self.open_count)]
     }
 
-    /// Missing data shards, oldest first, at most [`MISSING_MAX`] words of them.
+    /// The data shards that are asked for, oldest first, at most [`MISSING_MAX`] words of them.
     pub fn missing(&self) -> &[MissingShards] {
         &self.missing[..usize::from(self.missing_count)]
     }
@@ -155,13 +168,20 @@ impl FeedbackReport {
         true
     }
 
+    fn unseen_blocks(&self) -> bool {
+        self.open_aus().iter().any(|open| open.unseen != 0)
+    }
+
     /// Writes the report and returns its length, at most [`REPORT_BYTES_MAX`].
     ///
     /// # Panics
     /// When `out` is shorter than the report: hand in [`REPORT_BYTES_MAX`] bytes.
     pub fn encode(&self, out: &mut [u8]) -> usize {
         let mut writer = Writer { out, at: 0 };
-        let set = u8::from(self.highest_au.is_some()) | u8::from(self.one_way_delay_us.is_some()) << 1;
+        let bit = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+        let set = bit(self.highest_au.is_some(), HIGHEST_AU_SET)
+            | bit(self.one_way_delay_us.is_some(), DELAY_SET)
+            | bit(self.unseen_blocks(), UNSEEN_SET);
         writer.put(&[VERSION, self.open_count, self.missing_count, set]);
         writer.put(&self.highest_au.unwrap_or(0).to_le_bytes());
         writer.put(&self.epoch_opened.to_le_bytes());
@@ -181,6 +201,9 @@ impl FeedbackReport {
             writer.put(&missing.word.to_le_bytes());
             writer.put(&missing.bits.to_le_bytes());
         }
+        if self.unseen_blocks() {
+            self.open_aus().iter().for_each(|open| writer.put(&open.unseen.to_le_bytes()));
+        }
         writer.at
     }
 
@@ -197,21 +220,21 @@ impl FeedbackReport {
         }
         at_most("open access units", OPEN_AUS_MAX, open_count.into())?;
         at_most("words of missing shards", MISSING_MAX, missing_count.into())?;
-        let needed = FIXED_BYTES
-            + usize::from(open_count) * OPEN_AU_BYTES
-            + usize::from(missing_count) * MISSING_BYTES;
+        let open_bytes = OPEN_AU_BYTES + if set & UNSEEN_SET == 0 { 0 } else { UNSEEN_BYTES };
+        let needed =
+            FIXED_BYTES + usize::from(open_count) * open_bytes + usize::from(missing_count) * MISSING_BYTES;
         if bytes.len() < needed {
             return Err(FeedbackError::TooShort { needed, got: bytes.len() });
         }
         let mut reader = Reader { bytes: &bytes[4..needed] };
         let highest_au = u32::from_le_bytes(reader.take());
         let mut report = Self {
-            highest_au: (set & 1 == 1).then_some(highest_au),
+            highest_au: (set & HIGHEST_AU_SET != 0).then_some(highest_au),
             epoch_opened: u32::from_le_bytes(reader.take()),
             lost_per_mille: u16::from_le_bytes(reader.take()),
             burst_max: u16::from_le_bytes(reader.take()),
             kernel_drops: u32::from_le_bytes(reader.take()),
-            one_way_delay_us: Some(i32::from_le_bytes(reader.take())).filter(|_| set & 2 == 2),
+            one_way_delay_us: Some(i32::from_le_bytes(reader.take())).filter(|_| set & DELAY_SET != 0),
             receive_kbps: u32::from_le_bytes(reader.take()),
             ..Self::default()
         };
@@ -219,7 +242,7 @@ impl FeedbackReport {
             let au = u32::from_le_bytes(reader.take());
             let blocks_seen = u16::from_le_bytes(reader.take());
             let [flags, _] = reader.take();
-            report.push_open(OpenAuReport { au, blocks_seen, end_seen: flags & 1 == 1 });
+            report.push_open(OpenAuReport { au, blocks_seen, end_seen: flags & 1 == 1, unseen: 0 });
         }
         for _ in 0..missing_count {
             report.push_missing(MissingShards {
@@ -228,6 +251,11 @@ impl FeedbackReport {
                 word: u16::from_le_bytes(reader.take()),
                 bits: u64::from_le_bytes(reader.take()),
             });
+        }
+        if set & UNSEEN_SET != 0 {
+            for open in &mut report.open[..usize::from(open_count)] {
+                open.unseen = u64::from_le_bytes(reader.take());
+            }
         }
         Ok(report)
     }
@@ -267,7 +295,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn report() -> impl Strategy<Value = FeedbackReport> {
-        let open = proptest::collection::vec((any::<u32>(), any::<u16>(), any::<bool>()), 0..=OPEN_AUS_MAX);
+        let open = proptest::collection::vec(
+            (any::<u32>(), any::<u16>(), any::<bool>(), prop_oneof![Just(0), any::<u64>()]),
+            0..=OPEN_AUS_MAX,
+        );
         let missing = proptest::collection::vec(
             (any::<u32>(), any::<u16>(), any::<u16>(), any::<u64>()),
             0..=MISSING_MAX,
@@ -285,8 +316,8 @@ mod tests {
                 receive_kbps: words[2],
                 ..FeedbackReport::default()
             };
-            for (au, blocks_seen, end_seen) in open {
-                assert!(report.push_open(OpenAuReport { au, blocks_seen, end_seen }));
+            for (au, blocks_seen, end_seen, unseen) in open {
+                assert!(report.push_open(OpenAuReport { au, blocks_seen, end_seen, unseen }));
             }
             for (au, block, word, bits) in missing {
                 assert!(report.push_missing(MissingShards { au, block, word, bits }));

@@ -9,6 +9,7 @@
 //! It refuses sockets, clocks, threads, async and `unsafe`: all of those belong to its drivers.
 #![forbid(unsafe_code)]
 
+mod asking;
 mod block;
 pub mod clock;
 mod delivery;
@@ -22,6 +23,7 @@ pub mod pacer;
 pub mod packetize;
 pub mod reassemble;
 pub mod redundancy;
+pub mod resend;
 mod shard_length;
 mod span;
 mod window;
@@ -36,6 +38,7 @@ pub use limits::{LimitError, Negotiated, ReassemblerLimits};
 pub use pacer::{Pacer, PacerCounters};
 pub use packetize::{PacketizeError, Packetizer, SlicePlan, seal_data, seal_parity};
 pub use reassemble::Reassembler;
-pub use redundancy::Redundancy;
+pub use redundancy::{Redundancy, RedundancyControl, RedundancyPolicy};
+pub use resend::{Resend, ResendCounters, ResendLedger};
 pub use span::Span;
 pub use wire::{DATAGRAM_OVERHEAD, Flags, HEADER_BYTES, Header, WireError, is_media};

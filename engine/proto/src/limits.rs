@@ -40,6 +40,12 @@ pub const AU_DEADLINE_MAX: Duration = Duration::from_millis(100);
 pub const AU_DEADLINE_MIN: Duration = Duration::from_millis(20);
 /// How long the newest AU may stand still before it is given up. Nothing waits behind it, so patience is cheap.
 pub const AU_STALL_DEADLINE: Duration = Duration::from_millis(250);
+/// What a resend costs beside the round trip: until a report leaves, and until the sender has its turn.
+pub const RESEND_TRY: Duration = Duration::from_millis(5);
+/// Resends may take this part of the wire's rate: a path that loses more than a fifth needs a lower rate, not resends.
+pub const RESEND_RATE_PART: u64 = 4;
+/// And this much at once beside it: at the lowest rates the only picture of a second may have to go again.
+pub const RESEND_BURST_BYTES: u64 = 65_536;
 /// The pacer's default microburst cap: what a shallow switch port swallows without loss.
 pub const BURST_BYTES_DEFAULT: usize = 128 * 1024;
 
@@ -181,6 +187,13 @@ impl Negotiated {
         ]
     }
 
+    /// Bytes on the wire of the usual AUs that a sender may hold for resends.
+    pub fn aus_held_bytes(&self) -> usize {
+        // The rate is the wire's.
+        let au_bytes = u64::from(self.bitrate_kbps) * 125_000 / u64::from(self.refresh_mhz.max(1));
+        usize::try_from(AUS_LEASED_FOR_RESEND * au_bytes).unwrap_or(usize::MAX)
+    }
+
     /// Bytes that the largest AU has on the wire: its spans, and each shard's header and tag.
     pub fn au_wire_bytes_max(&self) -> usize {
         let spans = au_span_bytes(self);
@@ -260,6 +273,40 @@ impl From<&Negotiated> for ReassemblerLimits {
             replay_window: replay_window(negotiated),
             au_deadline,
             au_stall_deadline: AU_STALL_DEADLINE,
+        }
+    }
+}
+
+/// What a sender may hold for resends, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ResendLimits {
+    /// AUs, the one being sent included.
+    pub(crate) aus_max: usize,
+    /// Blocks of them.
+    pub(crate) blocks_max: usize,
+    /// Words of 64 data shards of them.
+    pub(crate) words_max: usize,
+    /// Words of the largest block.
+    pub(crate) block_words_max: usize,
+    /// As the receiver's.
+    pub(crate) au_deadline: Duration,
+    /// As the receiver's.
+    pub(crate) au_stall_deadline: Duration,
+}
+
+impl From<&Negotiated> for ResendLimits {
+    fn from(negotiated: &Negotiated) -> Self {
+        let receiver = ReassemblerLimits::from(negotiated);
+        let blocks_per_au = usize::from(receiver.blocks_per_au_max);
+        let shards = negotiated.au_bytes_max as usize / usize::from(*SHARD_BYTES.start());
+        Self {
+            aus_max: usize::from(receiver.aus_open_max) / 2,
+            // The largest AU in the shortest shards, and the usual ones before it.
+            blocks_max: AUS_LEASED_FOR_RESEND as usize * blocks_per_au,
+            words_max: shards / 64 + AUS_LEASED_FOR_RESEND as usize * blocks_per_au,
+            block_words_max: usize::from(BLOCK_DATA_SHARDS_MAX).div_ceil(64),
+            au_deadline: receiver.au_deadline,
+            au_stall_deadline: receiver.au_stall_deadline,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Which sequences never came: loss and burst length, measured from authentic datagrams.
 //!
 //! A sequence is judged when it falls [`WINDOW`] behind the newest one, so that reordering within that is no loss.
-//! Constant work a datagram. Sequences of an earlier epoch that straggle in are not looked at.
+//! Constant work a datagram. Sequences of an earlier epoch that straggle in are not looked at; nor are old ones of a
+//! block that was asked for, because what was sent again was lost once all the same.
 
 /// Sequences that may still come.
 const WINDOW: u64 = 256;
@@ -25,8 +26,8 @@ pub(crate) struct LossMeter {
 }
 
 impl LossMeter {
-    /// An authentic datagram of the newest epoch came.
-    pub(crate) fn handle(&mut self, epoch: u32, sequence: u32) {
+    /// An authentic datagram of the newest epoch came; `was_asked` if shards of its block were asked for before.
+    pub(crate) fn handle(&mut self, epoch: u32, sequence: u32, was_asked: bool) {
         if epoch != self.epoch {
             self.judge_rest();
             self.epoch = epoch;
@@ -35,6 +36,8 @@ impl LossMeter {
         let sequence = u64::from(sequence);
         if sequence >= self.next {
             self.advance(sequence);
+        } else if was_asked {
+            return;
         }
         if self.next - sequence <= WINDOW {
             let (word, bit) = place(sequence);
@@ -124,7 +127,7 @@ mod tests {
     fn counts_what_never_came_and_the_longest_run() {
         let mut meter = LossMeter::default();
         for sequence in (0..2_000).filter(|s| !(500..507).contains(s) && *s != 900) {
-            meter.handle(0, sequence);
+            meter.handle(0, sequence, false);
         }
         assert_eq!(meter.lost(), 8);
         let (per_mille, burst) = meter.sample();
@@ -135,21 +138,31 @@ mod tests {
     #[test]
     fn a_jump_is_counted_without_walking_it() {
         let mut meter = LossMeter::default();
-        meter.handle(0, 0);
-        meter.handle(0, u32::MAX);
+        meter.handle(0, 0, false);
+        meter.handle(0, u32::MAX, false);
         assert_eq!(meter.lost(), u64::from(u32::MAX) - 256);
-        meter.handle(0, u32::MAX);
-        meter.handle(0, u32::MAX - 1);
+        meter.handle(0, u32::MAX, false);
+        meter.handle(0, u32::MAX - 1, false);
         meter.judge_rest();
         assert_eq!(meter.lost(), u64::from(u32::MAX) - 2);
     }
 
     #[test]
+    fn what_was_sent_again_was_lost_all_the_same() {
+        let mut meter = LossMeter::default();
+        (0..600).filter(|s| *s != 400).for_each(|sequence| meter.handle(0, sequence, false));
+        meter.handle(0, 400, true);
+        meter.handle(0, 900, true);
+        meter.judge_rest();
+        assert_eq!(meter.lost(), 1 + 300, "a new one shows what lies before it, asked for or not");
+    }
+
+    #[test]
     fn a_new_epoch_judges_the_old_one() {
         let mut meter = LossMeter::default();
-        meter.handle(0, 0);
-        meter.handle(0, 2);
-        meter.handle(1, 0);
+        meter.handle(0, 0, false);
+        meter.handle(0, 2, false);
+        meter.handle(1, 0, false);
         assert_eq!(meter.lost(), 1);
     }
 
@@ -171,7 +184,7 @@ mod tests {
             for sequence in order {
                 newest = newest.max(sequence);
                 too_late += u64::from(u64::from(newest - sequence) >= WINDOW);
-                meter.handle(0, sequence);
+                meter.handle(0, sequence, false);
             }
             meter.judge_rest();
             let expected = lost.iter().filter(|s| **s <= newest).count() as u64 + too_late;

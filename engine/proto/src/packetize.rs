@@ -53,6 +53,7 @@ pub enum PacketizeError {
 #[derive(Debug, Clone)]
 pub struct Packetizer {
     redundancy: Redundancy,
+    redundancy_per_mille_max: u16,
     slices_max: u16,
     au_bytes_max: u32,
     block_data_shards_max: u16,
@@ -83,6 +84,7 @@ impl Packetizer {
         let redundancy = Redundancy::fixed(negotiated.redundancy_per_mille);
         Self {
             redundancy,
+            redundancy_per_mille_max: negotiated.redundancy_per_mille,
             slices_max: negotiated.slices_max,
             au_bytes_max: negotiated.au_bytes_max,
             block_data_shards_max: limits.block_data_shards_max,
@@ -100,6 +102,12 @@ impl Packetizer {
     pub fn set_shard_bytes(&mut self, shard_bytes: u16) {
         let whole = shard_bytes / SHARD_BYTES_STEP * SHARD_BYTES_STEP;
         self.shard_bytes_next = whole.clamp(self.shard_bytes_min, self.shard_bytes_max);
+    }
+
+    /// Changes the rule for parity from the next block on, within what was negotiated.
+    pub fn set_redundancy(&mut self, redundancy: Redundancy) {
+        self.redundancy = redundancy.at_most(self.redundancy_per_mille_max);
+        self.shard_length.set_redundancy(self.redundancy);
     }
 
     /// The longest shard of the next AU.

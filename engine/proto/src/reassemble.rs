@@ -19,9 +19,10 @@ use std::time::Instant;
 use punktfunk_fec::Decoder;
 use punktfunk_seal::{OpenError, Opener, Plane};
 
+use crate::asking;
 use crate::block::{Block, BlockState, Claim, Filling, WholeBlock};
 use crate::delivery::{Arrival, DeliveredBlock, Delivery, ReassemblyCounters};
-use crate::feedback::{FeedbackReport, MissingShards, OpenAuReport};
+use crate::feedback::FeedbackReport;
 use crate::limits::{AUS_UNDER_WAY, ReassemblerLimits};
 use crate::loss::LossMeter;
 use crate::span::{BlockMemory, Span};
@@ -151,19 +152,13 @@ impl Reassembler {
             receive_kbps: self.sample_rate(now),
             ..FeedbackReport::default()
         };
-        for number in self.window.base()..self.window.end() {
-            let Some(au) = self.window.au(number) else { break };
-            let (blocks_seen, end_seen) = (au.blocks_seen, au.end_seen);
-            if !report.push_open(OpenAuReport { au: number as u32, blocks_seen, end_seen }) {
-                break;
-            }
-            let newer_au = number + 1 < self.window.end();
-            for (index, block) in au.blocks[..usize::from(blocks_seen)].iter().enumerate() {
-                let newer_seen = newer_au || index + 1 < usize::from(blocks_seen);
-                report_missing(&mut report, number as u32, index as u16, block, newer_seen);
-            }
-        }
+        asking::list(&mut report, &mut self.window, now);
         report
+    }
+
+    /// When the next report would ask for what the last one did not, whatever else is due.
+    pub fn poll_report(&self) -> Option<Instant> {
+        asking::next_due(&self.window)
     }
 
     fn sample_rate(&mut self, now: Instant) -> u32 {
@@ -200,6 +195,7 @@ impl Reassembler {
         let (au, shard) = (u64::from(header.au), usize::from(header.shard));
         let shard_bytes = claim.shape.shard_bytes();
         let known = self.window.filling_mut(au, header.block);
+        let was_asked = known.as_ref().is_some_and(|(_, filling)| filling.asked);
         let direct = known.filter(|(known, filling)| *known == claim && !filling.filled.contains(shard));
         let is_direct = direct.is_some();
         let place = match direct {
@@ -210,7 +206,7 @@ impl Reassembler {
         if let Err(error) = opened {
             return refused(&error);
         }
-        self.note_authentic(header, datagram.len());
+        self.note_authentic(header, datagram.len(), was_asked);
         if is_direct {
             self.fill(header, now);
             return Arrival::Placed;
@@ -224,11 +220,11 @@ impl Reassembler {
         }
     }
 
-    fn note_authentic(&mut self, header: &Header, datagram_bytes: usize) {
+    fn note_authentic(&mut self, header: &Header, datagram_bytes: usize, was_asked: bool) {
         self.counters.authentic_bytes += datagram_bytes as u64;
         let epoch = self.opener.epoch_opened();
         if epoch & 3 == u32::from(header.epoch_low) {
-            self.loss.handle(epoch, header.sequence);
+            self.loss.handle(epoch, header.sequence, was_asked);
         }
     }
 
@@ -263,7 +259,7 @@ impl Reassembler {
         au.shards_seen += 1;
         let block = &mut au.blocks[usize::from(header.block)];
         let Block { claim: Some(claim), state: BlockState::Filling(filling) } = block else { return };
-        filling.insert(usize::from(header.shard));
+        filling.insert(usize::from(header.shard), now);
         if filling.filled.len() < claim.shape.data() {
             return;
         }
@@ -343,25 +339,4 @@ fn complete(
     };
     span.set_payload_bytes(claim.payload_bytes());
     Some(WholeBlock { span, first_seen, whole_at: now, shards_recovered: recovered as u16 })
-}
-
-/// Lists the data shards that are missing though newer ones came.
-fn report_missing(report: &mut FeedbackReport, au: u32, index: u16, block: &Block, newer_seen: bool) {
-    let Block { claim: Some(claim), state: BlockState::Filling(filling) } = block else { return };
-    let data = claim.shape.data();
-    let reached = if newer_seen { data } else { data.min(filling.shards_reached) };
-    let mut word = MissingShards { au, block: index, word: 0, bits: 0 };
-    for shard in filling.filled.missing_in(0..reached) {
-        let number = (shard / 64) as u16;
-        if number != word.word {
-            if word.bits != 0 && !report.push_missing(word) {
-                return;
-            }
-            word = MissingShards { word: number, bits: 0, ..word };
-        }
-        word.bits |= 1 << (shard % 64);
-    }
-    if word.bits != 0 {
-        report.push_missing(word);
-    }
 }

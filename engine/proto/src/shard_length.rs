@@ -57,6 +57,11 @@ impl ShardLength {
         Self { redundancy, before: SliceLengths::NONE, open: SliceLengths::NONE }
     }
 
+    /// What parity costs from now on.
+    pub(crate) fn set_redundancy(&mut self, redundancy: Redundancy) {
+        self.redundancy = redundancy;
+    }
+
     /// An AU begins.
     pub(crate) fn begin(&mut self) {
         self.open.count = 0;

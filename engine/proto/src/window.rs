@@ -21,7 +21,7 @@ use crate::wire::Header;
 pub(crate) struct OpenAu {
     /// What the first block that was seen claimed, and when.
     first: Option<(Claim, Instant)>,
-    newer_seen: Option<Instant>,
+    pub(crate) newer_seen: Option<Instant>,
     pub(crate) last_progress: Option<Instant>,
     pub(crate) blocks: Box<[Block]>,
     /// One past the highest block seen.
@@ -54,7 +54,7 @@ impl OpenAu {
         self.first.map(|(_, at)| at)
     }
 
-    fn seen(&self) -> &[Block] {
+    pub(crate) fn seen(&self) -> &[Block] {
         &self.blocks[..usize::from(self.blocks_seen)]
     }
 
@@ -110,10 +110,8 @@ impl OpenAu {
             return Err(Arrival::OverLimit);
         };
         self.payload_bytes = payload_bytes;
-        self.blocks[usize::from(index)] = Block {
-            claim: Some(*claim),
-            state: BlockState::Filling(Filling { span, filled, first_seen: now, shards_reached: 0 }),
-        };
+        self.blocks[usize::from(index)] =
+            Block { claim: Some(*claim), state: BlockState::Filling(Filling::new(span, filled, now)) };
         self.blocks_seen = self.blocks_seen.max(index + 1);
         self.end_seen |= claim.flags.last_block();
         Ok(())

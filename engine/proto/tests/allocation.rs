@@ -8,7 +8,10 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use common::{Host, Rng, negotiated, reassembler};
-use punktfunk_proto::{Delivery, Negotiated, Reassembler, seal_data, seal_parity};
+use punktfunk_proto::{
+    Delivery, FeedbackReport, MissingShards, Negotiated, OpenAuReport, Reassembler, RedundancyControl,
+    RedundancyPolicy, ResendLedger, seal_data, seal_parity,
+};
 
 struct Counting;
 
@@ -134,6 +137,49 @@ fn the_first_idr_and_the_first_loss_allocate_nothing() {
         assert_eq!(client.counters().blocks_recovered, u64::from(slices_max));
         eprintln!("{bitrate_kbps} kbit/s: made in {took:?}, {} bytes of spans", client.counters().span_bytes);
     }
+}
+
+/// Reports that ask for shards and for whole blocks, runs sent again, leases that come back and are evicted.
+#[test]
+fn resends_and_the_redundancy_allocate_nothing() {
+    let negotiated = Negotiated::new(1408, 500_000, 120_000, 4, 200, 8 << 20).unwrap();
+    let mut host = Host::new(&negotiated);
+    host.packetizer.set_shard_bytes(1408);
+    let mut ledger = ResendLedger::new(&negotiated);
+    let mut control = RedundancyControl::new(RedundancyPolicy::Adaptive, &negotiated);
+    let mut now = host.now;
+    let (mut resent, mut released) = (0, 0);
+    let before = allocations();
+    for au in 0..400 {
+        host.packetizer.set_redundancy(control.redundancy(now));
+        host.packetizer.begin(au, 0, au == 0, false);
+        ledger.begin_au(au, now);
+        for slice in 0..4 {
+            for plan in host.packetizer.plan_slice(130_000, slice == 3).unwrap() {
+                ledger.hold(&plan, [plan.au; 4], now);
+                while ledger.poll_release(now).is_some() {
+                    released += 1;
+                }
+            }
+        }
+        now += Duration::from_millis(5);
+        let mut report = FeedbackReport::default();
+        (report.highest_au, report.lost_per_mille) = (Some(au), 10);
+        let open = OpenAuReport { au: au.saturating_sub(2), blocks_seen: 2, end_seen: false, unseen: 1 };
+        report.push_open(open);
+        report.push_missing(MissingShards { au: open.au, block: 1, word: 1, bits: 0b1011 });
+        ledger.handle_report(&report, Duration::from_millis(1), now);
+        control.handle_report(&report, Some(Duration::from_millis(1)), now);
+        while let Some(run) = ledger.poll_resend(now) {
+            resent += run.shards.len();
+        }
+        if au % 16 == 0 {
+            released += usize::from(ledger.evict(now).is_some());
+        }
+        now += Duration::from_millis(3);
+    }
+    assert_eq!(allocations() - before, 0);
+    assert!(resent > 400 && released > 1_500, "{resent} sent again, {released} leases back");
 }
 
 fn send(host: &mut Host, slices: &[Vec<u8>], slots: &mut [u8]) {

@@ -6,7 +6,9 @@ mod common;
 use std::time::Duration;
 
 use common::{Got, Host, Rng, drain, negotiated, opener, reassembler};
-use punktfunk_proto::{Arrival, Delivery, Flags, Header, Negotiated, Reassembler, ReassemblerLimits};
+use punktfunk_proto::{
+    Arrival, Delivery, FeedbackReport, Flags, Header, Negotiated, Reassembler, ReassemblerLimits,
+};
 use punktfunk_seal::{Cipher, Direction, Plane, PlaneKeys, SEQUENCES_PER_EPOCH_MAX, Sealer, Secret};
 
 /// A datagram with a right tag and whatever header.
@@ -291,29 +293,67 @@ fn spans_that_never_come_back_stop_at_the_budget() {
     }
 }
 
+/// The shards that a report asks for.
+fn asked(report: &FeedbackReport) -> Vec<(u32, u32)> {
+    report.missing().iter().flat_map(|m| m.shards().map(|shard| (m.au, shard))).collect()
+}
+
 #[test]
-fn the_feedback_report_names_what_is_missing() {
+fn the_feedback_report_asks_for_what_a_block_still_needs() {
     let mut host = Host::new(&negotiated());
     let mut client = reassembler(&negotiated());
     let now = host.now;
+    let after = |micros| now + Duration::from_micros(micros);
     assert_eq!(client.feedback(now).highest_au, None);
+    // 174 data shards and 18 of parity.
     let first = host.send(&[vec![1; 200_000]], true, false);
     let second = host.send(&[vec![1; 200_000]], false, false);
-    for datagram in first.iter().filter(|d| ![3, 70, 71].contains(&d.shard) && d.shard < 100) {
+    let comes = |shard| ![3, 70, 71].contains(&shard) && !(100..180).contains(&shard);
+    for datagram in first.iter().filter(|d| comes(d.shard) && d.shard < 100) {
         client.handle_datagram(&datagram.bytes, now);
     }
-    let early = client.feedback(now + Duration::from_millis(5));
-    assert_eq!(early.missing().len(), 2, "what has not been reached is not missing: {:?}", early.missing());
-    client.handle_datagram(&second[0].bytes, now);
-    let report = client.feedback(now + Duration::from_millis(10));
+    assert_eq!(client.feedback(after(1_999)).missing(), [], "the rest may be on its way");
+    assert_eq!(client.poll_report(), Some(after(2_000)), "it stands still");
+    let all: Vec<(u32, u32)> = [3, 70, 71].into_iter().chain(100..174).map(|shard| (0, shard)).collect();
+    assert_eq!(asked(&client.feedback(after(2_000))), all);
+    assert_eq!(client.poll_report(), None, "it was asked for");
+    assert_eq!(asked(&client.feedback(after(5_000))), all, "and is in every report");
+    for datagram in first.iter().filter(|d| comes(d.shard) && d.shard >= 100) {
+        client.handle_datagram(&datagram.bytes, after(5_000));
+    }
+    assert_eq!(client.poll_report(), Some(after(5_500)), "its end was reached");
+    assert_eq!(asked(&client.feedback(after(5_499))), []);
+    let parity = first.iter().filter(|d| d.shard >= 180).count();
+    assert_eq!(asked(&client.feedback(after(5_500))), all[..all.len() - parity], "parity stands in for some");
+    client.handle_datagram(&second[0].bytes, after(6_000));
+    let report = client.feedback(after(8_000));
     assert_eq!(report.highest_au, Some(1));
     let open: Vec<_> = report.open_aus().iter().map(|au| (au.au, au.blocks_seen, au.end_seen)).collect();
     assert_eq!(open, [(0, 1, true), (1, 1, true)]);
-    let missing: Vec<(u32, u32)> =
-        report.missing().iter().flat_map(|m| m.shards().map(|shard| (m.au, shard))).collect();
-    let expected: Vec<(u32, u32)> = [3, 70, 71].into_iter().chain(100..174).map(|shard| (0, shard)).collect();
-    assert_eq!(missing, expected);
+    let of_second = asked(&report).iter().filter(|(au, _)| *au == 1).count();
+    assert_eq!(of_second, 173, "all of it but one");
     assert!(report.receive_kbps > 0);
+}
+
+#[test]
+fn the_feedback_report_names_blocks_of_which_nothing_came() {
+    let mut host = Host::new(&negotiated());
+    let mut client = reassembler(&negotiated());
+    let now = host.now;
+    let sent = host.send(&vec![vec![1; 20_000]; 5], true, false);
+    let unseen = |client: &mut Reassembler| {
+        let report = client.feedback(now + Duration::from_millis(5));
+        let [open] = report.open_aus() else { panic!("one is open: {report:?}") };
+        (open.blocks_seen, open.end_seen, open.unseen)
+    };
+    for datagram in sent.iter().filter(|d| d.plan.block == 3) {
+        client.handle_datagram(&datagram.bytes, now);
+    }
+    assert_eq!(unseen(&mut client), (4, false, 0b111));
+    for datagram in sent.iter().filter(|d| [1, 4].contains(&d.plan.block)) {
+        client.handle_datagram(&datagram.bytes, now);
+    }
+    assert_eq!(unseen(&mut client), (5, true, 0b101));
 }
 
 #[test]
