@@ -11,7 +11,7 @@
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use punktfunk_seal::{
-    Cipher, Direction, Opener, Plane, PlaneKeys, REPLAY_WINDOW_DEFAULT, Sealer, Secret, TAG_BYTES,
+    Backend, Cipher, Direction, Opener, Plane, PlaneKeys, REPLAY_WINDOW_DEFAULT, Sealer, Secret, TAG_BYTES,
 };
 use std::hint::black_box;
 use std::time::Instant;
@@ -61,9 +61,9 @@ impl Nonces {
     }
 }
 
-fn seal_ours(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, cipher: Cipher) {
+fn seal_ours(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, keys: PlaneKeys) {
     let now = Instant::now();
-    let (mut sealer, mut block) = (Sealer::new(keys(cipher), now), Block::new());
+    let (mut sealer, mut block) = (Sealer::new(keys, now), Block::new());
     group.bench_function(name, |b| {
         b.iter(|| {
             sealer.handle_epoch_opened(sealer.epoch());
@@ -77,7 +77,8 @@ fn seal_ours(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, cipher: Ciphe
 fn seal(c: &mut Criterion) {
     let mut group = c.benchmark_group("seal 1408");
     group.throughput(Throughput::Bytes(SHARD_BYTES as u64));
-    seal_ours(&mut group, "ours", Cipher::Aes128Gcm);
+    seal_ours(&mut group, "ours", keys(Cipher::Aes128Gcm));
+    seal_ours(&mut group, "ours, ring", keys(Cipher::Aes128Gcm).with_backend(Backend::Ring));
     let key = aws_key();
     {
         use aws_lc_rs::aead::{Aad, Nonce};
@@ -126,11 +127,11 @@ fn seal(c: &mut Criterion) {
             tag.copy_from_slice(sealed.expect("lengths fit").as_ref());
         });
     });
-    seal_ours(&mut group, "ours, ChaCha20-Poly1305", Cipher::ChaCha20Poly1305);
+    seal_ours(&mut group, "ours, ChaCha20-Poly1305", keys(Cipher::ChaCha20Poly1305));
     group.finish();
 }
 
-fn open_ours(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, cipher: Cipher) {
+fn open_ours(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, cipher: Cipher, backend: Backend) {
     let now = Instant::now();
     let (mut sealer, mut block) = (Sealer::new(keys(cipher), now), Block::new());
     for _ in 0..SHARDS {
@@ -139,7 +140,7 @@ fn open_ours(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, cipher: Ciphe
         sealer.seal(ticket, &AAD, shard, 0, slot);
     }
     // A replay costs what a first opening costs, and needs no new datagram for each round.
-    let mut opener = Opener::new(keys(cipher), REPLAY_WINDOW_DEFAULT);
+    let mut opener = Opener::new(keys(cipher).with_backend(backend), REPLAY_WINDOW_DEFAULT);
     let mut sequence = 0;
     group.bench_function(name, |b| {
         b.iter(|| {
@@ -154,7 +155,8 @@ fn open_ours(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, cipher: Ciphe
 fn open(c: &mut Criterion) {
     let mut group = c.benchmark_group("open 1408");
     group.throughput(Throughput::Bytes(SHARD_BYTES as u64));
-    open_ours(&mut group, "ours", Cipher::Aes128Gcm);
+    open_ours(&mut group, "ours", Cipher::Aes128Gcm, Backend::AwsLc);
+    open_ours(&mut group, "ours, ring", Cipher::Aes128Gcm, Backend::Ring);
     let nonce = [5; 12];
     let mut block = sealed_block(nonce);
     {
@@ -194,7 +196,7 @@ fn open(c: &mut Criterion) {
             black_box(opened.expect("the tag is right").len())
         });
     });
-    open_ours(&mut group, "ours, ChaCha20-Poly1305", Cipher::ChaCha20Poly1305);
+    open_ours(&mut group, "ours, ChaCha20-Poly1305", Cipher::ChaCha20Poly1305, Backend::AwsLc);
     group.finish();
 }
 

@@ -19,7 +19,9 @@ use punktfunk_engine::{ClientConfig, ClientPipeline, Machine, SessionTime, Waker
 use punktfunk_net::{BACKEND_VARIABLE, Backend, ReceiveLimits, Receiver, Socket, SocketConfig};
 use punktfunk_perf::{PerfTarget, process_cpu};
 use punktfunk_proto::{Negotiated, ReassemblerLimits};
-use punktfunk_seal::{Direction, Opener, Plane, PlaneKeys};
+use punktfunk_seal::{
+    BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, Backends, Direction, Opener, Plane, PlaneKeys,
+};
 
 use crate::address::{resolve, unspecified_like};
 use crate::cli::ConnectArgs;
@@ -58,7 +60,10 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
     config.backend = std::env::var(BACKEND_VARIABLE).ok().map(|name| name.parse::<Backend>()).transpose()?;
     let socket = Arc::new(Socket::open(&config)?);
     let machine = Machine::probe(Wishes::from_env().map_err(|error| ClientError::Usage(error.to_string()))?);
+    let asked = SealBackend::asked(std::env::var_os(SEAL_VARIABLE));
+    let seal = Backends::measure(asked.map_err(|error| ClientError::Usage(error.to_string()))?, Instant::now);
     tracing::info!("{}", socket.caps());
+    tracing::info!("{seal}");
     let mut receiver = Receiver::new(Arc::clone(&socket), ReceiveLimits::default())?;
     let trust = if args.open { Trust::Open } else { Trust::Pinned(args.trust.clone()) };
     let mode =
@@ -71,7 +76,7 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
     let control = ClientControl::connect(identity, trust, host, hello, answer_by, Instant::now())?;
     let mut link = Link::new(control, socket);
     let begun = greet(&mut link, &mut receiver, stop).and_then(|greeted| {
-        let media = Media::start(&mut link, &greeted, receiver, machine, files)?;
+        let media = Media::start(&mut link, &greeted, receiver, (machine, seal), files)?;
         if args.open {
             let host = greeted.host_fingerprint;
             say(&format!("--open believes any host; --trust {host} would believe this one only"));
@@ -129,7 +134,7 @@ impl Media {
         link: &mut Link,
         Greeted { welcome, secret, .. }: &Greeted,
         receiver: Receiver,
-        machine: Machine,
+        (machine, seal): (Machine, Backends),
         files: Files,
     ) -> Result<Self, ClientError> {
         let now = Instant::now();
@@ -162,7 +167,8 @@ impl Media {
                 return Err(ClientError::Welcome(format!("we did not offer {:?}", welcome.codec)));
             }
         };
-        let keys = PlaneKeys::new(secret, welcome.cipher, Direction::HostToClient, Plane::Video);
+        let keys = PlaneKeys::new(secret, welcome.cipher, Direction::HostToClient, Plane::Video)
+            .with_backend(seal.opening(welcome.cipher));
         let opener = Opener::new(keys, ReassemblerLimits::from(&negotiated).replay_window);
         let (time, control) = (Arc::new(SessionTime::default()), Waker::new());
         control.attach();

@@ -33,6 +33,7 @@ use punktfunk_engine::{Machine, Wishes};
 use punktfunk_net::{BACKEND_VARIABLE, Backend, NetError, ReceiveLimits, Receiver, Socket, SocketConfig};
 use punktfunk_perf::PerfTarget;
 use punktfunk_proto::limits::BURST_BYTES_DEFAULT;
+use punktfunk_seal::{BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, Backends};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, ServeArgs};
@@ -110,6 +111,8 @@ fn serve(args: &ServeArgs) -> Result<(), HostError> {
     let identity = load_identity(args.identity.as_deref())?;
     let stop = stop_flag()?;
     let machine = Machine::probe(wishes);
+    let asked = SealBackend::asked(std::env::var_os(SEAL_VARIABLE));
+    let seal = Backends::measure(asked.map_err(|error| HostError::Usage(error.to_string()))?, Instant::now);
     let config = ServeConfig {
         opening: OpeningConfig { source, slices: args.slices, redundancy_per_mille: args.redundancy * 10 },
         once: args.once,
@@ -117,11 +120,13 @@ fn serve(args: &ServeArgs) -> Result<(), HostError> {
             link_kbps: args.link,
             burst_bytes: burst_bytes()?,
             machine: machine.clone(),
+            seal,
             perf: PerfTarget::from_env().map_err(|error| HostError::Usage(error.to_string()))?,
         },
     };
     let socket = Arc::new(open_socket(args)?);
     tracing::info!("{}", socket.caps());
+    tracing::info!("{seal}");
     let trust = if args.open { Trust::Open } else { Trust::Pinned(args.trust.clone()) };
     if args.open {
         tracing::warn!("--open: every client that reaches this port may connect");

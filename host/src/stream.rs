@@ -13,7 +13,7 @@ use punktfunk_net::Socket;
 use punktfunk_perf::PerfTarget;
 use punktfunk_proto::limits::{BITRATE_KBPS, SHARD_BYTES_START, shard_bytes_for_payload};
 use punktfunk_proto::{FeedbackReport, SessionClock};
-use punktfunk_seal::{Direction, Plane, PlaneKeys, Sealer, Secret};
+use punktfunk_seal::{Backends, Direction, Plane, PlaneKeys, Sealer, Secret};
 
 use crate::encode::{Fitting, check_rate};
 use crate::error::HostError;
@@ -41,6 +41,8 @@ pub struct StreamConfig {
     pub burst_bytes: usize,
     /// The machine's cores and the wishes for them.
     pub machine: Machine,
+    /// Which library seals.
+    pub seal: Backends,
     /// Where PUNKTFUNK_PERF logs go.
     pub perf: Option<PerfTarget>,
 }
@@ -112,7 +114,8 @@ impl Stream {
             burst_bytes: config.burst_bytes,
             machine: config.machine.clone(),
         };
-        let keys = PlaneKeys::new(secret, cipher, Direction::HostToClient, Plane::Video);
+        let keys = PlaneKeys::new(secret, cipher, Direction::HostToClient, Plane::Video)
+            .with_backend(config.seal.sealing(cipher));
         let mut pipeline = match HostPipeline::start(fitting, socket, Sealer::new(keys, now), &host) {
             Ok(pipeline) => pipeline,
             Err(error) => return Err(Box::new((error.into(), screen))),
@@ -299,6 +302,7 @@ mod tests {
             link_kbps: None,
             burst_bytes: 128 << 10,
             machine: Machine::probe(Wishes::default()),
+            seal: Backends::measure(None, Instant::now),
             perf: None,
         };
         let (secret, to) = (Secret::new([7; 32]), (Arc::new(socket), path));

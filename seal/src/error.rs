@@ -1,5 +1,6 @@
 //! What sealing and opening refuse.
 
+use crate::backend::BACKEND_VARIABLE;
 use crate::limits::SEQUENCES_PER_EPOCH_MAX;
 
 /// Why no sequence could be reserved.
@@ -9,12 +10,24 @@ pub enum SealError {
     /// The key has sealed all that it may and the receiver has not reported that it opened its epoch: stop sending and
     /// ask on the control stream. Goes away with the report.
     #[error(
-        "key epoch {epoch} has sealed {SEQUENCES_PER_EPOCH_MAX} datagrams and the receiver has not reported opening it"
+        "key epoch {epoch} has sealed {sequences} datagrams, all that it may, and the receiver has not reported opening it"
     )]
     KeyExhausted {
         /// The epoch whose key is used up.
         epoch: u32,
+        /// The datagrams that it has sealed.
+        sequences: u32,
     },
+}
+
+/// A name that no library of [`Backend::ALL`](crate::Backend::ALL) has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{BACKEND_VARIABLE}={came:?} names no library to seal with: choose aws-lc or ring, or leave it unset to take the one that measures faster"
+)]
+pub struct BackendUnknown {
+    /// What came.
+    pub came: String,
 }
 
 /// Why a datagram was not opened. The output may have been scribbled on and is worth nothing.

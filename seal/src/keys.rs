@@ -1,9 +1,7 @@
 //! From the session's secret to the key and the static nonce of each epoch.
 
-use crate::limits::{SECRET_BYTES, TAG_BYTES};
-use aws_lc_rs::aead::{
-    AES_128_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey,
-};
+use crate::backend::{Backend, Key};
+use crate::limits::{NONCE_BYTES, SECRET_BYTES, TAG_BYTES};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -65,10 +63,11 @@ impl Cipher {
         }
     }
 
-    fn algorithm(self) -> &'static Algorithm {
+    /// Bytes of a key.
+    pub(crate) fn key_bytes(self) -> usize {
         match self {
-            Cipher::Aes128Gcm => &AES_128_GCM,
-            Cipher::ChaCha20Poly1305 => &CHACHA20_POLY1305,
+            Cipher::Aes128Gcm => 16,
+            Cipher::ChaCha20Poly1305 => KEY_BYTES_MAX,
         }
     }
 }
@@ -128,14 +127,21 @@ pub struct PlaneKeys {
     cipher: Cipher,
     direction: Direction,
     plane: Plane,
+    backend: Backend,
 }
 
 impl PlaneKeys {
-    /// The keys of `plane` in `direction`, from the session's secret.
+    /// The keys of `plane` in `direction`, from the session's secret, for the first of [`Backend::ALL`].
     #[must_use]
     pub fn new(secret: &Secret, cipher: Cipher, direction: Direction, plane: Plane) -> PlaneKeys {
         let root = Salt::new(HKDF_SHA256, SALT).extract(&secret.0);
-        PlaneKeys { root, cipher, direction, plane }
+        PlaneKeys { root, cipher, direction, plane, backend: Backend::ALL[0] }
+    }
+
+    /// The same keys in another library: not a byte on the wire changes.
+    #[must_use]
+    pub fn with_backend(self, backend: Backend) -> PlaneKeys {
+        PlaneKeys { backend, ..self }
     }
 
     /// The plane that these keys seal.
@@ -150,20 +156,20 @@ impl PlaneKeys {
         self.direction
     }
 
-    /// Derives the key and the static nonce of `epoch`. Allocates: the library keeps an expanded key on the heap.
+    /// Derives the key and the static nonce of `epoch`. Allocates: aws-lc-rs keeps an expanded key on the heap.
     pub(crate) fn derive(&self, epoch: u32) -> EpochKey {
-        let algorithm = self.cipher.algorithm();
-        let mut okm = Zeroizing::new([0_u8; KEY_BYTES_MAX + NONCE_LEN]);
-        let okm = &mut okm[..algorithm.key_len() + NONCE_LEN];
+        let key_bytes = self.cipher.key_bytes();
+        let mut okm = Zeroizing::new([0_u8; KEY_BYTES_MAX + NONCE_BYTES]);
+        let okm = &mut okm[..key_bytes + NONCE_BYTES];
         let names = [self.cipher.as_byte(), self.direction.as_byte(), self.plane.as_bits()];
         let info: [&[u8]; 3] = [LABEL, &names, &epoch.to_le_bytes()];
         self.root
             .expand(&info, OkmBytes(okm.len()))
             .and_then(|expanded| expanded.fill(okm))
             .expect("44 bytes at most, of the 8,160 that HKDF-SHA256 can give");
-        let (key, nonce) = okm.split_at(algorithm.key_len());
-        let key = UnboundKey::new(algorithm, key).expect("the key has the algorithm's own length");
-        EpochKey { epoch, key: LessSafeKey::new(key), nonces: Nonces::new(nonce, epoch) }
+        let (key, nonce) = okm.split_at(key_bytes);
+        let key = Key::new(self.backend, self.cipher, key);
+        EpochKey { epoch, key, nonces: Nonces::new(nonce, epoch) }
     }
 }
 
@@ -173,6 +179,7 @@ impl std::fmt::Debug for PlaneKeys {
             .field("cipher", &self.cipher)
             .field("direction", &self.direction)
             .field("plane", &self.plane)
+            .field("backend", &self.backend)
             .finish_non_exhaustive()
     }
 }
@@ -189,7 +196,7 @@ impl KeyType for OkmBytes {
 /// The key of one epoch, expanded and ready. The library wipes it on drop.
 pub(crate) struct EpochKey {
     epoch: u32,
-    key: LessSafeKey,
+    key: Key,
     nonces: Nonces,
 }
 
@@ -198,36 +205,34 @@ impl EpochKey {
         self.epoch
     }
 
-    /// Seals `plaintext` into `out`, tag last, in one pass.
+    /// Seals `plaintext` into `out`, tag last.
     #[inline]
     pub(crate) fn seal(&self, sequence: u32, aad: &[u8], plaintext: &[u8], out: &mut [u8]) {
-        let (ciphertext, tag) = out.split_at_mut(plaintext.len());
-        let nonce = self.nonces.nonce(sequence);
-        self.key
-            .seal_out_of_place_scatter(nonce, Aad::from(aad), plaintext, ciphertext, &[], tag)
-            .expect("the lengths agree and are below the AEAD's limit");
+        let (ciphertext, tag) = split_tag(out);
+        self.key.seal(self.nonces.nonce(sequence), aad, plaintext, ciphertext, tag);
     }
 
     /// Seals `plaintext` and zero bytes up to the tag into `out`: a copy, then a pass.
     pub(crate) fn seal_padded(&self, sequence: u32, aad: &[u8], plaintext: &[u8], out: &mut [u8]) {
-        let (text, tag) = out.split_at_mut(out.len() - TAG_BYTES);
+        let (text, tag) = split_tag(out);
         let (filled, padding) = text.split_at_mut(plaintext.len());
         filled.copy_from_slice(plaintext);
         padding.fill(0);
-        let nonce = self.nonces.nonce(sequence);
-        self.key
-            .seal_in_place_scatter(nonce, Aad::from(aad), text, &[], tag)
-            .expect("the lengths agree and are below the AEAD's limit");
+        self.key.seal_in_place(self.nonces.nonce(sequence), aad, text, tag);
     }
 
     /// Opens `sealed` (ciphertext, tag last) into `out`; false, and `out` scribbled on, when the tag is wrong.
     #[inline]
     pub(crate) fn open(&self, sequence: u32, aad: &[u8], sealed: &[u8], out: &mut [u8]) -> bool {
         let Some((ciphertext, tag)) = sealed.split_last_chunk::<TAG_BYTES>() else { return false };
-        self.key
-            .open_separate_gather(self.nonces.nonce(sequence), Aad::from(aad), ciphertext, tag, out)
-            .is_ok()
+        self.key.open(self.nonces.nonce(sequence), aad, ciphertext, tag, out)
     }
+}
+
+/// The text's room and the tag's.
+#[inline]
+fn split_tag(out: &mut [u8]) -> (&mut [u8], &mut [u8; TAG_BYTES]) {
+    out.split_last_chunk_mut::<TAG_BYTES>().expect("the sealer asserted room for the tag")
 }
 
 /// The nonces of one epoch: the static nonce xor (0u32 ‖ epoch u32 ‖ sequence u32). Kept in the two pieces that the
@@ -248,10 +253,39 @@ impl Nonces {
     }
 
     #[inline(always)]
-    fn nonce(&self, sequence: u32) -> Nonce {
-        let mut nonce = [0; NONCE_LEN];
+    fn nonce(&self, sequence: u32) -> [u8; NONCE_BYTES] {
+        let mut nonce = [0; NONCE_BYTES];
         nonce[..8].copy_from_slice(&self.head.to_le_bytes());
         nonce[8..].copy_from_slice(&(self.tail ^ sequence).to_le_bytes());
-        Nonce::assume_unique_for_key(nonce)
+        nonce
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::SEQUENCES_PER_EPOCH_MAX;
+    use std::collections::HashSet;
+
+    /// All single bits of both counters, every small value, and the ends.
+    #[test]
+    fn every_nonce_is_the_formulas_and_another() {
+        let static_nonce: [u8; NONCE_BYTES] = std::array::from_fn(|i| (i * 53 + 7) as u8);
+        let bits = (0..32).map(|bit| 1_u32 << bit);
+        let epochs = (0..40).chain(bits.clone().filter(|bit| *bit >= 40)).chain([u32::MAX]);
+        let sequences: Vec<u32> =
+            (0..2_000).chain(bits.filter(|bit| *bit >= 2_000)).chain([SEQUENCES_PER_EPOCH_MAX - 1]).collect();
+        let mut seen = HashSet::new();
+        for epoch in epochs {
+            let nonces = Nonces::new(&static_nonce, epoch);
+            for &sequence in &sequences {
+                let mut expected = [0; NONCE_BYTES];
+                expected[4..8].copy_from_slice(&epoch.to_le_bytes());
+                expected[8..].copy_from_slice(&sequence.to_le_bytes());
+                expected.iter_mut().zip(static_nonce).for_each(|(byte, mask)| *byte ^= mask);
+                assert_eq!(nonces.nonce(sequence), expected, "{epoch} {sequence}");
+                assert!(seen.insert(expected), "{epoch} {sequence} has an earlier one's");
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::SealError;
 use crate::keys::{Direction, EpochKey, Plane, PlaneKeys};
-use crate::limits::{EPOCH_AGE_MAX, SEQUENCES_PER_EPOCH_MAX, TAG_BYTES};
+use crate::limits::{EpochLimits, TAG_BYTES};
 use std::time::Instant;
 
 /// Leave to seal one datagram: one epoch and sequence, handed out once. Neither `Clone` nor `Copy`, and used up by
@@ -43,12 +43,12 @@ pub(crate) fn epoch_low(epoch: u32) -> u8 {
 
 /// Seals one plane in one direction.
 ///
-/// An epoch is due to end at [`SEQUENCES_PER_EPOCH_MAX`] datagrams or at [`EPOCH_AGE_MAX`]. The next one begins with the
-/// first [`Sealer::reserve`] after that, but only once the receiver has reported that it opened the current one: it
-/// opens one epoch ahead and no more. Until then an aged epoch goes on; one out of sequences ends in
-/// [`SealError::KeyExhausted`].
+/// An epoch is due to end at the datagrams or the age of its [`EpochLimits`]. The next one begins with the first
+/// [`Sealer::reserve`] after that, but only once the receiver has reported that it opened the current one: it opens one
+/// epoch ahead and no more. Until then an aged epoch goes on; one out of sequences ends in [`SealError::KeyExhausted`].
 pub struct Sealer {
     keys: PlaneKeys,
+    limits: EpochLimits,
     current: EpochKey,
     /// The epoch before, for tickets that were reserved before the change and are sealed after it.
     previous: Option<EpochKey>,
@@ -60,16 +60,23 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// A sealer in epoch 0. Derives a key, which allocates.
+    /// A sealer in epoch 0, with epochs as long as they may be. Derives a key, which allocates.
     #[must_use]
     pub fn new(keys: PlaneKeys, now: Instant) -> Sealer {
+        Sealer::with_limits(keys, EpochLimits::default(), now)
+    }
+
+    /// A sealer in epoch 0 whose epochs end by `limits`.
+    #[must_use]
+    pub fn with_limits(keys: PlaneKeys, limits: EpochLimits, now: Instant) -> Sealer {
         let current = keys.derive(0);
         Sealer {
             keys,
+            limits,
             current,
             previous: None,
             sequence_next: 0,
-            epoch_due: now + EPOCH_AGE_MAX,
+            epoch_due: now + limits.age_max(),
             current_is_opened: false,
         }
     }
@@ -87,12 +94,12 @@ impl Sealer {
     /// [`SealError::KeyExhausted`] when the current epoch is out of sequences and was not reported opened.
     #[inline]
     pub fn reserve(&mut self, now: Instant) -> Result<Ticket, SealError> {
-        let exhausted = self.sequence_next >= SEQUENCES_PER_EPOCH_MAX;
+        let exhausted = self.sequence_next >= self.limits.sequences_max();
         let aged = now >= self.epoch_due;
         if exhausted || aged {
             let begun = self.begin_next_epoch(now);
             if exhausted && !begun {
-                return Err(SealError::KeyExhausted { epoch: self.epoch() });
+                return Err(SealError::KeyExhausted { epoch: self.epoch(), sequences: self.sequence_next });
             }
         }
         let sequence = self.sequence_next;
@@ -151,7 +158,7 @@ impl Sealer {
         let next = self.keys.derive(epoch);
         self.previous = Some(std::mem::replace(&mut self.current, next));
         self.sequence_next = 0;
-        self.epoch_due = now + EPOCH_AGE_MAX;
+        self.epoch_due = now + self.limits.age_max();
         self.current_is_opened = false;
         true
     }

@@ -3,8 +3,8 @@
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 use punktfunk_seal::{
-    Cipher, Direction, EPOCH_AGE_MAX, OpenError, Opener, Plane, PlaneKeys, REPLAY_WINDOW_DEFAULT, Sealer,
-    Secret, TAG_BYTES,
+    Backend, Cipher, Direction, EPOCH_AGE_MAX, OpenError, Opener, Plane, PlaneKeys, REPLAY_WINDOW_DEFAULT,
+    Sealer, Secret, TAG_BYTES,
 };
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -70,8 +70,11 @@ fn allocations_of(work: impl FnOnce()) -> u64 {
     ALLOCATIONS.get() - before
 }
 
-fn pair(cipher: Cipher, now: Instant) -> (Sealer, Opener) {
-    let keys = || PlaneKeys::new(&Secret::new([8; 32]), cipher, Direction::HostToClient, Plane::Video);
+fn pair(backend: Backend, cipher: Cipher, now: Instant) -> (Sealer, Opener) {
+    let keys = || {
+        let secret = Secret::new([8; 32]);
+        PlaneKeys::new(&secret, cipher, Direction::HostToClient, Plane::Video).with_backend(backend)
+    };
     (Sealer::new(keys(), now), Opener::new(keys(), REPLAY_WINDOW_DEFAULT))
 }
 
@@ -102,17 +105,19 @@ fn exchange(sealer: &mut Sealer, opener: &mut Opener, now: Instant) {
 #[test]
 fn the_counter_counts() {
     assert_eq!(allocations_of(|| drop(std::hint::black_box(Box::new(7)))), 1);
-    assert!(allocations_of(|| drop(pair(Cipher::Aes128Gcm, Instant::now()))) > 4);
+    assert!(allocations_of(|| drop(pair(Backend::AwsLc, Cipher::Aes128Gcm, Instant::now()))) > 4);
 }
 
 #[test]
 fn a_datagram_allocates_nothing() {
-    for cipher in [Cipher::Aes128Gcm, Cipher::ChaCha20Poly1305] {
-        let now = Instant::now();
-        let (mut sealer, mut opener) = pair(cipher, now);
-        opener.prepare_thread();
-        let count = allocations_of(|| (0..500).for_each(|_| exchange(&mut sealer, &mut opener, now)));
-        assert_eq!(count, 0, "{cipher:?}");
+    for backend in Backend::ALL {
+        for cipher in [Cipher::Aes128Gcm, Cipher::ChaCha20Poly1305] {
+            let now = Instant::now();
+            let (mut sealer, mut opener) = pair(backend, cipher, now);
+            opener.prepare_thread();
+            let count = allocations_of(|| (0..500).for_each(|_| exchange(&mut sealer, &mut opener, now)));
+            assert_eq!(count, 0, "{backend} {cipher:?}");
+        }
     }
 }
 
@@ -120,7 +125,7 @@ fn a_datagram_allocates_nothing() {
 #[test]
 fn an_unprepared_threads_first_wrong_tag_allocates_twice_and_no_other() {
     let now = Instant::now();
-    let (_, mut opener) = pair(Cipher::Aes128Gcm, now);
+    let (_, mut opener) = pair(Backend::AwsLc, Cipher::Aes128Gcm, now);
     let mut forge = || assert!(opener.open(0, 0, &HEADER, &[9; 64], &mut [0; 48], now).is_err());
     assert!(allocations_of(&mut forge) <= 2);
     assert_eq!(allocations_of(|| (0..1000).for_each(|_| forge())), 0);
@@ -130,7 +135,7 @@ fn an_unprepared_threads_first_wrong_tag_allocates_twice_and_no_other() {
 #[test]
 fn an_epochs_change_allocates_a_key_at_each_end() {
     let mut now = Instant::now();
-    let (mut sealer, mut opener) = pair(Cipher::Aes128Gcm, now);
+    let (mut sealer, mut opener) = pair(Backend::AwsLc, Cipher::Aes128Gcm, now);
     opener.prepare_thread();
     for _ in 0..5 {
         exchange(&mut sealer, &mut opener, now);

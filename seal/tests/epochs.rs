@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use punktfunk_seal::{
-    Cipher, Direction, EPOCH_AGE_MAX, OpenError, Opener, PREVIOUS_EPOCH_GRACE, Plane, PlaneKeys,
+    Cipher, Direction, EPOCH_AGE_MAX, EpochLimits, OpenError, Opener, PREVIOUS_EPOCH_GRACE, Plane, PlaneKeys,
     SEQUENCES_PER_EPOCH_MAX, SealError, Sealer, Secret, TAG_BYTES,
 };
 use std::collections::BTreeSet;
@@ -116,12 +116,18 @@ fn a_used_up_key_seals_no_more_until_the_receiver_follows() {
     let last = seal(&mut sealer, now).unwrap();
     assert_eq!((last.epoch, last.sequence), (0, SEQUENCES_PER_EPOCH_MAX - 1));
     for _ in 0..3 {
-        assert_eq!(sealer.reserve(now).unwrap_err(), SealError::KeyExhausted { epoch: 0 });
+        assert_eq!(
+            sealer.reserve(now).unwrap_err(),
+            SealError::KeyExhausted { epoch: 0, sequences: SEQUENCES_PER_EPOCH_MAX }
+        );
     }
     // A report of an epoch that has not begun is a lie and helps nothing.
     sealer.handle_epoch_opened(1);
     let later = now + EPOCH_AGE_MAX;
-    assert_eq!(sealer.reserve(later).unwrap_err(), SealError::KeyExhausted { epoch: 0 });
+    assert_eq!(
+        sealer.reserve(later).unwrap_err(),
+        SealError::KeyExhausted { epoch: 0, sequences: SEQUENCES_PER_EPOCH_MAX }
+    );
     assert_eq!(open(&mut opener, &last, later), Ok(()));
     sealer.handle_epoch_opened(opener.epoch_opened());
     let next = seal(&mut sealer, later).unwrap();
@@ -404,4 +410,89 @@ proptest! {
             prop_assert!(sealer.epoch() <= opener.epoch_opened() + 1);
         }
     }
+}
+
+/// What a history of few steps is made of. Indices count from the newest datagram back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Move {
+    Send,
+    Deliver(usize),
+    DeliverFirst,
+    Report,
+    EndGrace,
+}
+
+const MOVES: [Move; 6] =
+    [Move::Send, Move::Deliver(0), Move::Deliver(1), Move::DeliverFirst, Move::Report, Move::EndGrace];
+
+/// Plays one history with epochs of `sequences_max` datagrams; returns the highest epoch that was opened.
+fn play(moves: &[Move], sequences_max: u32, start: Instant) -> u32 {
+    let mut now = start;
+    let limits = EpochLimits::shorter(sequences_max, EPOCH_AGE_MAX);
+    let (mut sealer, mut opener) = (Sealer::with_limits(keys(), limits, now), Opener::new(keys(), WINDOW));
+    let (mut twin, mut sent, mut reported) = (Twin::default(), Vec::<Datagram>::new(), None);
+    for step in moves {
+        let delivered = match step {
+            Move::Send => {
+                let of_epoch = |epoch| sent.iter().filter(|sent| sent.epoch == epoch).count() as u32;
+                let epoch = sealer.epoch();
+                let used_up = of_epoch(epoch) == sequences_max;
+                let expected = match (used_up, reported == Some(epoch)) {
+                    (false, _) => Ok((epoch, of_epoch(epoch))),
+                    (true, true) => Ok((epoch + 1, 0)),
+                    (true, false) => Err(SealError::KeyExhausted { epoch, sequences: sequences_max }),
+                };
+                let came = seal(&mut sealer, now);
+                assert_eq!(came.as_ref().map(|sent| (sent.epoch, sent.sequence)), expected.as_ref().copied());
+                sent.extend(came);
+                continue;
+            }
+            Move::Deliver(back) => sent.iter().nth_back(*back),
+            Move::DeliverFirst => sent.first(),
+            Move::Report => {
+                reported = Some(opener.epoch_opened());
+                sealer.handle_epoch_opened(opener.epoch_opened());
+                continue;
+            }
+            Move::EndGrace => {
+                now += PREVIOUS_EPOCH_GRACE;
+                continue;
+            }
+        };
+        let Some(datagram) = delivered else { continue };
+        let opened = open(&mut opener, datagram, now).is_ok();
+        assert_eq!(opened, twin.opens(datagram, low(datagram.epoch), now), "{moves:?}");
+        assert_eq!(opener.epoch_opened(), twin.epoch, "{moves:?}");
+    }
+    opener.epoch_opened()
+}
+
+/// Every history of eight moves whose first is a datagram, with epochs of one datagram and of two.
+#[test]
+fn every_short_history_agrees_with_the_rules() {
+    const LENGTH: u32 = 8;
+    let start = Instant::now();
+    let mut highest = 0;
+    for sequences_max in [1, 2] {
+        for number in 0..(MOVES.len() as u32).pow(LENGTH - 1) {
+            let mut moves = [Move::Send; LENGTH as usize];
+            let mut rest = number as usize;
+            for step in &mut moves[1..] {
+                *step = MOVES[rest % MOVES.len()];
+                rest /= MOVES.len();
+            }
+            highest = highest.max(play(&moves, sequences_max, start));
+        }
+    }
+    assert!(highest >= 2, "a history goes through three epochs: {highest}");
+}
+
+#[test]
+fn epochs_are_made_shorter_and_never_longer() {
+    let hour = Duration::from_secs(3_600);
+    let longest = EpochLimits::shorter(u32::MAX, hour);
+    assert_eq!(longest, EpochLimits::default());
+    assert_eq!((longest.sequences_max(), longest.age_max()), (SEQUENCES_PER_EPOCH_MAX, EPOCH_AGE_MAX));
+    let shortest = EpochLimits::shorter(0, Duration::ZERO);
+    assert_eq!((shortest.sequences_max(), shortest.age_max()), (1, Duration::ZERO));
 }

@@ -6,7 +6,7 @@ use punktfunk_seal::{REPLAY_WINDOW_MAX, ReplayWindow, Verdict};
 use std::collections::BTreeSet;
 
 /// The rule in one line each.
-#[derive(Default)]
+#[derive(Debug, Default, Clone)]
 struct Naive {
     seen: BTreeSet<u32>,
 }
@@ -59,6 +59,35 @@ proptest! {
         prop_assert_eq!(window.highest(), None);
         prop_assert_eq!(window.admit(3), Verdict::Fresh);
         prop_assert_eq!(window.admit(2), Verdict::Fresh, "a cleared window has forgotten");
+    }
+}
+
+/// Each history of up to `left` more of `sequences`.
+fn explore(window: &ReplayWindow, naive: &Naive, sequences: &[u32], left: usize) -> u64 {
+    if left == 0 {
+        return 0;
+    }
+    let mut histories = 0;
+    for &sequence in sequences {
+        let (mut window, mut naive) = (window.clone(), naive.clone());
+        let bits = window.len();
+        assert_eq!(window.admit(sequence), naive.admit(sequence, bits), "{sequence} after {naive:?}");
+        assert_eq!(window.highest(), naive.seen.last().copied());
+        histories += 1 + explore(&window, &naive, sequences, left - 1);
+    }
+    histories
+}
+
+/// Every short history of the smallest windows, over sequences at all edges: of a word, of the window, of the numbers.
+#[test]
+fn every_short_history_agrees_with_the_set() {
+    for bits in [64_u32, 128] {
+        let near = [0, 1, 63, 64, 65, bits - 1, bits, bits + 1, 2 * bits - 1, 2 * bits, 3 * bits];
+        for base in [0, 1 << 22, u32::MAX - 3 * bits] {
+            let sequences = near.map(|offset| base + offset);
+            let window = ReplayWindow::new(bits as usize);
+            assert!(explore(&window, &Naive::default(), &sequences, 5) > 100_000);
+        }
     }
 }
 

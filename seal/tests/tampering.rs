@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use punktfunk_seal::{
-    Cipher, Direction, OpenError, Opener, Plane, PlaneKeys, SEQUENCES_PER_EPOCH_MAX, Sealer, Secret,
+    Backend, Cipher, Direction, OpenError, Opener, Plane, PlaneKeys, SEQUENCES_PER_EPOCH_MAX, Sealer, Secret,
     TAG_BYTES,
 };
 use std::time::Instant;
@@ -38,16 +38,20 @@ fn open(
 fn every_bit_of_header_ciphertext_and_tag_counts() {
     let now = Instant::now();
     let bad = Err(OpenError::BadTag { sequence: 0 });
-    for cipher in [Cipher::Aes128Gcm, Cipher::ChaCha20Poly1305] {
+    for (cipher, backend) in [Cipher::Aes128Gcm, Cipher::ChaCha20Poly1305]
+        .into_iter()
+        .flat_map(|cipher| Backend::ALL.map(|backend| (cipher, backend)))
+    {
         let datagram = sealed(cipher, now);
-        let mut opener = Opener::new(keys(1, cipher, Direction::HostToClient, Plane::Video), 64);
+        let keys = keys(1, cipher, Direction::HostToClient, Plane::Video).with_backend(backend);
+        let mut opener = Opener::new(keys, 64);
         for bit in 0..datagram.len() * 8 {
             let mut tampered = datagram.clone();
             tampered[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(
                 open(&mut opener, 0, &HEADER, &tampered, now),
                 bad,
-                "{cipher:?}, bit {bit} of the sealed"
+                "{backend} {cipher:?}, bit {bit} of the sealed"
             );
         }
         for bit in 0..HEADER.len() * 8 {
@@ -56,7 +60,7 @@ fn every_bit_of_header_ciphertext_and_tag_counts() {
             assert_eq!(
                 open(&mut opener, 0, &tampered, &datagram, now),
                 bad,
-                "{cipher:?}, bit {bit} of the header"
+                "{backend} {cipher:?}, bit {bit} of the header"
             );
         }
         for bit in 0..32 {
@@ -72,7 +76,7 @@ fn every_bit_of_header_ciphertext_and_tag_counts() {
             assert_eq!(
                 open(&mut opener, 0, &HEADER, &datagram[..length], now),
                 bad,
-                "{cipher:?}, {length} bytes"
+                "{backend} {cipher:?}, {length} bytes"
             );
         }
         let longer = [datagram.as_slice(), &[0]].concat();

@@ -1,7 +1,14 @@
-//! Every sealed byte against ring, which derives the keys and seals by itself from the layout in the crate's doc.
+//! Every sealed byte of both libraries against ring, which derives the keys and seals by itself from the layout in the
+//! crate's doc, and against AES-GCM put together in sight from a block cipher and GHASH.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use punktfunk_seal::{Cipher, Direction, EPOCH_AGE_MAX, Plane, PlaneKeys, Sealer, Secret, TAG_BYTES};
+use aes::Aes128;
+use aes::cipher::{BlockEncrypt, KeyInit};
+use ghash::GHash;
+use ghash::universal_hash::UniversalHash;
+use punktfunk_seal::{
+    Backend, Cipher, Direction, EPOCH_AGE_MAX, Opener, Plane, PlaneKeys, Sealer, Secret, TAG_BYTES,
+};
 use ring::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf;
 use std::time::Instant;
@@ -33,16 +40,13 @@ fn derive(secret: [u8; 32], cipher: u8, direction: u8, plane: u8, epoch: u32) ->
 fn seal_with_ring(
     cipher: u8,
     (key, static_nonce): &(Vec<u8>, [u8; 12]),
-    (epoch, sequence): (u32, u32),
+    place: (u32, u32),
     aad: &[u8],
     plaintext: &[u8],
 ) -> Vec<u8> {
     let algorithm = if cipher == 1 { &aead::AES_128_GCM } else { &aead::CHACHA20_POLY1305 };
     let key = LessSafeKey::new(UnboundKey::new(algorithm, key).unwrap());
-    let mut nonce = [0; 12];
-    nonce[4..8].copy_from_slice(&epoch.to_le_bytes());
-    nonce[8..].copy_from_slice(&sequence.to_le_bytes());
-    nonce.iter_mut().zip(static_nonce).for_each(|(byte, mask)| *byte ^= mask);
+    let nonce = nonce_of(static_nonce, place);
     let mut sealed = plaintext.to_vec();
     let nonce = Nonce::assume_unique_for_key(nonce);
     key.seal_in_place_append_tag(nonce, Aad::from(aad), &mut sealed).unwrap();
@@ -54,44 +58,102 @@ fn pattern(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|i| (i * 7 + i / 251).to_le_bytes()[0]).collect()
 }
 
+/// AES-128-GCM as NIST SP 800-38D section 7.1 has it, for a nonce of 12 bytes: counter mode from block 2 on, and the
+/// hash of everything masked with block 1.
+fn seal_in_sight(key: &[u8], nonce: [u8; 12], aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
+    let cipher = Aes128::new_from_slice(key).unwrap();
+    let encrypt = |input: [u8; 16]| {
+        let mut block = input.into();
+        cipher.encrypt_block(&mut block);
+        <[u8; 16]>::from(block)
+    };
+    let counter_block = |counter: u32| {
+        let mut block = [0; 16];
+        block[..12].copy_from_slice(&nonce);
+        block[12..].copy_from_slice(&counter.to_be_bytes());
+        encrypt(block)
+    };
+    let mut sealed = plaintext.to_vec();
+    for (chunk, counter) in sealed.chunks_mut(16).zip(2..) {
+        chunk.iter_mut().zip(counter_block(counter)).for_each(|(byte, key)| *byte ^= key);
+    }
+    let bits = |bytes: &[u8]| (bytes.len() as u64 * 8).to_be_bytes();
+    let mut lengths = [0; 16];
+    lengths[..8].copy_from_slice(&bits(aad));
+    lengths[8..].copy_from_slice(&bits(&sealed));
+    let mut hash = GHash::new(&encrypt([0; 16]).into());
+    hash.update_padded(aad);
+    hash.update_padded(&sealed);
+    hash.update_padded(&lengths);
+    let hash = hash.finalize();
+    sealed.extend(hash.iter().zip(counter_block(1)).map(|(byte, mask)| byte ^ mask));
+    sealed
+}
+
+/// The nonce of a datagram, from the layout in the crate's doc.
+fn nonce_of(static_nonce: &[u8; 12], (epoch, sequence): (u32, u32)) -> [u8; 12] {
+    let mut nonce = [0; 12];
+    nonce[4..8].copy_from_slice(&epoch.to_le_bytes());
+    nonce[8..].copy_from_slice(&sequence.to_le_bytes());
+    nonce.iter_mut().zip(static_nonce).for_each(|(byte, mask)| *byte ^= mask);
+    nonce
+}
+
+const CIPHERS: [(Cipher, u8); 2] = [(Cipher::Aes128Gcm, 1), (Cipher::ChaCha20Poly1305, 2)];
+const DIRECTIONS: [(Direction, u8); 2] = [(Direction::HostToClient, 1), (Direction::ClientToHost, 2)];
+const PLANES: [(Plane, u8); 2] = [(Plane::Video, 0), (Plane::Probe, 1)];
+
+/// Bytes of plaintext and of padding: none, odd ends, a shard, more than any datagram.
+const LENGTHS: [(usize, usize); 7] = [(0, 0), (1, 0), (1408, 0), (1400, 8), (0, 1408), (9001, 0), (17, 15)];
+
 #[test]
 fn every_byte_is_what_ring_seals() {
     let secret: [u8; 32] = std::array::from_fn(|i| i.to_le_bytes()[0].wrapping_mul(37));
-    let ciphers = [(Cipher::Aes128Gcm, 1), (Cipher::ChaCha20Poly1305, 2)];
-    let directions = [(Direction::HostToClient, 1), (Direction::ClientToHost, 2)];
-    let planes = [(Plane::Video, 0), (Plane::Probe, 1)];
-    for (cipher, cipher_byte) in ciphers {
-        for (direction, direction_byte) in directions {
-            for (plane, plane_bits) in planes {
-                let mut now = Instant::now();
-                let mut sealer =
-                    Sealer::new(PlaneKeys::new(&Secret::new(secret), cipher, direction, plane), now);
-                for epoch in 0..6 {
-                    let keys = derive(secret, cipher_byte, direction_byte, plane_bits, epoch);
-                    for (sequence, (length, padding)) in
-                        [(0, 0), (1, 0), (1408, 0), (1400, 8), (0, 1408), (9001, 0), (17, 15)]
-                            .into_iter()
-                            .enumerate()
-                    {
-                        let (plaintext, aad) = (pattern(length), pattern(24));
-                        let ticket = sealer.reserve(now).unwrap();
-                        let place = (ticket.epoch(), ticket.sequence());
-                        assert_eq!(place, (epoch, u32::try_from(sequence).unwrap()));
-                        assert_eq!(u32::from(ticket.epoch_low()), epoch % 4);
-                        let mut out = vec![0xEE; length + padding + TAG_BYTES];
-                        sealer.seal(ticket, &aad, &plaintext, padding, &mut out);
-                        let padded = [plaintext, vec![0; padding]].concat();
-                        let twin = seal_with_ring(cipher_byte, &keys, place, &aad, &padded);
-                        assert_eq!(
-                            out, twin,
-                            "{cipher:?} {direction:?} {plane:?} {place:?} {length}+{padding}"
-                        );
-                    }
-                    sealer.handle_epoch_opened(epoch);
-                    now += EPOCH_AGE_MAX;
+    for (cipher, cipher_byte) in CIPHERS {
+        for (direction, direction_byte) in DIRECTIONS {
+            for (plane, plane_bits) in PLANES {
+                for backend in Backend::ALL {
+                    let keys = || {
+                        PlaneKeys::new(&Secret::new(secret), cipher, direction, plane).with_backend(backend)
+                    };
+                    let derive = |epoch| derive(secret, cipher_byte, direction_byte, plane_bits, epoch);
+                    check_epochs(&keys, cipher_byte, derive);
                 }
             }
         }
+    }
+}
+
+/// Six epochs of one sealer, each length in each, and opened again in the other library.
+fn check_epochs(keys: &dyn Fn() -> PlaneKeys, cipher: u8, derive: impl Fn(u32) -> (Vec<u8>, [u8; 12])) {
+    let mut now = Instant::now();
+    let mut sealer = Sealer::new(keys(), now);
+    let mut openers = Backend::ALL.map(|backend| Opener::new(keys().with_backend(backend), 64));
+    for epoch in 0..6 {
+        let keys = derive(epoch);
+        for (sequence, (length, padding)) in LENGTHS.into_iter().enumerate() {
+            let (plaintext, aad) = (pattern(length), pattern(24));
+            let ticket = sealer.reserve(now).unwrap();
+            let (place, bits) = ((ticket.epoch(), ticket.sequence()), ticket.epoch_low());
+            assert_eq!(place, (epoch, u32::try_from(sequence).unwrap()));
+            assert_eq!(u32::from(bits), epoch % 4);
+            let mut out = vec![0xEE; length + padding + TAG_BYTES];
+            sealer.seal(ticket, &aad, &plaintext, padding, &mut out);
+            let padded = [plaintext, vec![0; padding]].concat();
+            let said = format!("{sealer:?} {length}+{padding}");
+            assert_eq!(out, seal_with_ring(cipher, &keys, place, &aad, &padded), "{said}");
+            if cipher == 1 {
+                let nonce = nonce_of(&keys.1, place);
+                assert_eq!(out, seal_in_sight(&keys.0, nonce, &aad, &padded), "{said}");
+            }
+            for opener in &mut openers {
+                let mut opened = vec![0x11; padded.len()];
+                assert_eq!(opener.open(bits, place.1, &aad, &out, &mut opened, now), Ok(()), "{said}");
+                assert_eq!(opened, padded, "{said}");
+            }
+        }
+        sealer.handle_epoch_opened(epoch);
+        now += EPOCH_AGE_MAX;
     }
 }
 

@@ -125,6 +125,84 @@ fn what_is_inconsistent_is_refused_by_name() {
     }
 }
 
+/// The rules of a header in one line each, on bytes.
+fn is_consistent(bytes: &[u8]) -> bool {
+    let u16_at = |at: usize| usize::from(bytes[at]) | usize::from(bytes[at + 1]) << 8;
+    let (shard, k, m, tail) = (u16_at(2), u16_at(16), u16_at(18), u16_at(22));
+    let shard_bytes = bytes.len() - 40;
+    bytes[0] & 0b1100_0011 == 0
+        && matches!(bytes[0] >> 4, 0 | 1)
+        && bytes[1] < 16
+        && k > 0
+        && m > 0
+        && k + m <= 65_535
+        && shard < k + m
+        && (tail < shard_bytes || k == 1 && tail == shard_bytes)
+}
+
+/// Parses exactly what is consistent, and writes what it parsed.
+fn check(bytes: &[u8]) {
+    match Header::parse(bytes) {
+        Ok(header) => {
+            assert!(is_consistent(bytes), "{header:?}");
+            let mut again = [0; HEADER_BYTES];
+            header.write(&mut again);
+            assert_eq!(&again[..], &bytes[..HEADER_BYTES]);
+        }
+        Err(error) => assert!(!is_consistent(bytes), "{error}: {:?}", &bytes[..HEADER_BYTES]),
+    }
+}
+
+/// Every value of each 16-bit field, the first two bytes together among them, about four shapes.
+#[test]
+fn every_value_of_every_field() {
+    for (k, m, shard, tail) in
+        [(1_u16, 1_u16, 0_u16, 64_u16), (3, 2, 4, 63), (1, 1, 1, 0), (4_096, 61_439, 65_534, 1)]
+    {
+        let mut bytes = [0; 40 + 64];
+        for (at, value) in [(2, shard), (16, k), (18, m), (22, tail)] {
+            bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
+        }
+        for at in (0..HEADER_BYTES).step_by(2) {
+            let before = [bytes[at], bytes[at + 1]];
+            for value in 0..=u16::MAX {
+                bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
+                check(&bytes);
+            }
+            bytes[at..at + 2].copy_from_slice(&before);
+        }
+    }
+}
+
+/// Every small block: all of k, m, shard and the tails at the edges, in shards of one step and of two.
+#[test]
+fn every_small_block() {
+    for shard_bytes in [64_u16, 128] {
+        let mut bytes = vec![0; 40 + usize::from(shard_bytes)];
+        for number in 0..7 * 7 * 14_u16 {
+            let (k, m, shard) = (number % 7, number / 7 % 7, number / 49);
+            for tail in [0, 1, shard_bytes - 1, shard_bytes, shard_bytes + 1, u16::MAX] {
+                for (at, value) in [(2, shard), (16, k), (18, m), (22, tail)] {
+                    bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
+                }
+                check(&bytes);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_length() {
+    let mut bytes = vec![0; 9_100];
+    for at in [16, 18] {
+        bytes[at] = 1;
+    }
+    for length in 0..=bytes.len() {
+        let is_whole = length > 40 && (length - 40).is_multiple_of(64);
+        assert_eq!(Header::parse(&bytes[..length]).is_ok(), is_whole, "{length}");
+    }
+}
+
 proptest! {
     #[test]
     fn every_header_survives_the_wire((header, shard_bytes) in header()) {

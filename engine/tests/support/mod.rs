@@ -11,11 +11,19 @@ use punktfunk_engine::{
 };
 use punktfunk_net::{ReceiveLimits, Receiver, Socket, SocketConfig};
 use punktfunk_proto::{DeliveredBlock, Negotiated, ReassemblerLimits, SessionClock};
-use punktfunk_seal::{Cipher, Direction, Opener, Plane, PlaneKeys, Sealer, Secret};
+use punktfunk_seal::{Cipher, Direction, EpochLimits, Opener, Plane, PlaneKeys, Sealer, Secret};
 
 /// The byte at `offset` of slice `slice` of access unit `au`.
 fn byte(au: u32, slice: u16, offset: usize) -> u8 {
     (au as usize).wrapping_mul(31).wrapping_add(usize::from(slice) * 7).wrapping_add(offset * 13) as u8
+}
+
+/// Bytes after which a slice's repeat.
+const PERIOD: usize = 256;
+
+/// The first two periods of a slice, so that one of them begins anywhere in the first.
+fn row(au: u32, slice: u16) -> [u8; 2 * PERIOD] {
+    std::array::from_fn(|offset| byte(au, slice, offset))
 }
 
 /// A source of `slices` slices of `slice_bytes` bytes each, `au_count` times, or for ever.
@@ -133,7 +141,10 @@ impl Encode for Pattern {
             }
             let mut buffer = self.pool.pop().unwrap_or_default();
             buffer.clear();
-            buffer.extend((0..self.slice_bytes).map(|offset| byte(request.au, slice, offset)));
+            let row = row(request.au, slice);
+            while buffer.len() < self.slice_bytes {
+                buffer.extend_from_slice(&row[..PERIOD.min(self.slice_bytes - buffer.len())]);
+            }
             let last = slice + 1 == self.slices;
             out.push(buffer, request.idr, last).map_err(|(_, fault)| fault)?;
         }
@@ -188,9 +199,13 @@ impl Decode for Check {
         if block.block == 0 && !wait_for(GATE_WAIT, || !self.held.load(Ordering::Acquire)) {
             return Err(StageFault::new("decode", "the test does not let it go on"));
         }
-        for &came in block.span.as_ref() {
-            self.wrong += u64::from(came != byte(block.au, self.slice, self.offset));
-            self.offset += 1;
+        let row = row(block.au, self.slice);
+        for came in block.span.as_ref().chunks(PERIOD) {
+            let due = &row[self.offset % PERIOD..][..came.len()];
+            if came != due {
+                self.wrong += came.iter().zip(due).filter(|(came, due)| came != due).count() as u64;
+            }
+            self.offset += came.len();
         }
         if block.flags.slice_end() {
             self.slice += 1;
@@ -239,6 +254,17 @@ pub(crate) fn start_paced(pattern: Pattern, check: Check, pace_kbps: u32) -> Pai
 
 /// The same on the cores of `machine`.
 pub(crate) fn start_on(machine: Machine, pattern: Pattern, check: Check, pace_kbps: u32) -> Pair {
+    start_rekeyed(EpochLimits::default(), machine, pattern, check, pace_kbps)
+}
+
+/// The same with keys whose epochs end by `epochs`.
+pub(crate) fn start_rekeyed(
+    epochs: EpochLimits,
+    machine: Machine,
+    pattern: Pattern,
+    check: Check,
+    pace_kbps: u32,
+) -> Pair {
     let loopback = SocketConfig::new(([127, 0, 0, 1], 0).into());
     let host_socket = Arc::new(Socket::open(&loopback).expect("a loopback socket"));
     let client_socket = Arc::new(Socket::open(&loopback).expect("a loopback socket"));
@@ -264,8 +290,8 @@ pub(crate) fn start_on(machine: Machine, pattern: Pattern, check: Check, pace_kb
         burst_bytes: 128 << 10,
         machine,
     };
-    let host = HostPipeline::start(pattern, host_socket, Sealer::new(keys(), now), &host_config)
-        .expect("two threads");
+    let sealer = Sealer::with_limits(keys(), epochs, now);
+    let host = HostPipeline::start(pattern, host_socket, sealer, &host_config).expect("two threads");
     Pair { host, client }
 }
 

@@ -172,6 +172,21 @@ fn each_way_to_send_works_when_it_is_asked_for() {
 }
 
 #[test]
+fn each_library_opens_what_the_other_seals() {
+    let (_turn, place) = (session_turn(), Place::new());
+    for (seals, opens) in [("ring", "aws-lc"), ("aws-lc", "ring")] {
+        let host = HostStart::new(&place, MODERATE).args(&["--once"]).env("PUNKTFUNK_SEAL", seals).ready();
+        let client = ClientStart::new(&place, host.port).args(&["--seconds", "1"]);
+        let ended = client.env("PUNKTFUNK_SEAL", opens).run();
+        ended.expect_code(0);
+        host.ends().expect_said(&[&format!("sealed by {seals}"), &format!("PUNKTFUNK_SEAL={seals}")]);
+        let summary = ended.json();
+        assert_all_came(&summary);
+        assert_eq!(count(&summary, "/verified/wrong"), 0, "{seals} to {opens}");
+    }
+}
+
+#[test]
 fn a_recording_of_a_bitstream_is_said_to_be_none() {
     let (_turn, place) = (session_turn(), Place::new());
     let host = HostStart::new(&place, "bitstream:rate=10M,fps=60,slices=2").args(&["--once"]).ready();

@@ -144,6 +144,7 @@ fn malformed_settings_in_the_environment_end_the_host_with_64() {
         ("PUNKTFUNK_PIN", "maybe"),
         ("PUNKTFUNK_REALTIME", ""),
         ("PUNKTFUNK_MLOCK", "no"),
+        ("PUNKTFUNK_SEAL", "wax"),
     ] {
         let ended = HostStart::new(&place, "card").env(name, value).refused();
         ended.expect_code(64).expect_said(&[name]);

@@ -1,0 +1,303 @@
+//! The two libraries that can seal, behind one trait.
+//!
+//! *What it is.* [`Aead`]: one expanded key, sealing and opening from one buffer into another; [`AwsLc`] and [`Ring`]
+//! are it in each library, [`Key`] is whichever was picked. aws-lc-rs has kernels for AVX-512 and passes over the bytes
+//! once; ring has kernels for CPUs with VAES and no AVX-512, but only works in place, so it copies first.
+//!
+//! *What it promises.* The same bytes from both, and no allocation after the key was expanded but for what
+//! `Opener::prepare_thread` describes. Both wipe the key on drop or keep it in memory that they wipe.
+//!
+//! *What it refuses.* Lengths that do not agree: the callers have asserted them.
+
+use crate::error::BackendUnknown;
+use crate::keys::Cipher;
+use crate::limits::{NONCE_BYTES, TAG_BYTES};
+use std::ffi::OsString;
+use std::fmt;
+use std::str::FromStr;
+
+/// The environment variable that overrides the measurement's choice.
+pub const BACKEND_VARIABLE: &str = "PUNKTFUNK_SEAL";
+
+/// Which library seals and opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Backend {
+    /// aws-lc-rs: the faster one wherever there is AVX-512.
+    AwsLc,
+    /// ring: the faster one on CPUs with VAES and no AVX-512.
+    Ring,
+}
+
+impl Backend {
+    /// Both; the first is taken where the two are equal.
+    pub const ALL: [Backend; 2] = [Backend::AwsLc, Backend::Ring];
+
+    /// What the value of [`BACKEND_VARIABLE`] asks for; nothing when it is unset.
+    ///
+    /// # Errors
+    /// The value names neither library.
+    pub fn asked(variable: Option<OsString>) -> Result<Option<Backend>, BackendUnknown> {
+        variable.map(|value| value.to_string_lossy().parse()).transpose()
+    }
+
+    /// The name that [`BACKEND_VARIABLE`] takes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Backend::AwsLc => "aws-lc",
+            Backend::Ring => "ring",
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Backend {
+    type Err = BackendUnknown;
+
+    /// Case and surrounding blanks do not matter.
+    fn from_str(text: &str) -> Result<Self, BackendUnknown> {
+        let wanted = text.trim();
+        let named = Backend::ALL.into_iter().find(|backend| backend.name().eq_ignore_ascii_case(wanted));
+        named.ok_or_else(|| BackendUnknown { came: text.to_owned() })
+    }
+}
+
+/// One expanded key of an AEAD: bytes go from one buffer into another.
+pub(crate) trait Aead {
+    /// Expands `key`, which has the cipher's own length.
+    fn new(cipher: Cipher, key: &[u8]) -> Self;
+
+    /// Seals `plaintext` into `out`, which is as long, and writes the tag.
+    fn seal(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        plaintext: &[u8],
+        out: &mut [u8],
+        tag: &mut [u8; TAG_BYTES],
+    );
+
+    /// Seals `text` where it lies and writes the tag.
+    fn seal_in_place(&self, nonce: [u8; NONCE_BYTES], aad: &[u8], text: &mut [u8], tag: &mut [u8; TAG_BYTES]);
+
+    /// Opens `ciphertext` into `out`, which is as long; false, and `out` scribbled on, when the tag is wrong.
+    fn open(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        ciphertext: &[u8],
+        tag: &[u8; TAG_BYTES],
+        out: &mut [u8],
+    ) -> bool;
+}
+
+/// A key in aws-lc-rs: one pass, from one buffer into another.
+pub(crate) struct AwsLc(aws_lc_rs::aead::LessSafeKey);
+
+impl Aead for AwsLc {
+    fn new(cipher: Cipher, key: &[u8]) -> Self {
+        use aws_lc_rs::aead::{AES_128_GCM, CHACHA20_POLY1305, LessSafeKey, UnboundKey};
+        let algorithm = match cipher {
+            Cipher::Aes128Gcm => &AES_128_GCM,
+            Cipher::ChaCha20Poly1305 => &CHACHA20_POLY1305,
+        };
+        let key = UnboundKey::new(algorithm, key).expect("the key has the algorithm's own length");
+        AwsLc(LessSafeKey::new(key))
+    }
+
+    #[inline]
+    fn seal(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        plaintext: &[u8],
+        out: &mut [u8],
+        tag: &mut [u8; TAG_BYTES],
+    ) {
+        use aws_lc_rs::aead::{Aad, Nonce};
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        self.0
+            .seal_out_of_place_scatter(nonce, Aad::from(aad), plaintext, out, &[], tag)
+            .expect("the lengths agree and are below the AEAD's limit");
+    }
+
+    fn seal_in_place(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        text: &mut [u8],
+        tag: &mut [u8; TAG_BYTES],
+    ) {
+        use aws_lc_rs::aead::{Aad, Nonce};
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        self.0
+            .seal_in_place_scatter(nonce, Aad::from(aad), text, &[], tag)
+            .expect("the lengths agree and are below the AEAD's limit");
+    }
+
+    #[inline]
+    fn open(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        ciphertext: &[u8],
+        tag: &[u8; TAG_BYTES],
+        out: &mut [u8],
+    ) -> bool {
+        use aws_lc_rs::aead::{Aad, Nonce};
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        self.0.open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, out).is_ok()
+    }
+}
+
+/// A key in ring: a copy, then a pass where the bytes lie.
+pub(crate) struct Ring(ring::aead::LessSafeKey);
+
+impl Aead for Ring {
+    fn new(cipher: Cipher, key: &[u8]) -> Self {
+        use ring::aead::{AES_128_GCM, CHACHA20_POLY1305, LessSafeKey, UnboundKey};
+        let algorithm = match cipher {
+            Cipher::Aes128Gcm => &AES_128_GCM,
+            Cipher::ChaCha20Poly1305 => &CHACHA20_POLY1305,
+        };
+        let key = UnboundKey::new(algorithm, key).expect("the key has the algorithm's own length");
+        Ring(LessSafeKey::new(key))
+    }
+
+    #[inline]
+    fn seal(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        plaintext: &[u8],
+        out: &mut [u8],
+        tag: &mut [u8; TAG_BYTES],
+    ) {
+        out.copy_from_slice(plaintext);
+        self.seal_in_place(nonce, aad, out, tag);
+    }
+
+    #[inline]
+    fn seal_in_place(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        text: &mut [u8],
+        tag: &mut [u8; TAG_BYTES],
+    ) {
+        use ring::aead::{Aad, Nonce};
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let sealed = self.0.seal_in_place_separate_tag(nonce, Aad::from(aad), text);
+        tag.copy_from_slice(sealed.expect("the lengths are below the AEAD's limit").as_ref());
+    }
+
+    #[inline]
+    fn open(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        ciphertext: &[u8],
+        tag: &[u8; TAG_BYTES],
+        out: &mut [u8],
+    ) -> bool {
+        use ring::aead::{Aad, Nonce, Tag};
+        out.copy_from_slice(ciphertext);
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        self.0.open_in_place_separate_tag(nonce, Aad::from(aad), Tag::from(*tag), out, 0..).is_ok()
+    }
+}
+
+/// A key in the library that was picked.
+#[expect(clippy::large_enum_variant, reason = "an end has four of them; a box would be a load a datagram")]
+pub(crate) enum Key {
+    AwsLc(AwsLc),
+    Ring(Ring),
+}
+
+impl Key {
+    pub(crate) fn new(backend: Backend, cipher: Cipher, key: &[u8]) -> Key {
+        match backend {
+            Backend::AwsLc => Key::AwsLc(Aead::new(cipher, key)),
+            Backend::Ring => Key::Ring(Aead::new(cipher, key)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn seal(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        plaintext: &[u8],
+        out: &mut [u8],
+        tag: &mut [u8; TAG_BYTES],
+    ) {
+        match self {
+            Key::AwsLc(key) => key.seal(nonce, aad, plaintext, out, tag),
+            Key::Ring(key) => key.seal(nonce, aad, plaintext, out, tag),
+        }
+    }
+
+    pub(crate) fn seal_in_place(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        text: &mut [u8],
+        tag: &mut [u8; TAG_BYTES],
+    ) {
+        match self {
+            Key::AwsLc(key) => key.seal_in_place(nonce, aad, text, tag),
+            Key::Ring(key) => key.seal_in_place(nonce, aad, text, tag),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn open(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        ciphertext: &[u8],
+        tag: &[u8; TAG_BYTES],
+        out: &mut [u8],
+    ) -> bool {
+        match self {
+            Key::AwsLc(key) => key.open(nonce, aad, ciphertext, tag, out),
+            Key::Ring(key) => key.open(nonce, aad, ciphertext, tag, out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_parses_to_itself() {
+        for backend in Backend::ALL {
+            assert_eq!(backend.name().parse::<Backend>().unwrap(), backend);
+            let loud = format!("  {}\n", backend.name().to_uppercase());
+            assert_eq!(loud.parse::<Backend>().unwrap(), backend);
+        }
+    }
+
+    #[test]
+    fn an_unset_variable_asks_for_nothing() {
+        assert_eq!(Backend::asked(None), Ok(None));
+        assert_eq!(Backend::asked(Some("ring".into())), Ok(Some(Backend::Ring)));
+        assert!(Backend::asked(Some("".into())).is_err());
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_the_choices() {
+        for wrong in ["", "awslc", "openssl", "ring,aws-lc"] {
+            let said = wrong.parse::<Backend>().unwrap_err().to_string();
+            for word in [BACKEND_VARIABLE, "aws-lc", "ring", &format!("{wrong:?}")] {
+                assert!(said.contains(word), "{said}");
+            }
+        }
+    }
+}
