@@ -1,20 +1,31 @@
 //! The receiving end, with every delivered byte held against what was sent.
+//!
+//! Driven as the engine drives the same parts: a report each whole access unit, every 5 ms while one is open, and ten
+//! a second otherwise.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use punktfunk_proto::{
-    DeliveredBlock, Delivery, FeedbackReport, LostAu, Reassembler, ReassemblyCounters, feedback,
+    Admission, DeliveredBlock, Delivery, IdrRequester, LostAu, Reassembler, ReassemblyCounters,
 };
 
-use crate::host::contents;
+use crate::host::{BegunAu, contents};
+use crate::message::Message;
+use crate::plan::Plan;
 use crate::rng::mix;
+
+/// Reports while an AU is open.
+const REPORT_INTERVAL: Duration = Duration::from_millis(5);
+/// Reports while nothing flows.
+const REPORT_INTERVAL_IDLE: Duration = Duration::from_millis(100);
 
 /// An AU that was sent and has not come to an end here. Without its bytes, because there may be very many of which
 /// nothing arrives.
 struct Sent {
     au: u32,
     bytes: usize,
+    captured_at: Duration,
 }
 
 /// The AU that is being delivered.
@@ -22,27 +33,44 @@ struct Coming {
     au: u32,
     bytes: Vec<u8>,
     delivered_bytes: usize,
+    /// No block of it was dropped for want of a reference.
+    is_usable: bool,
+}
+
+/// What became of an AU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ending {
+    /// Delivered to its end, all bytes right.
+    pub is_delivered: bool,
+    /// And all that it refers to was there.
+    pub is_usable: bool,
+    /// From its capture to its last byte, if it was delivered.
+    pub took: Option<Duration>,
 }
 
 /// A reassembler and its judge.
 pub struct Client {
     reassembler: Reassembler,
+    requester: IdrRequester,
     /// What the access units' contents are made from.
     seed: u64,
     open: VecDeque<Sent>,
     coming: Option<Coming>,
-    delivered: Vec<bool>,
+    endings: Vec<Ending>,
     lost: u32,
     wrong_blocks: u32,
     digest: u64,
+    /// An AU has become whole since the last report.
+    is_news: bool,
+    last_report: Duration,
     start: Instant,
 }
 
 /// What a client came to.
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// For each AU, whether it was delivered to its end, all bytes right.
-    pub delivered: Vec<bool>,
+    /// What became of each AU.
+    pub endings: Vec<Ending>,
     /// AUs reported lost.
     pub lost: u32,
     /// Blocks with a wrong byte, or out of order.
@@ -56,25 +84,28 @@ pub struct Received {
 }
 
 impl Client {
-    /// A client that has nothing yet, of access units made from `seed`.
-    pub fn new(reassembler: Reassembler, seed: u64, start: Instant) -> Client {
+    /// A client that has nothing yet, of the plan's access units.
+    pub fn new(reassembler: Reassembler, plan: &Plan, start: Instant) -> Client {
         Client {
             reassembler,
-            seed,
+            requester: IdrRequester::new(plan.references),
+            seed: plan.seed,
             open: VecDeque::new(),
             coming: None,
-            delivered: Vec::new(),
+            endings: Vec::new(),
             lost: 0,
             wrong_blocks: 0,
             digest: 0,
+            is_news: false,
+            last_report: Duration::ZERO,
             start,
         }
     }
 
-    /// Says how long AU `au`, the next in order, is.
-    pub fn expect(&mut self, au: u32, bytes: usize) {
-        self.open.push_back(Sent { au, bytes });
-        self.delivered.push(false);
+    /// Says what the next AU in order is.
+    pub fn expect(&mut self, begun: &BegunAu) {
+        self.open.push_back(Sent { au: begun.au, bytes: begun.bytes, captured_at: begun.captured_at });
+        self.endings.push(Ending::default());
     }
 
     /// Takes a datagram at `now`; deadlines that passed before it count first.
@@ -92,14 +123,28 @@ impl Client {
         }
     }
 
-    /// A feedback report, as it comes out of its bytes at the other end.
-    pub fn feedback(&mut self, now: Duration) -> FeedbackReport {
-        let report = self.reassembler.feedback(self.start + now);
-        let mut bytes = [0; feedback::REPORT_BYTES_MAX];
-        let length = report.encode(&mut bytes);
-        let parsed = FeedbackReport::parse(&bytes[..length]).expect("what this side encoded");
-        assert_eq!(parsed, report, "a report survives its bytes");
-        parsed
+    /// When a deadline passes or a report is due.
+    pub fn poll_timeout(&self) -> Duration {
+        let deadline = self.reassembler.poll_timeout().map(|deadline| deadline - self.start);
+        deadline.into_iter().chain([self.report_due()]).min().unwrap_or_default()
+    }
+
+    /// True while an access unit is open.
+    pub fn is_waiting(&self) -> bool {
+        self.reassembler.poll_timeout().is_some()
+    }
+
+    /// The next message that leaves at `now`.
+    pub fn poll_transmit(&mut self, now: Duration) -> Option<Message> {
+        if let Some(after_au) = self.requester.poll_request(self.start + now) {
+            return Some(Message::IdrRequest { after_au });
+        }
+        if !self.is_news && now < self.report_due() {
+            return None;
+        }
+        self.is_news = false;
+        self.last_report = now;
+        Some(Message::Report(Box::new(self.reassembler.feedback(self.start + now))))
     }
 
     /// All that came of it. AUs at the end that nothing came of are neither delivered nor reported lost.
@@ -109,7 +154,7 @@ impl Client {
         let tail = [counters.datagrams, counters.shards_recovered, counters.authentic_bytes];
         Received {
             digest: tail.into_iter().fold(self.digest, |digest, word| mix(digest ^ word)),
-            delivered: self.delivered,
+            endings: self.endings,
             lost: self.lost,
             wrong_blocks: self.wrong_blocks,
             counters,
@@ -117,16 +162,20 @@ impl Client {
         }
     }
 
+    fn report_due(&self) -> Duration {
+        self.last_report + if self.is_waiting() { REPORT_INTERVAL } else { REPORT_INTERVAL_IDLE }
+    }
+
     fn drain(&mut self, now: Duration) {
         while let Some(delivery) = self.reassembler.poll_delivery(self.start + now) {
             match delivery {
-                Delivery::Block(block) => self.handle_block(block),
-                Delivery::Lost(lost) => self.handle_lost(&lost),
+                Delivery::Block(block) => self.handle_block(block, now),
+                Delivery::Lost(lost) => self.handle_lost(&lost, now),
             }
         }
     }
 
-    fn handle_block(&mut self, block: DeliveredBlock) {
+    fn handle_block(&mut self, block: DeliveredBlock, now: Duration) {
         let bytes = block.span.as_ref();
         self.note([u64::from(block.au), u64::from(block.block), bytes.len() as u64]);
         self.digest = bytes.chunks(8).fold(self.digest, |digest, chunk| {
@@ -134,16 +183,19 @@ impl Client {
             word[..chunk.len()].copy_from_slice(chunk);
             mix(digest ^ u64::from_le_bytes(word))
         });
+        let admission = self.requester.admit(block.au, block.flags, self.start + now);
         self.begin(block.au);
         match self.coming.as_mut() {
             Some(coming) => {
                 let end = coming.delivered_bytes + bytes.len();
                 let right = coming.bytes.get(coming.delivered_bytes..end) == Some(bytes);
                 coming.delivered_bytes = end;
+                coming.is_usable &= admission == Admission::Decode;
                 self.wrong_blocks += u32::from(!right);
                 if block.flags.last_block() {
-                    self.delivered[block.au as usize] = right && end == coming.bytes.len();
-                    self.open.pop_front();
+                    let is_delivered = right && end == coming.bytes.len();
+                    let is_usable = is_delivered && coming.is_usable;
+                    self.end(is_delivered, is_usable, now);
                 }
             }
             None => self.wrong_blocks += 1,
@@ -159,12 +211,22 @@ impl Client {
         };
         if self.coming.as_ref().is_none_or(|coming| coming.au != au) {
             let bytes = contents(self.seed, au, sent.bytes);
-            self.coming = Some(Coming { au, bytes, delivered_bytes: 0 });
+            self.coming = Some(Coming { au, bytes, delivered_bytes: 0, is_usable: true });
         }
     }
 
-    fn handle_lost(&mut self, lost: &LostAu) {
+    /// The AU that was coming has all its blocks.
+    fn end(&mut self, is_delivered: bool, is_usable: bool, now: Duration) {
+        self.is_news = true;
+        if let Some(sent) = self.open.pop_front() {
+            let took = is_delivered.then(|| now.saturating_sub(sent.captured_at));
+            self.endings[sent.au as usize] = Ending { is_delivered, is_usable, took };
+        }
+    }
+
+    fn handle_lost(&mut self, lost: &LostAu, now: Duration) {
         self.note([u64::from(lost.au), u64::from(lost.count), 1 << 63 | u64::from(lost.blocks_delivered)]);
+        self.requester.handle_lost(lost, self.start + now);
         self.lost += lost.count;
         while self.open.front().is_some_and(|sent| sent.au <= lost.last()) {
             self.open.pop_front();

@@ -33,7 +33,7 @@ pub struct Row {
 pub fn measure(args: &FecArgs) -> Result<Vec<Row>, PlanError> {
     if !(0.001..=60.0).contains(&args.seconds) {
         return Err(PlanError::Value {
-            key: "--seconds",
+            key: "--seconds".to_owned(),
             expected: "0.001 to 60".to_owned(),
             got: args.seconds.to_string(),
         });
@@ -43,7 +43,7 @@ pub fn measure(args: &FecArgs) -> Result<Vec<Row>, PlanError> {
 
 fn measure_shape(text: ShapeText, args: &FecArgs) -> Result<Row, PlanError> {
     let shape = Shape::new(text.k, text.m, args.shard_bytes).map_err(|error| PlanError::Value {
-        key: "--shapes or --shard-bytes",
+        key: "--shapes or --shard-bytes".to_owned(),
         expected: error.to_string(),
         got: format!("{}+{} of {} bytes", text.k, text.m, args.shard_bytes),
     })?;

@@ -1,36 +1,39 @@
 //! `loss-harness run | sweep | fec`: recovery under loss, bursts, reordering, duplication, corruption and a narrow link,
-//! from a plan and a seed, on a virtual clock.
+//! from a plan and a seed, on a virtual clock. The protocol core between the simulated links is the real one.
 //!
 //! Promises: the same plan and seed give the same result, digest included. What was delivered is held against what
-//! the code's bound allows, which is computed from the emulator's own record and not from the receiver. Exit code 0
+//! the code's bound allows, which is computed from the links' own record and not from the receiver. Exit code 0
 //! when the two agree and no byte is wrong, 1 when not, 2 for arguments or plans that make no sense.
 //!
 //! Refuses: to be imported. It is a tool; nothing of the product knows it.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a program's words to a person")]
 
-mod channel;
 mod cli;
 mod client;
 mod coder;
 mod host;
+mod label;
+mod link;
+mod message;
 mod oracle;
+mod outcome;
 mod plan;
+mod progress;
 mod report;
 mod rng;
 mod run;
 mod sweep;
 mod units;
 
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use cli::{Cli, Command, RunArgs, SweepArgs};
-use plan::{Plan, PlanError};
-
-/// Access units of each run of a sweep, unless said otherwise.
-const SWEEP_AUS: u32 = 100;
+use plan::PlanError;
+use progress::Progress;
 
 fn main() -> ExitCode {
     // clap itself ends with 2 for arguments that it cannot read.
@@ -58,8 +61,8 @@ fn perform(cli: &Cli) -> Result<bool, PlanError> {
 }
 
 fn run_once(args: &RunArgs) -> Result<bool, PlanError> {
-    let plan = plan_of(args)?;
-    let outcome = run::run(&plan, &mut report::Progress::new(plan.aus))?;
+    let plan = args.plan()?;
+    let outcome = run::run(&plan, &mut Progress::new(plan.aus as usize, "access units"))?;
     print!(
         "{}",
         if args.json { report::run_json(&plan, &outcome) } else { report::run_text(&plan, &outcome) }
@@ -68,22 +71,13 @@ fn run_once(args: &RunArgs) -> Result<bool, PlanError> {
 }
 
 fn run_sweep(args: &SweepArgs) -> Result<bool, PlanError> {
-    let mut plan = plan_of(&args.run)?;
-    if args.run.aus.is_none() {
-        plan.aus = plan.aus.min(SWEEP_AUS);
+    let plan = args.run.plan()?;
+    let cells = args.matrix(&plan).cells(&plan)?;
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let rows = sweep::sweep(cells, args.threads.unwrap_or(cores))?;
+    if let Some(folder) = &args.out {
+        sweep::write(folder, &args.name(), &rows)?;
     }
-    let rows = sweep::sweep(&plan, &args.losses, &args.redundancies)?;
-    print!("{}", if args.run.json { report::sweep_json(&rows) } else { report::sweep_text(&rows) });
+    print!("{}", if args.run.json { sweep::json(&rows) } else { sweep::text(&rows) });
     Ok(rows.iter().all(|row| row.outcome.is_right()))
-}
-
-/// The plan file, if one was named, with the command line's values over it.
-fn plan_of(args: &RunArgs) -> Result<Plan, PlanError> {
-    let mut plan = match &args.plan {
-        Some(path) => Plan::read(path)?,
-        None => Plan::default(),
-    };
-    args.apply(&mut plan);
-    plan.check()?;
-    Ok(plan)
 }

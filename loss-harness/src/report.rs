@@ -1,46 +1,14 @@
-//! What the harness says: tables for people, JSON for programs, progress on a terminal.
+//! What the harness says of a run and of the coder: words for people, JSON for programs.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::coder;
+use crate::link::FateCounts;
+use crate::outcome::Outcome;
 use crate::plan::Plan;
-use crate::run::Outcome;
-use crate::sweep;
-
-/// A line on standard error that counts AUs, where that is a terminal.
-pub struct Progress {
-    of: u32,
-    shown_at: Option<Instant>,
-}
-
-impl Progress {
-    /// Counts up to `of`.
-    pub fn new(of: u32) -> Progress {
-        Progress { of, shown_at: std::io::stderr().is_terminal().then(Instant::now) }
-    }
-
-    /// `done` AUs are done.
-    pub fn step(&mut self, done: u32) {
-        let Some(shown_at) = self.shown_at.as_mut() else { return };
-        if shown_at.elapsed() >= Duration::from_millis(100) {
-            *shown_at = Instant::now();
-            eprint!("\r{done} of {} access units", self.of);
-            // Nothing hangs on a terminal that refuses.
-            let _ = std::io::stderr().flush();
-        }
-    }
-
-    /// Clears the line.
-    pub fn finish(&self) {
-        if self.shown_at.is_some() {
-            eprint!("\r\x1b[K");
-        }
-    }
-}
 
 /// A run in words.
 pub fn run_text(plan: &Plan, outcome: &Outcome) -> String {
@@ -52,17 +20,20 @@ pub fn run_text(plan: &Plan, outcome: &Outcome) -> String {
         let _ = writeln!(text, "{words}");
     };
     line(format_args!(
-        "sent       {} access units of {}, {} MB, {} datagrams, redundancy {}, seed {}",
+        "sent       {} access units of {}, {} MB, {} datagrams ({:.2} % beside the data), redundancy {}, seed {}",
         outcome.sent,
         plan.size,
         outcome.payload_bytes / 1_000_000,
         fates.datagrams,
+        outcome.overhead() * 100.0,
         plan.redundancy,
         plan.seed
     ));
+    line(format_args!("channel    {}", fates_text(fates)));
     line(format_args!(
-        "channel    {} lost, {} lost in bursts, {} dropped by the queue, {} duplicated, {} corrupted",
-        fates.lost, fates.lost_in_bursts, fates.dropped_by_queue, fates.duplicated, fates.corrupted
+        "feedback   {} reports: {}",
+        outcome.host.reports,
+        fates_text(&outcome.feedback_fates)
     ));
     line(format_args!(
         "received   {} placed, {} copied, {} surplus, {} replayed, {} late, {} with a bad tag, {} malformed",
@@ -85,12 +56,22 @@ pub fn run_text(plan: &Plan, outcome: &Outcome) -> String {
         outcome.allowed_share() * 100.0
     ));
     line(format_args!(
-        "delivered  {} of {} access units ({:.3} %), {} reported lost, {} blocks with wrong bytes",
+        "delivered  {} of {} access units ({:.3} %), {} reported lost, {} blocks with wrong bytes; of {} in time",
         outcome.delivered,
         outcome.sent,
         outcome.delivered_share() * 100.0,
         outcome.lost,
-        outcome.wrong_blocks
+        outcome.wrong_blocks,
+        outcome.in_time
+    ));
+    line(format_args!(
+        "usable     {} access units, longest gap {}, {} IDRs; capture to whole p50 {:.2} p99 {:.2} max {:.2} ms",
+        outcome.usable,
+        outcome.longest_gap,
+        outcome.host.idrs,
+        millis(outcome.latency.p50),
+        millis(outcome.latency.p99),
+        millis(outcome.latency.max)
     ));
     line(format_args!("digest     {:016x}", outcome.digest));
     line(format_args!("verdict    {}", verdict(outcome)));
@@ -103,29 +84,34 @@ pub fn run_json(plan: &Plan, outcome: &Outcome) -> String {
 }
 
 fn run_value(plan: &Plan, outcome: &Outcome) -> Value {
-    let (fates, counters) = (&outcome.fates, &outcome.counters);
+    let counters = &outcome.counters;
     json!({
         "plan": plan,
         "aus": {
             "sent": outcome.sent,
             "allowed": outcome.allowed,
+            "in_time": outcome.in_time,
             "delivered": outcome.delivered,
+            "usable": outcome.usable,
+            "longest_gap": outcome.longest_gap,
             "lost": outcome.lost,
             "astray": outcome.astray,
+            "idrs": outcome.host.idrs,
         },
         "allowed_share": outcome.allowed_share(),
         "delivered_share": outcome.delivered_share(),
+        "overhead": outcome.overhead(),
         "wrong_blocks": outcome.wrong_blocks,
         "spans_astray": outcome.spans_astray,
+        "conserved": outcome.is_conserved,
         "payload_bytes": outcome.payload_bytes,
-        "channel": {
-            "datagrams": fates.datagrams,
-            "lost": fates.lost,
-            "lost_in_bursts": fates.lost_in_bursts,
-            "dropped_by_queue": fates.dropped_by_queue,
-            "duplicated": fates.duplicated,
-            "corrupted": fates.corrupted,
+        "latency_us": {
+            "p50": outcome.latency.p50.as_micros() as u64,
+            "p99": outcome.latency.p99.as_micros() as u64,
+            "max": outcome.latency.max.as_micros() as u64,
         },
+        "channel": fates_value(&outcome.fates),
+        "feedback": fates_value(&outcome.feedback_fates),
         "received": {
             "datagrams": counters.datagrams,
             "placed": counters.placed,
@@ -153,43 +139,36 @@ fn run_value(plan: &Plan, outcome: &Outcome) -> Value {
     })
 }
 
-/// A sweep in words.
-pub fn sweep_text(rows: &[sweep::Row]) -> String {
-    let mut text = String::from("redundancy      loss  bound %  delivered %  recovered shards  verdict\n");
-    for row in rows {
-        let outcome = &row.outcome;
-        let _ = writeln!(
-            text,
-            "{:>10}  {:>8}  {:>7.3}  {:>11.3}  {:>16}  {}",
-            row.redundancy.to_string(),
-            row.loss.to_string(),
-            outcome.allowed_share() * 100.0,
-            outcome.delivered_share() * 100.0,
-            outcome.counters.shards_recovered,
-            verdict(outcome)
-        );
-    }
-    text
+fn fates_value(fates: &FateCounts) -> Value {
+    json!({
+        "datagrams": fates.datagrams,
+        "arrived": fates.arrived,
+        "lost": fates.lost,
+        "lost_in_bursts": fates.lost_in_bursts,
+        "lost_in_blackouts": fates.lost_in_blackouts,
+        "lost_by_trace": fates.lost_by_trace,
+        "over_mtu": fates.over_mtu,
+        "dropped_by_queue": fates.dropped_by_queue,
+        "duplicated": fates.duplicated,
+        "corrupted": fates.corrupted,
+    })
 }
 
-/// A sweep as one JSON array.
-pub fn sweep_json(rows: &[sweep::Row]) -> String {
-    let rows: Vec<Value> = rows
-        .iter()
-        .map(|row| {
-            json!({
-                "redundancy": row.redundancy,
-                "loss": row.loss,
-                "allowed_share": row.outcome.allowed_share(),
-                "delivered_share": row.outcome.delivered_share(),
-                "wrong_blocks": row.outcome.wrong_blocks,
-                "shards_recovered": row.outcome.counters.shards_recovered,
-                "digest": format!("{:016x}", row.outcome.digest),
-                "right": row.outcome.is_right(),
-            })
-        })
-        .collect();
-    format!("{}\n", Value::from(rows))
+/// What a link did, naming only what it did do.
+fn fates_text(fates: &FateCounts) -> String {
+    let done = [
+        (fates.lost, "lost"),
+        (fates.lost_in_bursts, "lost in bursts"),
+        (fates.lost_in_blackouts, "lost in blackouts"),
+        (fates.lost_by_trace, "lost by the trace"),
+        (fates.over_mtu, "longer than the MTU"),
+        (fates.dropped_by_queue, "dropped by the queue"),
+        (fates.duplicated, "duplicated"),
+        (fates.corrupted, "corrupted"),
+    ];
+    let done =
+        done.into_iter().filter(|(count, _)| *count > 0).map(|(count, way)| format!(", {count} {way}"));
+    format!("{} datagrams{}", fates.datagrams, done.collect::<String>())
 }
 
 /// The coder's figures in words.
@@ -231,12 +210,25 @@ pub fn fec_json(rows: &[coder::Row]) -> String {
 
 fn verdict(outcome: &Outcome) -> String {
     if outcome.is_right() {
-        return "right: what the bound allows was delivered, no byte wrong".to_owned();
+        let late = outcome.allowed - outcome.in_time;
+        return match late {
+            0 => "right: what the bound allows was delivered, no byte wrong".to_owned(),
+            _ => format!(
+                "right: what the bound allows was delivered but for {late} that came too late, no byte wrong"
+            ),
+        };
     }
     format!(
-        "WRONG: {} wrong blocks, {} spans astray, access units on the wrong side of the bound: {:?}",
-        outcome.wrong_blocks, outcome.spans_astray, outcome.astray
+        "WRONG: {} wrong blocks, {} spans astray, {}, access units on the wrong side of the bound: {:?}",
+        outcome.wrong_blocks,
+        outcome.spans_astray,
+        if outcome.is_conserved { "all accounted for" } else { "datagrams unaccounted for" },
+        outcome.astray
     )
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 fn micros(time: Duration) -> f64 {

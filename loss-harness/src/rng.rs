@@ -12,10 +12,38 @@ pub enum Purpose {
     Sizes,
     /// The bytes of AU n.
     Bytes(u32),
-    /// What the channel does.
-    Channel,
+    /// What a link does by way of one harm.
+    Link(Way, Harm),
+    /// One cell of a grid.
+    Cell(u64),
     /// Session keys.
     Keys,
+}
+
+/// Which way a link leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Media.
+    ToClient,
+    /// Feedback.
+    ToHost,
+}
+
+/// What a link may do to a datagram by chance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Harm {
+    /// Independent loss.
+    Loss,
+    /// Bursts of loss.
+    Burst,
+    /// A second copy.
+    Duplicate,
+    /// A flipped bit.
+    Corrupt,
+    /// A wandering delay.
+    Jitter,
+    /// Being held back.
+    Reorder,
 }
 
 impl Rng {
@@ -23,9 +51,10 @@ impl Rng {
     pub fn new(seed: u64, purpose: Purpose) -> Rng {
         let tag = match purpose {
             Purpose::Sizes => 1,
-            Purpose::Channel => 2,
             Purpose::Keys => 3,
+            Purpose::Link(way, harm) => 1 << 16 | (way as u64) << 8 | harm as u64,
             Purpose::Bytes(au) => 1 << 32 | u64::from(au),
+            Purpose::Cell(index) => 2 << 32 ^ mix(index),
         };
         Rng(mix(seed ^ mix(tag)))
     }
@@ -72,15 +101,26 @@ mod tests {
 
     #[test]
     fn purposes_have_streams_of_their_own() {
-        let mut words: Vec<u64> = [Purpose::Sizes, Purpose::Channel, Purpose::Bytes(1), Purpose::Bytes(2)]
-            .into_iter()
-            .map(|purpose| Rng::new(7, purpose).word())
-            .collect();
+        let link = |way, harm| Purpose::Link(way, harm);
+        let mut words: Vec<u64> = [
+            Purpose::Sizes,
+            Purpose::Keys,
+            link(Way::ToClient, Harm::Loss),
+            link(Way::ToClient, Harm::Burst),
+            link(Way::ToHost, Harm::Loss),
+            Purpose::Bytes(1),
+            Purpose::Bytes(2),
+            Purpose::Cell(1),
+            Purpose::Cell(2),
+        ]
+        .into_iter()
+        .map(|purpose| Rng::new(7, purpose).word())
+        .collect();
         words.sort_unstable();
         words.dedup();
-        assert_eq!(words.len(), 4);
+        assert_eq!(words.len(), 9);
         assert_eq!(Rng::new(7, Purpose::Sizes).word(), Rng::new(7, Purpose::Sizes).word());
-        let share = (0..10_000).filter(|_| Rng::new(7, Purpose::Channel).chance(0.0)).count();
-        assert_eq!(share, 0);
+        let mut rng = Rng::new(7, Purpose::Keys);
+        assert!((0..10_000).all(|_| !rng.chance(0.0)));
     }
 }

@@ -1,4 +1,5 @@
-//! Values with units, as plans and arguments spell them: `5%`, `2KB..4MB`, `800Mbit/s`, `2%x3ms`, `0.1%x20`.
+//! Values with units, as plans and arguments spell them: `5%`, `2KB..4MB`, `800Mbit/s`, `2%x3ms`, `3%x8`, `2s+200ms`,
+//! `1280@2s`.
 //!
 //! Each type reads its text and refuses any other with a sentence that says what was expected and what came. K, M and
 //! G are powers of ten; KiB and MiB powers of two.
@@ -249,12 +250,12 @@ impl fmt::Display for Reorder {
 
 spelled!(Reorder);
 
-/// Bursts of loss, spelled `0.1%x20`: one begins at that share of the datagrams and takes 20 on average.
+/// Bursts of loss, spelled `3%x8`: that share of the datagrams is lost in the long run, 8 in a row on average.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Burst {
-    /// Probability that a burst begins at a datagram.
-    pub begin: Percent,
+    /// Share of all datagrams that bursts take in the long run.
+    pub loss: Percent,
     /// Mean length in datagrams.
     pub datagrams: f64,
 }
@@ -263,11 +264,14 @@ impl FromStr for Burst {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Burst, UnitError> {
-        const EXPECTED: &str = "a share and a mean length of 1 or more datagrams, such as `0.1%x20`";
-        let parts = text.split_once('x').map(|(begin, length)| (begin.parse(), length.trim().parse::<f64>()));
+        const EXPECTED: &str =
+            "a share lost below 100% and a mean length of 1 to 1000000 datagrams, such as `3%x8`";
+        let parts = text
+            .split_once('x')
+            .map(|(loss, length)| (loss.parse::<Percent>(), length.trim().parse::<f64>()));
         match parts {
-            Some((Ok(begin), Ok(datagrams))) if (1.0..=1e6).contains(&datagrams) => {
-                Ok(Burst { begin, datagrams })
+            Some((Ok(loss), Ok(datagrams))) if loss.share() < 1.0 && (1.0..=1e6).contains(&datagrams) => {
+                Ok(Burst { loss, datagrams })
             }
             Some((Ok(_) | Err(_), Ok(_) | Err(_))) | None => Err(refused(EXPECTED, text)),
         }
@@ -276,11 +280,80 @@ impl FromStr for Burst {
 
 impl fmt::Display for Burst {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}", self.begin, self.datagrams)
+        write!(f, "{}x{}", self.loss, self.datagrams)
     }
 }
 
 spelled!(Burst);
+
+/// A stretch of time, spelled `2s+200ms`: from when, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Stretch {
+    /// Its first moment.
+    pub from: Span,
+    /// How long it lasts.
+    pub length: Span,
+}
+
+impl Stretch {
+    /// Whether `at` lies in it; its end does not.
+    pub fn contains(self, at: Duration) -> bool {
+        (self.from.0..self.from.0 + self.length.0).contains(&at)
+    }
+}
+
+impl FromStr for Stretch {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Stretch, UnitError> {
+        const EXPECTED: &str = "a time and a length, such as `2s+200ms`";
+        let parts = text.split_once('+').map(|(from, length)| (from.parse(), length.parse()));
+        match parts {
+            Some((Ok(from), Ok(length))) => Ok(Stretch { from, length }),
+            Some((Ok(_) | Err(_), Ok(_) | Err(_))) | None => Err(refused(EXPECTED, text)),
+        }
+    }
+}
+
+impl fmt::Display for Stretch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}+{}", self.from, self.length)
+    }
+}
+
+spelled!(Stretch);
+
+/// A change of the path's MTU, spelled `1280@2s`: from then on, IP packets of more bytes vanish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MtuChange {
+    /// The longest IP packet that passes.
+    pub bytes: u16,
+    /// From when on.
+    pub at: Span,
+}
+
+impl FromStr for MtuChange {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<MtuChange, UnitError> {
+        const EXPECTED: &str = "an MTU of 68 to 65535 and a time, such as `1280@2s`";
+        let parts = text.split_once('@').map(|(bytes, at)| (bytes.trim().parse::<u16>(), at.trim().parse()));
+        match parts {
+            Some((Ok(bytes), Ok(at))) if bytes >= 68 => Ok(MtuChange { bytes, at }),
+            Some((Ok(_) | Err(_), Ok(_) | Err(_))) | None => Err(refused(EXPECTED, text)),
+        }
+    }
+}
+
+impl fmt::Display for MtuChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.bytes, self.at)
+    }
+}
+
+spelled!(MtuChange);
 
 #[cfg(test)]
 mod tests {
@@ -304,7 +377,9 @@ mod tests {
         assert_eq!(again::<Rate>("1.5Gbit/s").as_deref(), Some("1500Mbit/s"));
         assert_eq!(again::<Bytes>("256KiB").as_deref(), Some("262144B"));
         assert_eq!(again::<Reorder>("2%x3ms").as_deref(), Some("2%x3ms"));
-        assert_eq!(again::<Burst>("0.1%x20").as_deref(), Some("0.1%x20"));
+        assert_eq!(again::<Burst>("3%x8").as_deref(), Some("3%x8"));
+        assert_eq!(again::<Stretch>("2ms+200us").as_deref(), Some("2ms+200us"));
+        assert_eq!(again::<MtuChange>("1280@2s").as_deref(), Some("1280@2000ms"));
         assert_eq!(again::<Span>("500us").as_deref(), Some("500us"));
         assert_eq!(again::<Span>("1s").as_deref(), Some("1000ms"));
     }
@@ -320,6 +395,15 @@ mod tests {
         }
         assert!("0Mbit/s".parse::<Rate>().is_err() && "5".parse::<Rate>().is_err());
         assert!("61s".parse::<Span>().is_err() && "-1ms".parse::<Span>().is_err());
-        assert!("2%".parse::<Reorder>().is_err() && "0.1%x0".parse::<Burst>().is_err());
+        assert!("2%".parse::<Reorder>().is_err());
+        for text in ["3%x0", "100%x8", "3%xNaN", "3%", "x8"] {
+            assert!(text.parse::<Burst>().is_err(), "{text}");
+        }
+        for text in ["2s", "2s+", "+1s", "2s+61s", "2s-1s"] {
+            assert!(text.parse::<Stretch>().is_err(), "{text}");
+        }
+        for text in ["67@1s", "65536@1s", "1280", "@1s", "-1@1s"] {
+            assert!(text.parse::<MtuChange>().is_err(), "{text}");
+        }
     }
 }
