@@ -13,6 +13,8 @@ usage: cargo xtask COMMAND
         (demo-out, 15 s). Installs the Debian packages that it needs; asks first where it can.
   test [--no-install] [-- ARGS]
         install what the tests need and run them all, or those that ARGS pick (-p fec)
+  fuzz TARGET [--seconds N] [--keep]
+        look for new paths through a fuzz target (60 s); --keep adds what reaches new code to fuzz/corpus
   tidy
         the rules of the house: floors, sizes, names, words, SAFETY comments
 
@@ -24,6 +26,7 @@ pub(crate) enum Command {
     Help,
     Demo(DemoOptions),
     Test(TestOptions),
+    Fuzz(FuzzOptions),
     Tidy,
 }
 
@@ -42,6 +45,14 @@ pub(crate) struct TestOptions {
     pub(crate) runner_args: Vec<String>,
 }
 
+/// Options of `fuzz`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FuzzOptions {
+    pub(crate) target: String,
+    pub(crate) seconds: u64,
+    pub(crate) keep: bool,
+}
+
 /// Reads the arguments behind the program's name.
 pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Fault> {
     let mut args = args;
@@ -49,6 +60,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Fault
         None | Some("help" | "--help" | "-h") => Ok(Command::Help),
         Some("demo") => parse_demo(args),
         Some("test") => parse_test(args),
+        Some("fuzz") => parse_fuzz(args),
         Some("tidy") => match args.next() {
             None => Ok(Command::Tidy),
             Some(extra) => Err(unknown("tidy", &extra)),
@@ -66,15 +78,7 @@ fn parse_demo(mut args: impl Iterator<Item = String>) -> Result<Command, Fault> 
                 Some(out) if !out.is_empty() => options.out = PathBuf::from(out),
                 Some(_) | None => return Err(usage("--out wants a folder".to_owned())),
             },
-            "--seconds" => {
-                let seconds = args.next().unwrap_or_default();
-                match seconds.parse::<u64>() {
-                    Ok(seconds @ 1..=3600) => options.stream = Duration::from_secs(seconds),
-                    Ok(_) | Err(_) => {
-                        return Err(usage(format!("--seconds wants 1 to 3600, got {seconds:?}")));
-                    }
-                }
-            }
+            "--seconds" => options.stream = Duration::from_secs(parse_seconds(args.next())?),
             "--no-install" => options.install = false,
             other => return Err(unknown("demo", other)),
         }
@@ -92,6 +96,28 @@ fn parse_test(mut args: impl Iterator<Item = String>) -> Result<Command, Fault> 
         }
     }
     Ok(Command::Test(options))
+}
+
+fn parse_fuzz(mut args: impl Iterator<Item = String>) -> Result<Command, Fault> {
+    let target = args.next().filter(|target| !target.is_empty() && !target.starts_with('-'));
+    let target = target.ok_or_else(|| usage("`fuzz` wants the name of a target".to_owned()))?;
+    let mut options = FuzzOptions { target, seconds: 60, keep: false };
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--seconds" => options.seconds = parse_seconds(args.next())?,
+            "--keep" => options.keep = true,
+            other => return Err(unknown("fuzz", other)),
+        }
+    }
+    Ok(Command::Fuzz(options))
+}
+
+fn parse_seconds(arg: Option<String>) -> Result<u64, Fault> {
+    let seconds = arg.unwrap_or_default();
+    match seconds.parse() {
+        Ok(seconds @ 1..=3600) => Ok(seconds),
+        Ok(_) | Err(_) => Err(usage(format!("--seconds wants 1 to 3600, got {seconds:?}"))),
+    }
 }
 
 fn unknown(command: &str, arg: &str) -> Fault {
@@ -114,6 +140,10 @@ mod tests {
     fn commands_and_options() {
         assert_eq!(parse_words("").unwrap(), Command::Help);
         assert_eq!(parse_words("tidy").unwrap(), Command::Tidy);
+        assert_eq!(
+            parse_words("fuzz y4m --seconds 9 --keep").unwrap(),
+            Command::Fuzz(FuzzOptions { target: "y4m".to_owned(), seconds: 9, keep: true })
+        );
         assert_eq!(
             parse_words("demo --seconds 3 --out a/b --no-install").unwrap(),
             Command::Demo(DemoOptions {
@@ -139,6 +169,9 @@ mod tests {
             ("demo --seconds 0", "1 to 3600"),
             ("demo --out", "--out"),
             ("demo --fast", "--fast"),
+            ("fuzz", "target"),
+            ("fuzz --keep", "target"),
+            ("fuzz y4m --seconds 0", "1 to 3600"),
             ("test --fast", "--fast"),
             ("tidy now", "now"),
         ] {

@@ -50,6 +50,7 @@ const ROOMS: &[(&str, Floor)] = &[
     ("punktfunk-client", Floor::At(5)),
     ("loss-harness", Floor::Tool),
     ("benches", Floor::Tool),
+    ("fuzz", Floor::Tool),
     ("xtask", Floor::Tool),
 ];
 

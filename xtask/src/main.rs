@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask demo | test | tidy`.
+//! The project's chores: `cargo xtask demo | test | fuzz | tidy`.
 //!
 //! Promises: each command needs nothing but cargo and Debian's stock packages, which it installs itself
 //! (it says which, and asks first where somebody can answer); it ends its children, whatever ends it.
@@ -11,6 +11,7 @@ mod args;
 mod demo;
 mod fault;
 mod floors;
+mod fuzz;
 mod machine;
 mod packages;
 mod process;
@@ -41,6 +42,7 @@ fn perform(command: Command) -> Result<(), Fault> {
         }
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => suite::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Tidy => {
             let root = workspace::root()?;
             let mut findings = tidy::check(&root)?;

@@ -1,0 +1,68 @@
+//! Control messages: greeting, course, skew, statistics.
+
+use punktfunk_control::messages::{
+    LENGTH_BYTES, Message, RequestIdr, SkewPing, SkewPong, Start, parse_length,
+};
+use punktfunk_control::{
+    Bye, ByeReason, Codec, CompositorOffer, Hello, Mode, PROTOCOL, Reconfigure, Reconfigured, Refusal,
+    RefusalCode, Welcome,
+};
+use punktfunk_seal::Cipher;
+
+/// A body that parses is written with its length and read back as itself.
+pub(crate) fn parse(input: &[u8]) {
+    if let Some(length) = input.first_chunk() {
+        let _ = parse_length(*length);
+    }
+    let Ok(Some(message)) = Message::parse(input) else { return };
+    let mut written = Vec::new();
+    message.encode(&mut written);
+    let (length, body) = written.split_first_chunk().expect("a message begins with its length");
+    assert_eq!(parse_length(*length), Ok(body.len()), "{}", message.name());
+    assert_eq!(Message::parse(body), Ok(Some(message)));
+}
+
+fn welcome(mode: Mode) -> Welcome {
+    let reason = "its version is too old".to_owned();
+    let offer = CompositorOffer { name: "sway".into(), version: Some("1.7".into()), usable: false, reason };
+    Welcome {
+        protocol: PROTOCOL,
+        host_name: "a host".into(),
+        mode,
+        codec: Codec::H264,
+        cipher: Cipher::Aes128Gcm,
+        bitrate_kbps: 20_000,
+        shard_bytes_max: 1408,
+        redundancy_per_mille: 100,
+        au_bytes_max: 1 << 20,
+        slices_max: 4,
+        source: "test card".into(),
+        encoder: "openh264".into(),
+        compositors: vec![offer],
+    }
+}
+
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let mode = Mode { width: 1920, height: 1080, refresh_mhz: 60_000 };
+    let mut hello = Hello::new("a client", mode, 20_000);
+    hello.codecs = vec![Codec::H264, Codec::Pattern];
+    let refused = "the encoder has one size".to_owned();
+    let messages = [
+        Message::Hello(hello),
+        Message::Welcome(welcome(mode)),
+        Message::Refusal(Refusal::new(RefusalCode::Busy, "another client is here")),
+        Message::Start(Start {}),
+        Message::Reconfigure(Reconfigure { mode: Some(mode), bitrate_kbps: None }),
+        Message::Reconfigured(Reconfigured { mode, bitrate_kbps: 9, from_au: 3, refused }),
+        Message::RequestIdr(RequestIdr { after_au: 7 }),
+        Message::SkewPing(SkewPing { round: 1, t_client_us: 5 }),
+        Message::SkewPong(SkewPong { round: 1, t_client_us: 5, t_received_us: 6, t_sent_us: 7 }),
+        Message::Bye(Bye::new(ByeReason::Asked, "that was all")),
+    ];
+    let body = |message: Message| {
+        let mut written = Vec::new();
+        message.encode(&mut written);
+        written.split_off(LENGTH_BYTES)
+    };
+    messages.into_iter().map(body).collect()
+}
