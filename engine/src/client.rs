@@ -102,7 +102,7 @@ impl<D: Decode> ClientPipeline<D> {
         let (receive_counters, decode_counters) = (receive.counters.clone(), decode.counters.clone());
         let (decode, decode_setup) = start("decode", decode_place, move || decode.run())
             .map_err(|source| EngineError::Thread { stage: "decode", source })?;
-        let mut running = Running::new(decode, stop, receive_waker, punktfunk_net::Waker::wake);
+        let mut running = Running::new(Some(decode), stop, receive_waker, punktfunk_net::Waker::wake);
         // A failure here drops the receive stage, with which the decode stage comes to its end and is joined.
         let (receive, receive_setup) = start("receive", receive_place, move || receive.run())
             .map_err(|source| EngineError::Thread { stage: "receive", source })?;

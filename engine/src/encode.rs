@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use punktfunk_perf::{Stage, Tap};
 use punktfunk_proto::{IdrGate, SessionClock};
 
-use crate::limits::{AUS_IN_FLIGHT_MAX, LAG_WAIT, PICTURE_WAIT, SHUTDOWN_WAIT};
+use crate::limits::{AUS_IN_FLIGHT_MAX, LAG_WAIT, PICTURE_WAIT, PICTURE_WAIT_TOGETHER, SHUTDOWN_WAIT};
+use crate::protect::ProtectStage;
 use crate::stage::{Stop, Waker};
 use crate::stats::{EncodeCounters, ProtectCounters, add, set};
 
@@ -131,10 +132,44 @@ pub(crate) struct SliceItem<S> {
     pub(crate) slice: Option<S>,
 }
 
+/// The protect stage as the encode stage sees it.
+pub(crate) enum Protect<S> {
+    /// It has a thread of its own, which is woken.
+    Apart(Waker),
+    /// It has its turns on the encode stage's thread.
+    Together(Box<ProtectStage<S>>),
+}
+
+impl<S: AsRef<[u8]>> Protect<S> {
+    /// Slices lie in the ring.
+    fn hand_on(&mut self) {
+        match self {
+            Self::Apart(waker) => waker.wake(),
+            Self::Together(stage) => stage.take_turn(),
+        }
+    }
+
+    /// Whether what was sent last held this thread up.
+    fn has_waited(&self) -> bool {
+        match self {
+            Self::Apart(_) => false,
+            Self::Together(stage) => stage.has_waited(),
+        }
+    }
+
+    /// How long the encode stage may wait for a picture at a time.
+    fn picture_wait(&self) -> Duration {
+        match self {
+            Self::Apart(_) => PICTURE_WAIT,
+            Self::Together(_) => PICTURE_WAIT_TOGETHER,
+        }
+    }
+}
+
 /// Where an encoder puts the slices of one access unit as they are finished.
 pub struct SliceSink<'a, S> {
     ring: &'a mut rtrb::Producer<SliceItem<S>>,
-    protect: &'a Waker,
+    protect: &'a mut Protect<S>,
     au: u32,
     captured_at: Instant,
     clock: SessionClock,
@@ -167,7 +202,7 @@ impl<S: AsRef<[u8]>> SliceSink<'_, S> {
             Ok(()) => {
                 self.slices += 1;
                 self.closed = last;
-                self.protect.wake();
+                self.protect.hand_on();
                 Ok(())
             }
             Err(rtrb::PushError::Full(item)) => {
@@ -205,7 +240,7 @@ impl<S: AsRef<[u8]>> SliceSink<'_, S> {
             let item = self.item(None, true);
             // The ring holds one place more for each access unit than its slices take.
             self.closed = self.ring.push(item).is_ok();
-            self.protect.wake();
+            self.protect.hand_on();
         }
     }
 }
@@ -245,7 +280,7 @@ pub(crate) struct EncodeStage<E: Encode> {
     pub(crate) encode: E,
     pub(crate) ring: rtrb::Producer<SliceItem<E::Slice>>,
     pub(crate) home: rtrb::Consumer<E::Slice>,
-    pub(crate) protect: Waker,
+    pub(crate) protect: Protect<E::Slice>,
     pub(crate) wishes: Arc<EncodeWishes>,
     pub(crate) counters: Arc<EncodeCounters>,
     pub(crate) sent: Arc<ProtectCounters>,
@@ -268,6 +303,8 @@ pub(crate) struct EncodeEnd<E> {
     pub(crate) encode: E,
     pub(crate) fault: Option<StageFault>,
     pub(crate) slices_out: usize,
+    /// Bytes of the arena still leased, where the protect stage had its turns here.
+    pub(crate) arena_leased_bytes: Option<usize>,
 }
 
 impl<E: Encode> EncodeStage<E> {
@@ -278,13 +315,16 @@ impl<E: Encode> EncodeStage<E> {
             if self.stop.is_requested() {
                 break None;
             }
+            if let Protect::Together(stage) = &mut self.protect {
+                stage.take_turn();
+            }
             self.recycle();
             if self.is_lagging() {
                 self.lags_since.get_or_insert(self.encode.counts().superseded);
                 std::thread::park_timeout(LAG_WAIT);
                 continue;
             }
-            match self.encode.wait_picture(PICTURE_WAIT) {
+            match self.encode.wait_picture(self.protect.picture_wait()) {
                 Ok(Wait::Nothing) => {
                     if let Err(fault) = self.repeat_if_due(Instant::now()) {
                         break Some(fault);
@@ -295,6 +335,9 @@ impl<E: Encode> EncodeStage<E> {
                     let outcome = self.encode_one(captured_at, false, Instant::now());
                     // Only now has every source counted what it passed over.
                     self.count_shed();
+                    if self.protect.has_waited() {
+                        self.lags_since = Some(self.encode.counts().superseded);
+                    }
                     if let Err(fault) = outcome {
                         break Some(fault);
                     }
@@ -340,7 +383,7 @@ impl<E: Encode> EncodeStage<E> {
         };
         let mut sink = SliceSink {
             ring: &mut self.ring,
-            protect: &self.protect,
+            protect: &mut self.protect,
             au: self.next_au,
             captured_at,
             clock: self.clock,
@@ -419,7 +462,16 @@ impl<E: Encode> EncodeStage<E> {
         let Self { ring, protect, mut home, mut encode, mut slices_out, stop, progress, .. } = self;
         // The dropped producer tells the protect stage that nothing more comes.
         drop(ring);
-        protect.wake();
+        let arena_leased_bytes = match protect {
+            Protect::Apart(waker) => {
+                waker.wake();
+                None
+            }
+            Protect::Together(mut stage) => {
+                stage.take_turn();
+                Some(stage.finish())
+            }
+        };
         let (mut deadline, mut seen) = (Instant::now() + SHUTDOWN_WAIT, None);
         loop {
             let abandoned = home.is_abandoned();
@@ -440,6 +492,6 @@ impl<E: Encode> EncodeStage<E> {
             }
             std::thread::park_timeout(Duration::from_millis(1));
         }
-        EncodeEnd { encode, fault, slices_out }
+        EncodeEnd { encode, fault, slices_out, arena_leased_bytes }
     }
 }

@@ -1,6 +1,6 @@
 //! The host's pipeline: encode → protect and send, started, steered and stopped as one.
 //!
-//! Promises: two persistent threads for a session, none started while it runs; [`HostPipeline::stop`]
+//! Promises: two persistent threads for a session, or one where there are few cores, none started while it runs; [`HostPipeline::stop`]
 //! brings every lent slice and every leased byte home and says whether it did; a pipeline that is dropped
 //! has no thread left. Refuses: steering that blocks; what a full command ring cannot take is given back
 //! to the caller.
@@ -20,7 +20,7 @@ use punktfunk_proto::{
 };
 use punktfunk_seal::Sealer;
 
-use crate::encode::{Encode, EncodeEnd, EncodeStage, EncodeWishes, Progress, StageFault};
+use crate::encode::{Encode, EncodeEnd, EncodeStage, EncodeWishes, Progress, Protect, StageFault};
 use crate::error::EngineError;
 use crate::limits::{AUS_IN_FLIGHT_MAX, COMMAND_RING, TAP_SAMPLES};
 use crate::machine::{CoreClaim, Idle, Machine, StageSetup};
@@ -54,7 +54,7 @@ pub struct HostConfig {
 
 /// A running host pipeline. Dropped, it stops as [`HostPipeline::stop`] does, and what is left is lost.
 pub struct HostPipeline<E: Encode> {
-    /// The protect stage, and the encode stage.
+    /// The protect stage, where it has a thread of its own, and the encode stage.
     running: Running<usize, EncodeEnd<E>, Waker>,
     commands: rtrb::Producer<Command>,
     wishes: Arc<EncodeWishes>,
@@ -83,7 +83,10 @@ pub struct HostEnd<E> {
 /// The two stages, ready to run, and the other ends of what joins them.
 struct Built<E: Encode> {
     encode: EncodeStage<E>,
-    protect: ProtectStage<E::Slice>,
+    /// None where it shares the encode stage's thread.
+    protect: Option<ProtectStage<E::Slice>>,
+    /// Wakes the protect stage.
+    waker: Waker,
     commands: rtrb::Producer<Command>,
     collectors: Vec<Collector>,
 }
@@ -102,16 +105,25 @@ impl<E: Encode> HostPipeline<E> {
         let claim = config.machine.claim([true, false]);
         let [protect_place, encode_place] = claim.places;
         let built = build(encode, socket, sealer, config, protect_place.idle)?;
-        let Built { encode, protect, commands, collectors } = built;
-        let (wishes, stop, waker) = (encode.wishes.clone(), encode.stop.clone(), encode.protect.clone());
-        let (encode_counters, protect_counters) = (encode.counters.clone(), protect.counters.clone());
-        let (protect, protect_setup) = start("protect", protect_place, move || protect.run())
-            .map_err(|source| EngineError::Thread { stage: "protect", source })?;
+        let Built { encode, protect, waker, commands, collectors } = built;
+        let (wishes, stop) = (encode.wishes.clone(), encode.stop.clone());
+        let (encode_counters, protect_counters) = (encode.counters.clone(), encode.sent.clone());
+        let mut setups = Vec::with_capacity(STAGES);
+        let protect = match protect {
+            None => None,
+            Some(protect) => {
+                let (thread, setup) = start("protect", protect_place, move || protect.run())
+                    .map_err(|source| EngineError::Thread { stage: "protect", source })?;
+                setups.push(setup);
+                Some(thread)
+            }
+        };
         let mut running = Running::new(protect, stop, waker, Waker::wake);
         // A failure here drops the encode stage, with which the protect stage comes to its end and is joined.
-        let (encode, encode_setup) = start("encode", encode_place, move || encode.run())
+        let (encode, setup) = start("encode", encode_place, move || encode.run())
             .map_err(|source| EngineError::Thread { stage: "encode", source })?;
         running.add(encode);
+        setups.push(setup);
         Ok(Self {
             running,
             commands,
@@ -119,7 +131,7 @@ impl<E: Encode> HostPipeline<E> {
             encode_counters,
             protect_counters,
             collectors,
-            setups: vec![encode_setup, protect_setup],
+            setups,
             memory: config.machine.lock_memory(),
             _claim: claim,
         })
@@ -208,11 +220,11 @@ impl<E: Encode> HostPipeline<E> {
         let stats =
             HostStats { encode: self.encode_counters.snapshot(), protect: self.protect_counters.snapshot() };
         let panicked = |stage| Some(StageFault::new(stage, "the stage's thread panicked; this is our fault"));
-        let (encode, mut fault, slices_out) = match encode {
-            Some(end) => (Some(end.encode), end.fault, end.slices_out),
-            None => (None, panicked("encode"), 0),
+        let (encode, mut fault, slices_out, leased_here) = match encode {
+            Some(end) => (Some(end.encode), end.fault, end.slices_out, end.arena_leased_bytes),
+            None => (None, panicked("encode"), 0, Some(0)),
         };
-        let arena_leased_bytes = arena_leased_bytes.unwrap_or_else(|| {
+        let arena_leased_bytes = arena_leased_bytes.or(leased_here).unwrap_or_else(|| {
             fault = panicked("protect");
             0
         });
@@ -264,11 +276,15 @@ fn build<E: Encode>(
         stop: stop.clone(),
         au: AuInProgress::with_capacity(blocks_max),
     };
+    let (here, protect) = match config.machine.merges(STAGES) {
+        true => (Protect::Together(Box::new(protect)), None),
+        false => (Protect::Apart(waker.clone()), Some(protect)),
+    };
     let encode = EncodeStage {
         encode,
         ring: slices_in,
         home: home_out,
-        protect: waker,
+        protect: here,
         wishes,
         counters: Arc::new(EncodeCounters::default()),
         sent,
@@ -286,6 +302,7 @@ fn build<E: Encode>(
     Ok(Built {
         encode,
         protect,
+        waker,
         commands: commands_in,
         collectors: vec![encode_collector, protect_collector],
     })

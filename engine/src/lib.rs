@@ -24,6 +24,6 @@ pub use decode::{Decode, DecodeOutcome, SessionTime};
 pub use encode::{Encode, EncodeOutcome, EncodeRequest, SliceSink, SourceCounts, StageFault, Wait};
 pub use error::EngineError;
 pub use host::{HostConfig, HostEnd, HostPipeline};
-pub use machine::{CoreClaim, Idle, Machine, Placement, StageSetup, WishError, Wishes};
+pub use machine::{CoreClaim, Idle, Machine, Merge, Placement, StageSetup, WishError, Wishes};
 pub use stage::Waker;
 pub use stats::{ClientStats, DecodeStats, EncodeStats, HostStats, ProtectStats, ReceiveStats};

@@ -9,6 +9,10 @@ pub(crate) const AUS_IN_FLIGHT_MAX: u64 = 3;
 /// How long the encode stage waits for a picture before it looks for a request to stop.
 pub(crate) const PICTURE_WAIT: Duration = Duration::from_millis(20);
 
+/// The same where the protect stage has its turns in between: a client's request for what it misses must not wait for
+/// the next picture.
+pub(crate) const PICTURE_WAIT_TOGETHER: Duration = Duration::from_millis(2);
+
 /// How long the encode stage waits for room before it looks again. The protect stage wakes it; this is for a
 /// request to stop.
 pub(crate) const LAG_WAIT: Duration = Duration::from_millis(5);

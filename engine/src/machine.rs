@@ -35,11 +35,26 @@ pub struct Wishes {
     pub lock_memory: bool,
     /// How long a stage that owns its core spins before it blocks; zero blocks at once.
     pub spin: Duration,
+    /// Whether stages that could share a thread do.
+    pub merge: Merge,
+}
+
+/// Whether a pipeline's stages share one thread where they can.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Merge {
+    /// Where there are fewer cores than stages + 1: a wake of another thread costs more there than what could be done
+    /// meanwhile.
+    #[default]
+    ByCores,
+    /// Always.
+    Together,
+    /// Never.
+    Apart,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
-        Self { pin: true, realtime: true, lock_memory: true, spin: SPIN_DEFAULT }
+        Self { pin: true, realtime: true, lock_memory: true, spin: SPIN_DEFAULT, merge: Merge::ByCores }
     }
 }
 
@@ -49,6 +64,14 @@ pub enum WishError {
     /// Neither on nor off.
     #[error("{name} must be on or off, got {came:?}")]
     Switch {
+        /// The variable.
+        name: &'static str,
+        /// What it says.
+        came: String,
+    },
+    /// No way to place stages.
+    #[error("{name} must be auto, together or apart, got {came:?}")]
+    Stages {
         /// The variable.
         name: &'static str,
         /// What it says.
@@ -66,7 +89,7 @@ pub enum WishError {
 
 impl Wishes {
     /// Reads `PUNKTFUNK_PIN`, `PUNKTFUNK_REALTIME` and `PUNKTFUNK_MLOCK`: `on` or `1`, `off` or `0`, on where unset;
-    /// and `PUNKTFUNK_SPIN_US`, microseconds.
+    /// `PUNKTFUNK_SPIN_US`, microseconds; and `PUNKTFUNK_STAGES`: `auto`, `together` or `apart`.
     ///
     /// # Errors
     /// Another value.
@@ -77,6 +100,7 @@ impl Wishes {
             realtime: wished("PUNKTFUNK_REALTIME")?,
             lock_memory: wished("PUNKTFUNK_MLOCK")?,
             spin: parse_spin("PUNKTFUNK_SPIN_US", std::env::var_os("PUNKTFUNK_SPIN_US").as_deref())?,
+            merge: parse_merge("PUNKTFUNK_STAGES", std::env::var_os("PUNKTFUNK_STAGES").as_deref())?,
         })
     }
 }
@@ -86,6 +110,15 @@ fn parse_wish(name: &'static str, value: Option<&OsStr>) -> Result<bool, WishErr
         None | Some("on" | "1") => Ok(true),
         Some("off" | "0") => Ok(false),
         Some(other) => Err(WishError::Switch { name, came: other.to_owned() }),
+    }
+}
+
+fn parse_merge(name: &'static str, value: Option<&OsStr>) -> Result<Merge, WishError> {
+    match value.map(OsStr::to_string_lossy).as_deref() {
+        None | Some("auto") => Ok(Merge::ByCores),
+        Some("together") => Ok(Merge::Together),
+        Some("apart") => Ok(Merge::Apart),
+        Some(other) => Err(WishError::Stages { name, came: other.to_owned() }),
     }
 }
 
@@ -177,6 +210,15 @@ impl Machine {
     /// How many cores this process may use.
     pub fn core_count(&self) -> usize {
         self.cores.len()
+    }
+
+    /// Whether the stages of a pipeline share a thread, where that is possible, instead of having one each.
+    pub fn merges(&self, stages: usize) -> bool {
+        match self.wishes.merge {
+            Merge::ByCores => self.cores.len() < stages + 1,
+            Merge::Together => true,
+            Merge::Apart => false,
+        }
     }
 
     /// Claims a core for each stage of a pipeline; `waits_for_network` stages get real-time priority where it is
@@ -344,6 +386,23 @@ mod tests {
             shared.places.map(|place| (place.core, place.idle)),
             [(None, Idle::SpinThenBlock(SPIN_DEFAULT))]
         );
+    }
+
+    #[test]
+    fn stages_share_a_thread_where_cores_are_few_or_as_wished() {
+        let by_cores = |cores| unreal(50_000, cores).merges(2);
+        assert_eq!([1, 2, 3, 4].map(by_cores), [true, true, false, false]);
+        let wished = |merge| Machine { wishes: Wishes { merge, ..Wishes::default() }, ..unreal(50_000, 2) };
+        assert!(wished(Merge::Together).merges(1));
+        assert!(!wished(Merge::Apart).merges(2));
+        let parsed = |value: &str| parse_merge("M", Some(value.as_ref()));
+        assert_eq!(parse_merge("M", None), Ok(Merge::ByCores));
+        assert_eq!(
+            [parsed("auto"), parsed("together"), parsed("apart")],
+            [Ok(Merge::ByCores), Ok(Merge::Together), Ok(Merge::Apart)]
+        );
+        let error = parsed("some").expect_err("no such way").to_string();
+        assert!(error.contains("M must be auto, together or apart") && error.contains("some"), "{error}");
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub(crate) struct AuInProgress {
     leases: Vec<Lease>,
     /// Set when a block could not be sent whole; the rest of the access unit is not sent.
     broken: bool,
+    /// A train of it had to wait.
+    has_waited: bool,
     /// What is left of the stage's patience.
     patience: Duration,
     fec: Duration,
@@ -88,6 +90,7 @@ impl AuInProgress {
     /// A train took `spent` to send, and the kernel would not have `dropped` datagrams of it.
     fn handle_sent(&mut self, has_waited: bool, spent: Duration, dropped: u64) -> Result<(), Cut> {
         self.send += spent;
+        self.has_waited |= has_waited;
         if has_waited {
             self.patience = self.patience.saturating_sub(spent);
         }
@@ -128,8 +131,26 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
                 !slices.is_empty() || slices.is_abandoned() || !commands.is_empty()
             });
         }
+        self.finish()
+    }
+
+    /// Does all that there is to do now: the turn of a stage that shares the encode stage's thread.
+    pub(crate) fn take_turn(&mut self) {
+        self.handle_commands();
+        while let Ok(item) = self.slices.pop() {
+            self.handle_slice(item);
+        }
+    }
+
+    /// Gives all leases back; returns the bytes of the arena that are still leased, which is 0.
+    pub(crate) fn finish(mut self) -> usize {
         self.release_leases();
         self.arena.leased_bytes()
+    }
+
+    /// Whether the access unit that was sent last had to wait, for its departure times or for a full send buffer.
+    pub(crate) fn has_waited(&self) -> bool {
+        self.au.has_waited
     }
 
     fn handle_commands(&mut self) {
@@ -166,6 +187,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
             self.packetizer.begin(item.au, item.pts_us, item.idr, false);
             self.pacer.begin_au(Instant::now());
             self.au.broken = false;
+            self.au.has_waited = false;
             self.au.patience = self.patience;
             self.au.number = item.au;
         }
@@ -294,6 +316,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
             start = Instant::now();
         }
         self.au.pace += start - asked;
+        self.au.has_waited |= departure > asked;
         let waits = self.sender.counters().waits_full;
         let train = &self.arena.bytes(lease)[bytes];
         let report = self.sender.send(self.destination, train, stride, self.au.patience);

@@ -110,9 +110,10 @@ pub(crate) struct Running<A, B, W> {
 }
 
 impl<A, B, W> Running<A, B, W> {
-    /// Takes over the first thread. `wake` ends the longest wait of a stage that looks for `stop` after it.
-    pub(crate) fn new(first: JoinHandle<A>, stop: Stop, waker: W, wake: fn(&W)) -> Self {
-        Self { first: Some(first), second: None, stop, waker, wake }
+    /// Takes over the first thread, if there is one. `wake` ends the longest wait of a stage that looks for `stop`
+    /// after it.
+    pub(crate) fn new(first: Option<JoinHandle<A>>, stop: Stop, waker: W, wake: fn(&W)) -> Self {
+        Self { first, second: None, stop, waker, wake }
     }
 
     /// Takes over the second.
@@ -122,11 +123,11 @@ impl<A, B, W> Running<A, B, W> {
 
     /// Whether a thread has come to its end.
     pub(crate) fn is_ended(&self) -> bool {
-        self.first.as_ref().is_none_or(JoinHandle::is_finished)
+        self.first.as_ref().is_some_and(JoinHandle::is_finished)
             || self.second.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Ends both and says what they returned; `None` for one that panicked.
+    /// Ends both and says what they returned; `None` for one that panicked, or that there was not.
     pub(crate) fn stop(mut self) -> (Option<A>, Option<B>) {
         self.join()
     }
@@ -231,7 +232,7 @@ mod tests {
             let first = patient(&stop, &wakers[0], &ended[0]);
             let second = with_second.then(|| patient(&stop, &wakers[1], &ended[1]));
             let wake: fn(&[Waker; 2]) = |wakers| wakers.iter().for_each(Waker::wake);
-            let mut running = Running::new(first, stop, wakers, wake);
+            let mut running = Running::new(Some(first), stop, wakers, wake);
             second.into_iter().for_each(|second| running.add(second));
             drop(running);
             assert!(ended.iter().all(|ended| ended.load(Ordering::Acquire)), "second: {with_second}");

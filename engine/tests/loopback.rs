@@ -6,17 +6,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use punktfunk_engine::{Machine, Wishes};
-use support::{Check, Pattern, start, start_on, start_paced, wait_for};
+use punktfunk_engine::{Machine, Merge, Wishes};
+use support::{Check, Pair, Pattern, machine, start_on, wait_for};
+
+/// A host whose stages have a thread each, and one whose stages share one.
+const WAYS: [Merge; 2] = [Merge::Apart, Merge::Together];
+
+/// A host and a client with a thread a stage, and a pacer that hardly shows.
+fn start(pattern: Pattern, check: Check) -> Pair {
+    start_on(machine(Merge::Apart), pattern, check, 4_000_000)
+}
 
 #[test]
 fn every_byte_of_every_slice_arrives_and_everything_comes_home() {
+    WAYS.into_iter().for_each(every_byte_arrives);
+}
+
+fn every_byte_arrives(merge: Merge) {
     const AUS: u64 = 240;
     // Slices of more than one train; two access units at a time fit a socket's buffer as kernels come.
     let check = Check::new(false);
     let pictures = check.pictures.clone();
-    let mut pair = start(Pattern::closed(2, 65_000, 2, AUS, &check), check);
-    assert_eq!((pair.host.setups().len(), pair.client.setups().len()), (2, 2));
+    let mut pair = start_on(machine(merge), Pattern::closed(2, 65_000, 2, AUS, &check), check, 4_000_000);
+    let host_threads = if merge == Merge::Together { 1 } else { 2 };
+    assert_eq!((pair.host.setups().len(), pair.client.setups().len()), (host_threads, 2));
     assert_eq!((pair.host.take_collectors().len(), pair.client.take_collectors().len()), (2, 2));
     assert!(wait_for(Duration::from_secs(20), || pair.host.is_ended()), "{:?}", pair.host.stats());
     let host = pair.host.stop();
@@ -80,8 +93,13 @@ fn a_pipeline_that_is_dropped_leaves_no_thread() {
 
 #[test]
 fn the_last_pictures_of_a_source_have_the_pacers_time() {
+    WAYS.into_iter().for_each(last_pictures_have_time);
+}
+
+fn last_pictures_have_time(merge: Merge) {
     // One slice that needs more than two seconds at this pace.
-    let pair = start_paced(Pattern::new(1, 400_000, Duration::ZERO, 1), Check::new(false), 1_000);
+    let pattern = Pattern::new(1, 400_000, Duration::ZERO, 1);
+    let pair = start_on(machine(merge), pattern, Check::new(false), 1_000);
     assert!(wait_for(Duration::from_secs(20), || pair.host.is_ended()), "{:?}", pair.host.stats());
     let host = pair.host.stop();
     assert_eq!((host.slices_out, host.arena_leased_bytes), (0, 0));
@@ -92,10 +110,14 @@ fn the_last_pictures_of_a_source_have_the_pacers_time() {
 
 #[test]
 fn load_is_shed_before_encode_when_sending_lags() {
+    WAYS.into_iter().for_each(load_is_shed);
+}
+
+fn load_is_shed(merge: Merge) {
     // 800 Mbit/s asked of a pacer at 100 Mbit/s.
     let check = Check::new(false);
     let pattern = Pattern::new(1, 100_000, Duration::from_millis(1), 400);
-    let pair = start_paced(pattern, check, 100_000);
+    let pair = start_on(machine(merge), pattern, check, 100_000);
     assert!(wait_for(Duration::from_secs(20), || pair.host.is_ended()), "{:?}", pair.host.stats());
     let host = pair.host.stop();
     let encode = host.stats.encode;
@@ -107,9 +129,14 @@ fn load_is_shed_before_encode_when_sending_lags() {
 
 #[test]
 fn a_stop_in_mid_stream_brings_everything_home() {
+    WAYS.into_iter().for_each(a_stop_brings_everything_home);
+}
+
+fn a_stop_brings_everything_home(merge: Merge) {
     let check = Check::new(false);
     let pictures = check.pictures.clone();
-    let pair = start(Pattern::new(4, 50_000, Duration::from_millis(2), u64::MAX), check);
+    let pattern = Pattern::new(4, 50_000, Duration::from_millis(2), u64::MAX);
+    let pair = start_on(machine(merge), pattern, check, 4_000_000);
     assert!(wait_for(Duration::from_secs(10), || pictures.load(Ordering::Relaxed) > 20));
     let host = pair.host.stop();
     let client = pair.client.stop();
@@ -153,9 +180,14 @@ fn a_slice_is_on_the_wire_before_the_next_is_encoded() {
 
 #[test]
 fn a_stop_does_not_wait_for_the_pacer() {
+    WAYS.into_iter().for_each(a_stop_is_heeded_while_paced);
+}
+
+fn a_stop_is_heeded_while_paced(merge: Merge) {
     // One access unit needs eight seconds at this pace.
-    let pair = start_paced(Pattern::new(1, 500_000, Duration::from_millis(5), 3), Check::new(false), 500);
-    assert!(wait_for(Duration::from_secs(5), || pair.host.stats().encode.encoded > 0));
+    let pattern = Pattern::new(1, 500_000, Duration::from_millis(5), 3);
+    let pair = start_on(machine(merge), pattern, Check::new(false), 500);
+    assert!(wait_for(Duration::from_secs(5), || pair.client.stats().receive.datagrams > 0));
     let start = Instant::now();
     let host = pair.host.stop();
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use punktfunk_engine::{
     ClientConfig, ClientPipeline, Decode, DecodeOutcome, Encode, EncodeOutcome, EncodeRequest, HostConfig,
-    HostPipeline, Machine, SessionTime, SliceSink, SourceCounts, StageFault, Wait, Waker, Wishes,
+    HostPipeline, Machine, Merge, SessionTime, SliceSink, SourceCounts, StageFault, Wait, Waker, Wishes,
 };
 use punktfunk_net::{ReceiveLimits, Receiver, Socket, SocketConfig};
 use punktfunk_proto::{DeliveredBlock, Negotiated, ReassemblerLimits, SessionClock};
@@ -242,17 +242,12 @@ fn keys() -> PlaneKeys {
     PlaneKeys::new(&Secret::new([7; 32]), Cipher::Aes128Gcm, Direction::HostToClient, Plane::Video)
 }
 
-/// Starts a client on loopback and a host that sends to it.
-pub(crate) fn start(pattern: Pattern, check: Check) -> Pair {
-    start_paced(pattern, check, 4_000_000)
+/// This machine, with a host's stages on one thread or two, however many cores it has.
+pub(crate) fn machine(merge: Merge) -> Machine {
+    Machine::probe(Wishes { merge, ..Wishes::default() })
 }
 
-/// The same with a pacer of `pace_kbps`.
-pub(crate) fn start_paced(pattern: Pattern, check: Check, pace_kbps: u32) -> Pair {
-    start_on(Machine::probe(Wishes::default()), pattern, check, pace_kbps)
-}
-
-/// The same on the cores of `machine`.
+/// Starts a client on loopback and a host that sends to it, with a pacer of `pace_kbps`, on the cores of `machine`.
 pub(crate) fn start_on(machine: Machine, pattern: Pattern, check: Check, pace_kbps: u32) -> Pair {
     start_rekeyed(EpochLimits::default(), machine, pattern, check, pace_kbps)
 }
