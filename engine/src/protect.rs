@@ -292,7 +292,11 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         self.au.fec += coded - start;
         self.au.seal += coded.elapsed();
         for first in (data..shards).step_by(train) {
-            self.send_train(plan, first..shards.min(first + train), lease)?;
+            match self.send_train(plan, first..shards.min(first + train), lease) {
+                // All the data has left: with it the block is sent, and the client will count it so.
+                Err(Cut::Stopped) => break,
+                sent => sent?,
+            }
         }
         add(&self.counters.parity_datagrams, u64::from(plan.m));
         Ok(())
