@@ -262,6 +262,12 @@ pub(crate) struct EncodeWishes {
     pub(crate) idr_after: AtomicU64,
 }
 
+impl EncodeWishes {
+    pub(crate) fn at(wire_kbps: u32) -> Self {
+        Self { wire_kbps: wire_kbps.into(), ..Self::default() }
+    }
+}
+
 /// What the protect stage tells the encode stage.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {

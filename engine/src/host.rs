@@ -240,9 +240,7 @@ fn build<E: Encode>(
     protect_idle: Idle,
 ) -> Result<Built<E>, EngineError> {
     let negotiated = &config.negotiated;
-    let slices_max = usize::from(negotiated.slices_max);
-    // A place for each slice of each access unit in flight, and one each for an end learned late.
-    let places = (AUS_IN_FLIGHT_MAX as usize + 1) * (slices_max + 1);
+    let places = slice_places(negotiated);
     let (slices_in, slices_out) = rtrb::RingBuffer::new(places);
     let (home_in, home_out) = rtrb::RingBuffer::new(places);
     let (commands_in, commands_out) = rtrb::RingBuffer::new(COMMAND_RING);
@@ -250,8 +248,7 @@ fn build<E: Encode>(
     let (protect_tap, protect_collector) = punktfunk_perf::channel(TAP_SAMPLES);
     let (waker, stop, progress) = (Waker::new(), Stop::default(), Arc::new(Progress::default()));
     let sent = Arc::new(ProtectCounters::default());
-    let wishes = Arc::new(EncodeWishes::default());
-    wishes.wire_kbps.store(negotiated.bitrate_kbps, Ordering::Relaxed);
+    let wishes = Arc::new(EncodeWishes::at(negotiated.bitrate_kbps));
     let mut packetizer = Packetizer::new(negotiated);
     packetizer.set_shard_bytes(config.shard_bytes);
     let blocks_max = usize::from(ReassemblerLimits::from(negotiated).blocks_per_au_max);
@@ -276,10 +273,7 @@ fn build<E: Encode>(
         stop: stop.clone(),
         au: AuInProgress::with_capacity(blocks_max),
     };
-    let (here, protect) = match config.machine.merges(STAGES) {
-        true => (Protect::Together(Box::new(protect)), None),
-        false => (Protect::Apart(waker.clone()), Some(protect)),
-    };
+    let (here, protect) = placed(protect, config.machine.merges(STAGES));
     let encode = EncodeStage {
         encode,
         ring: slices_in,
@@ -306,6 +300,19 @@ fn build<E: Encode>(
         commands: commands_in,
         collectors: vec![encode_collector, protect_collector],
     })
+}
+
+/// A place for each slice of each access unit in flight, and one each for an end learned late.
+fn slice_places(negotiated: &Negotiated) -> usize {
+    (AUS_IN_FLIGHT_MAX as usize + 1) * (usize::from(negotiated.slices_max) + 1)
+}
+
+/// The protect stage as the encode stage sees it, and the stage itself where it has a thread of its own.
+fn placed<S>(protect: ProtectStage<S>, merges: bool) -> (Protect<S>, Option<ProtectStage<S>>) {
+    match merges {
+        true => (Protect::Together(Box::new(protect)), None),
+        false => (Protect::Apart(protect.waker.clone()), Some(protect)),
+    }
 }
 
 /// Its memory is taken now, not with the first IDR.
