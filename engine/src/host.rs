@@ -252,6 +252,7 @@ fn build<E: Encode>(
     let mut packetizer = Packetizer::new(negotiated);
     packetizer.set_shard_bytes(config.shard_bytes);
     let blocks_max = usize::from(ReassemblerLimits::from(negotiated).blocks_per_au_max);
+    let arena = Arena::new(arena_bytes(negotiated, blocks_max))?;
     let protect = ProtectStage {
         slices: slices_out,
         home: home_in,
@@ -260,8 +261,8 @@ fn build<E: Encode>(
         packetizer,
         fec: encoder(negotiated),
         sealer,
-        arena: Arena::new(arena_bytes(negotiated, blocks_max))?,
-        sender: sender(socket, config.source),
+        sender: sender(socket, config.source, &arena),
+        arena,
         pacer: Pacer::new(config.pace_kbps, config.burst_bytes),
         destination: config.destination,
         patience: picture_interval(negotiated),
@@ -322,8 +323,9 @@ fn encoder(negotiated: &Negotiated) -> fec::Encoder {
     encoder
 }
 
-fn sender(socket: Arc<Socket>, source: Option<IpAddr>) -> Sender {
+fn sender(socket: Arc<Socket>, source: Option<IpAddr>, arena: &Arena) -> Sender {
     let mut sender = Sender::new(socket);
+    sender.attach(arena);
     sender.set_source(source);
     sender
 }

@@ -184,6 +184,8 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
     /// Sends one slice, and closes the access unit with its last.
     fn handle_slice(&mut self, item: SliceItem<S>) {
         if item.first {
+            // What the kernel was lent of the last access units: the arena leases it again when it is back.
+            self.sender.settle(self.patience);
             self.packetizer.begin(item.au, item.pts_us, item.idr, false);
             self.pacer.begin_au(Instant::now());
             self.au.broken = false;

@@ -132,6 +132,15 @@ impl RawAddr {
         Some(SocketAddr::V6(SocketAddrV6::new(ip, port, flow, scope)))
     }
 
+    /// What the kernel wrote elsewhere.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        let mut raw = Self::default();
+        let len = bytes.len().min(ADDR_BYTES);
+        raw.bytes[..len].copy_from_slice(&bytes[..len]);
+        raw.len = len as u32;
+        raw
+    }
+
     /// Where the kernel reads the address from.
     pub(crate) fn as_ptr(&self) -> *const libc::sockaddr {
         (&raw const self.bytes).cast()

@@ -1,12 +1,16 @@
 //! The wire arena: the memory that an access unit's datagrams are written in and sent from.
 //!
 //! Promises: a lease is contiguous, starts on a cache line, and stays put until it is released; nothing is
-//! allocated and no page faults after [`Arena::new`]; space returns in order of leasing.
+//! allocated and no page faults after [`Arena::new`]; space returns in order of leasing, and not before the
+//! kernel is done with what a [`Sender`](crate::Sender) lent it of that space.
 //!
 //! Refuses: to wait ([`Arena::lease`] says `None` when there is no room now) and to hand out the same bytes
 //! twice: a [`Lease`] cannot be copied, and [`Arena::release`] takes it away.
 
+use std::sync::Arc;
+
 use crate::NetError;
+use crate::flight::Flight;
 use crate::ledger::Ledger;
 use crate::limits::{ARENA_BYTES_MAX, LEASES_MAX};
 use crate::mapping::{Mapping, PageKind};
@@ -37,12 +41,14 @@ impl Lease {
     }
 }
 
-/// One prefaulted region, leased as a FIFO ring.
+/// One prefaulted region, leased as a FIFO ring, and lent from by one sender at a time.
 #[derive(Debug)]
 pub struct Arena {
     memory: Mapping,
     ledger: Ledger,
     capacity: usize,
+    /// What is lent to the kernel.
+    flight: Arc<Flight>,
 }
 
 impl Arena {
@@ -57,14 +63,15 @@ impl Arena {
         }
         let memory = Mapping::new(bytes)?;
         let capacity = memory.as_slice().len();
-        Ok(Self { memory, ledger: Ledger::new(capacity, LEASES_MAX), capacity })
+        let flight = Arc::new(Flight::new(memory.as_slice().as_ptr() as usize, capacity));
+        Ok(Self { memory, ledger: Ledger::new(capacity, LEASES_MAX), capacity, flight })
     }
 
     /// Leases `bytes` contiguous bytes. Their contents are whatever was there before.
     ///
     /// `None` if there is no such room now, or [`LEASES_MAX`] leases are out.
     pub fn lease(&mut self, bytes: usize) -> Option<Lease> {
-        let place = self.ledger.take(bytes)?;
+        let place = self.ledger.take(bytes, self.flight.settled())?;
         Some(Lease { arena: self.identity(), serial: place.serial, start: place.start, bytes })
     }
 
@@ -86,13 +93,15 @@ impl Arena {
         &mut self.memory.as_mut_slice()[lease.start..lease.start + lease.bytes]
     }
 
-    /// Takes a lease back. Any order is allowed; space returns once everything older is back, too.
+    /// Takes a lease back. Any order is allowed; space returns once everything older is back, too, and once the
+    /// kernel is done with it, of which the arena hears when a [`Sender`](crate::Sender) that was attached to it
+    /// sends or settles.
     ///
     /// # Panics
     /// If the lease is of another arena.
     pub fn release(&mut self, lease: Lease) {
         self.assert_ours(&lease);
-        self.ledger.give_back(lease.serial);
+        self.ledger.give_back(lease.serial, self.flight.lent());
     }
 
     /// Bytes out, each lease rounded up to a cache line.
@@ -110,12 +119,23 @@ impl Arena {
         self.memory.pages()
     }
 
+    pub(crate) fn flight(&self) -> &Arc<Flight> {
+        &self.flight
+    }
+
     fn identity(&self) -> usize {
         self.memory.as_slice().as_ptr() as usize
     }
 
     fn assert_ours(&self, lease: &Lease) {
         assert_eq!(lease.arena, self.identity(), "a lease is used with the arena it came from");
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // What the kernel still reads it has pinned; what is sent from now on is not the arena's.
+        self.flight.close();
     }
 }
 
@@ -179,6 +199,23 @@ mod tests {
         }
         let lease = arena.lease(1).unwrap();
         arena.release(lease);
+    }
+
+    #[test]
+    fn what_the_kernel_still_reads_is_not_leased_again() {
+        let mut arena = Arena::new(4096).unwrap();
+        let all = arena.lease(arena.capacity()).unwrap();
+        assert!(arena.flight().covers(arena.bytes(&all)));
+        let (first, second) = (arena.flight().lend(), arena.flight().lend());
+        arena.release(all);
+        assert_eq!(arena.leased_bytes(), 0);
+        for settled in [0, first] {
+            arena.flight().settle(settled);
+            assert!(arena.lease(1).is_none(), "{settled} of {second}");
+        }
+        arena.flight().settle(second);
+        let again = arena.lease(arena.capacity()).unwrap();
+        arena.release(again);
     }
 
     #[test]

@@ -17,11 +17,15 @@ pub enum Backend {
     Sendmmsg,
     /// One system call a datagram.
     Scalar,
+    /// Trains through io_uring, lent to the kernel where they lie in an attached [`Arena`](crate::Arena); receives
+    /// that stay armed.
+    Uring,
 }
 
 impl Backend {
-    /// All backends, the fastest first.
-    pub const ALL: [Backend; 3] = [Backend::Gso, Backend::Sendmmsg, Backend::Scalar];
+    /// All backends, in the order in which one falls back to the next; io_uring, which falls back to the first,
+    /// is last.
+    pub const ALL: [Backend; 4] = [Backend::Gso, Backend::Sendmmsg, Backend::Scalar, Backend::Uring];
 
     /// The name that [`BACKEND_VARIABLE`] takes.
     pub fn name(self) -> &'static str {
@@ -29,6 +33,15 @@ impl Backend {
             Backend::Gso => "gso",
             Backend::Sendmmsg => "sendmmsg",
             Backend::Scalar => "scalar",
+            Backend::Uring => "uring",
+        }
+    }
+
+    /// Whether it sends trains where the kernel cuts them.
+    pub(crate) fn has_trains(self) -> bool {
+        match self {
+            Backend::Gso | Backend::Uring => true,
+            Backend::Sendmmsg | Backend::Scalar => false,
         }
     }
 }
@@ -68,7 +81,9 @@ mod tests {
     fn an_unknown_name_is_told_the_choices() {
         for wrong in ["", "gsoo", "io_uring", "gso,sendmmsg"] {
             let said = wrong.parse::<Backend>().unwrap_err().to_string();
-            for part in [BACKEND_VARIABLE, &format!("{wrong:?}"), "gso", "sendmmsg", "scalar", "unset"] {
+            for part in
+                [BACKEND_VARIABLE, &format!("{wrong:?}"), "gso", "sendmmsg", "scalar", "uring", "unset"]
+            {
                 assert!(said.contains(part), "{said:?} lacks {part:?}");
             }
         }

@@ -20,6 +20,8 @@ pub struct Caps {
     pub backend: Backend,
     /// The kernel cuts trains (whether or not `backend` uses it).
     pub gso: bool,
+    /// The kernel gives rings, and knows all that is asked of them.
+    pub uring: bool,
     /// The kernel hands over coalesced datagrams.
     pub gro: bool,
     /// An IPv6 socket that also speaks IPv4.
@@ -33,6 +35,8 @@ pub struct Caps {
     /// The kernel takes departure times (`SO_TXTIME`) and can be asked which routes keep them: a
     /// [`Sender`](crate::Sender) asks.
     pub txtime: bool,
+    /// Arenas and receive rings can lie on huge pages; [`Arena::pages`](crate::Arena::pages) says whether one does.
+    pub huge_pages: bool,
     /// The send buffer as the kernel counts it: with its bookkeeping, about twice the payload.
     pub send_buffer_bytes: usize,
     /// The receive buffer as the kernel counts it: with its bookkeeping, about twice the payload.
@@ -46,12 +50,14 @@ impl fmt::Display for Caps {
         let yes = |flag: bool| if flag { "yes" } else { "no" };
         write!(
             f,
-            "send by {}, gso {}, gro {}, dual stack {}, departure times {}, send buffer {} KiB, receive buffer {} KiB",
+            "send by {}, gso {}, io_uring {}, gro {}, dual stack {}, departure times {}, huge pages {}, send buffer {} KiB, receive buffer {} KiB",
             self.backend,
             yes(self.gso),
+            yes(self.uring),
             yes(self.gro),
             yes(self.dual_stack),
             yes(self.txtime),
+            yes(self.huge_pages),
             self.send_buffer_bytes >> 10,
             self.receive_buffer_bytes >> 10,
         )?;

@@ -69,6 +69,11 @@ impl SendControl {
         Self { bytes, path_bytes }
     }
 
+    /// No messages.
+    pub(crate) fn none() -> Self {
+        Self { bytes: [0; SENT_BYTES], path_bytes: 0 }
+    }
+
     /// Where the messages begin.
     pub(crate) fn as_ptr(&self) -> *const libc::c_void {
         (&raw const self.bytes).cast()
@@ -124,7 +129,8 @@ impl ReceivedControl {
     }
 }
 
-fn parse(mut rest: &[u8]) -> Told {
+/// Reads all messages that are whole.
+pub(crate) fn parse(mut rest: &[u8]) -> Told {
     let mut told = Told::default();
     while let Some((header, _)) = rest.split_at_checked(HEADER) {
         let (len, kind) = header.split_at(WORD);

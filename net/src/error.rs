@@ -34,7 +34,7 @@ pub enum NetError {
     },
     /// The value of [`BACKEND_VARIABLE`](crate::BACKEND_VARIABLE) names no backend.
     #[error(
-        "PUNKTFUNK_NET={came:?} names no send backend: choose gso, sendmmsg or scalar, or leave it unset to take the fastest that works"
+        "PUNKTFUNK_NET={came:?} names no send backend: choose gso, sendmmsg, scalar or uring, or leave it unset to take the fastest that works"
     )]
     BackendUnknown {
         /// What was given.

@@ -1,7 +1,7 @@
 //! Which bytes of an arena are leased: the arithmetic of a FIFO ring, without the memory.
 //!
-//! Promises: a place is contiguous, aligned, and overlaps no other place that is out; space returns in the
-//! order it was given, whatever the order of returns; with nothing out, the next place is at the start, so
+//! Promises: a place is contiguous, aligned, and overlaps no other place that is out or still read by the kernel;
+//! space returns in the order it was given, whatever the order of returns; with nothing out, the next place is at the start, so
 //! that a lightly used arena stays warm in the cache.
 //!
 //! Refuses (by `None`): a place that does not fit now. Refuses (by panic): a return of what is not out.
@@ -16,7 +16,8 @@ struct Entry {
     start: usize,
     /// Aligned length.
     bytes: usize,
-    returned: bool,
+    /// Set when it was returned: the last loan to the kernel that may be of it.
+    returned: Option<u64>,
 }
 
 /// A ring of `capacity` bytes.
@@ -49,32 +50,38 @@ impl Ledger {
         }
     }
 
-    /// Takes `bytes` (rounded up to the alignment; at least one unit).
-    pub(crate) fn take(&mut self, bytes: usize) -> Option<Place> {
+    /// Takes `bytes` (rounded up to the alignment; at least one unit). Of what the kernel was lent, all up to
+    /// `settled` has come back.
+    pub(crate) fn take(&mut self, bytes: usize, settled: u64) -> Option<Place> {
+        self.reclaim(settled);
         let bytes = aligned(bytes)?;
         if self.entries.len() == self.entries_max {
             return None;
         }
         let start = self.room_for(bytes)?;
         let serial = self.oldest + self.entries.len() as u64;
-        self.entries.push_back(Entry { start, bytes, returned: false });
+        self.entries.push_back(Entry { start, bytes, returned: None });
         self.leased_bytes += bytes;
         Some(Place { serial, start })
     }
 
-    /// Gives a place back. Its space can be taken again once everything older is back, too.
+    /// Gives a place back, of which the kernel may still read what it was lent up to `lent`. Its space can be
+    /// taken again once that and everything older is back, too.
     ///
     /// # Panics
     /// If `serial` is not out: a lease of another arena, which is a fault in the caller.
-    pub(crate) fn give_back(&mut self, serial: u64) {
+    pub(crate) fn give_back(&mut self, serial: u64, lent: u64) {
         let entry = serial
             .checked_sub(self.oldest)
             .and_then(|index| self.entries.get_mut(usize::try_from(index).ok()?))
-            .filter(|entry| !entry.returned)
+            .filter(|entry| entry.returned.is_none())
             .expect("a lease goes back once, to the arena it came from");
-        entry.returned = true;
+        entry.returned = Some(lent);
         self.leased_bytes -= entry.bytes;
-        while self.entries.front().is_some_and(|entry| entry.returned) {
+    }
+
+    fn reclaim(&mut self, settled: u64) {
+        while self.entries.front().and_then(|entry| entry.returned).is_some_and(|lent| lent <= settled) {
             self.entries.pop_front();
             self.oldest += 1;
         }
@@ -114,8 +121,8 @@ mod tests {
     /// The slow twin: every byte unit knows its owner; space that may be reused is found by walking.
     struct Naive {
         owners: Vec<Option<u64>>,
-        /// All that is out or waits for an older one: (serial, first unit, units, returned).
-        queue: Vec<(u64, usize, usize, bool)>,
+        /// All that is out or waits for an older one: (serial, first unit, units, returned at this loan).
+        queue: Vec<(u64, usize, usize, Option<u64>)>,
         next: u64,
     }
 
@@ -124,7 +131,11 @@ mod tests {
             Self { owners: vec![None; capacity / LEASE_ALIGN_BYTES], queue: Vec::new(), next: 0 }
         }
 
-        fn take(&mut self, bytes: usize, entries_max: usize) -> Option<(u64, usize)> {
+        fn take(&mut self, bytes: usize, entries_max: usize, settled: u64) -> Option<(u64, usize)> {
+            while self.queue.first().is_some_and(|entry| entry.3.is_some_and(|lent| lent <= settled)) {
+                let (_, start, units, _) = self.queue.remove(0);
+                self.owners[start..start + units].fill(None);
+            }
             let units = bytes.max(1).div_ceil(LEASE_ALIGN_BYTES);
             if self.queue.len() == entries_max {
                 return None;
@@ -135,21 +146,17 @@ mod tests {
             };
             let start = [head, 0].into_iter().find(|start| free(*start))?;
             self.owners[start..start + units].fill(Some(self.next));
-            self.queue.push((self.next, start, units, false));
+            self.queue.push((self.next, start, units, None));
             self.next += 1;
             Some((self.next - 1, start * LEASE_ALIGN_BYTES))
         }
 
-        fn give_back(&mut self, serial: u64) {
-            self.queue.iter_mut().find(|entry| entry.0 == serial).unwrap().3 = true;
-            while self.queue.first().is_some_and(|entry| entry.3) {
-                let (_, start, units, _) = self.queue.remove(0);
-                self.owners[start..start + units].fill(None);
-            }
+        fn give_back(&mut self, serial: u64, lent: u64) {
+            self.queue.iter_mut().find(|entry| entry.0 == serial).unwrap().3 = Some(lent);
         }
 
         fn leased_bytes(&self) -> usize {
-            self.queue.iter().filter(|entry| !entry.3).map(|entry| entry.2 * LEASE_ALIGN_BYTES).sum()
+            self.queue.iter().filter(|entry| entry.3.is_none()).map(|entry| entry.2 * LEASE_ALIGN_BYTES).sum()
         }
     }
 
@@ -159,21 +166,27 @@ mod tests {
         fn equals_the_naive_ring(
             units in 1_usize..40,
             entries_max in 1_usize..12,
-            steps in prop::collection::vec((any::<bool>(), 0_usize..1500, any::<prop::sample::Index>()), 1..300),
+            steps in prop::collection::vec((0_u8..8, 0_usize..1500, any::<prop::sample::Index>()), 1..300),
         ) {
             let capacity = units * LEASE_ALIGN_BYTES;
             let mut ledger = Ledger::new(capacity, entries_max);
             let mut naive = Naive::new(capacity);
             let mut out: Vec<u64> = Vec::new();
-            for (take, bytes, which) in steps {
-                if take || out.is_empty() {
-                    let got = ledger.take(bytes).map(|place| (place.serial, place.start));
-                    prop_assert_eq!(got, naive.take(bytes, entries_max));
-                    out.extend(got.map(|got| got.0));
-                } else {
-                    let serial = out.swap_remove(which.index(out.len()));
-                    ledger.give_back(serial);
-                    naive.give_back(serial);
+            let (mut lent, mut settled) = (0_u64, 0_u64);
+            for (kind, bytes, which) in steps {
+                match kind {
+                    0 => lent += 1,
+                    1 => settled += which.index((lent - settled) as usize + 1) as u64,
+                    2..5 if !out.is_empty() => {
+                        let serial = out.swap_remove(which.index(out.len()));
+                        ledger.give_back(serial, lent);
+                        naive.give_back(serial, lent);
+                    }
+                    _ => {
+                        let got = ledger.take(bytes, settled).map(|place| (place.serial, place.start));
+                        prop_assert_eq!(got, naive.take(bytes, entries_max, settled));
+                        out.extend(got.map(|got| got.0));
+                    }
                 }
                 prop_assert_eq!(ledger.leased_bytes(), naive.leased_bytes());
             }
@@ -182,16 +195,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_aligned_is_refused() {
-        assert_eq!(Ledger::new(4096, 4).take(usize::MAX), None);
+        assert_eq!(Ledger::new(4096, 4).take(usize::MAX, 0), None);
     }
 
     #[test]
     #[should_panic(expected = "goes back once")]
     fn a_second_return_panics() {
         let mut ledger = Ledger::new(4096, 4);
-        let first = ledger.take(64).unwrap();
-        let _second = ledger.take(64).unwrap();
-        ledger.give_back(first.serial);
-        ledger.give_back(first.serial);
+        let first = ledger.take(64, 0).unwrap();
+        let _second = ledger.take(64, 0).unwrap();
+        ledger.give_back(first.serial, 0);
+        ledger.give_back(first.serial, 0);
     }
 }

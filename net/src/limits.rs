@@ -42,8 +42,30 @@ pub const ARENA_BYTES_MAX: usize = 1 << 30;
 /// How often a send is tried again when the kernel hands out an error of an *earlier* datagram (ICMP).
 pub const SOFT_RETRIES_MAX: u32 = 3;
 
+/// Errors of other datagrams that one receive takes away before it gives the caller its turn.
+pub const SOFT_ERRORS_PER_CALL_MAX: u32 = 16;
+
+/// How long a standing receive may take to end; what is not over then keeps its memory for good.
+pub const CANCEL_WAIT: Duration = Duration::from_secs(1);
+
 /// Errors read from the socket's error queue in one go.
 pub const ERRORS_PER_DRAIN_MAX: usize = 64;
+
+/// Messages that the kernel may hold on loan at once: a device's queue is rarely longer, and what is above goes by
+/// copy.
+pub const LOANS_MAX: u32 = 512;
+
+/// The shortest message that is lent: below, pinning and the notification cost more than the copy.
+pub const LOAN_BYTES_MIN: usize = 8 << 10;
+
+/// Loans refused in a row after which none is tried any more.
+pub const LOAN_REFUSALS_MAX: u32 = 3;
+
+/// Calls of each kind that a trial of the ring measures: two or three access units' worth.
+pub const TRIAL_CALLS: usize = 16;
+
+/// How long a sender that ends waits for what it lent: longer than any device's queue.
+pub const LOANS_WAIT: Duration = Duration::from_millis(100);
 
 /// Bytes of one part of the kernel's answer about routes and qdiscs: its own parts are no longer.
 pub const ROUTE_ANSWER_BYTES: usize = 32 << 10;

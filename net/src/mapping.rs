@@ -1,4 +1,5 @@
-//! Memory from the kernel: anonymous, prefaulted, on huge pages where they are to be had.
+//! Memory from the kernel: anonymous, prefaulted, on huge pages where they are to be had: those set apart
+//! (`MAP_HUGETLB`), else those that the kernel puts together (`MADV_HUGEPAGE`).
 //!
 //! Promises: no page fault later, zeroed at first, given back on drop. Refuses: to be resized or shared.
 
@@ -47,6 +48,12 @@ impl Mapping {
         let refused = |source| NetError::Map { bytes, source };
         let whole =
             bytes.checked_next_multiple_of(unit).ok_or_else(|| refused(io::ErrorKind::OutOfMemory.into()))?;
+        if unit == HUGE_BYTES
+            && let Ok(base) = map(whole, libc::MAP_HUGETLB | libc::MAP_HUGE_2MB | libc::MAP_POPULATE)
+        {
+            // Of the pages that somebody has set apart: whole or not at all, and never swapped.
+            return Ok(Self { base, bytes: whole, pages: PageKind::Huge });
+        }
         let base = map_aligned(whole, unit).map_err(refused)?;
         let mut mapping = Self { base, bytes: whole, pages: PageKind::Small };
         // SAFETY: the range is this mapping's own; the advice changes no contents. A refusal (no transparent
@@ -59,6 +66,16 @@ impl Mapping {
 
     pub(crate) fn pages(&self) -> PageKind {
         self.pages
+    }
+
+    /// Where it begins.
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// Its length.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
@@ -95,21 +112,7 @@ impl Drop for Mapping {
 /// Maps `bytes` at a multiple of `align` (a power of two, a multiple of the page): maps more, cuts both ends.
 fn map_aligned(bytes: usize, align: usize) -> io::Result<NonNull<u8>> {
     let all = bytes.checked_add(align).ok_or(io::ErrorKind::OutOfMemory)?;
-    // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no existing memory.
-    let raw = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            all,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    if raw == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    let raw = raw.cast::<u8>();
+    let raw = map(all, 0)?.as_ptr();
     let before = raw.align_offset(align);
     let after = align - before;
     // SAFETY: `before <= align` and `before + bytes + after == all`: both cuts are page-aligned parts of the
@@ -123,6 +126,31 @@ fn map_aligned(bytes: usize, align: usize) -> io::Result<NonNull<u8>> {
         }
         NonNull::new(raw.add(before)).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
     }
+}
+
+/// Maps `bytes` of new memory where the kernel likes.
+fn map(bytes: usize, flags: i32) -> io::Result<NonNull<u8>> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no existing memory.
+    let raw = unsafe { libc::mmap(ptr::null_mut(), bytes, protection, flags, -1, 0) };
+    if raw == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(raw.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+/// Whether this machine has huge pages for who asks: set apart, or put together on demand.
+pub(crate) fn huge_pages() -> bool {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let free = read("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+    has_huge_pages(&free, &read("/sys/kernel/mm/transparent_hugepage/enabled"))
+}
+
+/// By the kernel's own words: the number set apart that is free, and the policy in brackets.
+fn has_huge_pages(free: &str, transparent: &str) -> bool {
+    let set_apart = free.trim().parse::<u64>().is_ok_and(|free| free > 0);
+    set_apart || transparent.contains("[always]") || transparent.contains("[madvise]")
 }
 
 fn page_bytes() -> usize {
@@ -191,6 +219,20 @@ mod tests {
     fn an_impossible_size_is_an_error() {
         for bytes in [usize::MAX, usize::MAX / 2, 1 << 60] {
             assert!(matches!(Mapping::new(bytes), Err(NetError::Map { .. })), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn huge_pages_are_there_by_either_way() {
+        for (free, transparent, are) in [
+            ("0\n", "always madvise [never]\n", false),
+            ("3\n", "always madvise [never]\n", true),
+            ("0\n", "always [madvise] never\n", true),
+            ("", "[always] madvise never\n", true),
+            ("", "", false),
+            ("many", "madvise", false),
+        ] {
+            assert_eq!(has_huge_pages(free, transparent), are, "{free:?} {transparent:?}");
         }
     }
 

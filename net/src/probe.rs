@@ -153,15 +153,20 @@ pub(crate) fn buffer(
     granted
 }
 
-/// The backend to start with.
-pub(crate) fn choose(asked: Option<Backend>, gso: &Result<(), String>) -> Result<Backend, NetError> {
-    match (asked, gso) {
-        (Some(Backend::Gso), Err(cause)) => {
+/// The backend to start with. A ring that was asked for and is refused is one that is done without; whoever asked
+/// is told by a fallback.
+pub(crate) fn choose(
+    asked: Option<Backend>,
+    gso: &Result<(), String>,
+    uring: &Result<(), String>,
+) -> Result<Backend, NetError> {
+    let without = if gso.is_ok() { Backend::Gso } else { Backend::Sendmmsg };
+    match (asked, gso, uring) {
+        (Some(Backend::Gso), Err(cause), _) => {
             Err(NetError::BackendUnavailable { asked: Backend::Gso, cause: cause.clone() })
         }
-        (Some(asked), _) => Ok(asked),
-        (None, Ok(())) => Ok(Backend::Gso),
-        (None, Err(_)) => Ok(Backend::Sendmmsg),
+        (Some(Backend::Uring), _, Err(_)) | (None, ..) => Ok(without),
+        (Some(asked), ..) => Ok(asked),
     }
 }
 
@@ -210,12 +215,15 @@ mod tests {
     fn the_fastest_that_works_unless_asked() {
         let (works, refused) = (Ok(()), Err("no".to_owned()));
         for backend in Backend::ALL {
-            assert_eq!(choose(Some(backend), &works).unwrap(), backend);
+            assert_eq!(choose(Some(backend), &works, &works).unwrap(), backend);
         }
-        assert_eq!(choose(None, &works).unwrap(), Backend::Gso);
-        assert_eq!(choose(None, &refused).unwrap(), Backend::Sendmmsg);
-        assert_eq!(choose(Some(Backend::Scalar), &refused).unwrap(), Backend::Scalar);
-        let said = choose(Some(Backend::Gso), &refused).unwrap_err().to_string();
+        assert_eq!(choose(None, &works, &works).unwrap(), Backend::Gso);
+        assert_eq!(choose(None, &refused, &works).unwrap(), Backend::Sendmmsg);
+        assert_eq!(choose(Some(Backend::Scalar), &refused, &refused).unwrap(), Backend::Scalar);
+        assert_eq!(choose(Some(Backend::Uring), &works, &refused).unwrap(), Backend::Gso);
+        assert_eq!(choose(Some(Backend::Uring), &refused, &refused).unwrap(), Backend::Sendmmsg);
+        assert_eq!(choose(Some(Backend::Uring), &refused, &works).unwrap(), Backend::Uring);
+        let said = choose(Some(Backend::Gso), &refused, &works).unwrap_err().to_string();
         assert!(said.contains("gso") && said.contains("PUNKTFUNK_NET"), "{said}");
     }
 }

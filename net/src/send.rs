@@ -1,19 +1,23 @@
-//! Contiguous datagrams to the kernel: in trains, by `sendmmsg`, or one by one.
+//! Contiguous datagrams to the kernel: in trains, by `sendmmsg`, one by one, or through io_uring.
 //!
 //! Promises: order is kept; a datagram is never cut or joined; each is either taken by the kernel or counted in
-//! `packets_send_dropped`; a train that is refused goes as single datagrams in the same call; nothing is
-//! allocated. Refuses: to wait longer than its patience for a full buffer.
+//! `packets_send_dropped`; a train that is refused goes as single datagrams in the same call; a ring that breaks
+//! is done without, in the same call; nothing is allocated. Refuses: to wait longer than its patience for a full
+//! buffer, and to lend the kernel anything but an attached arena's bytes.
 
 use std::io;
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::addr::RawPath;
+use crate::flight::Flight;
 use crate::socket::{gso_refusal, soft_retries, train_segments_max};
 use crate::timing::Timing;
-use crate::{Backend, Socket, sys};
+use crate::uring::{Refused, Trial, Turn, UringSend, Verdict};
+use crate::{Arena, Backend, Socket, sys};
 
 /// How long to leave a full device queue alone: it has no event to wait for.
 const QUEUE_PAUSE: Duration = Duration::from_micros(200);
@@ -59,6 +63,14 @@ pub struct SendCounters {
     pub departures: u64,
     /// Datagrams handed in for later, on a route that keeps no departure times: they went at once.
     pub departures_unkept: u64,
+    /// Messages lent to the kernel that the device read where they lay.
+    pub loans_read: u64,
+    /// Messages lent to the kernel that it copied all the same.
+    pub loans_copied: u64,
+    /// Messages whose loan the kernel refused: they went by copy.
+    pub loans_refused: u64,
+    /// Rings that were refused or broke: datagrams go without.
+    pub uring_refused: u64,
 }
 
 /// Sends for one thread.
@@ -70,6 +82,16 @@ pub struct Sender {
     /// The last reason said for `unreachable`, so that each is said once in a row.
     said: Option<i32>,
     timing: Timing,
+    /// A ring is to be made when the sending thread first comes by: a thread that had one is interrupted when it
+    /// goes, and the thread that makes senders may be in a call that does not like that.
+    uring_wanted: bool,
+    uring: Option<UringSend>,
+    /// What is lent from.
+    flight: Option<Arc<Flight>>,
+    /// Of the ring, where nobody forced a backend.
+    trial: Option<Trial>,
+    /// Where the trial's trains go.
+    tried_to: Option<SocketAddr>,
 }
 
 /// One `send` under way.
@@ -93,7 +115,67 @@ struct Job<'a> {
 impl Sender {
     /// A sender on `socket`, with the backend of the socket's caps.
     pub fn new(socket: Arc<Socket>) -> Self {
-        Self { socket, source: None, counters: SendCounters::default(), said: None, timing: Timing::new() }
+        let uring_wanted = socket.caps().backend == Backend::Uring;
+        Self {
+            socket,
+            source: None,
+            counters: SendCounters::default(),
+            said: None,
+            timing: Timing::new(),
+            uring_wanted,
+            uring: None,
+            flight: None,
+            trial: None,
+            tried_to: None,
+        }
+    }
+
+    /// From now on what is sent from `arena` may be lent to the kernel instead of copied, where the backend does
+    /// that; where nobody forced one, a ring is tried on the first trains, and kept if that pays.
+    ///
+    /// Until it has come back the arena leases nobody what was lent of a released lease. Whoever keeps a lease
+    /// must not write again to what he has sent of it before [`Sender::settle`] says so.
+    ///
+    /// # Panics
+    /// If an arena is attached already.
+    pub fn attach(&mut self, arena: &Arena) {
+        assert!(self.flight.is_none(), "a sender lends from one arena");
+        self.flight = Some(Arc::clone(arena.flight()));
+        self.uring_wanted |= self.socket.may_try_uring();
+        if let Some(uring) = &mut self.uring {
+            uring.attach(arena.flight());
+        }
+    }
+
+    /// Makes the ring that is wanted, in the thread that sends.
+    fn prepare_uring(&mut self) {
+        if !mem::take(&mut self.uring_wanted) {
+            return;
+        }
+        match UringSend::new() {
+            Ok(mut uring) => {
+                if let Some(flight) = &self.flight {
+                    uring.attach(flight);
+                }
+                self.trial = self.socket.may_try_uring().then(|| Trial::new(uring.loans()));
+                self.uring = Some(uring);
+            }
+            Err(cause) => self.leave_uring(&cause),
+        }
+    }
+
+    /// Takes in what the kernel has done with, and waits for the rest no longer than `patience`. Whether nothing
+    /// is lent any more: then all that was released of the attached arena can be leased again.
+    pub fn settle(&mut self, patience: Duration) -> bool {
+        self.prepare_uring();
+        let Some(uring) = &mut self.uring else { return true };
+        let settled = uring.settle(patience);
+        self.count_uring();
+        if settled && self.verdict().is_some_and(|verdict| verdict != Verdict::Ring) {
+            // Found wanting, and nothing is lent: the arena's memory need not stay pinned.
+            self.uring = None;
+        }
+        settled
     }
 
     /// From now on datagrams leave from `source`, one of this machine's addresses. `None`, or one of another
@@ -109,9 +191,12 @@ impl Sender {
 
     /// The backend in use now: the one of the caps until the kernel refuses it.
     pub fn backend(&self) -> Backend {
+        let without = if self.socket.gso_works() { Backend::Gso } else { Backend::Sendmmsg };
         match self.socket.caps().backend {
-            Backend::Gso if !self.socket.gso_works() => Backend::Sendmmsg,
-            backend => backend,
+            Backend::Uring if self.uring.is_some() || self.uring_wanted => Backend::Uring,
+            Backend::Gso if self.uring.is_some() && self.verdict() == Some(Verdict::Ring) => Backend::Uring,
+            Backend::Uring | Backend::Gso => without,
+            backend @ (Backend::Sendmmsg | Backend::Scalar) => backend,
         }
     }
 
@@ -180,7 +265,13 @@ impl Sender {
         departure_ns: Option<u64>,
     ) -> SendReport {
         assert!(segment_bytes > 0, "a datagram of no bytes is not sent from an arena");
+        self.prepare_uring();
         let before = self.counters;
+        if let (Some(_), Some(uring), true) = (&self.trial, &self.uring, self.tried_to != Some(dest)) {
+            // What holds of one route says nothing of another.
+            self.trial = Some(Trial::new(uring.loans()));
+            self.tried_to = Some(dest);
+        }
         match self.socket.raw_path(dest, self.source) {
             Ok(path) => self.run(Job {
                 path: RawPath { departure_ns, ..path },
@@ -221,25 +312,102 @@ impl Sender {
         while job.done < job.bytes.len() {
             let singly = job.done < job.singly_until;
             let backend = self.backend();
-            let in_trains = backend == Backend::Gso && !singly;
+            let in_trains = backend.has_trains() && self.socket.gso_works() && !singly;
             let segments = if in_trains { train_segments_max(job.segment) } else { 1 };
             let message = segments * job.segment;
             let rest = &job.bytes[job.done..if singly { job.singly_until } else { job.bytes.len() }];
-            let fd = self.socket.as_fd();
-            self.counters.system_calls += 1;
-            let outcome = match backend {
-                Backend::Gso | Backend::Sendmmsg => {
-                    // One segment a message has no size to set, and one above 65,535 could not be cut.
-                    let size = if segments > 1 { u16::try_from(job.segment).ok() } else { None };
-                    sys::send_many(fd, &job.path, rest, message, size)
+            // One segment a message has no size to set, and one above 65,535 could not be cut.
+            let size = if segments > 1 { u16::try_from(job.segment).ok() } else { None };
+            let turn = if size.is_some() { self.turn(rest, message) } else { None };
+            let start = turn.map(|turn| (turn, Instant::now()));
+            let backend = turn.map_or(backend, Turn::backend);
+            match self.hand_over(backend, &job.path, rest, message, size) {
+                Ok(messages) => {
+                    let bytes = (messages * message).min(rest.len());
+                    if let Some((turn, start)) = start {
+                        self.note_turn(turn, start.elapsed(), bytes.div_ceil(job.segment), messages);
+                    }
+                    self.note_sent(&mut job, bytes, message);
                 }
-                Backend::Scalar => {
-                    sys::send_one(fd, &job.path, &rest[..rest.len().min(job.segment)], None).map(|()| 1)
-                }
-            };
-            match outcome {
-                Ok(messages) => self.note_sent(&mut job, (messages * message).min(rest.len()), message),
-                Err(error) => self.handle_error(&mut job, message.min(rest.len()), error),
+                Err(Refused::Message(error)) => self.handle_error(&mut job, message.min(rest.len()), error),
+                Err(Refused::Ring(cause)) => self.leave_uring(&cause),
+            }
+        }
+    }
+
+    /// Whose turn it is while a trial of the ring is on; `None` where none is, or for what is not to be lent.
+    fn turn(&self, bytes: &[u8], message: usize) -> Option<Turn> {
+        let (trial, uring) = (self.trial?, self.uring.as_ref()?);
+        (trial.verdict().is_none() && uring.would_lend(bytes, message)).then(|| trial.turn())
+    }
+
+    /// A turn cost `spent` for `datagrams` in `messages`.
+    fn note_turn(&mut self, turn: Turn, spent: Duration, datagrams: usize, messages: usize) {
+        let (Some(uring), Some(trial)) = (&self.uring, &mut self.trial) else { return };
+        let ns = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX) / datagrams.max(1) as u64;
+        trial.handle_call(turn, ns, messages as u64, uring.loans());
+        self.say_verdict();
+    }
+
+    /// Gives the kernel as many messages of `message` bytes as one call of `backend` carries.
+    fn hand_over(
+        &mut self,
+        backend: Backend,
+        path: &RawPath,
+        bytes: &[u8],
+        message: usize,
+        segment: Option<u16>,
+    ) -> Result<usize, Refused> {
+        let fd = self.socket.as_fd();
+        match (backend, &mut self.uring) {
+            (Backend::Uring, Some(uring)) => {
+                let sent = uring.send(fd, path, bytes, message, segment);
+                self.count_uring();
+                sent
+            }
+            (Backend::Gso | Backend::Sendmmsg | Backend::Uring, _) => {
+                self.counters.system_calls += 1;
+                sys::send_many(fd, path, bytes, message, segment).map_err(Refused::Message)
+            }
+            (Backend::Scalar, _) => {
+                self.counters.system_calls += 1;
+                let datagram = &bytes[..bytes.len().min(message)];
+                sys::send_one(fd, path, datagram, None).map(|()| 1).map_err(Refused::Message)
+            }
+        }
+    }
+
+    /// Goes on without a ring.
+    fn leave_uring(&mut self, cause: &dyn std::fmt::Display) {
+        self.count_uring();
+        self.uring = None;
+        self.counters.uring_refused += 1;
+        tracing::warn!(%cause, local = %self.socket.local_addr(), "io_uring is refused here: datagrams go without it");
+    }
+
+    fn verdict(&self) -> Option<Verdict> {
+        self.trial.and_then(|trial| trial.verdict())
+    }
+
+    fn say_verdict(&self) {
+        match self.verdict() {
+            Some(Verdict::Ring) => {
+                tracing::info!("io_uring lends without a copy here, and is faster: it is used");
+            }
+            Some(verdict) => tracing::debug!(?verdict, "io_uring was tried, and does not pay here"),
+            None => {}
+        }
+    }
+
+    fn count_uring(&mut self) {
+        if let Some(uring) = &mut self.uring {
+            let loans = uring.loans();
+            self.counters.system_calls += mem::take(&mut uring.system_calls);
+            self.counters.loans_read = loans.read_in_place;
+            self.counters.loans_copied = loans.copied;
+            self.counters.loans_refused = loans.refused;
+            if let Some(trial) = &mut self.trial {
+                trial.handle_loans(loans);
             }
         }
     }

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::addr::{Family, RawAddr, RawPath, RawSource};
 use crate::limits::{SOCKET_BUFFER_BYTES, SOFT_RETRIES_MAX, TRAIN_BYTES_MAX, TRAIN_SEGMENTS_MAX};
 use crate::route::{Departures, Routes};
-use crate::{Backend, Caps, NetError, probe, sys};
+use crate::{Backend, Caps, NetError, mapping, probe, sys, uring};
 
 /// What a [`Socket`] is to be.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub struct Socket {
     family: Family,
     local: SocketAddr,
     caps: Caps,
+    /// Nobody forced a backend.
+    chooses: bool,
     /// The kernel refused a train while running: trains are not tried again.
     gso_refused: AtomicBool,
     /// Who has last said that nobody listens there. Locked when an error came, never for a datagram.
@@ -107,8 +109,14 @@ impl Socket {
         let receive_buffer_bytes =
             probe::buffer(fd.as_fd(), &probe::RECEIVE_BUFFER, config.buffer_bytes, &mut fallbacks);
         let gso = probe::gso(fd.as_fd());
-        let backend = probe::choose(config.backend, &gso)?;
+        let uring = uring::probe();
+        let backend = probe::choose(config.backend, &gso, &uring)?;
         let gso = probe::note(gso, "gso", &mut fallbacks);
+        let uring = match config.backend {
+            Some(Backend::Uring) => probe::note(uring, "io_uring", &mut fallbacks),
+            // Nobody is missing it.
+            Some(Backend::Gso | Backend::Sendmmsg | Backend::Scalar) | None => uring.is_ok(),
+        };
         let raw = RawAddr::encode(bind, family).expect("the family is the address's own");
         sys::bind(fd.as_fd(), &raw).map_err(|source| NetError::Bind { bind, source })?;
         let local = sys::local_addr(fd.as_fd())
@@ -116,12 +124,14 @@ impl Socket {
         let caps = Caps {
             backend,
             gso,
+            uring,
             gro,
             dual_stack,
             drop_count,
             error_queue,
             local_ip,
             txtime: routes.is_some(),
+            huge_pages: mapping::huge_pages(),
             send_buffer_bytes,
             receive_buffer_bytes,
             fallbacks,
@@ -131,6 +141,7 @@ impl Socket {
             family,
             local,
             caps,
+            chooses: config.backend.is_none(),
             gso_refused: AtomicBool::new(false),
             refused: Mutex::new(None),
             routes,
@@ -146,6 +157,11 @@ impl Socket {
     /// What the machine gave.
     pub fn caps(&self) -> &Caps {
         &self.caps
+    }
+
+    /// Whether a sender may try a ring by itself.
+    pub(crate) fn may_try_uring(&self) -> bool {
+        self.chooses && self.caps.uring && self.caps.backend == Backend::Gso
     }
 
     /// Whether the kernel still cuts trains: probed at open, and not refused since.
@@ -174,7 +190,7 @@ impl Socket {
     ) -> Result<(), NetError> {
         let path = self.raw_path(dest, source)?;
         let segment = segment_bytes.unwrap_or(bytes.len()).max(1);
-        let mut in_trains = self.caps.backend == Backend::Gso && self.gso_works();
+        let mut in_trains = self.caps.backend.has_trains() && self.gso_works();
         let mut rest = bytes;
         loop {
             let most = if in_trains { train_segments_max(segment) * segment } else { segment };
@@ -237,7 +253,7 @@ impl Socket {
     /// Stops trains on this socket, and says so once.
     pub(crate) fn refuse_gso(&self, cause: &dyn Display) {
         if !self.gso_refused.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%cause, local = %self.local, "the kernel refuses to cut trains (GSO) here: datagrams go by sendmmsg from now on");
+            tracing::warn!(%cause, local = %self.local, "the kernel refuses to cut trains (GSO) here: each datagram is a message from now on");
         }
     }
 

@@ -195,6 +195,8 @@ fn send_batch<const N: usize>(
 pub(crate) struct Slot {
     name: RawAddr,
     control: ReceivedControl,
+    /// Where in the ring its payload begins.
+    pub(crate) start: usize,
     /// Bytes that came, which may be more than the buffer holds.
     pub(crate) bytes: usize,
     /// What the kernel told beside them.
@@ -203,7 +205,28 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(crate) fn new() -> Self {
-        Self { name: RawAddr::default(), control: ReceivedControl::new(), bytes: 0, told: Told::default() }
+        Self {
+            name: RawAddr::default(),
+            control: ReceivedControl::new(),
+            start: 0,
+            bytes: 0,
+            told: Told::default(),
+        }
+    }
+
+    /// Reads what the kernel wrote before a payload in a provided buffer: the lengths of the name, the control
+    /// messages and the payload, a word each, and one of flags; then, in rooms of fixed size, the first two.
+    pub(crate) fn read_filled(&mut self, filled: &[u8], name_room: usize, control_room: usize) {
+        let word = |at: usize| {
+            let bytes = filled.get(at..).and_then(<[u8]>::first_chunk::<4>);
+            bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes)) as usize
+        };
+        let rest = filled.get(16..).unwrap_or_default();
+        let (name, rest) = rest.split_at(name_room.min(rest.len()));
+        let control = &rest[..control_room.min(rest.len())];
+        self.name = RawAddr::from_bytes(&name[..word(0).min(name.len())]);
+        self.told = crate::control::parse(&control[..word(4).min(control.len())]);
+        self.bytes = word(8);
     }
 
     #[cfg(test)]
@@ -262,9 +285,10 @@ pub(crate) fn receive_many(
             return Err(error);
         }
     };
-    for (message, slot) in messages.iter().zip(slots).take(filled) {
+    for (index, (message, slot)) in messages.iter().zip(slots).take(filled).enumerate() {
         // SAFETY: `filled <= count`, and the first `count` headers are initialised.
         let message = unsafe { message.assume_init_ref() };
+        slot.start = index * buffer_bytes;
         slot.bytes = message.msg_len as usize;
         slot.told = slot.control.read(message.msg_hdr.msg_controllen);
     }
@@ -331,12 +355,19 @@ pub(crate) fn wait(
     Ok(Ready { errors: fds[0].revents & libc::POLLERR != 0, other: fds[1].revents != 0 })
 }
 
-fn part_of(bytes: &[u8]) -> libc::iovec {
+/// `bytes` as a part of a message.
+pub(crate) fn part_of(bytes: &[u8]) -> libc::iovec {
     // The kernel only reads what is sent; the structure serves both ways and has one pointer type.
     libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
 }
 
-fn message_of(dest: &RawAddr, part: &mut libc::iovec, control: &SendControl, train: bool) -> libc::msghdr {
+/// One message: a datagram, or a train. It points to all of its arguments.
+pub(crate) fn message_of(
+    dest: &RawAddr,
+    part: &mut libc::iovec,
+    control: &SendControl,
+    train: bool,
+) -> libc::msghdr {
     let mut message = empty_message();
     message.msg_name = dest.as_ptr().cast_mut().cast();
     message.msg_namelen = dest.len();
@@ -350,7 +381,8 @@ fn message_of(dest: &RawAddr, part: &mut libc::iovec, control: &SendControl, tra
     message
 }
 
-fn empty_message() -> libc::msghdr {
+/// A message of nothing to nobody.
+pub(crate) fn empty_message() -> libc::msghdr {
     // SAFETY: a `msghdr` is pointers and integers, for which zero is a value.
     unsafe { mem::zeroed() }
 }

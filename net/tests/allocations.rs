@@ -62,10 +62,12 @@ fn nothing_is_allocated_for_a_datagram() {
         for bind in ["127.0.0.1:0", "[::1]:0"] {
             let (mut sender, mut receiver, dest) = pair(bind, backend);
             sender.set_source(Some(dest.ip()));
+            sender.attach(&arena);
             let control = open(bind, backend);
             let waker = receiver.waker();
             let mut lost = 0;
             let mut round = || {
+                assert!(sender.settle(WAIT));
                 let lease = arena.lease(DATAGRAMS * SEGMENT).unwrap();
                 arena.bytes_mut(&lease).fill(7);
                 let report = sender.send(dest, arena.bytes(&lease), SEGMENT, WAIT);
@@ -101,6 +103,8 @@ fn nothing_is_allocated_for_a_datagram() {
             }
             let allocated = ALLOCATIONS.get() - before;
             assert_eq!(allocated, 0, "{backend} {bind}: {allocated} allocations in {ROUNDS} rounds");
+            let lent = sender.counters().loans_read + sender.counters().loans_copied;
+            assert_eq!(lent > 0, backend == Backend::Uring, "{backend}: {lent} loans");
         }
     }
 }

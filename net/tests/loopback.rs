@@ -14,6 +14,13 @@ use punktfunk_net::{Backend, NetError, ReceiveLimits, Receiver, Sender, Socket, 
 
 const BINDS: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
 
+/// The two ways in which datagrams are received.
+const RECEIVING: [Backend; 2] = [Backend::Gso, Backend::Uring];
+
+fn has_trains(backend: Backend) -> bool {
+    matches!(backend, Backend::Gso | Backend::Uring)
+}
+
 fn every(test: impl Fn(Backend, &str)) {
     for backend in Backend::ALL {
         for bind in BINDS {
@@ -55,7 +62,7 @@ fn every_backend_carries_every_size() {
         );
         assert_eq!(receiver.counters().datagrams + missing.datagrams, counters.datagrams);
         assert_eq!(receiver.counters().bytes + missing.bytes, counters.bytes);
-        assert_eq!(counters.trains > 0, backend == Backend::Gso);
+        assert_eq!(counters.trains > 0, has_trains(backend));
     });
 }
 
@@ -75,17 +82,18 @@ fn mixed_sizes_arrive_in_order() {
         }
     });
     // Sends of differing sizes back to back: the kernel may coalesce only what is equal.
-    let (mut sender, mut receiver, dest) = pair(BINDS[0], Backend::Gso);
-    for _ in 0..50 {
+    let mut pairs = RECEIVING.map(|backend| pair(BINDS[0], backend));
+    for round in 0..100 {
+        let (sender, receiver, dest) = &mut pairs[round % 2];
         let mut send = || {
             let (segment, len) = (100 + random.below(5) * 333, 1 + random.below(4000));
             (segment, random.bytes(len))
         };
         let sends: Vec<_> = (0..10).map(|_| send()).collect();
         let want: Vec<&[u8]> = sends.iter().flat_map(|(segment, bytes)| bytes.chunks(*segment)).collect();
-        let got = exchange(&mut receiver, want.len(), || {
+        let got = exchange(receiver, want.len(), || {
             for (segment, bytes) in &sends {
-                sender.send(dest, bytes, *segment, WAIT);
+                sender.send(*dest, bytes, *segment, WAIT);
             }
         });
         assert!(bytes_of(&got) == want, "seed {seed:#x}");
@@ -127,7 +135,7 @@ fn random_seed(backend: Backend, bind: &str, seed: u64) -> u64 {
 fn system_calls_are_few() {
     let bytes = Random(3).bytes(44 * 1448 * 3);
     for (backend, calls, trains) in
-        [(Backend::Gso, 1, 3), (Backend::Sendmmsg, 3, 0), (Backend::Scalar, 132, 0)]
+        [(Backend::Gso, 1, 3), (Backend::Sendmmsg, 3, 0), (Backend::Scalar, 132, 0), (Backend::Uring, 1, 3)]
     {
         let (mut sender, _receiver, dest) = pair(BINDS[0], backend);
         let report = sender.send(dest, &bytes, 1448, WAIT);
@@ -148,16 +156,24 @@ fn trains_stay_below_the_kernels_limits() {
 
 #[test]
 fn a_dual_stack_socket_speaks_to_both_and_shows_canonical_addresses() {
-    let host = open("[::]:0", Backend::Gso);
+    RECEIVING.into_iter().for_each(speak_to_both);
+}
+
+fn speak_to_both(backend: Backend) {
+    let host = open("[::]:0", backend);
     assert!(host.caps().dual_stack);
     let port = host.local_addr().port();
-    let mut to_host = Receiver::new(Arc::clone(&host), ReceiveLimits::default()).unwrap();
+    let mut to_host = Receiver::new(Arc::clone(&host), ReceiveLimits::default()).expect("a live socket");
     let mut from_host = Sender::new(host);
     for bind in BINDS {
         let (mut sender, mut receiver, client) = {
-            let socket = open(bind, Backend::Gso);
+            let socket = open(bind, backend);
             let addr = socket.local_addr();
-            (Sender::new(Arc::clone(&socket)), Receiver::new(socket, ReceiveLimits::default()).unwrap(), addr)
+            (
+                Sender::new(Arc::clone(&socket)),
+                Receiver::new(socket, ReceiveLimits::default()).expect("a live socket"),
+                addr,
+            )
         };
         let dest = SocketAddr::new(client.ip(), port);
         let bytes = Random(5).bytes(5000);
@@ -408,67 +424,83 @@ fn an_unreachable_peer_stops_nothing() {
 
 #[test]
 fn what_does_not_fit_a_buffer_is_counted_not_handed_on() {
-    again_once(|| {
-        let socket = open(BINDS[0], Backend::Gso);
-        let dest = socket.local_addr();
-        let limits = ReceiveLimits { buffers: 4, buffer_bytes: 3000 };
-        let mut receiver = Receiver::new(socket, limits).unwrap();
-        let mut sender = Sender::new(open(BINDS[0], Backend::Gso));
-        sender.send(dest, &[1; 10_000], 1000, WAIT);
-        sender.send(dest, &[2; 3001], 3001, WAIT);
-        sender.send(dest, &[3; 3000], 3000, WAIT);
-        let mut got = Vec::new();
-        // How many are whole is the kernel's choice: it puts together what it likes.
-        let met = |receiver: &Receiver| receiver.counters().datagrams + receiver.counters().truncated;
-        let deadline = Instant::now() + WAIT;
-        while met(&receiver) < 12 && Instant::now() < deadline {
-            got.extend(collect(&mut receiver, 1, Duration::from_millis(50)));
-        }
-        let seen: Vec<_> = got.iter().map(|(bytes, _)| (bytes.len(), bytes[0])).collect();
-        let counters = receiver.counters();
-        assert!(seen.iter().all(|(len, kind)| matches!((len, kind), (1000, 1) | (3000, 3))), "{seen:?}");
-        assert_eq!(seen.len() as u64, counters.datagrams);
-        if met(&receiver) < 12 {
-            return Err(format!("of 12 datagrams these came: {counters:?}"));
-        }
-        assert_eq!(counters.datagrams + counters.truncated, 12, "{counters:?}");
-        assert!(counters.truncated >= 1, "{counters:?}");
-        Ok(())
-    });
+    for backend in RECEIVING {
+        again_once(|| overfill(backend));
+    }
+}
+
+fn overfill(backend: Backend) -> Result<(), String> {
+    let socket = open(BINDS[0], backend);
+    let dest = socket.local_addr();
+    let limits = ReceiveLimits { buffers: 4, buffer_bytes: 3000 };
+    let mut receiver = Receiver::new(socket, limits).expect("a live socket");
+    let mut sender = Sender::new(open(BINDS[0], Backend::Gso));
+    sender.send(dest, &[1; 10_000], 1000, WAIT);
+    sender.send(dest, &[2; 3001], 3001, WAIT);
+    sender.send(dest, &[3; 3000], 3000, WAIT);
+    let mut got = Vec::new();
+    // How many are whole is the kernel's choice: it puts together what it likes.
+    let met = |receiver: &Receiver| receiver.counters().datagrams + receiver.counters().truncated;
+    let deadline = Instant::now() + WAIT;
+    while met(&receiver) < 12 && Instant::now() < deadline {
+        got.extend(collect(&mut receiver, 1, Duration::from_millis(50)));
+    }
+    let seen: Vec<_> = got.iter().map(|(bytes, _)| (bytes.len(), bytes[0])).collect();
+    let counters = receiver.counters();
+    assert!(seen.iter().all(|(len, kind)| matches!((len, kind), (1000, 1) | (3000, 3))), "{seen:?}");
+    assert_eq!(seen.len() as u64, counters.datagrams);
+    if met(&receiver) < 12 {
+        return Err(format!("of 12 datagrams these came: {counters:?}"));
+    }
+    assert_eq!(counters.datagrams + counters.truncated, 12, "{counters:?}");
+    assert!(counters.truncated >= 1, "{counters:?}");
+    Ok(())
 }
 
 #[test]
 fn the_kernels_drops_are_counted() {
-    again_once(|| {
-        let config = SocketConfig { buffer_bytes: 8192, ..SocketConfig::new(BINDS[0].parse().unwrap()) };
-        let socket = Arc::new(Socket::open(&config).unwrap());
-        assert!(socket.caps().drop_count);
-        let dest = socket.local_addr();
-        let mut receiver = Receiver::new(socket, ReceiveLimits::default()).unwrap();
-        let mut sender = Sender::new(open(BINDS[0], Backend::Scalar));
-        let mut drops = 0;
-        for _ in 0..3 {
-            sender.send(dest, &vec![0; 200 * 1000], 1000, WAIT);
-            drain(&mut receiver);
-            // The count comes beside the next datagram.
-            sender.send(dest, &[0; 1000], 1000, WAIT);
-            all_of(&mut receiver, 1)?;
-            let (sent, counters) = (sender.counters().datagrams, receiver.counters());
-            let known = counters.datagrams + counters.kernel_drops;
-            assert!(known <= sent, "{known} of {sent}: {counters:?}");
-            if known < sent {
-                return Err(format!("{known} of {sent} datagrams are accounted for: {counters:?}"));
-            }
-            assert!(counters.kernel_drops > drops, "{counters:?}");
-            drops = counters.kernel_drops;
+    for backend in RECEIVING {
+        again_once(|| overflow(backend));
+    }
+}
+
+fn overflow(backend: Backend) -> Result<(), String> {
+    let config = SocketConfig {
+        bind: BINDS[0].parse().expect("a live socket"),
+        buffer_bytes: 8192,
+        backend: Some(backend),
+    };
+    let socket = Arc::new(Socket::open(&config).expect("a live socket"));
+    assert!(socket.caps().drop_count);
+    let dest = socket.local_addr();
+    let mut receiver = Receiver::new(socket, ReceiveLimits::default()).expect("a live socket");
+    let mut sender = Sender::new(open(BINDS[0], Backend::Scalar));
+    let mut drops = 0;
+    for _ in 0..3 {
+        sender.send(dest, &vec![0; 200 * 1000], 1000, WAIT);
+        drain(&mut receiver);
+        // The count comes beside the next datagram.
+        sender.send(dest, &[0; 1000], 1000, WAIT);
+        all_of(&mut receiver, 1)?;
+        let (sent, counters) = (sender.counters().datagrams, receiver.counters());
+        let known = counters.datagrams + counters.kernel_drops;
+        assert!(known <= sent, "{known} of {sent}: {counters:?}");
+        if known < sent {
+            return Err(format!("{known} of {sent} datagrams are accounted for: {counters:?}"));
         }
-        Ok(())
-    });
+        assert!(counters.kernel_drops > drops, "{counters:?}");
+        drops = counters.kernel_drops;
+    }
+    Ok(())
 }
 
 #[test]
 fn a_wake_ends_a_wait_and_is_not_lost() {
-    let (mut sender, mut receiver, dest) = pair(BINDS[0], Backend::Gso);
+    RECEIVING.into_iter().for_each(wake);
+}
+
+fn wake(backend: Backend) {
+    let (mut sender, mut receiver, dest) = pair(BINDS[0], backend);
     let waker = receiver.waker();
     let start = Instant::now();
     std::thread::scope(|scope| {
@@ -476,7 +508,7 @@ fn a_wake_ends_a_wait_and_is_not_lost() {
             std::thread::sleep(Duration::from_millis(30));
             waker.wake();
         });
-        assert!(receiver.receive(None).unwrap().is_empty());
+        assert!(receiver.receive(None).expect("a live socket").is_empty());
     });
     assert!(start.elapsed() >= Duration::from_millis(25));
     // A wake before the wait counts; a datagram that is there comes first and does not eat the wake.
@@ -484,7 +516,7 @@ fn a_wake_ends_a_wait_and_is_not_lost() {
         drain(&mut receiver);
         waker.wake();
         sender.send(dest, &[1; 10], 10, WAIT);
-        let count = receiver.receive(None).unwrap().count();
+        let count = receiver.receive(None).expect("a live socket").count();
         if count == 0 {
             // Lost, or not there yet: the wake is eaten.
             return Err(format!("no datagram came: {:?}", receiver.counters()));
@@ -492,11 +524,11 @@ fn a_wake_ends_a_wait_and_is_not_lost() {
         assert_eq!(count, 1);
         Ok(())
     });
-    assert!(receiver.receive(None).unwrap().is_empty());
+    assert!(receiver.receive(None).expect("a live socket").is_empty());
     let start = Instant::now();
-    assert!(receiver.receive(Some(Duration::from_millis(20))).unwrap().is_empty());
+    assert!(receiver.receive(Some(Duration::from_millis(20))).expect("a live socket").is_empty());
     assert!(start.elapsed() >= Duration::from_millis(20), "the wake was taken, so this waits");
-    assert!(receiver.receive(Some(Duration::ZERO)).unwrap().is_empty());
+    assert!(receiver.receive(Some(Duration::ZERO)).expect("a live socket").is_empty());
 }
 
 #[test]
@@ -511,10 +543,12 @@ fn a_port_in_use_names_itself() {
 #[test]
 fn limits_out_of_bounds_are_errors() {
     let socket = open(BINDS[0], Backend::Gso);
+    let ring = open(BINDS[0], Backend::Uring);
     for (buffers, buffer_bytes) in [(0, 65_536), (33, 65_536), (8, 63), (8, 65_537), (usize::MAX, 64)] {
         let limits = ReceiveLimits { buffers, buffer_bytes };
         let error = Receiver::new(Arc::clone(&socket), limits).unwrap_err();
         assert!(matches!(error, NetError::ReceiveLimits { .. }), "{limits:?}: {error}");
+        assert!(Receiver::new(Arc::clone(&ring), limits).is_err());
     }
 }
 

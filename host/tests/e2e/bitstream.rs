@@ -151,7 +151,7 @@ fn check_logs(host: &ParsedLog, client: &ParsedLog, summary: &Value) {
 #[test]
 fn each_way_to_send_works_when_it_is_asked_for() {
     let (_turn, place) = (session_turn(), Place::new());
-    for backend in ["gso", "sendmmsg", "scalar"] {
+    for backend in ["gso", "sendmmsg", "scalar", "uring"] {
         let host = HostStart::new(&place, "bitstream:rate=100M,fps=60,slices=2");
         let host = host.args(&["--once"]).env("PUNKTFUNK_NET", backend).ready();
         let client = ClientStart::new(&place, host.port).args(&["--seconds", "1"]);

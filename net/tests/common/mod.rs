@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use punktfunk_net::{Backend, ReceiveLimits, Receiver, Segment, Sender, Socket, SocketConfig};
+use punktfunk_net::{Arena, Backend, Lease, ReceiveLimits, Receiver, Segment, Sender, Socket, SocketConfig};
 
 /// Long enough for any scheduler, short enough for a person.
 pub(crate) const WAIT: Duration = Duration::from_secs(2);
@@ -47,6 +47,15 @@ pub(crate) fn pair(bind: &str, backend: Backend) -> (Sender, Receiver, SocketAdd
     let dest = to.local_addr();
     let receiver = Receiver::new(to, ReceiveLimits::default()).expect("a receiver");
     (Sender::new(open(bind, backend)), receiver, dest)
+}
+
+/// `bytes` in an arena that is attached to the sender: a ring lends them.
+pub(crate) fn lend(sender: &mut Sender, bytes: &[u8]) -> (Arena, Lease) {
+    let mut arena = Arena::new(bytes.len()).expect("an arena");
+    sender.attach(&arena);
+    let lease = arena.lease(bytes.len()).expect("an empty arena has room");
+    arena.bytes_mut(&lease).copy_from_slice(bytes);
+    (arena, lease)
 }
 
 /// A datagram that came, and who sent it.
