@@ -15,6 +15,8 @@ usage: cargo xtask COMMAND
         install what the tests need and run them all, or those that ARGS pick (-p fec)
   fuzz TARGET [--seconds N] [--keep]
         look for new paths through a fuzz target (60 s); --keep adds what reaches new code to fuzz/corpus
+  instructions [--renew] [--no-install]
+        count the instructions of the hot verbs under callgrind and compare with perf/instructions.toml
   tidy
         the rules of the house: floors, sizes, names, words, SAFETY comments
 
@@ -27,6 +29,7 @@ pub(crate) enum Command {
     Demo(DemoOptions),
     Test(TestOptions),
     Fuzz(FuzzOptions),
+    Instructions(InstructionsOptions),
     Tidy,
 }
 
@@ -53,6 +56,13 @@ pub(crate) struct FuzzOptions {
     pub(crate) keep: bool,
 }
 
+/// Options of `instructions`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct InstructionsOptions {
+    pub(crate) install: bool,
+    pub(crate) renew: bool,
+}
+
 /// Reads the arguments behind the program's name.
 pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Fault> {
     let mut args = args;
@@ -61,6 +71,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Fault
         Some("demo") => parse_demo(args),
         Some("test") => parse_test(args),
         Some("fuzz") => parse_fuzz(args),
+        Some("instructions") => parse_instructions(args),
         Some("tidy") => match args.next() {
             None => Ok(Command::Tidy),
             Some(extra) => Err(unknown("tidy", &extra)),
@@ -112,6 +123,18 @@ fn parse_fuzz(mut args: impl Iterator<Item = String>) -> Result<Command, Fault> 
     Ok(Command::Fuzz(options))
 }
 
+fn parse_instructions(args: impl Iterator<Item = String>) -> Result<Command, Fault> {
+    let mut options = InstructionsOptions { install: true, renew: false };
+    for arg in args {
+        match arg.as_str() {
+            "--renew" => options.renew = true,
+            "--no-install" => options.install = false,
+            other => return Err(unknown("instructions", other)),
+        }
+    }
+    Ok(Command::Instructions(options))
+}
+
 fn parse_seconds(arg: Option<String>) -> Result<u64, Fault> {
     let seconds = arg.unwrap_or_default();
     match seconds.parse() {
@@ -141,6 +164,10 @@ mod tests {
         assert_eq!(parse_words("").unwrap(), Command::Help);
         assert_eq!(parse_words("tidy").unwrap(), Command::Tidy);
         assert_eq!(
+            parse_words("instructions --renew").unwrap(),
+            Command::Instructions(InstructionsOptions { install: true, renew: true })
+        );
+        assert_eq!(
             parse_words("fuzz y4m --seconds 9 --keep").unwrap(),
             Command::Fuzz(FuzzOptions { target: "y4m".to_owned(), seconds: 9, keep: true })
         );
@@ -169,6 +196,7 @@ mod tests {
             ("demo --seconds 0", "1 to 3600"),
             ("demo --out", "--out"),
             ("demo --fast", "--fast"),
+            ("instructions --fast", "--fast"),
             ("fuzz", "target"),
             ("fuzz --keep", "target"),
             ("fuzz y4m --seconds 0", "1 to 3600"),

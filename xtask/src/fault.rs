@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     Packages { missing: Vec<&'static str>, why: PackageTrouble },
     /// The tree is not tidy.
     Findings { count: usize },
+    /// Verbs take other instructions than the table says.
+    Instructions { count: usize },
     /// The demo ended without what it must leave.
     Incomplete { missing: Vec<PathBuf>, log: PathBuf },
     /// Somebody pressed Ctrl-C, or asked for the end by a signal.
@@ -60,6 +62,7 @@ impl Fault {
             | Fault::Late { .. }
             | Fault::Packages { .. }
             | Fault::Findings { .. }
+            | Fault::Instructions { .. }
             | Fault::Incomplete { .. } => 1,
         }
     }
@@ -110,6 +113,11 @@ impl fmt::Display for Fault {
                 }
             }
             Fault::Findings { count } => write!(f, "{count} findings: the tree is not tidy"),
+            Fault::Instructions { count } => write!(
+                f,
+                "{count} verbs do not take what perf/instructions.toml says; \
+                 if it must be so, renew it: cargo xtask instructions --renew"
+            ),
             Fault::Incomplete { missing, log } => {
                 let names: Vec<String> = missing.iter().map(|path| path.display().to_string()).collect();
                 write!(f, "the demo did not leave {}; see {}", names.join(", "), log.display())

@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask demo | test | fuzz | tidy`.
+//! The project's chores: `cargo xtask demo | test | fuzz | instructions | tidy`.
 //!
 //! Promises: each command needs nothing but cargo and Debian's stock packages, which it installs itself
 //! (it says which, and asks first where somebody can answer); it ends its children, whatever ends it.
@@ -12,6 +12,7 @@ mod demo;
 mod fault;
 mod floors;
 mod fuzz;
+mod instructions;
 mod machine;
 mod packages;
 mod process;
@@ -43,6 +44,7 @@ fn perform(command: Command) -> Result<(), Fault> {
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => suite::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Instructions(options) => instructions::run(&options),
         Command::Tidy => {
             let root = workspace::root()?;
             let mut findings = tidy::check(&root)?;

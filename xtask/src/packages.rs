@@ -27,6 +27,10 @@ pub(crate) const TESTS: &[Package] = &[
     ("iproute2", "network namespaces"),
 ];
 
+/// What counts instructions and watches memory.
+pub(crate) const VALGRIND: &[Package] =
+    &[("valgrind", "counts instructions and watches the unsafe code's memory")];
+
 /// Sees to it that every package of `groups` is installed.
 pub(crate) fn ensure(groups: &[&[Package]], install: bool) -> Result<(), Fault> {
     if !install {

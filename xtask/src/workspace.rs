@@ -26,6 +26,19 @@ pub(crate) fn root() -> Result<PathBuf, Fault> {
     }
 }
 
+/// The folder that cargo builds in.
+pub(crate) fn target_folder(root: &Path) -> Result<PathBuf, Fault> {
+    let mut cargo = cargo();
+    cargo.args(["metadata", "--format-version", "1", "--no-deps"]).current_dir(root);
+    let text = process::output(cargo.stderr(Stdio::inherit()))?;
+    let metadata: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    metadata["target_directory"].as_str().map(PathBuf::from).ok_or(Fault::Answer {
+        program: "cargo metadata".to_owned(),
+        expected: "a target_directory",
+        got: text.chars().take(80).collect(),
+    })
+}
+
 /// The cargo that runs us, or the one in the path; it ends when we do.
 pub(crate) fn cargo() -> Command {
     process::bound_to_us(Path::new(&std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())))

@@ -31,7 +31,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<(), Fault> {
     eprintln!("\n== {}", process::words(&build));
     process::run(build.current_dir(&root))?;
 
-    let built = programs::target_folder(&root)?.join("release");
+    let built = workspace::target_folder(&root)?.join("release");
     let out = std::path::absolute(&options.out).map_err(Fault::io("find the out folder"))?;
     let interrupt = Interrupt::install()?;
     let session = Session {
@@ -95,6 +95,7 @@ fn no_compositor(fault: &Fault) -> Option<String> {
         | Fault::Late { .. }
         | Fault::Packages { .. }
         | Fault::Findings { .. }
+        | Fault::Instructions { .. }
         | Fault::Incomplete { .. }
         | Fault::Interrupted => None,
     }

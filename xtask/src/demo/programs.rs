@@ -3,11 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use crate::fault::Fault;
-use crate::{process, workspace};
 
 /// What the client asks for.
 pub(crate) const MODE: &str = "1280x720@60";
@@ -76,19 +74,6 @@ pub(crate) fn perf_target(out: &Outcome) -> OsString {
 
 fn words(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
-}
-
-/// The folder that cargo builds in.
-pub(crate) fn target_folder(root: &Path) -> Result<PathBuf, Fault> {
-    let mut cargo = workspace::cargo();
-    cargo.args(["metadata", "--format-version", "1", "--no-deps"]).current_dir(root);
-    let text = process::output(cargo.stderr(Stdio::inherit()))?;
-    let metadata: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    metadata["target_directory"].as_str().map(PathBuf::from).ok_or(Fault::Answer {
-        program: "cargo metadata".to_owned(),
-        expected: "a target_directory",
-        got: text.chars().take(80).collect(),
-    })
 }
 
 /// The files that a session leaves.
