@@ -74,6 +74,12 @@ pub struct StreamArgs {
     /// Parity beside the data, at least one shard a block [plan: 10%]
     #[arg(long, value_name = "PERCENT")]
     pub redundancy: Option<Percent>,
+    /// Whether it follows the reports, up to that [plan: false]
+    #[arg(long, value_name = "BOOL")]
+    pub adaptive: Option<bool>,
+    /// Whether missing shards are sent again in time [plan: false]
+    #[arg(long, value_name = "BOOL")]
+    pub resend: Option<bool>,
 }
 
 /// What happens on the way to the client, and to reports on their way back.
@@ -154,6 +160,8 @@ impl StreamArgs {
         over(&mut plan.bitrate, self.bitrate);
         over(&mut plan.paced, self.paced);
         over(&mut plan.redundancy, self.redundancy);
+        over(&mut plan.adaptive, self.adaptive);
+        over(&mut plan.resend, self.resend);
     }
 }
 
@@ -208,6 +216,9 @@ pub struct SweepArgs {
     /// Redundancies [plan: sweep.redundancies]
     #[arg(long, value_delimiter = ',', value_name = "PERCENT,…")]
     pub redundancies: Option<Vec<Percent>>,
+    /// Sending again or not [plan: sweep.resends]
+    #[arg(long, value_delimiter = ',', value_name = "BOOL,…")]
+    pub resends: Option<Vec<bool>>,
     /// Cells that run at the same time [default: this machine's cores]
     #[arg(long)]
     pub threads: Option<usize>,
@@ -231,6 +242,7 @@ impl SweepArgs {
         over(&mut matrix.bursts, self.bursts.clone().map(Some));
         over(&mut matrix.sizes, self.sizes.clone().map(Some));
         over(&mut matrix.redundancies, self.redundancies.clone().map(Some));
+        over(&mut matrix.resends, self.resends.clone().map(Some));
         matrix
     }
 }

@@ -1,7 +1,7 @@
 //! The receiving end, with every delivered byte held against what was sent.
 //!
-//! Driven as the engine drives the same parts: a report each whole access unit, every 5 ms while one is open, and ten
-//! a second otherwise.
+//! Driven as the engine drives the same parts: a report each whole access unit, every 5 ms while one is open, when
+//! there is something new to ask for, and ten a second otherwise.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ use crate::rng::mix;
 
 /// Reports while an AU is open.
 const REPORT_INTERVAL: Duration = Duration::from_millis(5);
+/// The least time between reports that only ask for something new.
+const REPORT_SPACING: Duration = Duration::from_micros(500);
 /// Reports while nothing flows.
 const REPORT_INTERVAL_IDLE: Duration = Duration::from_millis(100);
 
@@ -163,7 +165,11 @@ impl Client {
     }
 
     fn report_due(&self) -> Duration {
-        self.last_report + if self.is_waiting() { REPORT_INTERVAL } else { REPORT_INTERVAL_IDLE }
+        let asks = self.reassembler.poll_report().map(|due| due.saturating_duration_since(self.start));
+        let asks = asks.map(|due| due.max(self.last_report + REPORT_SPACING));
+        let interval = if self.is_waiting() { REPORT_INTERVAL } else { REPORT_INTERVAL_IDLE };
+        let usual = self.last_report + interval;
+        asks.map_or(usual, |asks| asks.min(usual))
     }
 
     fn drain(&mut self, now: Duration) {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use punktfunk_proto::ReassemblyCounters;
 use serde_json::{Value, json};
 
 use crate::coder;
@@ -14,7 +15,6 @@ use crate::plan::Plan;
 pub fn run_text(plan: &Plan, outcome: &Outcome) -> String {
     let mut text = String::new();
     let fates = &outcome.fates;
-    let counters = &outcome.counters;
     let mut line = |words: std::fmt::Arguments<'_>| {
         // Writing to a String does not fail.
         let _ = writeln!(text, "{words}");
@@ -35,20 +35,14 @@ pub fn run_text(plan: &Plan, outcome: &Outcome) -> String {
         outcome.host.reports,
         fates_text(&outcome.feedback_fates)
     ));
-    line(format_args!(
-        "received   {} placed, {} copied, {} surplus, {} replayed, {} late, {} with a bad tag, {} malformed",
-        counters.placed,
-        counters.copied,
-        counters.surplus,
-        counters.replayed,
-        counters.late,
-        counters.bad_tag,
-        counters.malformed
-    ));
-    line(format_args!(
-        "recovered  {} shards in {} of {} blocks",
-        counters.shards_recovered, counters.blocks_recovered, counters.blocks_whole
-    ));
+    line(format_args!("{}", received_text(&outcome.counters)));
+    let resends = outcome.host.resends;
+    if plan.resend {
+        line(format_args!(
+            "resends    {} of {} asked for, {} too late, {} not held, {} refused",
+            resends.resent, resends.asked, resends.late, resends.gone, resends.refused
+        ));
+    }
     line(format_args!(
         "bound      {} of {} access units ({:.3} %)",
         outcome.allowed,
@@ -76,6 +70,24 @@ pub fn run_text(plan: &Plan, outcome: &Outcome) -> String {
     line(format_args!("digest     {:016x}", outcome.digest));
     line(format_args!("verdict    {}", verdict(outcome)));
     text
+}
+
+/// What the receiver did with what came.
+fn received_text(counters: &ReassemblyCounters) -> String {
+    format!(
+        "received   {} placed, {} copied, {} surplus, {} replayed, {} late, {} with a bad tag, {} malformed\n\
+         recovered  {} shards in {} of {} blocks",
+        counters.placed,
+        counters.copied,
+        counters.surplus,
+        counters.replayed,
+        counters.late,
+        counters.bad_tag,
+        counters.malformed,
+        counters.shards_recovered,
+        counters.blocks_recovered,
+        counters.blocks_whole
+    )
 }
 
 /// A run as one JSON object.
@@ -109,6 +121,17 @@ fn run_value(plan: &Plan, outcome: &Outcome) -> Value {
             "p50": outcome.latency.p50.as_micros() as u64,
             "p99": outcome.latency.p99.as_micros() as u64,
             "max": outcome.latency.max.as_micros() as u64,
+        },
+        "sent": {
+            "data": outcome.host.data_datagrams,
+            "parity": outcome.host.parity_datagrams,
+            "resent": outcome.host.resends.resent,
+        },
+        "resends": {
+            "asked": outcome.host.resends.asked,
+            "late": outcome.host.resends.late,
+            "gone": outcome.host.resends.gone,
+            "refused": outcome.host.resends.refused,
         },
         "channel": fates_value(&outcome.fates),
         "feedback": fates_value(&outcome.feedback_fates),

@@ -19,12 +19,12 @@ fn plan(name: &str) -> String {
 
 #[test]
 fn five_percent_loss_at_ten_percent_redundancy_reaches_the_bound() {
-    let run = json_of(&["run", &plan("five-percent.toml")]);
-    assert_eq!(run["aus"]["sent"], 1_000);
+    let run = json_of(&["run", &plan("five-percent.toml"), "--aus", "250"]);
+    assert_eq!(run["aus"]["sent"], 250);
     assert_eq!(run["delivered_share"], run["allowed_share"]);
     assert_eq!((&run["wrong_blocks"], &run["right"]), (&0.into(), &true.into()));
     assert!(run["delivered_share"].as_f64().unwrap() > 0.85, "{run}");
-    assert!(run["received"]["shards_recovered"].as_u64().unwrap() > 10_000, "{run}");
+    assert!(run["received"]["shards_recovered"].as_u64().unwrap() > 2_500, "{run}");
     let ended = |way: &str| run["received"][way].as_u64().unwrap();
     let dropped = ended("aus_dropped_memory") + ended("aus_dropped_window");
     assert_eq!(
@@ -34,7 +34,7 @@ fn five_percent_loss_at_ten_percent_redundancy_reaches_the_bound() {
     );
     let (lost, sent) =
         (run["channel"]["lost"].as_f64().unwrap(), run["channel"]["datagrams"].as_f64().unwrap());
-    assert!((0.048..0.052).contains(&(lost / sent)), "{run}");
+    assert!((0.047..0.053).contains(&(lost / sent)), "{run}");
     // The client's own count lags by the sequences that may still come, and cannot see losses after the last arrival.
     let measured = run["received"]["datagrams_lost"].as_f64().unwrap();
     assert!((lost - 40.0..=lost).contains(&measured), "{run}");
@@ -48,7 +48,7 @@ fn every_plan_is_right() {
         if path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
-        let output = harness(&["run", "--aus", "100", "--plan", path.to_str().unwrap()]);
+        let output = harness(&["run", "--aus", "40", "--plan", path.to_str().unwrap()]);
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(
             output.status.code(),
@@ -59,12 +59,12 @@ fn every_plan_is_right() {
         assert!(text.contains("right: what the bound allows was delivered"), "{text}");
         plans += 1;
     }
-    assert!(plans >= 7);
+    assert!(plans >= 13);
 }
 
 #[test]
 fn the_same_seed_gives_the_same_result() {
-    let arguments = ["run", "--plan", &plan("everything.toml"), "--aus", "40", "--seed"];
+    let arguments = ["run", "--plan", &plan("everything.toml"), "--aus", "20", "--seed"];
     let run = |seed| json_of(&[&arguments[..], &[seed]].concat());
     let first = run("7");
     assert_eq!(first, run("7"));

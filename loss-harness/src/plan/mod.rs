@@ -69,8 +69,10 @@ pub struct Plan {
     pub pace_burst: Bytes,
     /// Whether trains are paced at all.
     pub paced: bool,
-    /// Parity beside the data.
+    /// Parity beside the data; where it is adaptive, the most of it.
     pub redundancy: Percent,
+    /// Whether redundancy follows the reports.
+    pub adaptive: bool,
     /// Whether missing shards are sent again while their deadline allows it.
     pub resend: bool,
     /// Shard length.
@@ -101,6 +103,7 @@ impl Default for Plan {
             pace_burst: Bytes(limits::BURST_BYTES_DEFAULT as u64),
             paced: true,
             redundancy: Percent::of(10.0),
+            adaptive: false,
             resend: false,
             shard_bytes: 1408,
             mtu_known_after: Span(Duration::from_millis(300)),

@@ -17,7 +17,8 @@ bitrate = "300Mbit/s"
 pace_burst = "64KB"
 paced = true
 redundancy = "20%"
-resend = false
+adaptive = true
+resend = true
 shard_bytes = 1408
 mtu_known_after = "20ms"
 
@@ -45,7 +46,7 @@ losses = ["1%", "5%"]
 bursts = [1, 8]
 sizes = ["2KB", "10KB..40KB"]
 redundancies = ["5%", "10%"]
-resends = [false]
+resends = [false, true]
 cell_bytes = "1MB"
 "#;
 
@@ -64,7 +65,7 @@ fn the_default_plan_runs_and_survives_its_own_file() {
     assert_eq!(Plan::parse("").unwrap(), plan);
     let full = Plan::parse(FULL).unwrap();
     full.check().unwrap();
-    assert_eq!(full.sweep.as_ref().unwrap().cells(&full).unwrap().len(), 16);
+    assert_eq!(full.sweep.as_ref().unwrap().cells(&full).unwrap().len(), 32);
     let text = toml_text(&full);
     assert_eq!(Plan::parse(&text).unwrap(), full, "{text}");
 }
