@@ -48,6 +48,7 @@ const ROOMS: &[(&str, Floor)] = &[
     ("punktfunk-engine", Floor::At(4)),
     ("punktfunk-host", Floor::At(5)),
     ("punktfunk-client", Floor::At(5)),
+    ("punktfunk-perf-programs", Floor::Tool),
     ("loss-harness", Floor::Tool),
     ("benches", Floor::Tool),
     ("fuzz", Floor::Tool),

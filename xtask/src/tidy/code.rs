@@ -26,6 +26,7 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("engine/src/stage.rs", "the pacer's driver: waits for a departure time"),
     ("host/src/encode/annexb.rs", "a paced source: waits for a picture's time"),
     ("host/src/encode/bitstream.rs", "a paced source: waits for a picture's time"),
+    ("perf/programs/src/cadence.rs", "a paced source: waits for a picture's time"),
     ("net/src/send.rs", "the bounded pause when even waiting is refused"),
 ];
 
