@@ -1,35 +1,105 @@
 //! Any `k` shards in, the missing data shards out, in place.
+//!
+//! Three ways, by what is missing. *Direct*: what each parity shard lacks is summed up from the data that is there, one
+//! product a shard and loss. *Re-encode*: the data is encoded with zeros for what is missing, and the difference to the
+//! parity that came is what it lacks. Then the Cauchy system of [`crate::solve`] gives the missing shards, by sums for
+//! few losses, by an FFT of the differences for many.
 
-use crate::encoder::Encoder;
+use crate::column::{Code, Rate, columns};
 use crate::error::FecError;
-use crate::limits::SHARD_BYTES_MULTIPLE;
+use crate::field::{POINTS, packed};
+use crate::kernel::Kernel;
+use crate::limits::{DIRECT_LOSSES_MAX, SUMS_LOSSES_MAX};
+use crate::passes::{Passes, Product, Quotients, Run, passes_of};
+use crate::rows::{LINE_BYTES, Lines, Rows};
 use crate::shape::Shape;
 use crate::shard_set::ShardSet;
-use reed_solomon_simd::ReedSolomonDecoder;
+use crate::solve::{Pattern, Way};
+use crate::transform::{Source, Transform};
 
-/// Computes a block's missing data shards. Owns the library's working space (`k + m` shards rounded up to a power of
-/// two, about), kept at the largest size seen.
+/// Computes a block's missing data shards. Owns the scratch of one column and the coefficients of one pattern of losses,
+/// kept at the largest size seen.
 pub struct Decoder {
-    coder: ReedSolomonDecoder,
+    kernel: Kernel,
+    transform: Transform,
+    pattern: Pattern,
+    /// Points of all data shards.
+    keys: Vec<u16>,
+    /// Data that is there, by runs within one chunk.
+    runs: Vec<Run>,
+    /// Rows of one column: what parity lacks, what that is weighted to, a few sums.
+    lines: Lines,
+}
+
+/// Where a decoder's own rows of one column lie.
+#[derive(Clone, Copy)]
+struct Work {
+    /// By parity shard, or by member of the pattern.
+    lacks: Rows,
+    weighted: Rows,
+    sums: Rows,
+}
+
+/// How a block is recovered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Plan {
+    /// What parity lacks is summed from the data that is there.
+    is_direct: bool,
+    way: Way,
+}
+
+/// One recovery's constants.
+struct Block<'a> {
+    shape: Shape,
+    code: Code,
+    plan: Plan,
+    passes: &'static Passes,
+    span: &'a mut [u8],
 }
 
 impl Decoder {
-    /// A decoder with the field's tables built (once a process, some 8 MiB and some milliseconds) and no working space
-    /// to speak of.
+    /// A decoder with the best kernel of this CPU, and no memory taken yet.
     #[must_use]
     pub fn new() -> Decoder {
-        let coder =
-            ReedSolomonDecoder::new(1, 1, SHARD_BYTES_MULTIPLE).expect("one data and one parity shard fit");
-        let mut decoder = Decoder { coder };
-        decoder.build_tables();
-        decoder
+        Decoder::with_kernel(Kernel::best())
+    }
+
+    /// A decoder with a kernel of the caller's choice.
+    ///
+    /// # Panics
+    /// When this CPU cannot run the kernel.
+    #[must_use]
+    pub fn with_kernel(kernel: Kernel) -> Decoder {
+        assert!(kernel.is_supported(), "this CPU cannot run the FEC kernel {kernel}");
+        Decoder {
+            kernel,
+            transform: Transform::default(),
+            pattern: Pattern::default(),
+            keys: Vec::new(),
+            runs: Vec::new(),
+            lines: Lines::default(),
+        }
+    }
+
+    /// The kernel that it runs.
+    #[must_use]
+    pub fn kernel(&self) -> Kernel {
+        self.kernel
     }
 
     /// Takes the memory that blocks of up to `shape`'s counts and length need, before the first of them comes.
     pub fn prepare(&mut self, shape: Shape) {
-        if shape.parity() > 0 {
-            self.reset(shape);
+        if shape.parity() == 0 {
+            return;
         }
+        let losses = shape.data().min(shape.parity());
+        self.transform.reserve(Code::of(shape).log);
+        self.pattern.reserve(losses);
+        self.keys.reserve_exact(shape.data().saturating_sub(self.keys.len()));
+        // A run ends with its chunk, of which there may be as many as data shards, or with a loss.
+        let runs = shape.data() + DIRECT_LOSSES_MAX;
+        self.runs.reserve_exact(runs.saturating_sub(self.runs.len()));
+        self.lines.reserve((2 * work_rows(shape) + SUM_ROWS) * 2 * LINE_BYTES);
     }
 
     /// Computes the missing data shards of a block in place; returns how many. `span` is the whole block, data shards
@@ -41,7 +111,7 @@ impl Decoder {
     /// than `k` shards are there. `span` is untouched then.
     pub fn recover(&mut self, shape: Shape, span: &mut [u8], filled: &ShardSet) -> Result<usize, FecError> {
         shape.check_span_bytes(span.len())?;
-        let (k, shard_bytes) = (shape.data(), shape.shard_bytes());
+        let k = shape.data();
         let data_present = filled.count_in(0..k);
         let parity_present = filled.count_in(k..shape.shards());
         let missing = k - data_present;
@@ -51,47 +121,275 @@ impl Decoder {
         if missing == 0 {
             return Ok(0);
         }
-        self.reset(shape);
-        for index in filled.present_in(0..k) {
-            let shard = &span[index * shard_bytes..][..shard_bytes];
-            self.coder.add_original_shard(index, shard).expect("each data shard that is there is added once");
+        self.prepare(shape);
+        let code = Code::of(shape);
+        let plan = Plan::of(code, missing);
+        self.note_pattern(shape, code, filled, missing);
+        self.pattern.solve(code, plan.way);
+        if plan.is_direct {
+            self.note_runs(shape, code, filled);
         }
-        // The work grows with what is copied in, so no parity beyond the need is.
-        for index in filled.present_in(k..shape.shards()).take(missing) {
-            let shard = &span[index * shard_bytes..][..shard_bytes];
-            self.coder
-                .add_recovery_shard(index - k, shard)
-                .expect("each parity shard that is there is added once");
-        }
-        let result = self.coder.decode().expect("k shards were added");
-        for index in filled.missing_in(0..k) {
-            let shard = result.restored_original(index).expect("a data shard that was not added is restored");
-            span[index * shard_bytes..][..shard_bytes].copy_from_slice(shard);
+        let passes = passes_of(self.kernel, shape.shard_bytes() / 2);
+        let mut block = Block { shape, code, plan, passes, span };
+        let work = self.work(&block);
+        for offset in columns(shape.shard_bytes() / 2, passes.width) {
+            // SAFETY: the kernel is supported, and so is the narrower one that may take its place; the span has been
+            // checked against the shape, and memory for it prepared.
+            unsafe { self.recover_column(&mut block, work, offset) };
         }
         Ok(missing)
     }
 
-    /// Turns the coder to `shape`, which has parity. Its memory grows where it must and never shrinks.
-    fn reset(&mut self, shape: Shape) {
-        self.coder
-            .reset(shape.data(), shape.parity(), shape.shard_bytes())
-            .expect("a Shape's counts are supported");
+    /// Writes down which points are lost, and which parity stands in: the first that is there.
+    fn note_pattern(&mut self, shape: Shape, code: Code, filled: &ShardSet, missing: usize) {
+        let point = |number: usize| number as u16;
+        let k = shape.data();
+        self.pattern.lost.clear();
+        self.pattern.lost.extend(filled.missing_in(0..k).map(|index| point(code.data_point(index))));
+        self.pattern.kept.clear();
+        let parity = filled.present_in(k..shape.shards()).take(missing);
+        self.pattern.kept.extend(parity.map(|index| point(code.parity_point(index - k))));
     }
 
-    /// Decodes the smallest block that loses a shard: the library builds a decoder's tables with the first, and a
-    /// session's first loss must not pay for that.
-    fn build_tables(&mut self) {
-        let shape = Shape::new(2, 1, SHARD_BYTES_MULTIPLE).expect("two data and one parity shard fit");
-        let mut span = [0; 3 * SHARD_BYTES_MULTIPLE];
-        let mut encoder = Encoder::new();
-        let parity =
-            encoder.encode(shape, &span[..2 * SHARD_BYTES_MULTIPLE]).expect("two shards of data were given");
-        span[2 * SHARD_BYTES_MULTIPLE..].copy_from_slice(parity.shard(0));
-        let mut filled = ShardSet::with_capacity(shape.shards());
-        filled.insert(1);
-        filled.insert(2);
-        let recovered = self.recover(shape, &mut span, &filled);
-        debug_assert_eq!(recovered, Ok(1));
+    /// Writes down the data that is there, by runs within one chunk, and every data shard's point.
+    fn note_runs(&mut self, shape: Shape, code: Code, filled: &ShardSet) {
+        self.keys.clear();
+        self.keys.extend((0..shape.data()).map(|index| code.data_point(index) as u16));
+        self.runs.clear();
+        let chunk = code.chunk();
+        let ends = filled.missing_in(0..shape.data()).chain([shape.data()]);
+        let mut from = 0;
+        for end in ends {
+            while from < end {
+                let to = end.min((from / chunk + 1) * chunk);
+                // The factor of the chunk: its points are numbered from the second chunk on.
+                let scale = POINTS[from / chunk + 1];
+                self.runs.push(Run { first: from as u32, count: (to - from) as u32, scale });
+                from = to;
+            }
+            from = end + 1;
+        }
+    }
+
+    /// This block's rows of scratch. Those that no weighted row is written to are cleared for an FFT.
+    fn work(&mut self, block: &Block<'_>) -> Work {
+        let width = block.passes.width;
+        let rows = work_rows(block.shape);
+        if block.plan.way == Way::Transform {
+            self.lines.bytes_mut()[rows * 2 * width..][..rows * 2 * width].fill(0);
+        }
+        let at = self.lines.at();
+        let even = |first: usize| Rows::even(at.wrapping_add(first * 2 * width), 2 * width, width);
+        Work { lacks: even(0), weighted: even(rows), sums: even(2 * rows) }
+    }
+
+    /// # Safety
+    /// The CPU has the instructions of the block's passes; the span fits the shape, for which memory was prepared;
+    /// pattern, coefficients and runs are the block's; `offset` is that of a column.
+    unsafe fn recover_column(&mut self, block: &mut Block<'_>, work: Work, offset: usize) {
+        let shape = block.shape;
+        let shards =
+            Rows::even(block.span.as_mut_ptr(), shape.shard_bytes(), shape.shard_bytes() / 2).along(offset);
+        // SAFETY: the caller's contract.
+        unsafe {
+            if block.plan.is_direct {
+                self.lacks_by_sums(block, shards, work.lacks);
+            } else {
+                self.lacks_by_encoding(block, shards, work.lacks);
+            }
+            self.weigh(block, shards, work);
+            match block.plan.way {
+                Way::Sums => self.solve_by_sums(block, shards, work),
+                Way::Transform => self.solve_by_transform(block, shards, work),
+            }
+        }
+    }
+
+    /// What each standing-in parity shard lacks, without that shard itself, by member of the pattern.
+    ///
+    /// # Safety
+    /// As [`Decoder::recover_column`].
+    unsafe fn lacks_by_sums(&self, block: &Block<'_>, shards: Rows, to: Rows) {
+        let passes = block.passes;
+        for (group, with) in self.pattern.kept.chunks(passes.sums).enumerate() {
+            // SAFETY: the caller's contract: the runs' rows are data shards, each with a key.
+            unsafe {
+                (passes.quotients)(&Quotients {
+                    from: shards,
+                    keys: &self.keys,
+                    runs: &self.runs,
+                    with,
+                    to: to.from(group * passes.sums),
+                    wide: block.code.is_wide(),
+                });
+            }
+        }
+    }
+
+    /// The same by parity shard, by encoding what is there. Missing data is cleared first: also what the column before
+    /// has left there, where the two lap.
+    ///
+    /// # Safety
+    /// As [`Decoder::recover_column`].
+    unsafe fn lacks_by_encoding(&mut self, block: &Block<'_>, shards: Rows, to: Rows) {
+        let (shape, code, passes) = (block.shape, block.code, block.passes);
+        for &point in &self.pattern.lost {
+            let row = shards.row_at(index_of(code, point));
+            // SAFETY: the caller's contract: a data shard's column lies in the span.
+            unsafe {
+                row.write_bytes(0, passes.width);
+                row.wrapping_add(shards.high).write_bytes(0, passes.width);
+            }
+        }
+        let source = Source { rows: shards, count: shape.data(), whole: shape.data(), rest: [0; 2] };
+        let last = self.pattern.kept.last().map_or(0, |&point| parity_index_of(code, point));
+        // SAFETY: the caller's contract; there are rows for all parity, rounded up to eights.
+        unsafe {
+            match code.rate {
+                Rate::High => self.transform.gather(passes, code.log, &source, to, last + 1),
+                Rate::Low => {
+                    self.transform.spread(passes, code.log, &source);
+                    for chunk in 0..=last / code.chunk() {
+                        let first = chunk * code.chunk();
+                        let wanted = code.chunk().min(last + 1 - first);
+                        self.transform.spread_to(passes, code.log, chunk + 1, to.from(first), wanted);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds the parity that came to what it lacks, and multiplies by the factors before.
+    ///
+    /// # Safety
+    /// As [`Decoder::recover_column`].
+    unsafe fn weigh(&self, block: &Block<'_>, shards: Rows, work: Work) {
+        for (member, (&point, &coefficient)) in self.pattern.kept.iter().zip(&self.pattern.before).enumerate()
+        {
+            let parity = parity_index_of(block.code, point);
+            let lack = if block.plan.is_direct { member } else { parity };
+            let to = match block.plan.way {
+                Way::Sums => member,
+                Way::Transform => parity,
+            };
+            // SAFETY: the caller's contract: rows of scratch, and a parity shard of the span.
+            unsafe {
+                (block.passes.product)(&Product {
+                    a: work.lacks.row_at(lack),
+                    a_high: work.lacks.high,
+                    b: shards.row_at(block.shape.data() + parity),
+                    b_high: shards.high,
+                    to: work.weighted.row_at(to),
+                    to_high: work.weighted.high,
+                    coefficient,
+                });
+            }
+        }
+    }
+
+    /// The missing shards as sums of quotients.
+    ///
+    /// # Safety
+    /// As [`Decoder::recover_column`].
+    unsafe fn solve_by_sums(&self, block: &Block<'_>, shards: Rows, work: Work) {
+        let passes = block.passes;
+        let count = self.pattern.kept.len();
+        let runs = [Run { first: 0, count: count as u32, scale: packed(1) }];
+        for first in (0..count).step_by(passes.sums) {
+            let with = &self.pattern.lost[first..count.min(first + passes.sums)];
+            // SAFETY: the caller's contract: as many weighted rows as members, each with its point as the key.
+            unsafe {
+                (passes.quotients)(&Quotients {
+                    from: work.weighted,
+                    keys: &self.pattern.kept,
+                    runs: &runs,
+                    with,
+                    to: work.sums,
+                    wide: block.code.is_wide(),
+                });
+                for number in 0..with.len() {
+                    self.finish(block, shards, first + number, work.sums.row_at(number), work.sums.high);
+                }
+            }
+        }
+    }
+
+    /// The missing shards by an FFT: the weighted rows stand at their points, and their polynomial's values at the
+    /// missing points are the sums of quotients up to a factor.
+    ///
+    /// # Safety
+    /// As [`Decoder::recover_column`].
+    unsafe fn solve_by_transform(&mut self, block: &Block<'_>, shards: Rows, work: Work) {
+        let (code, passes) = (block.code, block.passes);
+        let last = self.pattern.kept.last().map_or(0, |&point| parity_index_of(code, point));
+        let count = (last + 1).next_multiple_of(8).min(work_rows(block.shape));
+        let source = |count| Source { rows: work.weighted, count, whole: count, rest: [0; 2] };
+        // SAFETY: the caller's contract; the weighted rows that are not the pattern's are zero.
+        unsafe {
+            if code.rate == Rate::Low {
+                self.transform.gather(passes, code.log, &source(count), work.lacks, block.shape.data());
+            } else {
+                self.transform.spread(passes, code.log, &source(count.min(code.chunk())));
+            }
+            let mut computed = 0;
+            for member in 0..self.pattern.lost.len() {
+                let point = usize::from(self.pattern.lost[member]);
+                let (chunk, within) = (point >> code.log, point & (code.chunk() - 1));
+                if chunk != computed {
+                    let wanted = code.chunk().min(block.shape.data() - (chunk - 1) * code.chunk());
+                    self.transform.spread_to(passes, code.log, chunk, work.lacks, wanted);
+                    computed = chunk;
+                }
+                self.finish(block, shards, member, work.lacks.row_at(within), work.lacks.high);
+            }
+        }
+    }
+
+    /// Multiplies by the factor after, into the missing shard.
+    ///
+    /// # Safety
+    /// As [`Decoder::recover_column`]; `from` is a row of scratch.
+    unsafe fn finish(&self, block: &Block<'_>, shards: Rows, member: usize, from: *const u8, high: usize) {
+        // SAFETY: the caller's contract: a missing shard's column lies in the span.
+        unsafe {
+            (block.passes.product)(&Product {
+                a: from,
+                a_high: high,
+                b: std::ptr::null(),
+                b_high: 0,
+                to: shards.row_at(index_of(block.code, self.pattern.lost[member])),
+                to_high: shards.high,
+                coefficient: self.pattern.after[member],
+            });
+        }
+    }
+}
+
+/// Rows that [`Passes::sums`] reaches at most.
+const SUM_ROWS: usize = 8;
+
+/// Rows by parity shard or by member of a pattern, for any block of up to this shape's counts.
+fn work_rows(shape: Shape) -> usize {
+    let chunk = shape.data().min(shape.parity()).next_power_of_two();
+    chunk.max(shape.parity()).next_multiple_of(8)
+}
+
+/// The data shard at a point.
+fn index_of(code: Code, point: u16) -> usize {
+    usize::from(point) - code.data_point(0)
+}
+
+/// The parity shard at a point.
+fn parity_index_of(code: Code, point: u16) -> usize {
+    usize::from(point) - code.parity_point(0)
+}
+
+impl Plan {
+    fn of(code: Code, missing: usize) -> Plan {
+        Plan {
+            is_direct: code.rate == Rate::High && missing <= DIRECT_LOSSES_MAX,
+            way: if missing <= SUMS_LOSSES_MAX { Way::Sums } else { Way::Transform },
+        }
     }
 }
 
@@ -103,6 +401,6 @@ impl Default for Decoder {
 
 impl std::fmt::Debug for Decoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Decoder").finish_non_exhaustive()
+        f.debug_struct("Decoder").field("kernel", &self.kernel).finish_non_exhaustive()
     }
 }

@@ -1,32 +1,55 @@
 //! Data shards in, parity shards out.
 
+use crate::column::{Code, Rate, columns};
 use crate::error::FecError;
-use crate::limits::SHARD_BYTES_MULTIPLE;
+use crate::kernel::Kernel;
+use crate::passes::{Passes, passes_of};
+use crate::rows::{LINE_BYTES, Lines, Rows};
 use crate::shape::Shape;
-use reed_solomon_simd::{EncoderResult, ReedSolomonEncoder};
+use crate::transform::{Source, Transform};
 
-/// Computes a block's parity. Owns the library's working space (about `k + m` shards) and one padded shard, both kept
-/// at the largest size seen.
+/// Computes a block's parity. Owns the parity and the scratch of one column, both kept at the largest size seen.
 pub struct Encoder {
-    coder: ReedSolomonEncoder,
-    /// The last data shard with its zero padding.
-    padded: Vec<u8>,
+    kernel: Kernel,
+    transform: Transform,
+    parity: Lines,
+}
+
+/// Bytes from one parity shard to the next: whole cache lines, an odd number of them, since rows a power of two apart
+/// meet in one set of the cache.
+fn stride_of(shape: Shape) -> usize {
+    (shape.shard_bytes().div_ceil(LINE_BYTES) | 1) * LINE_BYTES
 }
 
 impl Encoder {
-    /// An encoder with the field's tables built (once a process, some 8 MiB and some milliseconds) and no working space.
+    /// An encoder with the best kernel of this CPU, and no memory taken yet.
     #[must_use]
     pub fn new() -> Encoder {
-        let coder =
-            ReedSolomonEncoder::new(1, 1, SHARD_BYTES_MULTIPLE).expect("one data and one parity shard fit");
-        Encoder { coder, padded: Vec::new() }
+        Encoder::with_kernel(Kernel::best())
+    }
+
+    /// An encoder with a kernel of the caller's choice.
+    ///
+    /// # Panics
+    /// When this CPU cannot run the kernel.
+    #[must_use]
+    pub fn with_kernel(kernel: Kernel) -> Encoder {
+        assert!(kernel.is_supported(), "this CPU cannot run the FEC kernel {kernel}");
+        Encoder { kernel, transform: Transform::default(), parity: Lines::default() }
+    }
+
+    /// The kernel that it runs.
+    #[must_use]
+    pub fn kernel(&self) -> Kernel {
+        self.kernel
     }
 
     /// Takes the memory that blocks of up to `shape`'s counts and length need, before the first of them comes.
     pub fn prepare(&mut self, shape: Shape) {
-        self.padded.reserve(shape.shard_bytes().saturating_sub(self.padded.len()));
         if shape.parity() > 0 {
-            self.reset(shape);
+            self.transform.reserve(Code::of(shape).log);
+            // Rows are written by eights.
+            self.parity.reserve(shape.parity().next_multiple_of(8) * stride_of(shape));
         }
     }
 
@@ -38,31 +61,56 @@ impl Encoder {
     /// [`FecError::DataBytes`] when the length of `data` does not fit `shape`.
     pub fn encode(&mut self, shape: Shape, data: &[u8]) -> Result<Parity<'_>, FecError> {
         shape.check_data_bytes(data.len())?;
-        if shape.parity() == 0 {
-            return Ok(Parity { result: None, shape });
+        self.prepare(shape);
+        if shape.parity() > 0 {
+            let half = shape.shard_bytes() / 2;
+            let passes = passes_of(self.kernel, half);
+            for offset in columns(half, passes.width) {
+                // SAFETY: the kernel is supported, and so is the narrower one that may take its place; the data has been
+                // checked against the shape, and memory for it prepared.
+                unsafe { self.encode_column(passes, shape, data, offset) };
+            }
         }
-        self.reset(shape);
-        let whole = data.chunks_exact(shape.shard_bytes());
-        let tail = whole.remainder();
-        let padded_is_needed = data.len() < shape.data_bytes();
-        for shard in whole {
-            self.coder.add_original_shard(shard).expect("at most k shards of the shape's length are added");
-        }
-        if padded_is_needed {
-            self.padded.clear();
-            self.padded.resize(shape.shard_bytes(), 0);
-            self.padded[..tail.len()].copy_from_slice(tail);
-            self.coder.add_original_shard(&self.padded).expect("the padded shard is the k-th");
-        }
-        let result = self.coder.encode().expect("all k data shards were added");
-        Ok(Parity { result: Some(result), shape })
+        Ok(Parity { bytes: self.parity.bytes(), stride: stride_of(shape), shape })
     }
 
-    /// Turns the coder to `shape`, which has parity. Its memory grows where it must and never shrinks.
-    fn reset(&mut self, shape: Shape) {
-        self.coder
-            .reset(shape.data(), shape.parity(), shape.shard_bytes())
-            .expect("a Shape's counts are supported");
+    /// # Safety
+    /// The CPU has the instructions of `passes`; `data` fits `shape`, for which memory was prepared; `offset` is that of a
+    /// column of the shape's half.
+    unsafe fn encode_column(&mut self, passes: &Passes, shape: Shape, data: &[u8], offset: usize) {
+        let code = Code::of(shape);
+        let half = shape.shard_bytes() / 2;
+        let source = source_of(passes, shape, data, offset);
+        let to = Rows::even(self.parity.at(), stride_of(shape), half).along(offset);
+        // SAFETY: the caller's contract. Source and parity are separate memory, and rows of either lie within it: parity
+        // has room for a multiple of eight.
+        unsafe {
+            match code.rate {
+                Rate::High => self.transform.gather(passes, code.log, &source, to, shape.parity()),
+                Rate::Low => {
+                    self.transform.spread(passes, code.log, &source);
+                    for first in (0..shape.parity()).step_by(code.chunk()) {
+                        let wanted = code.chunk().min(shape.parity() - first);
+                        let chunk = first / code.chunk() + 1;
+                        self.transform.spread_to(passes, code.log, chunk, to.from(first), wanted);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The data as the rows of the column at `offset`: the last row may be short, and a block of one shard empty.
+fn source_of(passes: &Passes, shape: Shape, data: &[u8], offset: usize) -> Source {
+    let (shard_bytes, half) = (shape.shard_bytes(), shape.shard_bytes() / 2);
+    let rest = data.len() % shard_bytes;
+    let there = |from: usize| rest.saturating_sub(from).min(passes.width);
+    Source {
+        // Rows are only read.
+        rows: Rows::even(data.as_ptr().cast_mut(), shard_bytes, half).along(offset),
+        count: shape.data(),
+        whole: data.len() / shard_bytes,
+        rest: [there(offset), there(half + offset)],
     }
 }
 
@@ -74,28 +122,27 @@ impl Default for Encoder {
 
 impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Encoder").finish_non_exhaustive()
+        f.debug_struct("Encoder").field("kernel", &self.kernel).finish_non_exhaustive()
     }
 }
 
 /// The parity shards of the block that was encoded last, lent by the [`Encoder`].
 pub struct Parity<'a> {
-    /// None for a shape without parity.
-    result: Option<EncoderResult<'a>>,
+    bytes: &'a [u8],
+    stride: usize,
     shape: Shape,
 }
 
 impl Parity<'_> {
-    /// Parity shard `index` (0 to `m - 1`; on the wire its number is `k + index`), `shard_bytes` long.
+    /// Parity shard `index` (0 to `m - 1`; on the wire its number is `k + index`), `shard_bytes` long, at a cache line's
+    /// start.
     ///
     /// # Panics
     /// When `index` is not below [`Parity::len`].
     #[must_use]
     pub fn shard(&self, index: usize) -> &[u8] {
-        match self.result.as_ref().and_then(|result| result.recovery(index)) {
-            Some(shard) => shard,
-            None => panic!("parity shard {index} of {}", self.len()),
-        }
+        assert!(index < self.len(), "parity shard {index} of {}", self.len());
+        &self.bytes[index * self.stride..][..self.shape.shard_bytes()]
     }
 
     /// Parity shards, `m`.

@@ -1,64 +1,14 @@
-//! Any `k` of `k + m` shards give the data back, and every parity byte is the library's own.
+//! Any `k` of `k + m` shards give the data back, on every kernel that this CPU can run, and all kernels make one parity.
 //!
-//! Two slow twins stand beside the coder: reed-solomon-simd used the plain way, a fresh coder and a list of shards for
-//! each block, and for small shapes the definition itself, every subset of `k` shards.
+//! What the parity has to be is the affair of `twins.rs`; here it only has to give the data back, for small shapes from
+//! every subset of shards.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod common;
+
+use common::{draw_subset, noise, shape_of, whole_block};
 use proptest::prelude::*;
-use punktfunk_fec::{Decoder, Encoder, FecError, Shape, ShardSet};
-
-/// Bytes that look random and depend on nothing but `seed` (splitmix64).
-fn noise(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut state = seed;
-    let mut out = Vec::with_capacity(bytes + 8);
-    while out.len() < bytes {
-        out.extend_from_slice(&draw(&mut state).to_le_bytes());
-    }
-    out.truncate(bytes);
-    out
-}
-
-fn draw(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
-/// A random `count` of `0..of`, drawn from `seed`.
-fn draw_subset(seed: u64, count: usize, of: usize) -> Vec<usize> {
-    let mut state = seed;
-    let mut all: Vec<usize> = (0..of).collect();
-    for i in 0..count {
-        let j = i + (draw(&mut state) % (of - i) as u64) as usize;
-        all.swap(i, j);
-    }
-    all.truncate(count);
-    all
-}
-
-fn shape_of(k: usize, m: usize, shard_bytes: usize) -> Shape {
-    Shape::new(k.try_into().unwrap(), m.try_into().unwrap(), shard_bytes).unwrap()
-}
-
-/// The whole block: padded data, then parity as `encoder` makes it.
-fn whole_block(encoder: &mut Encoder, shape: Shape, data: &[u8]) -> Vec<u8> {
-    let mut span = vec![0; shape.span_bytes()];
-    span[..data.len()].copy_from_slice(data);
-    let parity = encoder.encode(shape, data).unwrap();
-    assert_eq!(parity.len(), shape.parity());
-    for (index, shard) in span[shape.data_bytes()..].chunks_mut(shape.shard_bytes()).enumerate() {
-        shard.copy_from_slice(parity.shard(index));
-    }
-    span
-}
-
-/// The twin: the library as its manual shows it.
-fn parity_of_the_library(shape: Shape, padded: &[u8]) -> Vec<u8> {
-    let shards = padded.chunks(shape.shard_bytes());
-    reed_solomon_simd::encode(shape.data(), shape.parity(), shards).unwrap().concat()
-}
+use punktfunk_fec::{Decoder, Encoder, FecError, Kernel, Shape, ShardSet};
 
 /// Leaves only the shards of `kept`, spoils the others, recovers, and compares the data.
 fn check_recovery(decoder: &mut Decoder, filled: &mut ShardSet, shape: Shape, whole: &[u8], kept: &[usize]) {
@@ -92,87 +42,161 @@ fn check_recovery(decoder: &mut Decoder, filled: &mut ShardSet, shape: Shape, wh
     );
 }
 
+/// A shard length: short ones, odd multiples of two, and those of the wire.
+fn shard_bytes() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        4 => (1_usize..40).prop_map(|pairs| pairs * 2),
+        4 => (1_usize..400).prop_map(|pairs| pairs * 2),
+        2 => (1_usize..12).prop_map(|lines| lines * 64),
+    ]
+}
+
+/// Counts: small ones of every kind, and some for which a chunk takes several passes.
+fn counts() -> impl Strategy<Value = (usize, usize)> {
+    prop_oneof![
+        6 => (1_usize..40, 0_usize..40),
+        3 => (1_usize..300, 0_usize..80),
+        1 => (200_usize..700, 60_usize..700),
+    ]
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn any_k_shards_give_the_data_back(
-        k in 1_usize..130,
-        m in 0_usize..130,
-        columns in 1_usize..8,
+        (k, m) in counts(),
+        shard_bytes in shard_bytes(),
         short in 0_usize..512,
-        kept in 0_usize..300,
+        kept in 0_usize..1400,
         seed in any::<u64>(),
     ) {
-        let shape = shape_of(k, m, columns * 64);
-        let short = short % shape.shard_bytes();
-        let data = noise(seed, shape.data_bytes() - short);
-        let whole = whole_block(&mut Encoder::new(), shape, &data);
-        if m > 0 {
-            prop_assert_eq!(&whole[shape.data_bytes()..], &parity_of_the_library(shape, &whole[..shape.data_bytes()]));
+        let shape = shape_of(k, m, shard_bytes);
+        let data = noise(seed, shape.data_bytes() - short % shape.shard_bytes());
+        let mut first: Option<Vec<u8>> = None;
+        for kernel in Kernel::supported() {
+            let whole = whole_block(&mut Encoder::with_kernel(kernel), shape, &data);
+            prop_assert_eq!(first.get_or_insert_with(|| whole.clone()), &whole, "{} differs", kernel);
+            let mut decoder = Decoder::with_kernel(kernel);
+            let mut filled = ShardSet::with_capacity(shape.shards());
+            let exactly_k = draw_subset(seed, k, k + m);
+            check_recovery(&mut decoder, &mut filled, shape, &whole, &exactly_k);
+            check_recovery(&mut decoder, &mut filled, shape, &whole, &exactly_k[1..]);
+            let some = draw_subset(!seed, kept % (k + m + 1), k + m);
+            check_recovery(&mut decoder, &mut filled, shape, &whole, &some);
+            // A few losses: the ways that large blocks with many losses never take.
+            let few = draw_subset(seed ^ 1, k + m - (kept % 9).min(m), k + m);
+            check_recovery(&mut decoder, &mut filled, shape, &whole, &few);
         }
-        let (mut decoder, mut filled) = (Decoder::new(), ShardSet::with_capacity(shape.shards()));
-        let exactly_k = draw_subset(seed, k, k + m);
-        check_recovery(&mut decoder, &mut filled, shape, &whole, &exactly_k);
-        check_recovery(&mut decoder, &mut filled, shape, &whole, &exactly_k[1..]);
-        let some = draw_subset(!seed, kept % (k + m + 1), k + m);
-        check_recovery(&mut decoder, &mut filled, shape, &whole, &some);
     }
 
     /// One pair of coders sees a row of shapes, high rate and low, small after large: nothing of a block stays behind.
     #[test]
     fn reused_coders_equal_fresh_ones(
-        shapes in prop::collection::vec((1_usize..90, 1_usize..90, 1_usize..4), 1..12),
+        shapes in prop::collection::vec((1_usize..90, 1_usize..90, shard_bytes()), 1..12),
         seed in any::<u64>(),
     ) {
-        let (mut encoder, mut decoder, mut filled) = (Encoder::new(), Decoder::new(), ShardSet::with_capacity(180));
-        for (number, (k, m, columns)) in shapes.into_iter().enumerate() {
-            let shape = shape_of(k, m, columns * 64);
-            let seed = seed ^ number as u64;
-            let whole = whole_block(&mut encoder, shape, &noise(seed, shape.data_bytes() - number % 64));
-            prop_assert_eq!(&whole[shape.data_bytes()..], &parity_of_the_library(shape, &whole[..shape.data_bytes()]));
-            check_recovery(&mut decoder, &mut filled, shape, &whole, &draw_subset(seed, k, k + m));
+        for kernel in Kernel::supported() {
+            let (mut encoder, mut decoder) = (Encoder::with_kernel(kernel), Decoder::with_kernel(kernel));
+            let mut filled = ShardSet::with_capacity(180);
+            for (number, &(k, m, shard_bytes)) in shapes.iter().enumerate() {
+                let shape = shape_of(k, m, shard_bytes);
+                let seed = seed ^ number as u64;
+                let data = noise(seed, shape.data_bytes() - number % shard_bytes);
+                let whole = whole_block(&mut encoder, shape, &data);
+                let fresh = whole_block(&mut Encoder::with_kernel(kernel), shape, &data);
+                prop_assert_eq!(&whole, &fresh);
+                check_recovery(&mut decoder, &mut filled, shape, &whole, &draw_subset(seed, k, k + m));
+            }
+        }
+    }
+
+    /// Data and spans lie anywhere: the bytes around them are not touched, and make no difference.
+    #[test]
+    fn unaligned_memory_is_as_good(
+        (k, m) in (1_usize..60, 1_usize..60),
+        shard_bytes in shard_bytes(),
+        at in 0_usize..64,
+        seed in any::<u64>(),
+    ) {
+        let shape = shape_of(k, m, shard_bytes);
+        let data = noise(seed, shape.data_bytes());
+        for kernel in Kernel::supported() {
+            let whole = whole_block(&mut Encoder::with_kernel(kernel), shape, &data);
+            let mut room = vec![0xC3; at + shape.span_bytes() + 64];
+            room[at..at + data.len()].copy_from_slice(&data);
+            let mut encoder = Encoder::with_kernel(kernel);
+            let parity = encoder.encode(shape, &room[at..at + data.len()]).unwrap();
+            (0..m).for_each(|index| {
+                let expected = &whole[(k + index) * shard_bytes..][..shard_bytes];
+                assert_eq!(parity.shard(index), expected, "{shape:?} at {at}");
+            });
+            let kept = draw_subset(seed, k, k + m);
+            let mut filled = ShardSet::with_capacity(shape.shards());
+            kept.iter().for_each(|&index| assert!(filled.insert(index)));
+            let span = &mut room[at..at + shape.span_bytes()];
+            span.copy_from_slice(&whole);
+            filled.missing_in(0..k).for_each(|index| span[index * shard_bytes..][..shard_bytes].fill(0x5A));
+            let missing = filled.missing_in(0..k).count();
+            prop_assert_eq!(Decoder::with_kernel(kernel).recover(shape, span, &filled), Ok(missing));
+            prop_assert_eq!(&*span, &*whole);
+            prop_assert!(room[..at].iter().chain(&room[at + shape.span_bytes()..]).all(|&byte| byte == 0xC3));
         }
     }
 }
 
 #[test]
 fn every_subset_of_small_blocks() {
-    let (mut encoder, mut decoder, mut filled) = (Encoder::new(), Decoder::new(), ShardSet::with_capacity(8));
-    for k in 1..=5 {
-        for m in 0..=(8 - k) {
-            let shape = shape_of(k, m, 64);
-            let whole = whole_block(&mut encoder, shape, &noise((k * 16 + m) as u64, shape.data_bytes()));
-            for pattern in 0_u32..1 << (k + m) {
-                let kept: Vec<usize> = (0..k + m).filter(|index| pattern >> index & 1 == 1).collect();
-                check_recovery(&mut decoder, &mut filled, shape, &whole, &kept);
+    let mut filled = ShardSet::with_capacity(8);
+    for kernel in Kernel::supported() {
+        let (mut encoder, mut decoder) = (Encoder::with_kernel(kernel), Decoder::with_kernel(kernel));
+        for (k, m) in (1..=7).flat_map(|k| (0..=8 - k).map(move |m| (k, m))) {
+            for shard_bytes in [2, 18, 130] {
+                let shape = shape_of(k, m, shard_bytes);
+                let whole = whole_block(&mut encoder, shape, &noise((k * 16 + m) as u64, shape.data_bytes()));
+                for pattern in 0_u32..1 << (k + m) {
+                    let kept: Vec<usize> = (0..k + m).filter(|index| pattern >> index & 1 == 1).collect();
+                    check_recovery(&mut decoder, &mut filled, shape, &whole, &kept);
+                }
             }
         }
     }
 }
 
+/// The shapes of the stream, and low-rate ones that lose hundreds.
 #[test]
 fn shapes_of_the_stream_lose_as_much_as_they_may() {
-    let (mut encoder, mut decoder, mut filled) =
-        (Encoder::new(), Decoder::new(), ShardSet::with_capacity(4506));
-    for (k, m) in [(1, 1), (64, 7), (434, 44), (874, 88), (874, 175), (4096, 410), (3, 900)] {
-        let shape = shape_of(k, m, 1408);
-        let whole = whole_block(&mut encoder, shape, &noise(k as u64, shape.data_bytes() - 1407));
-        assert_eq!(whole[shape.data_bytes()..], parity_of_the_library(shape, &whole[..shape.data_bytes()]));
-        let first_m_lost: Vec<usize> = (m..k + m).collect();
-        check_recovery(&mut decoder, &mut filled, shape, &whole, &first_m_lost);
-        let one_lost: Vec<usize> = (0..k + m).filter(|&index| index != k / 2).collect();
-        check_recovery(&mut decoder, &mut filled, shape, &whole, &one_lost);
-        check_recovery(&mut decoder, &mut filled, shape, &whole, &draw_subset(k as u64, k, k + m));
+    let mut filled = ShardSet::with_capacity(4506);
+    for kernel in Kernel::supported() {
+        let shard_bytes = if kernel == Kernel::Scalar { 192 } else { 1408 };
+        let (mut encoder, mut decoder) = (Encoder::with_kernel(kernel), Decoder::with_kernel(kernel));
+        for (k, m) in [(1, 1), (64, 7), (434, 44), (874, 88), (874, 175), (4096, 410), (3, 900), (700, 1200)]
+        {
+            let shape = shape_of(k, m, shard_bytes);
+            let data = noise(k as u64, shape.data_bytes() - shard_bytes + 1);
+            let whole = whole_block(&mut encoder, shape, &data);
+            for lost in [1, 2, 3, 4, 5, 8, m / 2, m] {
+                let lost = lost.min(m);
+                let without_first: Vec<usize> = (lost..k + m).collect();
+                check_recovery(&mut decoder, &mut filled, shape, &whole, &without_first);
+                let some = draw_subset((k + lost) as u64, k + m - lost, k + m);
+                check_recovery(&mut decoder, &mut filled, shape, &whole, &some);
+            }
+        }
     }
 }
 
+/// The corners of what a shape may be: encoded, and recovered from as few shards as can be.
 #[test]
 fn the_largest_shapes_are_supported() {
-    let mut encoder = Encoder::new();
-    for (k, m) in [(32_768, 32_767), (1, 32_768), (32_768, 1), (32_767, 32_768)] {
-        let shape = shape_of(k, m, 64);
-        assert_eq!(encoder.encode(shape, &noise(1, shape.data_bytes())).unwrap().len(), m);
+    let (mut encoder, mut decoder) = (Encoder::new(), Decoder::new());
+    let mut filled = ShardSet::with_capacity(65_535);
+    for (k, m) in [(1, 32_768), (32_768, 1), (32_768, 32_767), (32_767, 32_768)] {
+        let shape = shape_of(k, m, 8);
+        let whole = whole_block(&mut encoder, shape, &noise(1, shape.data_bytes()));
+        let lost = k.min(m).min(700);
+        let kept: Vec<usize> = (lost..k + lost).collect();
+        check_recovery(&mut decoder, &mut filled, shape, &whole, &kept);
     }
 }
 

@@ -117,7 +117,7 @@ fn what_makes_no_sense_ends_with_two_and_names_it() {
         (&["sweep", "--bursts", "0"], ["sweep.bursts", "1 to 1000000"]),
         (&["sweep", "--aus", "1", "--size", "2KB", "--out", "/proc/none"], ["/proc/none", "cannot write"]),
         (&["fec", "--shapes", "64"], ["--shapes", "64+7"]),
-        (&["fec", "--shard-bytes", "100"], ["--shard-bytes", "100"]),
+        (&["fec", "--shard-bytes", "101"], ["--shard-bytes", "101"]),
         (&["sweep", "--losses", "x"], ["--losses", "`5%`"]),
         (&["walk"], ["walk", "Usage"]),
     ] {
