@@ -290,7 +290,6 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         let coded = Instant::now();
         let slots = self.arena.bytes_mut(lease);
         seal_parity(plan, &parity, slots, &mut self.sealer, start).map_err(Cut::Key)?;
-        drop(parity);
         self.au.fec += coded - start;
         self.au.seal += coded.elapsed();
         for first in (data..shards).step_by(train) {

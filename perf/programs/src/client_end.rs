@@ -17,7 +17,7 @@ use punktfunk_seal::Opener;
 use crate::case::Checking;
 use crate::error::PerfProgramError;
 use crate::hello::{Hello, SAID_BYTES_MAX, Said};
-use crate::host_end::{machine_for, test_keys};
+use crate::host_end::{machine_for, opening_keys};
 use crate::machine;
 use crate::meter::{DRAIN_INTERVAL, Meter, Totals};
 use crate::sink::{CheckingSink, SinkCounts};
@@ -73,7 +73,10 @@ impl Client {
         let io = |source| PerfProgramError::Io { what: "open the reports' socket", source };
         let case = &setup.case;
         let negotiated = case.negotiated()?;
-        let socket = Arc::new(Socket::open(&SocketConfig::new(setup.listen))?);
+        let socket = Arc::new(Socket::open(&SocketConfig {
+            backend: case.backend()?,
+            ..SocketConfig::new(setup.listen)
+        })?);
         let address = socket.local_addr();
         let mut words = vec![socket.caps().to_string()];
         let says = UdpSocket::bind(SocketAddr::new(setup.listen.ip(), 0)).map_err(io)?;
@@ -93,7 +96,9 @@ impl Client {
         let sink = CheckingSink::new(case.checking == Checking::All, Arc::clone(&counts));
         let receiver = Receiver::new(socket, ReceiveLimits::default())?;
         let window = ReassemblerLimits::from(&negotiated).replay_window;
-        let opener = Opener::new(test_keys(setup.seed), window);
+        let (keys, opened_by) = opening_keys(setup.seed);
+        words.push(opened_by);
+        let opener = Opener::new(keys, window);
         let mut pipeline = ClientPipeline::start(sink, receiver, opener, &config)?;
         words.extend(pipeline.setups().iter().map(ToString::to_string));
         let meter = Meter::new("client", pipeline.take_collectors(), setup.perf.as_deref(), origin)?;

@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 use punktfunk_engine::{HostConfig, HostPipeline, Machine, Wishes};
 use punktfunk_net::{Socket, SocketConfig};
 use punktfunk_proto::{FeedbackReport, SessionClock};
-use punktfunk_seal::{Cipher, Direction, Plane, PlaneKeys, Sealer, Secret};
+use punktfunk_seal::{
+    Backends, Cipher, Direction, EPOCH_AGE_MAX, EpochLimits, Plane, PlaneKeys, SEQUENCES_PER_EPOCH_MAX,
+    Sealer, Secret,
+};
 
 use crate::case::{Case, Waiting};
 use crate::error::PerfProgramError;
@@ -24,6 +27,9 @@ use crate::talk::{Answer, Change, HostSetup, Order, Orders, answer};
 /// How long the control thread waits for a report before it looks at its orders.
 const REPORT_WAIT: Duration = Duration::from_millis(5);
 
+/// The cipher of every CPU with AES instructions.
+const CIPHER: Cipher = Cipher::Aes128Gcm;
+
 /// How often a client that has not reported yet is told where reports go.
 const HELLO_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -31,7 +37,19 @@ const HELLO_INTERVAL: Duration = Duration::from_millis(100);
 pub fn test_keys(seed: u64) -> PlaneKeys {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    PlaneKeys::new(&Secret::new(bytes), Cipher::Aes128Gcm, Direction::HostToClient, Plane::Video)
+    PlaneKeys::new(&Secret::new(bytes), CIPHER, Direction::HostToClient, Plane::Video)
+}
+
+/// The keys of a sender, sealed by the library that is the faster here, and its name.
+pub fn sealing_keys(seed: u64) -> (PlaneKeys, String) {
+    let backend = Backends::measure(None, Instant::now).sealing(CIPHER);
+    (test_keys(seed).with_backend(backend), format!("sealed by {}", backend.name()))
+}
+
+/// The keys of a receiver, opened by the library that is the faster here, and its name.
+pub fn opening_keys(seed: u64) -> (PlaneKeys, String) {
+    let backend = Backends::measure(None, Instant::now).opening(CIPHER);
+    (test_keys(seed).with_backend(backend), format!("opened by {}", backend.name()))
 }
 
 /// The cores as the case wants them to be waited on.
@@ -54,6 +72,7 @@ struct Host {
     destination: SocketAddr,
     knobs: Arc<SourceKnobs>,
     meter: Meter,
+    sealed_by: String,
     alone: bool,
     heard: bool,
     hello_due: Instant,
@@ -67,7 +86,7 @@ struct Host {
 pub fn run(setup: &HostSetup, orders: &Orders) -> Result<(), PerfProgramError> {
     let mut host = Host::start(setup)?;
     let address = host.socket.local_addr();
-    let mut words = vec![host.socket.caps().to_string()];
+    let mut words = vec![host.socket.caps().to_string(), host.sealed_by.clone()];
     words.extend(host.pipeline.setups().iter().map(ToString::to_string));
     answer(&Answer::Ready { address, setup: words });
     loop {
@@ -124,7 +143,10 @@ impl Host {
             machine: machine_for(case.waiting)?,
         };
         let source = PatternSource::new(case, Arc::clone(&knobs));
-        let sealer = Sealer::new(test_keys(setup.seed), Instant::now());
+        let (keys, sealed_by) = sealing_keys(setup.seed);
+        let epoch = setup.epoch_datagrams.unwrap_or(SEQUENCES_PER_EPOCH_MAX);
+        let limits = EpochLimits::shorter(epoch, EPOCH_AGE_MAX);
+        let sealer = Sealer::with_limits(keys, limits, Instant::now());
         let mut pipeline = HostPipeline::start(source, Arc::clone(&socket), sealer, &config)?;
         let meter = Meter::new("host", pipeline.take_collectors(), setup.perf.as_deref(), origin)?;
         Ok(Host {
@@ -134,6 +156,7 @@ impl Host {
             destination: setup.destination,
             knobs,
             meter,
+            sealed_by,
             alone: setup.alone,
             heard: false,
             hello_due: Instant::now(),

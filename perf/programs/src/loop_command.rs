@@ -292,6 +292,7 @@ pub fn send(args: &SendArgs) -> Result<bool, PerfProgramError> {
         origin_ns: machine::monotonic_ns(),
         seed: args.seed,
         alone: args.alone,
+        epoch_datagrams: None,
         perf: args.perf.clone(),
     };
     let mut host = End::start("sending", &EndConfig::Host(setup), case.waiting, &[])?;

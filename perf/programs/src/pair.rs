@@ -45,7 +45,12 @@ impl Pair {
     ///
     /// # Errors
     /// An end cannot start.
-    pub fn start(plane: Plane, case: &Case, perf: Option<PathBuf>) -> Result<Pair, PerfProgramError> {
+    pub fn start(
+        plane: Plane,
+        case: &Case,
+        perf: Option<PathBuf>,
+        epoch_datagrams: Option<u32>,
+    ) -> Result<Pair, PerfProgramError> {
         let (seed, origin_ns) = (1, machine::monotonic_ns());
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let setup = ClientSetup {
@@ -71,7 +76,8 @@ impl Pair {
         let destination = relay.as_ref().map_or(client.address, |relay| relay.address);
         let (case, bind) = (case.clone(), loopback);
         let waiting = case.waiting;
-        let setup = HostSetup { case, destination, bind, origin_ns, seed, alone: false, perf };
+        let setup =
+            HostSetup { case, destination, bind, origin_ns, seed, alone: false, epoch_datagrams, perf };
         let config = match plane {
             Plane::Ours => EndConfig::Host(setup),
             Plane::Twin => EndConfig::TwinSend(setup),
@@ -134,7 +140,7 @@ pub fn measure(
     perf: Option<PathBuf>,
 ) -> Result<Figures, PerfProgramError> {
     let (load, ping_pong_ns) = (machine::load(), machine::ping_pong_ns());
-    let mut pair = Pair::start(plane, case, perf)?;
+    let mut pair = Pair::start(plane, case, perf, None)?;
     pair.go()?;
     pair.host.idle(window)?;
     let (host, client) = pair.report()?;

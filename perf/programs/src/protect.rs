@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::case::Case;
 use crate::error::PerfProgramError;
-use crate::host_end::test_keys;
+use crate::host_end::{sealing_keys, test_keys};
 use crate::machine;
 use crate::pattern::{self, Name, SLICE_BYTES_MIN};
 
@@ -120,7 +120,7 @@ impl Bench {
         Bench {
             packetizer,
             encoder,
-            sealer: Sealer::new(test_keys(1), Instant::now()),
+            sealer: Sealer::new(sealing_keys(1).0, Instant::now()),
             slots: vec![0; negotiated.au_wire_bytes_max()],
             au: 0,
             fec: Duration::ZERO,

@@ -1,8 +1,8 @@
 //! `soak`: the whole data plane for as long as one likes, with loss, rekeys and changes of mode, and its memory watched.
 //!
 //! A hop between the two ends loses datagrams; every few seconds the pictures' size, their rate or the shards' length
-//! changes; keys are replaced as often as the protocol replaces them, which at a gigabit is about every minute and a half
-//! (2²³ datagrams), so half an hour sees some twenty. Every byte that arrives is looked at.
+//! changes; keys are replaced after far fewer datagrams than the protocol has it, so that there are hundreds of rekeys.
+//! Every byte that arrives is looked at.
 //!
 //! Promises: it ends by itself, and says what grew, what was wrong and what did not come home. Refuses: to call flat
 //! what was looked at for less than a few windows.
@@ -20,6 +20,9 @@ use crate::units::{Percent, Rate};
 
 /// How often something changes and memory is looked at.
 const STEP: Duration = Duration::from_secs(3);
+
+/// Datagrams of a key: some seconds at a gigabit, where the protocol's 2²³ are a minute and a half.
+const EPOCH_DATAGRAMS: u32 = 1 << 18;
 
 /// What memory may grow by once it has settled: the kernel counts a thread's pages late.
 const GROWTH_KIB_MAX: u64 = 2_048;
@@ -101,7 +104,7 @@ impl Soaked {
 /// An end that died.
 pub fn run(rate: Rate, loss: Percent, time: Duration) -> Result<Soaked, PerfProgramError> {
     let case = Case { rate, loss, slices: 4, checking: Checking::All, ..Case::default() };
-    let mut pair = Pair::start(Plane::Ours, &case, None)?;
+    let mut pair = Pair::start(Plane::Ours, &case, None, Some(EPOCH_DATAGRAMS))?;
     pair.go()?;
     let (start, mut changes, mut looks) = (Instant::now(), CHANGES.iter().cycle(), Vec::new());
     let mut sums = Sums::default();

@@ -50,6 +50,8 @@ pub struct HostSetup {
     pub seed: u64,
     /// Nobody reports: every epoch counts as opened.
     pub alone: bool,
+    /// Datagrams after which a key ends, where that is to be sooner than the protocol has it.
+    pub epoch_datagrams: Option<u32>,
     /// Where the stages' histograms are logged.
     pub perf: Option<std::path::PathBuf>,
 }

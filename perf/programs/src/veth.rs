@@ -113,6 +113,7 @@ pub fn measure(case: &Case, window: Duration) -> Result<Dropped, PerfProgramErro
         origin_ns: machine::monotonic_ns(),
         seed: 1,
         alone: true,
+        epoch_datagrams: None,
         perf: None,
     };
     let mut host = End::start("sending", &EndConfig::Host(setup), case.waiting, &veth.within())?;
