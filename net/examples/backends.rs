@@ -34,7 +34,7 @@ struct Way {
 }
 
 impl Way {
-    fn new(backend: Backend, trains: usize, lend: bool, bind: SocketAddr) -> Self {
+    fn new(backend: Option<Backend>, trains: usize, lend: bool, bind: SocketAddr) -> Self {
         let datagrams = trains * TRAIN;
         let mut sender = Sender::new(Arc::new(open(backend, bind)));
         let arena = Arena::new(datagrams * DATAGRAM).unwrap();
@@ -42,9 +42,10 @@ impl Way {
             sender.attach(&arena);
         }
         let kind = match (backend, lend) {
-            (Backend::Uring, true) => "uring, lent",
-            (Backend::Uring, false) => "uring, copied",
-            (other, _) => other.name(),
+            (Some(Backend::Uring), true) => "uring, lent",
+            (Some(Backend::Uring), false) => "uring, copied",
+            (Some(other), _) => other.name(),
+            (None, _) => "chosen by itself",
         };
         let name = format!("{kind}, {datagrams} datagrams a call");
         Self { name, sender, arena, datagrams, costs: Vec::new(), dropped: 0 }
@@ -71,13 +72,17 @@ impl Way {
             (read, copied, refused) => format!("  loans: {read} read, {copied} copied, {refused} refused"),
         };
         let calls = counters.system_calls as f64 / (counters.datagrams.max(1) as f64 / TRAIN as f64);
+        let backend = self.sender.backend();
         say(&self.name, &mut self.costs);
-        println!("      {calls:.2} system calls a train, {} dropped{loans}", self.dropped);
+        println!(
+            "      {calls:.2} system calls a train, {} dropped, at the end by {backend}{loans}",
+            self.dropped
+        );
     }
 }
 
-fn open(backend: Backend, bind: SocketAddr) -> Socket {
-    Socket::open(&SocketConfig { backend: Some(backend), ..SocketConfig::new(bind) }).unwrap()
+fn open(backend: Option<Backend>, bind: SocketAddr) -> Socket {
+    Socket::open(&SocketConfig { backend, ..SocketConfig::new(bind) }).unwrap()
 }
 
 fn say(name: &str, costs: &mut [f64]) {
@@ -87,11 +92,14 @@ fn say(name: &str, costs: &mut [f64]) {
 }
 
 fn ways(bind: SocketAddr) -> Vec<Way> {
-    let mut ways =
-        vec![Way::new(Backend::Scalar, 1, false, bind), Way::new(Backend::Sendmmsg, 2, false, bind)];
+    let mut ways = vec![
+        Way::new(Some(Backend::Scalar), 1, false, bind),
+        Way::new(Some(Backend::Sendmmsg), 2, false, bind),
+    ];
     for (backend, lend) in [(Backend::Gso, false), (Backend::Uring, false), (Backend::Uring, true)] {
-        ways.extend([1, 4, 8].map(|trains| Way::new(backend, trains, lend, bind)));
+        ways.extend([1, 4, 8].map(|trains| Way::new(Some(backend), trains, lend, bind)));
     }
+    ways.push(Way::new(None, 8, true, bind));
     ways
 }
 
@@ -106,7 +114,7 @@ fn measure(title: &str, bind: SocketAddr, dest: SocketAddr) {
 
 fn on_loopback() {
     let bind: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let socket = Arc::new(open(Backend::Gso, bind));
+    let socket = Arc::new(open(Some(Backend::Gso), bind));
     let dest = socket.local_addr();
     let mut receiver = Receiver::new(socket, ReceiveLimits::default()).unwrap();
     let (stop, waker) = (AtomicBool::new(false), receiver.waker());
@@ -155,11 +163,11 @@ fn receiving() {
         ("one train", Backend::Gso, 1),
     ] {
         let bind: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let mut sender = Sender::new(Arc::new(open(from, bind)));
+        let mut sender = Sender::new(Arc::new(open(Some(from), bind)));
         let mut ends: Vec<_> = [Backend::Gso, Backend::Uring]
             .into_iter()
             .map(|backend| {
-                let socket = Arc::new(open(backend, bind));
+                let socket = Arc::new(open(Some(backend), bind));
                 let dest = socket.local_addr();
                 (backend, dest, Receiver::new(socket, ReceiveLimits::default()).unwrap(), Vec::new())
             })
@@ -192,7 +200,7 @@ fn receiving() {
 }
 
 fn main() {
-    println!("{}", open(Backend::Uring, "127.0.0.1:0".parse().unwrap()).caps());
+    println!("{}", open(Some(Backend::Uring), "127.0.0.1:0".parse().unwrap()).caps());
     on_loopback();
     if let Err(cause) = thread::spawn(into_a_veth).join().unwrap() {
         println!("a veth that drops: not measured ({cause}); needs root and iproute2");

@@ -337,7 +337,7 @@ impl Sender {
 
     /// Whose turn it is while a trial of the ring is on; `None` where none is, or for what is not to be lent.
     fn turn(&self, bytes: &[u8], message: usize) -> Option<Turn> {
-        let (trial, uring) = (self.trial?, self.uring.as_ref()?);
+        let (uring, trial) = (self.uring.as_ref()?, self.trial.as_ref()?);
         (trial.verdict().is_none() && uring.would_lend(bytes, message)).then(|| trial.turn())
     }
 
@@ -386,7 +386,7 @@ impl Sender {
     }
 
     fn verdict(&self) -> Option<Verdict> {
-        self.trial.and_then(|trial| trial.verdict())
+        self.trial.as_ref().and_then(Trial::verdict)
     }
 
     fn say_verdict(&self) {

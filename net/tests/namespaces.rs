@@ -438,6 +438,27 @@ fn what_a_queue_still_holds_of_an_arena_is_not_leased_again() {
 }
 
 #[test]
+fn a_wire_that_copies_does_not_get_a_ring_by_itself() {
+    on_a_wire("the trial of a ring", 1500, |wire| {
+        let (mut receiver, dests) = wire.receiver();
+        for dest in dests {
+            let config = SocketConfig::new("[::]:0".parse().expect("an address"));
+            let socket = wire.a.run(move || Arc::new(Socket::open(&config).expect("a socket")));
+            let mut sender = Sender::new(socket);
+            let (arena, lease) = lend(&mut sender, &Random(9).bytes(44 * 1400));
+            for _ in 0..60 {
+                assert_round_trip(&mut sender, &mut receiver, dest, arena.bytes(&lease), 1400);
+                assert!(sender.settle(WAIT), "to {dest}");
+                assert_eq!(sender.backend(), Backend::Gso, "to {dest}");
+            }
+            let counters = sender.counters();
+            assert_eq!((counters.loans_copied, counters.loans_read), (1, 0), "to {dest}: {counters:?}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn departure_times_are_not_given_to_a_qdisc_that_keeps_none() {
     on_a_wire("departure times", 1500, |wire| {
         let (mut receiver, dests) = wire.receiver();

@@ -468,4 +468,44 @@ mod tests {
         to.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         assert!(to.recv(&mut [0; 10]).is_err(), "the short one behind it did not overtake");
     }
+    #[test]
+    fn a_loan_that_is_refused_goes_by_copy_and_the_third_is_the_last() {
+        let (from, to, path) = ends();
+        to.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        let [known, mut unknown] = [(); 2].map(|()| Arena::new(4 * MESSAGE).unwrap());
+        let mut uring = UringSend::new().unwrap();
+        uring.attach(known.flight());
+        let lease = unknown.lease(4 * MESSAGE).unwrap();
+        unknown.bytes_mut(&lease).fill(9);
+        // The pages that the kernel knows are not those that are lent: EFAULT.
+        uring.arena.as_mut().unwrap().flight = Arc::clone(unknown.flight());
+        for (round, refused) in [1, 2, 3, 3, 3].into_iter().enumerate() {
+            let bytes = &unknown.bytes(&lease)[..2 * MESSAGE];
+            assert_eq!(uring.send(from.as_fd(), &path, bytes, MESSAGE, None).unwrap(), 2);
+            let mut came = [0; MESSAGE + 1];
+            for _ in 0..2 {
+                assert_eq!(to.recv(&mut came).unwrap(), MESSAGE, "round {round}: each comes once");
+                assert!(came[..MESSAGE].iter().all(|byte| *byte == 9));
+            }
+            assert_eq!(uring.loans().refused, refused, "round {round}");
+            assert!(uring.settle(Duration::from_secs(2)), "a refused loan is none");
+        }
+        unknown.release(lease);
+        assert!(unknown.lease(4 * MESSAGE).is_some());
+    }
+
+    #[test]
+    fn memory_that_could_not_be_registered_is_lent_all_the_same() {
+        let (from, _to, path) = ends();
+        let mut arena = Arena::new(4 * MESSAGE).unwrap();
+        let mut uring = UringSend::new().unwrap();
+        uring.attach(arena.flight());
+        uring.arena.as_mut().unwrap().registered = false;
+        let lease = arena.lease(4 * MESSAGE).unwrap();
+        assert_eq!(uring.send(from.as_fd(), &path, arena.bytes(&lease), MESSAGE, None).unwrap(), 4);
+        arena.release(lease);
+        assert!(uring.settle(Duration::from_secs(2)));
+        let loans = uring.loans();
+        assert_eq!((loans.read_in_place + loans.copied, loans.refused), (4, 0), "{loans:?}");
+    }
 }

@@ -9,7 +9,7 @@ use crate::Backend;
 use crate::limits::TRIAL_CALLS;
 
 /// A trial under way, or its outcome.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Trial {
     calls: Costs,
     ring: Costs,
@@ -53,7 +53,7 @@ impl Turn {
 }
 
 /// Nanoseconds a datagram, of a few calls.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Costs {
     ns: [u64; TRIAL_CALLS],
     count: usize,
