@@ -1,5 +1,8 @@
 //! One run of a plan: host, two links and client on one virtual clock.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, Instant};
 
 use punktfunk_proto::{Reassembler, ReassemblerLimits};
@@ -122,35 +125,4 @@ fn keys(seed: u64) -> PlaneKeys {
     let mut secret = [0; 32];
     Rng::new(seed, Purpose::Keys).fill(&mut secret);
     PlaneKeys::new(&Secret::new(secret), Cipher::Aes128Gcm, Direction::HostToClient, Plane::Video)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::units::Percent;
-    use punktfunk_seal::SEQUENCES_PER_EPOCH_MAX;
-
-    #[test]
-    fn a_channel_that_passes_nothing_of_an_epoch_is_an_error_and_no_panic() {
-        let mut plan = Plan { aus: 3, ..Plan::default() };
-        plan.channel.loss = Percent::of(100.0);
-        plan.check().unwrap();
-        let start = Instant::now();
-        // All but the last datagrams of epochs 0 and 1. The first needs no report: any receiver can follow to 1.
-        let mut sealer = Sealer::new(keys(plan.seed), start);
-        sealer.handle_epoch_opened(0);
-        for _ in 0..2 * SEQUENCES_PER_EPOCH_MAX - 10 {
-            let _ = sealer.reserve(start).unwrap();
-        }
-        let error = run_from(&plan, sealer, start, &mut Progress::silent()).unwrap_err();
-        assert!(matches!(error, PlanError::KeyExhausted { au: 0, .. }), "{error}");
-        let said = error.to_string();
-        assert!(
-            ["access unit 0", "key epoch 1", "lose less"].iter().all(|part| said.contains(part)),
-            "{said}"
-        );
-        // Within the epochs nothing is delivered, and the bound allows nothing.
-        let outcome = run(&plan, &mut Progress::silent()).unwrap();
-        assert!(outcome.is_right() && outcome.delivered == 0, "{outcome:?}");
-    }
 }

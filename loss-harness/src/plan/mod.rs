@@ -148,10 +148,11 @@ impl Plan {
         self.feedback.check("feedback", punktfunk_proto::feedback::REPORT_BYTES_MAX, self.send_kbps())
     }
 
-    /// What Hello and Welcome would have agreed on.
+    /// What Hello and Welcome would have agreed on: the largest access unit that the rate calls for, and the plan's if
+    /// that is larger.
     pub fn negotiated(&self) -> Result<Negotiated, PlanError> {
-        let largest = self.size.max.0.max(self.idr_size.map_or(0, |size| size.0));
-        let au_bytes_max = largest.max(u64::from(*limits::AU_BYTES.start()));
+        let usual = Negotiated::au_bytes_for(self.bitrate.kbps, self.refresh_hz.saturating_mul(1_000));
+        let au_bytes_max = self.largest_au_bytes().max(u64::from(usual));
         let negotiated = Negotiated::new(
             self.shard_bytes,
             self.bitrate.kbps,
@@ -163,10 +164,13 @@ impl Plan {
         Ok(negotiated)
     }
 
+    fn largest_au_bytes(&self) -> u64 {
+        self.size.max.0.max(self.idr_size.map_or(0, |size| size.0))
+    }
+
     /// The most that the host puts on the link: the pacer's rate, or without one all access units as they come.
     fn send_kbps(&self) -> u64 {
-        let largest = self.size.max.0.max(self.idr_size.map_or(0, |size| size.0));
-        let unpaced = largest.saturating_mul(24 * u64::from(self.refresh_hz)) / 1_000;
+        let unpaced = self.largest_au_bytes().saturating_mul(24 * u64::from(self.refresh_hz)) / 1_000;
         if self.paced { u64::from(self.bitrate.kbps) } else { unpaced.max(u64::from(self.bitrate.kbps)) }
     }
 }

@@ -14,7 +14,7 @@ const RIGHT: f64 = 12.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 44.0;
 /// Series beside each other at a point, so that none hides another.
-const DODGE: f64 = 6.0;
+const DODGE: f64 = 3.5;
 /// Nines that are told apart; all delivered stands half a nine above.
 const NINES_MAX: f64 = 3.0;
 const NINES_ALL: f64 = 3.5;
