@@ -1,5 +1,6 @@
 //! A pair of pipelines on loopback, with a source whose every byte can be checked.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -260,10 +261,22 @@ pub(crate) fn start_rekeyed(
     check: Check,
     pace_kbps: u32,
 ) -> Pair {
+    start_through(|client| client, epochs, machine, pattern, check, pace_kbps)
+}
+
+/// The same with a host that sends to whom `through` names for the client's address.
+pub(crate) fn start_through(
+    through: impl FnOnce(SocketAddr) -> SocketAddr,
+    epochs: EpochLimits,
+    machine: Machine,
+    pattern: Pattern,
+    check: Check,
+    pace_kbps: u32,
+) -> Pair {
     let loopback = SocketConfig::new(([127, 0, 0, 1], 0).into());
     let host_socket = Arc::new(Socket::open(&loopback).expect("a loopback socket"));
     let client_socket = Arc::new(Socket::open(&loopback).expect("a loopback socket"));
-    let destination = client_socket.local_addr();
+    let destination = through(client_socket.local_addr());
     let negotiated = negotiated(pattern.slices);
     let now = Instant::now();
     let clock = SessionClock::new(now);
