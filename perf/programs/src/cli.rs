@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::case::{Case, Checking, Waiting};
 use crate::limits::Part;
-use crate::units::{Idrs, Pace, Percent, Rate, Refresh};
+use crate::units::{Bytes, Idrs, Pace, Percent, Rate, Refresh};
 
 /// Proves the data plane: the engine's two pipelines over real sockets, beside bare UDP in the same run.
 #[derive(Debug, Parser)]
@@ -115,6 +115,9 @@ pub struct LoopArgs {
     /// Payload rates such as 1G, 500M or 20000 (kbit/s); without one the highest clean rate is searched
     #[arg(long, value_delimiter = ',', value_name = "RATE")]
     pub rate: Vec<Rate>,
+    /// Sizes of access units such as 40k or 1M, each of which with the pictures a second makes a rate
+    #[arg(long, value_delimiter = ',', value_name = "BYTES", conflicts_with = "rate")]
+    pub au: Vec<Bytes>,
     #[command(flatten)]
     pub shape: ShapeArgs,
     /// Seconds of a window
@@ -124,7 +127,7 @@ pub struct LoopArgs {
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub rounds: u32,
     /// The whole table of targets, or parts of it
-    #[arg(long, value_enum, value_delimiter = ',', num_args = 0.., value_name = "PART", conflicts_with = "rate")]
+    #[arg(long, value_enum, value_delimiter = ',', num_args = 0.., value_name = "PART", conflicts_with_all = ["rate", "au"])]
     pub limits: Option<Vec<Part>>,
     /// Leave the bare twin out
     #[arg(long)]

@@ -40,6 +40,8 @@ pub struct Figures {
     pub send_calls_per_au: f64,
     /// Trains an access unit, of 44 datagrams at most.
     pub trains_per_au: f64,
+    /// Receive calls that brought something, an access unit.
+    pub receive_calls_per_au: f64,
     /// GRO batches an access unit at the receiver.
     pub batches_per_au: f64,
     /// Nanoseconds that a cache line took to the other core and back, just before.
@@ -132,6 +134,9 @@ impl Figures {
             idr_latency_us: client.stage(Stage::IdrToReassembled),
             send_calls_per_au: host.count("system_calls") as f64 / sent,
             trains_per_au: trains_per_au(case),
+            // The stage is stamped once for each call that brought media.
+            receive_calls_per_au: client.stage(Stage::Open).map_or(0, |open| open.count) as f64
+                / aus.whole.max(1) as f64,
             batches_per_au: client.count("batches") as f64 / aus.whole.max(1) as f64,
             ping_pong_ns: None,
             load: None,

@@ -115,14 +115,16 @@ pub fn run(args: &LoopArgs) -> Result<bool, PerfProgramError> {
         return run_limits(args, parts, window);
     }
     let (mut cases, mut searches) = (Vec::new(), Vec::new());
-    if args.rate.is_empty() {
+    let rates: Vec<Rate> =
+        args.rate.iter().copied().chain(args.au.iter().map(|bytes| bytes.each(args.shape.fps))).collect();
+    if rates.is_empty() {
         let planes = if args.no_twin { &[Plane::Ours][..] } else { &[Plane::Ours, Plane::Twin][..] };
         for plane in planes {
             searches.push(search(*plane, &args.shape.case(Rate::of_kbps(1)), window)?);
         }
     }
-    for rate in &args.rate {
-        let case = args.shape.case(*rate);
+    for rate in rates {
+        let case = args.shape.case(rate);
         cases.push(rounds(&case, args.rounds, window, !args.no_twin, args.perf.as_deref())?);
     }
     let report = report::LoopReport::new(cases, searches);

@@ -84,35 +84,63 @@ pub fn say(report: &LoopReport, as_json: bool) -> Result<bool, PerfProgramError>
 /// # Errors
 /// The folder cannot be written to.
 pub fn plot(report: &LoopReport, folder: &Path) -> Result<(), PerfProgramError> {
-    let line = |name: &str, value: fn(&Measured) -> Option<f64>| {
-        let mut points: Vec<(f64, f64)> =
-            report.cases.iter().filter_map(|case| Some((case.case.rate.mbps(), value(case)?))).collect();
-        points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        Series { name: name.to_owned(), points }
-    };
-    let plot = |title: &str, y: &str, y_scale, series| Plot {
+    by_rate(report).write(folder, "latency.svg")?;
+    by_au(report).write(folder, "latency-by-au.svg")?;
+    cpu(report).write(folder, "cpu.svg")
+}
+
+/// A line of one figure of every case over another.
+fn line(
+    report: &LoopReport,
+    name: &str,
+    over: fn(&Measured) -> f64,
+    value: fn(&Measured) -> Option<Rounds>,
+) -> Series {
+    let point = |case: &Measured| Some((over(case), value(case)?.median));
+    let mut points: Vec<(f64, f64)> = report.cases.iter().filter_map(point).collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    Series { name: name.to_owned(), points }
+}
+
+fn plot_over(x: &str, title: &str, y: &str, series: Vec<Series>) -> Plot {
+    Plot {
         title: title.to_owned(),
-        x: "payload, Mbit/s".to_owned(),
+        x: x.to_owned(),
         y: y.to_owned(),
         x_scale: Scale::Log,
-        y_scale,
+        y_scale: Scale::Log,
         series,
-    };
-    let latency = vec![
-        line("p50", |case| Some(case.summary.p50_us?.median)),
-        line("p99", |case| Some(case.summary.p99_us?.median)),
-        line("twin p50", |case| Some(case.summary.twin_p50_us?.median)),
-        line("twin p99", |case| Some(case.summary.twin_p99_us?.median)),
+    }
+}
+
+fn latencies(report: &LoopReport, over: fn(&Measured) -> f64) -> Vec<Series> {
+    vec![
+        line(report, "p50", over, |case| case.summary.p50_us),
+        line(report, "p99", over, |case| case.summary.p99_us),
+        line(report, "twin p50", over, |case| case.summary.twin_p50_us),
+        line(report, "twin p99", over, |case| case.summary.twin_p99_us),
+    ]
+}
+
+fn by_rate(report: &LoopReport) -> Plot {
+    let series = latencies(report, |case| case.case.rate.mbps());
+    plot_over("payload, Mbit/s", "stamp to reassembled, medians of the rounds", "µs", series)
+}
+
+fn by_au(report: &LoopReport) -> Plot {
+    let series = latencies(report, |case| case.case.au_bytes().0 as f64 / 1e3);
+    plot_over("an ordinary access unit, KB", "stamp to reassembled, medians of the rounds", "µs", series)
+}
+
+fn cpu(report: &LoopReport) -> Plot {
+    let rate = |case: &Measured| case.case.rate.mbps();
+    let series = vec![
+        line(report, "sender", rate, |case| case.summary.sender_cpu),
+        line(report, "receiver", rate, |case| case.summary.receiver_cpu),
+        line(report, "twin's sender", rate, |case| case.summary.twin_sender_cpu),
+        line(report, "twin's receiver", rate, |case| case.summary.twin_receiver_cpu),
     ];
-    plot("stamp to reassembled, medians of the rounds", "µs", Scale::Log, latency)
-        .write(folder, "latency.svg")?;
-    let cpu = vec![
-        line("sender", |case| Some(case.summary.sender_cpu?.median)),
-        line("receiver", |case| Some(case.summary.receiver_cpu?.median)),
-        line("twin's sender", |case| Some(case.summary.twin_sender_cpu?.median)),
-        line("twin's receiver", |case| Some(case.summary.twin_receiver_cpu?.median)),
-    ];
-    plot("CPU-seconds a gigabit of goodput", "CPU-s/Gbit", Scale::Log, cpu).write(folder, "cpu.svg")
+    plot_over("payload, Mbit/s", "CPU-seconds a gigabit of goodput", "CPU-s/Gbit", series)
 }
 
 /// One object on one line.
@@ -212,9 +240,10 @@ fn last_text(text: &mut String, figures: &Figures) {
     );
     let _ = writeln!(
         text,
-        "  an access unit: {:.1} send calls for {:.1} trains, {:.1} GRO batches, {:.2} and {:.2} allocations",
+        "  an access unit: {:.1} send calls for {:.1} trains, {:.1} receive calls for {:.1} GRO batches, {:.2} and {:.2} allocations",
         figures.send_calls_per_au,
         figures.trains_per_au,
+        figures.receive_calls_per_au,
         figures.batches_per_au,
         figures.sender.allocations_per_au,
         figures.receiver.allocations_per_au

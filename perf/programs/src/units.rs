@@ -77,6 +77,35 @@ impl fmt::Display for Rate {
     }
 }
 
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(u64);
+
+impl Bytes {
+    /// The rate at which so many bytes come so often.
+    pub fn each(self, refresh: Refresh) -> Rate {
+        Rate::of_kbps(self.0.saturating_mul(u64::from(refresh.mhz())) / 125_000)
+    }
+}
+
+impl FromStr for Bytes {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Bytes, UnitError> {
+        const EXPECTED: &str = "a size such as `40k`, `1M` or `800` (bytes), at most 64M";
+        let trimmed = text.trim();
+        let (digits, scale) = match trimmed.as_bytes().last() {
+            Some(b'k') => (&trimmed[..trimmed.len() - 1], 1e3),
+            Some(b'M') => (&trimmed[..trimmed.len() - 1], 1e6),
+            Some(_) | None => (trimmed, 1.0),
+        };
+        match number(digits).map(|value| (value * scale).round()) {
+            Some(bytes) if (1.0..=64e6).contains(&bytes) => Ok(Bytes(bytes as u64)),
+            Some(_) | None => refused(EXPECTED, text),
+        }
+    }
+}
+
 /// A share in per cent, kept in parts of a thousand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Percent(u16);
@@ -248,6 +277,17 @@ mod tests {
         }
         for bad in ["", "G", "0", "101G", "-1G", "1e3", "1 G", "1T", "NaN", "1..2M"] {
             assert!(bad.parse::<Rate>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_how_often_they_come_are_a_rate() {
+        let rate =
+            |text: &str| text.parse::<Bytes>().map(|bytes| bytes.each(Refresh::of_mhz(120_000)).kbps());
+        assert_eq!(rate("1M"), Ok(960_000));
+        assert_eq!(rate("2.5k"), Ok(2_400));
+        for bad in ["", "k", "65M", "1G", "-1"] {
+            assert!(rate(bad).is_err(), "{bad}");
         }
     }
 

@@ -74,7 +74,7 @@ fn a_loop_is_measured_beside_its_twin_and_said_as_one_object() {
     }
     assert!(ours["receiver"]["stages"]["open"]["count"].as_u64().expect("a number") > 10);
     assert!(case["summary"]["p50_ratio"]["median"].as_f64().expect("a number") > 0.0);
-    for name in ["latency.svg", "cpu.svg"] {
+    for name in ["latency.svg", "latency-by-au.svg", "cpu.svg"] {
         assert!(folder.path().join(name).is_file(), "{name}");
     }
     glass(folder.path(), path);
@@ -94,6 +94,36 @@ fn glass(folder: &Path, path: &str) {
 fn protecting_alone_is_measured() {
     let protected = object(&run(&["protect", "--rate", "20M", "--seconds", "0.2", "--json"]));
     assert!(protected["gbit_per_s"].as_f64().expect("a number") > 0.0);
+}
+
+/// Needs root: a network namespace is made, and is gone afterwards.
+#[test]
+fn the_sender_alone_goes_into_a_link_that_drops() {
+    let output = run(&["send", "--veth", "--rate", "20M", "--seconds", "0.5", "--json"]);
+    let words = String::from_utf8_lossy(&output.stderr);
+    if words.contains("need root") || words.contains("`ip ") {
+        assert!(std::env::var_os("CI").is_none(), "this tier has to run: {words}");
+        eprintln!("not run: {words}");
+        return;
+    }
+    let dropped = object(&output);
+    assert!(dropped["payload_mbps"].as_f64().expect("a number") > 1.0, "{dropped}");
+    assert!(dropped["window"]["counters"]["datagrams"].as_u64().expect("a number") > 100, "{dropped}");
+    let left = Command::new("ip").args(["netns", "list"]).output().expect("it ran above");
+    assert!(!String::from_utf8_lossy(&left.stdout).contains("pf-perf-near-"), "the namespace is gone");
+}
+
+#[test]
+fn the_targets_are_rows_with_their_answers() {
+    let report =
+        object(&run(&["loop", "--limits", "protect", "--seconds", "0.2", "--rounds", "1", "--json"]));
+    let rows = report["limits"]["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        assert!(row["what"].is_string() && row["target"].is_number() && row["median"].is_number(), "{row}");
+        assert!(row["reached"].is_boolean() && row["best"].is_number(), "{row}");
+    }
+    assert!(report["run"]["cpu"].is_string() && report["run"]["unix_time_s"].is_number());
 }
 
 #[test]
