@@ -373,11 +373,11 @@ fn untag(tag: u64) -> (usize, u64) {
 }
 
 /// Errors that may be the loan's and not the message's: pages that cannot be pinned or found (sporadic on older
-/// kernels, where a train is lent), limits on them, kernels that lend less.
+/// kernels, where a train is lent), limits on them, kernels that lend less. A full queue (ENOBUFS) is not.
 fn is_loan_refusal(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
-        Some(libc::EFAULT | libc::EINVAL | libc::ENOMEM | libc::ENOBUFS | libc::EOPNOTSUPP | libc::EMSGSIZE)
+        Some(libc::EFAULT | libc::EINVAL | libc::ENOMEM | libc::EOPNOTSUPP | libc::EMSGSIZE)
     )
 }
 
