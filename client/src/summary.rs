@@ -61,6 +61,28 @@ impl Figures<'_> {
         rate_kbps(self.stats.receive.wire_bytes, self.streamed)
     }
 
+    fn datagrams(&self) -> Value {
+        let (host, receive) = (self.host.as_ref(), self.stats.receive);
+        json!({
+            "sent": host.map(|host| host.datagrams_sent),
+            "send_dropped": host.map(|host| host.packets_send_dropped),
+            "received": receive.datagrams, "placed": receive.placed, "copied": receive.copied,
+            "surplus": receive.surplus, "recovered_shards": receive.recovered, "late": receive.late,
+            "replayed": receive.replayed, "malformed": receive.malformed, "bad_tag": receive.bad_tag,
+            "unknown_epoch": receive.unknown_epoch, "over_limit": receive.over_limit,
+            "kernel_drops": receive.kernel_drops, "receive_batches": receive.batches,
+            "dropped_control_queue": receive.dropped_control_queue,
+            "dropped_control_size": receive.dropped_control_size,
+            "send_system_calls": host.map(|host| host.system_calls),
+            "parity": host.map(|host| host.parity_datagrams),
+            "resent": host.map(|host| host.datagrams_resent),
+            "resend_asked": host.map(|host| host.resend_asked),
+            "resend_missed": host.map(|host| json!({
+                "late": host.resend_late, "gone": host.resend_gone, "refused": host.resend_refused,
+            })),
+        })
+    }
+
     /// The whole as one JSON object.
     pub fn json(&self) -> Value {
         let host = self.host.as_ref();
@@ -106,18 +128,7 @@ impl Figures<'_> {
             "cpu_s": {
                 "host": host.map(|host| host.cpu_us as f64 / 1e6), "client": self.cpu.as_secs_f64(),
             },
-            "datagrams": {
-                "sent": host.map(|host| host.datagrams_sent),
-                "send_dropped": host.map(|host| host.packets_send_dropped),
-                "received": receive.datagrams, "placed": receive.placed, "copied": receive.copied,
-                "surplus": receive.surplus, "recovered_shards": receive.recovered, "late": receive.late,
-                "replayed": receive.replayed, "malformed": receive.malformed, "bad_tag": receive.bad_tag,
-                "unknown_epoch": receive.unknown_epoch, "over_limit": receive.over_limit,
-                "kernel_drops": receive.kernel_drops, "receive_batches": receive.batches,
-                "dropped_control_queue": receive.dropped_control_queue,
-                "dropped_control_size": receive.dropped_control_size,
-                "send_system_calls": host.map(|host| host.system_calls),
-            },
+            "datagrams": self.datagrams(),
             "stages": self.stages(),
             "recorded": self.recorded,
             "snapshot": self.snapshot,

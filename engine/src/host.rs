@@ -8,7 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use punktfunk_fec as fec;
 use punktfunk_net::limits::LEASE_ALIGN_BYTES;
@@ -16,7 +16,7 @@ use punktfunk_net::{Arena, Sender, Socket};
 use punktfunk_perf::Collector;
 use punktfunk_proto::idr::IDR_SPACING;
 use punktfunk_proto::{
-    FeedbackReport, IdrGate, Negotiated, Pacer, Packetizer, ReassemblerLimits, SessionClock,
+    FeedbackReport, IdrGate, Negotiated, Pacer, Packetizer, ReassemblerLimits, RedundancyPolicy, SessionClock,
 };
 use punktfunk_seal::Sealer;
 
@@ -24,7 +24,7 @@ use crate::encode::{Encode, EncodeEnd, EncodeStage, EncodeWishes, Progress, Prot
 use crate::error::EngineError;
 use crate::limits::{AUS_IN_FLIGHT_MAX, COMMAND_RING, TAP_SAMPLES};
 use crate::machine::{CoreClaim, Idle, Machine, StageSetup};
-use crate::protect::{AuInProgress, Command, ProtectStage};
+use crate::protect::{AuInProgress, Command, ProtectStage, Resends, Told};
 use crate::stage::{Running, Stop, Waker, start};
 use crate::stats::{EncodeCounters, HostStats, ProtectCounters};
 
@@ -48,6 +48,8 @@ pub struct HostConfig {
     pub pace_kbps: u32,
     /// The microburst cap: what may leave at once, in bytes.
     pub burst_bytes: usize,
+    /// Whether the redundancy follows the client's reports.
+    pub redundancy: RedundancyPolicy,
     /// The cores to place stages on.
     pub machine: Machine,
 }
@@ -57,6 +59,7 @@ pub struct HostPipeline<E: Encode> {
     /// The protect stage, where it has a thread of its own, and the encode stage.
     running: Running<usize, EncodeEnd<E>, Waker>,
     commands: rtrb::Producer<Command>,
+    protect: Waker,
     wishes: Arc<EncodeWishes>,
     encode_counters: Arc<EncodeCounters>,
     protect_counters: Arc<ProtectCounters>,
@@ -118,7 +121,7 @@ impl<E: Encode> HostPipeline<E> {
                 Some(thread)
             }
         };
-        let mut running = Running::new(protect, stop, waker, Waker::wake);
+        let mut running = Running::new(protect, stop, waker.clone(), Waker::wake);
         // A failure here drops the encode stage, with which the protect stage comes to its end and is joined.
         let (encode, setup) = start("encode", encode_place, move || encode.run())
             .map_err(|source| EngineError::Thread { stage: "encode", source })?;
@@ -127,6 +130,7 @@ impl<E: Encode> HostPipeline<E> {
         Ok(Self {
             running,
             commands,
+            protect: waker,
             wishes,
             encode_counters,
             protect_counters,
@@ -175,11 +179,16 @@ impl<E: Encode> HostPipeline<E> {
         self.command(Command::PaceRate(kbps)).then_some(()).ok_or(kbps)
     }
 
-    /// Passes on what the client reports. With a full ring the report is let go: the next one repeats
-    /// its state.
-    pub fn handle_feedback(&mut self, report: FeedbackReport) {
-        if !self.command(Command::Feedback(report)) {
-            tracing::trace!("a feedback report met a full ring");
+    /// Passes on what the client reports, over a path of this round trip. With a full ring the report is let go: the
+    /// next one repeats its state.
+    pub fn handle_feedback(&mut self, report: FeedbackReport, rtt: Option<Duration>) {
+        let asks = !report.open_aus().is_empty();
+        if !self.command(Command::Feedback(Told { report, rtt, at: Instant::now() })) {
+            return tracing::trace!("a feedback report met a full ring");
+        }
+        // What is asked for must not wait for the next slice.
+        if asks {
+            self.protect.wake();
         }
     }
 
@@ -249,8 +258,6 @@ fn build<E: Encode>(
     let (waker, stop, progress) = (Waker::new(), Stop::default(), Arc::new(Progress::default()));
     let sent = Arc::new(ProtectCounters::default());
     let wishes = Arc::new(EncodeWishes::at(negotiated.bitrate_kbps));
-    let mut packetizer = Packetizer::new(negotiated);
-    packetizer.set_shard_bytes(config.shard_bytes);
     let blocks_max = usize::from(ReassemblerLimits::from(negotiated).blocks_per_au_max);
     let arena = Arena::new(arena_bytes(negotiated, blocks_max))?;
     let protect = ProtectStage {
@@ -258,7 +265,7 @@ fn build<E: Encode>(
         home: home_in,
         commands: commands_out,
         waker: waker.clone(),
-        packetizer,
+        packetizer: packetizer(config),
         fec: encoder(negotiated),
         sealer,
         sender: sender(socket, config.source, &arena),
@@ -272,6 +279,7 @@ fn build<E: Encode>(
         counters: sent.clone(),
         tap: protect_tap,
         stop: stop.clone(),
+        resends: Resends::new(negotiated, config.redundancy),
         au: AuInProgress::with_capacity(blocks_max),
     };
     let (here, protect) = placed(protect, config.machine.merges(STAGES));
@@ -316,6 +324,12 @@ fn placed<S>(protect: ProtectStage<S>, merges: bool) -> (Protect<S>, Option<Prot
     }
 }
 
+fn packetizer(config: &HostConfig) -> Packetizer {
+    let mut packetizer = Packetizer::new(&config.negotiated);
+    packetizer.set_shard_bytes(config.shard_bytes);
+    packetizer
+}
+
 /// Its memory is taken now, not with the first IDR.
 fn encoder(negotiated: &Negotiated) -> fec::Encoder {
     let mut encoder = fec::Encoder::new();
@@ -336,12 +350,15 @@ fn picture_interval(negotiated: &Negotiated) -> Duration {
 
 /// The arena's size as a sum, a line for each holder.
 fn arena_bytes(negotiated: &Negotiated, blocks_max: usize) -> usize {
-    // The access unit that is being sent: its largest, with parity, headers and tags. All of its leases end before the
-    // next one has its first, so that each begins at the arena's start and none wraps.
+    // The access unit that is being sent: its largest, with parity, headers and tags. Where it is that large, what is
+    // held for resends goes first, and then its own blocks that have left; so a wrap of the ring costs no room.
     let au = negotiated.au_wire_bytes_max();
+    // The usual access units before it that may be sent again. Reports give most of them back within a round trip, and
+    // an arena with nothing out begins anew at its start, so that it stays warm.
+    let held = negotiated.aus_held_bytes();
     // What each block's lease is rounded up by.
     let rounding = blocks_max * LEASE_ALIGN_BYTES;
-    au + rounding
+    au + held + rounding
 }
 
 #[cfg(test)]

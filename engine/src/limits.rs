@@ -28,6 +28,9 @@ pub(crate) const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
 /// A feedback report leaves at least this often while media flows.
 pub(crate) const FEEDBACK_INTERVAL: Duration = Duration::from_millis(5);
 
+/// Reports that leave early, because shards shall be sent again, are this far apart: a round trip of a LAN.
+pub(crate) const FEEDBACK_SPACING: Duration = Duration::from_micros(500);
+
 /// And at least this often while nothing flows: a report may be what opens the next key's epoch.
 pub(crate) const FEEDBACK_INTERVAL_IDLE: Duration = Duration::from_millis(100);
 

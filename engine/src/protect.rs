@@ -1,8 +1,8 @@
 //! The protect and send stage: FEC blocks into the wire arena, sealed, paced, sent a train at a time.
 //!
 //! Promises: data shards leave first, while the encoder is at work on the next slice; a datagram is
-//! written once, where it is sent from; what the kernel does not take is counted; a full send buffer holds
-//! an access unit up for one picture's interval at most. Refuses: to allocate, to lock, or to make a system
+//! written once, where it is sent from; what a report asks for is sent again from there, before new data; what the
+//! kernel does not take is counted; a full send buffer holds an access unit up for one picture's interval at most. Refuses: to allocate, to lock, or to make a system
 //! call for a single datagram of a train.
 
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use punktfunk_fec::Encoder;
 use punktfunk_net::{Arena, Lease, Sender};
 use punktfunk_perf::{Stage, Tap};
-use punktfunk_proto::{BlockPlan, FeedbackReport, Pacer, Packetizer, seal_data, seal_parity};
+use punktfunk_proto::{BlockPlan, Pacer, Packetizer, seal_data, seal_parity};
 use punktfunk_seal::{SealError, Sealer};
 
 use crate::encode::{EncodeWishes, Progress, SliceItem};
@@ -22,6 +22,10 @@ use crate::limits::{PACE_SLEEP_MAX, STAGE_WAIT};
 use crate::machine::Idle;
 use crate::stage::{Stop, Waker, sleep_until, wait_until};
 use crate::stats::{ProtectCounters, add, set};
+
+mod resends;
+
+pub(crate) use resends::{Resends, Told};
 
 /// What the control thread tells the stage.
 #[derive(Debug)]
@@ -37,7 +41,7 @@ pub(crate) enum Command {
     /// The link's rate, in kbit/s.
     PaceRate(u32),
     /// What the client reports.
-    Feedback(FeedbackReport),
+    Feedback(Told),
 }
 
 /// Everything that the stage owns.
@@ -61,6 +65,7 @@ pub(crate) struct ProtectStage<S> {
     pub(crate) counters: Arc<ProtectCounters>,
     pub(crate) tap: Tap,
     pub(crate) stop: Stop,
+    pub(crate) resends: Resends,
     pub(crate) au: AuInProgress,
 }
 
@@ -68,7 +73,7 @@ pub(crate) struct ProtectStage<S> {
 #[derive(Debug, Default)]
 pub(crate) struct AuInProgress {
     number: u32,
-    /// Leases that go home when the access unit has left.
+    /// Leases of blocks that were not sent whole: they go home with the access unit.
     leases: Vec<Lease>,
     /// Set when a block could not be sent whole; the rest of the access unit is not sent.
     broken: bool,
@@ -118,6 +123,8 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         self.waker.attach();
         loop {
             self.handle_commands();
+            // A stop is noticed below.
+            let _ = self.resend();
             if let Ok(item) = self.slices.pop() {
                 self.handle_slice(item);
                 continue;
@@ -137,6 +144,8 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
     /// Does all that there is to do now: the turn of a stage that shares the encode stage's thread.
     pub(crate) fn take_turn(&mut self) {
         self.handle_commands();
+        // A stop is noticed by the encode stage.
+        let _ = self.resend();
         while let Ok(item) = self.slices.pop() {
             self.handle_slice(item);
         }
@@ -145,6 +154,8 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
     /// Gives all leases back; returns the bytes of the arena that are still leased, which is 0.
     pub(crate) fn finish(mut self) -> usize {
         self.release_leases();
+        self.resends.release_all(&mut self.arena, Instant::now());
+        self.publish();
         self.arena.leased_bytes()
     }
 
@@ -169,15 +180,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
             }
             Command::ShardBytes(bytes) => self.packetizer.set_shard_bytes(*bytes),
             Command::PaceRate(kbps) => self.pacer.set_rate(*kbps),
-            Command::Feedback(report) => {
-                self.sealer.handle_epoch_opened(report.epoch_opened);
-                // The report that was missing: the next epoch may begin.
-                let opens = report.epoch_opened == self.sealer.epoch();
-                if opens && self.progress.key_blocked.swap(false, Ordering::AcqRel) {
-                    self.progress.waker.wake();
-                }
-                add(&self.counters.reports, 1);
-            }
+            Command::Feedback(told) => self.handle_told(told),
         }
     }
 
@@ -186,8 +189,10 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         if item.first {
             // What the kernel was lent of the last access units: the arena leases it again when it is back.
             self.sender.settle(self.patience);
+            let now = Instant::now();
+            self.packetizer.set_redundancy(self.resends.begin_au(item.au, now));
             self.packetizer.begin(item.au, item.pts_us, item.idr, false);
-            self.pacer.begin_au(Instant::now());
+            self.pacer.begin_au(now);
             self.au.broken = false;
             self.au.has_waited = false;
             self.au.patience = self.patience;
@@ -256,6 +261,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
 
     fn cut(&mut self) {
         self.au.broken = true;
+        self.resends.end_au(self.au.number);
         if !self.stop.is_requested() {
             add(&self.counters.dropped_protect, 1);
             // The client cannot know of what was never sent: the IDR is asked for here.
@@ -264,9 +270,19 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
     }
 
     fn send_block(&mut self, plan: &BlockPlan, slice: &[u8]) -> Result<(), Cut> {
-        let lease = self.arena.lease(plan.slots_bytes()).ok_or(Cut::Arena)?;
+        let now = Instant::now();
+        self.resends.release(&mut self.arena, now);
+        let mut lease = self.resends.lease(&mut self.arena, plan.slots_bytes(), now);
+        // Nothing is held any more: what room there is, the kernel has.
+        if lease.is_none() && self.sender.settle(self.patience) {
+            lease = self.resends.lease(&mut self.arena, plan.slots_bytes(), now);
+        }
+        let lease = lease.ok_or(Cut::Arena)?;
         let outcome = self.fill_and_send(plan, slice, &lease);
-        self.au.leases.push(lease);
+        match outcome {
+            Ok(()) => self.resends.hold(plan, lease, &mut self.arena, Instant::now()),
+            Err(_) => self.au.leases.push(lease),
+        }
         outcome
     }
 
@@ -304,6 +320,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
     }
 
     fn send_train(&mut self, plan: &BlockPlan, shards: Range<usize>, lease: &Lease) -> Result<(), Cut> {
+        self.serve_reports()?;
         let stride = plan.stride();
         let bytes = shards.start * stride..shards.end * stride;
         let asked = Instant::now();
@@ -364,6 +381,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         set(&self.counters.paced_aus, paced.aus_paced);
         set(&self.counters.epoch, u64::from(self.sealer.epoch()));
         set(&self.counters.arena_leased_bytes, self.arena.leased_bytes() as u64);
+        self.resends.publish(&self.counters);
     }
 }
 

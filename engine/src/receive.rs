@@ -18,7 +18,8 @@ use punktfunk_proto::{
 use crate::decode::SessionTime;
 use crate::encode::StageFault;
 use crate::limits::{
-    CONTROL_DATAGRAM_BYTES_MAX, FEEDBACK_INTERVAL, FEEDBACK_INTERVAL_IDLE, SHUTDOWN_WAIT, STAGE_WAIT,
+    CONTROL_DATAGRAM_BYTES_MAX, FEEDBACK_INTERVAL, FEEDBACK_INTERVAL_IDLE, FEEDBACK_SPACING, SHUTDOWN_WAIT,
+    STAGE_WAIT,
 };
 use crate::machine::Idle;
 use crate::stage::{Stop, Waker};
@@ -263,10 +264,13 @@ impl ReceiveStage {
         self.publish();
     }
 
-    /// When the next report leaves, whatever comes. An access unit that opens after a report brings this forward.
+    /// When the next report leaves, whatever comes. An access unit that opens after a report brings this forward, and so
+    /// do shards that shall be sent again.
     fn feedback_due(&self) -> Instant {
         let is_open = self.reassembler.poll_timeout().is_some();
-        self.last_feedback + if is_open { FEEDBACK_INTERVAL } else { FEEDBACK_INTERVAL_IDLE }
+        let due = self.last_feedback + if is_open { FEEDBACK_INTERVAL } else { FEEDBACK_INTERVAL_IDLE };
+        let spaced = |asks: Instant| asks.max(self.last_feedback + FEEDBACK_SPACING);
+        self.reassembler.poll_report().map_or(due, |asks| due.min(spaced(asks)))
     }
 
     fn wake(&mut self) {

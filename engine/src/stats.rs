@@ -69,7 +69,7 @@ counters! {
         datagrams,
         /// Bytes of datagrams handed to the kernel: header, shard and tag.
         wire_bytes,
-        /// Of these datagrams, the ones that carry parity.
+        /// Of these datagrams, the ones that carry parity, those sent again not counted.
         parity_datagrams,
         /// System calls that sending took.
         system_calls,
@@ -85,6 +85,16 @@ counters! {
         paced_aus,
         /// Feedback reports that arrived.
         reports,
+        /// Datagrams that reports asked for again, those under way left out.
+        resend_asked,
+        /// Datagrams sent again.
+        datagrams_resent,
+        /// Datagrams asked for again too late: their access unit was past its deadline or had ended.
+        resend_late,
+        /// Datagrams asked for again that the arena does not hold any more.
+        resend_gone,
+        /// Datagrams asked for a fourth time, or beyond what resends may take of the rate.
+        resend_refused,
         /// FEC blocks that could not be sealed, because the key's sequences are used up and no report opens the next
         /// epoch. What is left of each one's access unit goes with it.
         dropped_key_exhausted,

@@ -199,7 +199,7 @@ fn run(shared: &Arc<Shared>) -> (HostEnd<Pattern>, ClientEnd<Check>, u64) {
     let mut until = |pictures: u64| {
         wait_for(Duration::from_secs(20), || {
             while let Some(report) = pair.client.poll_feedback() {
-                pair.host.handle_feedback(report);
+                pair.host.handle_feedback(report, None);
             }
             seen() >= pictures
         })

@@ -1,5 +1,6 @@
 //! Both pipelines on loopback: every byte, every slot home, load shed before encode.
 
+#[allow(dead_code, reason = "this file uses a part")]
 mod support;
 
 use std::sync::Arc;

@@ -32,7 +32,7 @@ fn run(epochs: EpochLimits) -> (HostEnd<Pattern>, ClientEnd<Check>) {
     let start = Instant::now();
     wait_for(PATIENCE, || {
         while let Some(report) = pair.client.poll_feedback() {
-            pair.host.handle_feedback(report);
+            pair.host.handle_feedback(report, None);
         }
         pair.host.is_ended()
     });

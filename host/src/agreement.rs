@@ -10,6 +10,7 @@ use punktfunk_seal::Cipher;
 
 use crate::encode::{check_rate, payload_kbps};
 use crate::error::HostError;
+use crate::redundancy::Redundancy;
 use crate::source::{Prepared, Rate};
 
 /// The longest shard, in bytes: what fits an Ethernet MTU with its headers.
@@ -27,7 +28,7 @@ pub fn agree(
     hello: &Hello,
     prepared: &Prepared,
     slices: u16,
-    redundancy_per_mille: u16,
+    redundancy: Redundancy,
 ) -> Result<(Negotiated, Cipher), HostError> {
     let unagreed = |code, why: String| HostError::Unagreed { code, why };
     if !SHARD_BYTES.contains(&hello.shard_bytes_max) {
@@ -48,18 +49,18 @@ pub fn agree(
         .iter()
         .find(|cipher| matches!(cipher, Cipher::Aes128Gcm | Cipher::ChaCha20Poly1305))
         .ok_or_else(|| unagreed(RefusalCode::Cipher, "the client offers none that this host knows".into()))?;
-    let redundancy = hello.redundancy_per_mille.unwrap_or(redundancy_per_mille);
+    let per_mille = redundancy.per_mille_at_start();
     let shard_bytes = hello.shard_bytes_max.min(SHARD_BYTES_MAX) / SHARD_BYTES_STEP * SHARD_BYTES_STEP;
     let shard_at_start = shard_bytes.min(SHARD_BYTES_START);
     let refresh_mhz = prepared.mode.refresh_mhz();
     let (slices, wire_kbps) = match prepared.rate {
         Rate::Asked => {
-            check_rate(hello.bitrate_kbps, redundancy, shard_at_start)?;
-            let payload = u64::from(payload_kbps(hello.bitrate_kbps, redundancy, shard_at_start));
+            check_rate(hello.bitrate_kbps, per_mille, shard_at_start)?;
+            let payload = u64::from(payload_kbps(hello.bitrate_kbps, per_mille, shard_at_start));
             (slices_for(payload * 125_000 / u64::from(refresh_mhz), slices), hello.bitrate_kbps)
         }
         Rate::Own { au_bytes_mean, slices } => {
-            (slices, wire_kbps(au_bytes_mean, slices, redundancy, shard_at_start, refresh_mhz))
+            (slices, wire_kbps(au_bytes_mean, slices, per_mille, shard_at_start, refresh_mhz))
         }
     };
     if slices > hello.slices_max {
@@ -83,8 +84,9 @@ pub fn agree(
         ));
     }
     let au_bytes_max = needed.min(hello.au_bytes_max);
-    let negotiated = Negotiated::new(shard_bytes, wire_kbps, refresh_mhz, slices, redundancy, au_bytes_max)
-        .map_err(|error| unagreed(RefusalCode::Limits, error.to_string()))?;
+    let negotiated =
+        Negotiated::new(shard_bytes, wire_kbps, refresh_mhz, slices, redundancy.per_mille, au_bytes_max)
+            .map_err(|error| unagreed(RefusalCode::Limits, error.to_string()))?;
     Ok((negotiated, *cipher))
 }
 
@@ -128,7 +130,7 @@ mod tests {
             let prepared = prepare(&source.parse().unwrap(), mode, 2).unwrap();
             for shard in [0, 1, 63, 64, 255, 8_897, 65_535] {
                 hello.shard_bytes_max = shard;
-                let error = agree(&hello, &prepared, 2, 100).unwrap_err();
+                let error = agree(&hello, &prepared, 2, Redundancy::fixed(100)).unwrap_err();
                 assert!(matches!(error, HostError::Unagreed { code: RefusalCode::Limits, .. }), "{error}");
                 let error = error.to_string();
                 assert!(
@@ -138,7 +140,10 @@ mod tests {
             }
             for (shard, agreed) in [(256, 256), (319, 256), (1_407, 1_344), (1_408, 1_408), (8_896, 1_408)] {
                 hello.shard_bytes_max = shard;
-                assert_eq!(agree(&hello, &prepared, 2, 100).unwrap().0.shard_bytes_max, agreed);
+                assert_eq!(
+                    agree(&hello, &prepared, 2, Redundancy::fixed(100)).unwrap().0.shard_bytes_max,
+                    agreed
+                );
             }
         }
     }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use punktfunk_control::Fingerprint;
 
+use crate::redundancy::Redundancy;
+
 /// The port when none is given.
 pub const PORT_DEFAULT: u16 = 47_800;
 
@@ -61,9 +63,10 @@ pub struct ServeArgs {
     /// Where the identity is kept.
     #[arg(long, value_name = "DIR")]
     pub identity: Option<PathBuf>,
-    /// Redundancy: parity shards for each hundred data shards; at least one a block.
-    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=100))]
-    pub redundancy: u16,
+    /// Redundancy: auto follows the loss that the client reports, a number is so many parity shards for each hundred
+    /// data shards; at least one a block.
+    #[arg(long, value_name = "auto|PERCENT", default_value = "auto")]
+    pub redundancy: Redundancy,
     /// The link's rate for the pacer in kbit/s; by default four times the session's rate.
     #[arg(long, value_name = "KBPS", value_parser = clap::value_parser!(u32).range(500..=10_000_000))]
     pub link: Option<u32>,

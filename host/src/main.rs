@@ -12,6 +12,7 @@ mod encode;
 mod error;
 mod opening;
 mod port_file;
+mod redundancy;
 mod report;
 mod say;
 mod screen;
@@ -114,7 +115,7 @@ fn serve(args: &ServeArgs) -> Result<(), HostError> {
     let asked = SealBackend::asked(std::env::var_os(SEAL_VARIABLE));
     let seal = Backends::measure(asked.map_err(|error| HostError::Usage(error.to_string()))?, Instant::now);
     let config = ServeConfig {
-        opening: OpeningConfig { source, slices: args.slices, redundancy_per_mille: args.redundancy * 10 },
+        opening: OpeningConfig { source, slices: args.slices, redundancy: args.redundancy },
         once: args.once,
         stream: StreamConfig {
             link_kbps: args.link,

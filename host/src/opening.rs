@@ -16,6 +16,7 @@ use crate::agreement::agree;
 use crate::closing::Closing;
 use crate::encode::{Fitting, PicturesConfig};
 use crate::error::HostError;
+use crate::redundancy::Redundancy;
 use crate::screen::Screen;
 use crate::source::{SourceSpec, prepare};
 
@@ -26,8 +27,8 @@ pub struct OpeningConfig {
     pub source: SourceSpec,
     /// The most slices of an access unit.
     pub slices: u16,
-    /// Parity for each thousand data shards, where the client does not ask for its own.
-    pub redundancy_per_mille: u16,
+    /// The redundancy where the client does not ask for its own.
+    pub redundancy: Redundancy,
 }
 
 /// A source being made ready.
@@ -54,6 +55,8 @@ pub struct Opened {
     pub fallbacks: u64,
     /// What the pipeline is bounded by.
     pub negotiated: Negotiated,
+    /// Whether its redundancy is all that was agreed on, or the most.
+    pub redundancy: Redundancy,
     /// What media is sealed with.
     pub cipher: Cipher,
 }
@@ -112,10 +115,11 @@ pub fn open(config: &OpeningConfig, hello: &Hello) -> Result<Opened, HostError> 
     let wanted = Mode::new(width, height, refresh_mhz).map_err(CaptureError::from)?;
     let slices = config.slices.min(hello.slices_max).max(1);
     let prepared = prepare(&config.source, wanted, slices)?;
-    let (negotiated, cipher) = agree(hello, &prepared, slices, config.redundancy_per_mille)?;
+    let redundancy = config.redundancy.for_client(hello);
+    let (negotiated, cipher) = agree(hello, &prepared, slices, redundancy)?;
     let (mode, codec, fallbacks) = (prepared.mode, prepared.codec, prepared.fallbacks);
     let (source, encoder) = (prepared.source.clone(), prepared.encoder.clone());
-    let (fitting, desktop) = prepared.fit(PicturesConfig::from(&negotiated))?;
+    let (fitting, desktop) = prepared.fit(PicturesConfig::new(&negotiated, redundancy))?;
     let screen = Screen::new(desktop);
-    Ok(Opened { fitting, screen, mode, codec, source, encoder, fallbacks, negotiated, cipher })
+    Ok(Opened { fitting, screen, mode, codec, source, encoder, fallbacks, negotiated, redundancy, cipher })
 }

@@ -79,6 +79,12 @@ impl Report {
             cpu_us: u64::try_from((process_cpu() - self.cpu_at_start).as_micros()).unwrap_or(u64::MAX),
             system_calls: protect.system_calls,
             blocks_dropped_key: protect.dropped_key_exhausted,
+            parity_datagrams: protect.parity_datagrams,
+            datagrams_resent: protect.datagrams_resent,
+            resend_asked: protect.resend_asked,
+            resend_late: protect.resend_late,
+            resend_gone: protect.resend_gone,
+            resend_refused: protect.resend_refused,
             stages: self.stages(),
             ..HostStats::default()
         }
@@ -111,7 +117,7 @@ impl Report {
     }
 }
 
-fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 15] {
+fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 21] {
     let (encode, protect) = (stats.encode, stats.protect);
     [
         ("pictures_captured", encode.captured),
@@ -127,6 +133,12 @@ fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 15] {
         ("wire_bytes", protect.wire_bytes),
         ("packets_send_dropped", protect.packets_send_dropped),
         ("blocks_dropped_key", protect.dropped_key_exhausted),
+        ("parity_datagrams", protect.parity_datagrams),
+        ("datagrams_resent", protect.datagrams_resent),
+        ("resend_asked", protect.resend_asked),
+        ("resend_late", protect.resend_late),
+        ("resend_gone", protect.resend_gone),
+        ("resend_refused", protect.resend_refused),
         ("waits_full", protect.waits_full),
         ("fallbacks", protect.fallbacks),
     ]

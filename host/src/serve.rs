@@ -181,8 +181,9 @@ impl Serve {
                 }
             }
             HostEvent::Feedback { session, report } => {
+                let rtt = self.control.stats(session).map(|link| link.rtt);
                 if let Some(stream) = self.stream(session) {
-                    stream.handle_feedback(report);
+                    stream.handle_feedback(report, rtt);
                 }
             }
             HostEvent::Mtu { session, udp_payload_bytes } => {

@@ -236,6 +236,7 @@ mod tests {
     use punktfunk_proto::Negotiated;
 
     use super::*;
+    use crate::redundancy::Redundancy;
 
     #[test]
     fn each_source_parses_and_an_unknown_one_is_named() {
@@ -256,7 +257,10 @@ mod tests {
         let negotiated = Negotiated::new(1408, 20_000, 60_000, 4, 100, 4 << 20).unwrap();
         for (mode, said) in [("8192x8192@60", "too large"), ("160x90@60", "at least 320x180")] {
             let prepared = prepare(&SourceSpec::Card, mode.parse().unwrap(), 4).unwrap();
-            let error = prepared.fit((&negotiated).into()).err().expect("no such card");
+            let error = prepared
+                .fit(PicturesConfig::new(&negotiated, Redundancy::fixed(100)))
+                .err()
+                .expect("no such card");
             assert!(error.to_string().contains(said), "{error}");
         }
     }
@@ -276,7 +280,8 @@ mod tests {
             let negotiated = Negotiated::new(1408, 20_000, 60_000, 1, 100, 4 << 20).unwrap();
             let wanted = Mode::new(320, 180, 60_000).unwrap();
             let prepared = prepare(&spec.parse().unwrap(), wanted, 1).unwrap();
-            let (mut fitting, _) = prepared.fit((&negotiated).into()).unwrap();
+            let (mut fitting, _) =
+                prepared.fit(PicturesConfig::new(&negotiated, Redundancy::fixed(100))).unwrap();
             // The client takes its time to say Start.
             std::thread::sleep(Duration::from_millis(200));
             let waits = Instant::now();

@@ -100,7 +100,7 @@ impl Stream {
         config: &StreamConfig,
         now: Instant,
     ) -> Result<Self, Box<(HostError, Screen)>> {
-        let Opened { fitting, screen, source, fallbacks, negotiated, cipher, .. } = opened;
+        let Opened { fitting, screen, source, fallbacks, negotiated, redundancy, cipher, .. } = opened;
         let comments = [format!("punktfunk-host {}", env!("CARGO_PKG_VERSION")), format!("source: {source}")];
         let follows_rate = fitting.follows_rate();
         let clock = SessionClock::new(now);
@@ -112,6 +112,7 @@ impl Stream {
             source: path.local,
             pace_kbps: pace_kbps(config.link_kbps, negotiated.bitrate_kbps),
             burst_bytes: config.burst_bytes,
+            redundancy: redundancy.policy,
             machine: config.machine.clone(),
         };
         let keys = PlaneKeys::new(secret, cipher, Direction::HostToClient, Plane::Video)
@@ -133,7 +134,7 @@ impl Stream {
             mode,
             mode_pending: None,
             follows_rate,
-            redundancy_per_mille: negotiated.redundancy_per_mille,
+            redundancy_per_mille: redundancy.per_mille_at_start(),
             fallbacks,
             shard_bytes_max: negotiated.shard_bytes_max,
             shard_bytes_pending: None,
@@ -153,9 +154,9 @@ impl Stream {
         self.pipeline.request_idr(after_au);
     }
 
-    /// Passes a report on.
-    pub fn handle_feedback(&mut self, report: FeedbackReport) {
-        self.pipeline.handle_feedback(report);
+    /// Passes a report on that came over a path of this round trip.
+    pub fn handle_feedback(&mut self, report: FeedbackReport, rtt: Option<Duration>) {
+        self.pipeline.handle_feedback(report, rtt);
     }
 
     /// The path carries datagrams of this many bytes now: shards follow with the next access unit.
@@ -286,6 +287,7 @@ mod tests {
     use super::*;
     use crate::desktop::Desktop;
     use crate::opening::{OpeningConfig, open};
+    use crate::redundancy::Redundancy;
 
     const MODE: Mode = Mode { width: 320, height: 180, refresh_mhz: 60_000 };
 
@@ -293,7 +295,8 @@ mod tests {
     fn stream(source: &str) -> Stream {
         let mut hello = Hello::new("test", MODE, 20_000);
         hello.codecs.push(punktfunk_control::Codec::Pattern);
-        let opening = OpeningConfig { source: source.parse().unwrap(), slices: 4, redundancy_per_mille: 100 };
+        let opening =
+            OpeningConfig { source: source.parse().unwrap(), slices: 4, redundancy: Redundancy::fixed(100) };
         let opened = open(&opening, &hello).unwrap();
         let loopback = SocketConfig::new((Ipv4Addr::LOCALHOST, 0).into());
         let (socket, nobody) = (Socket::open(&loopback).unwrap(), Socket::open(&loopback).unwrap());

@@ -91,4 +91,22 @@ pub struct HostStats {
     /// FEC blocks dropped at the host, because the key's sequences were used up and no report opened the next epoch.
     #[cbor(n(18), default)]
     pub blocks_dropped_key: u64,
+    /// Of the media datagrams, those that carry parity.
+    #[cbor(n(30), default)]
+    pub parity_datagrams: u64,
+    /// Of the media datagrams, those that were sent again.
+    #[cbor(n(31), default)]
+    pub datagrams_resent: u64,
+    /// Datagrams that reports asked for again.
+    #[cbor(n(32), default)]
+    pub resend_asked: u64,
+    /// Of these, those whose access unit was past its deadline or had ended.
+    #[cbor(n(33), default)]
+    pub resend_late: u64,
+    /// Of these, those that were not held any more.
+    #[cbor(n(34), default)]
+    pub resend_gone: u64,
+    /// Of these, those asked for a fourth time, or beyond what resends may take of the rate.
+    #[cbor(n(35), default)]
+    pub resend_refused: u64,
 }

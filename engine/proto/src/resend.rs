@@ -6,8 +6,8 @@
 //! their access unit has come, was given up, or is past its deadline.
 //!
 //! Promises: no access unit is sent again once its deadline has passed or a report shows that it has ended; each data
-//! shard goes again at most twice, and not while an answer to the last time may still be under way; all of it together
-//! stays within a share of the wire's rate, whatever a report claims; bounded memory, and no allocation after `new` as
+//! shard goes again at most three times, not while an answer to the last time may still be under way, and the third time
+//! only after a while, for a path that was gone for some milliseconds; all of it together stays within a share of the wire's rate, whatever a report claims; bounded memory, and no allocation after `new` as
 //! long as the caller empties [`ResendLedger::poll_release`] after each block. It refuses, and counts, what is asked for
 //! too late, what is not held any more, and what passes those bounds.
 
@@ -24,6 +24,13 @@ pub const RESEND_RUN_MAX: usize = 16;
 
 /// How much later than a round trip an answer may come.
 const ANSWER_SLACK: Duration = Duration::from_millis(1);
+
+/// How much later than a round trip what no newer AU stands behind is taken for lost: order tells of the rest. Longer
+/// than an ordinary pause of either end's threads; a receiver waits for the newest AU far longer.
+const STILL_WAIT: Duration = Duration::from_millis(30);
+
+/// A shard that went again twice waits for that many times as long before its last try.
+const LAST_TRY_WAITS: u32 = 4;
 
 /// Shards a word of bits tells of.
 const WORD: usize = 64;
@@ -61,7 +68,7 @@ pub struct ResendCounters {
     pub late: u64,
     /// Asked for, and not held any more.
     pub gone: u64,
-    /// Asked for a third time, or beyond the rate's share.
+    /// Asked for a fourth time, or beyond the rate's share.
     pub refused: u64,
 }
 
@@ -102,9 +109,10 @@ impl<L> HeldBlock<L> {
 struct Word {
     /// To be sent again.
     wanted: u64,
-    /// Sent again once, or more.
+    /// Sent again so many times, or more.
     once: u64,
     twice: u64,
+    thrice: u64,
     resent_at: Option<Instant>,
 }
 
@@ -118,6 +126,8 @@ pub struct ResendLedger<L> {
     /// The serials of `blocks[0]` and `words[0]`.
     oldest_block: u64,
     oldest_word: u64,
+    /// The AU that began last.
+    newest_au: Option<u32>,
     /// Shards that wait, in all blocks.
     wanted: u64,
     rtt: Duration,
@@ -137,6 +147,7 @@ impl<L> ResendLedger<L> {
             words: VecDeque::with_capacity(limits.words_max + limits.block_words_max),
             oldest_block: 0,
             oldest_word: 0,
+            newest_au: None,
             wanted: 0,
             rtt: Duration::ZERO,
             budget: Budget::new(negotiated.bitrate_kbps),
@@ -151,6 +162,7 @@ impl<L> ResendLedger<L> {
 
     /// AU `au` begins to be sent: from now on those before it have their deadline.
     pub fn begin_au(&mut self, au: u32, now: Instant) {
+        self.newest_au = Some(au);
         for older in self.aus.iter_mut().rev().take_while(|held| held.newer_at.is_none()) {
             if older.au < au {
                 older.newer_at = Some(now);
@@ -189,7 +201,7 @@ impl<L> ResendLedger<L> {
             first_word: self.oldest_word + self.words.len() as u64,
             wanted: 0,
         };
-        let empty = Word { wanted: 0, once: 0, twice: 0, resent_at: None };
+        let empty = Word { wanted: 0, once: 0, twice: 0, thrice: 0, resent_at: None };
         self.words.extend(std::iter::repeat_n(empty, block.words()));
         self.blocks.push_back(block);
     }
@@ -203,10 +215,11 @@ impl<L> ResendLedger<L> {
             let au = u64::from(self.aus[at].au);
             self.aus[at].ended |= au < ended_below;
             let open = report.open_aus().iter().find(|open| u64::from(open.au) == au);
+            let newer_seen = au + 1 < highest;
             match open {
-                Some(open) => self.want_unseen(at, open, now),
+                Some(open) => self.want_unseen(at, open, newer_seen, now),
                 // Nothing of it has come, not even what says that it is there.
-                None if au >= highest => self.want_unseen(at, &OpenAuReport::default(), now),
+                None if au >= highest => self.want_unseen(at, &OpenAuReport::default(), false, now),
                 None => {}
             }
         }
@@ -298,13 +311,14 @@ impl<L> ResendLedger<L> {
     }
 
     /// Wants all data of the blocks of which nothing came though the report should know of them.
-    fn want_unseen(&mut self, au_at: usize, open: &OpenAuReport, now: Instant) {
+    fn want_unseen(&mut self, au_at: usize, open: &OpenAuReport, newer_seen: bool, now: Instant) {
+        let wait = if newer_seen { Duration::ZERO } else { self.rtt + STILL_WAIT };
         let HeldAu { first_block, blocks, .. } = self.aus[au_at];
         for serial in first_block..first_block + u64::from(blocks) {
             let index = (serial - self.oldest_block) as usize;
             let HeldBlock { block, sent_at, .. } = self.blocks[index];
             let is_named = block < 64 && open.unseen >> block & 1 == 1;
-            let is_beyond = block >= open.blocks_seen && now >= sent_at + self.rtt + ANSWER_SLACK;
+            let is_beyond = block >= open.blocks_seen && !open.end_seen && now >= sent_at + wait;
             if is_named || is_beyond {
                 (0..self.blocks[index].words()).for_each(|word| self.want(au_at, index, word, u64::MAX, now));
             }
@@ -314,7 +328,8 @@ impl<L> ResendLedger<L> {
     fn want_missing(&mut self, missing: &MissingShards, now: Instant) {
         let count = u64::from(missing.bits.count_ones());
         let Some(au_at) = self.aus.iter().position(|held| held.au == missing.au) else {
-            let is_older = self.aus.front().is_none_or(|oldest| missing.au < oldest.au);
+            // What has not left yet is no fault of the path.
+            let is_older = self.newest_au.is_some_and(|newest| missing.au < newest);
             self.counters.gone += if is_older { count } else { 0 };
             return;
         };
@@ -329,7 +344,7 @@ impl<L> ResendLedger<L> {
                     self.want(au_at, index, missing.word.into(), missing.bits, now);
                 }
             }
-            // What has not left yet is no fault of the path; what was evicted is.
+            // What was evicted, and not what has not left yet.
             None if self.blocks[first].block > missing.block => self.counters.gone += count,
             None => {}
         }
@@ -341,10 +356,15 @@ impl<L> ResendLedger<L> {
         let block = &mut self.blocks[index];
         let word = &mut self.words[(block.first_word - self.oldest_word) as usize + word_at];
         let bits = bits & mask(usize::from(block.k) - word_at * WORD);
-        let answered = word.resent_at.is_none_or(|at| now >= at + self.rtt + ANSWER_SLACK);
-        let again = if answered { word.once } else { 0 };
-        let new = bits & !word.wanted & (!word.once | again);
-        let (refused, new) = (new & word.twice, new & !word.twice);
+        let wait = self.rtt + ANSWER_SLACK;
+        let is_answered = |waits: u32| word.resent_at.is_none_or(|at| now >= at + wait * waits);
+        let under_way = match (is_answered(1), is_answered(LAST_TRY_WAITS)) {
+            (true, true) => 0,
+            (true, false) => word.twice,
+            (false, _) => word.once,
+        };
+        let new = bits & !word.wanted & !under_way;
+        let (refused, new) = (new & word.thrice, new & !word.thrice);
         self.counters.asked += u64::from(new.count_ones() + refused.count_ones());
         self.counters.refused += u64::from(refused.count_ones());
         if is_done {
@@ -382,6 +402,7 @@ impl<L> ResendLedger<L> {
             let word = &mut self.words[words.start + shard / WORD];
             let bit = 1 << (shard % WORD);
             word.wanted &= !bit;
+            word.thrice |= word.twice & bit;
             word.twice |= word.once & bit;
             word.once |= bit;
             word.resent_at = Some(now);

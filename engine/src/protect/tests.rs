@@ -1,7 +1,7 @@
 //! The protect stage without a thread: trains, patience, stops and keys.
 
 use punktfunk_net::{Socket, SocketConfig};
-use punktfunk_proto::Negotiated;
+use punktfunk_proto::{FeedbackReport, Negotiated, RedundancyPolicy};
 use punktfunk_seal::{Cipher, Direction, Plane, PlaneKeys, SEQUENCES_PER_EPOCH_MAX, Secret};
 
 use super::*;
@@ -54,6 +54,7 @@ impl Bench {
             counters: Arc::default(),
             tap,
             stop: Stop::default(),
+            resends: Resends::new(&negotiated, RedundancyPolicy::Fixed),
             au: AuInProgress::with_capacity(8),
         };
         Self { stage, commands, home, _slices: slices_in }
@@ -84,6 +85,11 @@ fn sealer() -> Sealer {
     Sealer::new(keys, Instant::now())
 }
 
+/// A report that came just now.
+fn told(report: FeedbackReport) -> Command {
+    Command::Feedback(Told { report, rtt: Some(Duration::ZERO), at: Instant::now() })
+}
+
 #[test]
 fn a_stop_is_seen_before_a_train_that_need_not_wait() {
     let mut bench = Bench::new(sealer());
@@ -95,6 +101,7 @@ fn a_stop_is_seen_before_a_train_that_need_not_wait() {
     bench.send_watched(1, 200_000, move || stop.request());
     assert_eq!(bench.datagrams(), sent, "no train leaves after it");
     assert_eq!(bench.stage.counters.snapshot().dropped_protect, 0, "what a stop lets go is not dropped");
+    bench.stage.resends.release_all(&mut bench.stage.arena, Instant::now());
     assert_eq!(bench.stage.arena.leased_bytes(), 0);
 }
 
@@ -127,7 +134,7 @@ fn a_used_up_key_is_counted_and_a_report_opens_the_next() {
     assert!(bench.stage.progress.key_blocked.load(Ordering::Acquire));
     let report = FeedbackReport::default();
     assert_eq!(report.epoch_opened, 0, "it says that the first epoch was opened");
-    bench.commands.push(Command::Feedback(report)).expect("there is room");
+    bench.commands.push(told(report)).expect("there is room");
     bench.stage.handle_commands();
     assert!(!bench.stage.progress.key_blocked.load(Ordering::Acquire));
     bench.send(3, 50_000);

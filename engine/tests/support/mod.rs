@@ -11,7 +11,7 @@ use punktfunk_engine::{
     HostPipeline, Machine, Merge, SessionTime, SliceSink, SourceCounts, StageFault, Wait, Waker, Wishes,
 };
 use punktfunk_net::{ReceiveLimits, Receiver, Socket, SocketConfig};
-use punktfunk_proto::{DeliveredBlock, Negotiated, ReassemblerLimits, SessionClock};
+use punktfunk_proto::{DeliveredBlock, Negotiated, ReassemblerLimits, RedundancyPolicy, SessionClock};
 use punktfunk_seal::{Cipher, Direction, EpochLimits, Opener, Plane, PlaneKeys, Sealer, Secret};
 
 /// The byte at `offset` of slice `slice` of access unit `au`.
@@ -236,7 +236,12 @@ pub(crate) struct Pair {
 
 /// What the two ends agree on in these tests.
 pub(crate) fn negotiated(slices: u16) -> Negotiated {
-    Negotiated::new(1408, 500_000, 120_000, slices, 100, 4 << 20).expect("within every range")
+    negotiated_at(slices, 120_000)
+}
+
+/// The same at another refresh rate, from which the deadlines follow.
+fn negotiated_at(slices: u16, refresh_mhz: u32) -> Negotiated {
+    Negotiated::new(1408, 500_000, refresh_mhz, slices, 100, 4 << 20).expect("within every range")
 }
 
 fn keys() -> PlaneKeys {
@@ -273,11 +278,44 @@ pub(crate) fn start_through(
     check: Check,
     pace_kbps: u32,
 ) -> Pair {
+    let redundancy = RedundancyPolicy::Fixed;
+    let between = Between { machine, negotiated: negotiated(pattern.slices), epochs, pace_kbps, redundancy };
+    start_between(between, pattern, check, through)
+}
+
+/// The same with media sent to what `relay` makes of the client's address, and the longest deadlines, so that a busy
+/// machine's pauses are no loss.
+pub(crate) fn start_lossy(
+    machine: Machine,
+    (pattern, check): (Pattern, Check),
+    redundancy: RedundancyPolicy,
+    relay: impl FnOnce(SocketAddr) -> SocketAddr,
+) -> Pair {
+    let negotiated = negotiated_at(pattern.slices, 20_000);
+    let (epochs, pace_kbps) = (EpochLimits::default(), 1_000_000);
+    start_between(Between { machine, negotiated, epochs, pace_kbps, redundancy }, pattern, check, relay)
+}
+
+/// What lies between a source and its check.
+struct Between {
+    machine: Machine,
+    negotiated: Negotiated,
+    epochs: EpochLimits,
+    pace_kbps: u32,
+    redundancy: RedundancyPolicy,
+}
+
+fn start_between(
+    between: Between,
+    pattern: Pattern,
+    check: Check,
+    relay: impl FnOnce(SocketAddr) -> SocketAddr,
+) -> Pair {
     let loopback = SocketConfig::new(([127, 0, 0, 1], 0).into());
     let host_socket = Arc::new(Socket::open(&loopback).expect("a loopback socket"));
     let client_socket = Arc::new(Socket::open(&loopback).expect("a loopback socket"));
-    let destination = through(client_socket.local_addr());
-    let negotiated = negotiated(pattern.slices);
+    let destination = relay(client_socket.local_addr());
+    let Between { machine, negotiated, epochs, pace_kbps, redundancy } = between;
     let now = Instant::now();
     let clock = SessionClock::new(now);
     let time = Arc::new(SessionTime::default());
@@ -296,6 +334,7 @@ pub(crate) fn start_through(
         source: None,
         pace_kbps,
         burst_bytes: 128 << 10,
+        redundancy,
         machine,
     };
     let sealer = Sealer::with_limits(keys(), epochs, now);
@@ -316,3 +355,64 @@ pub(crate) fn wait_for(limit: Duration, mut done: impl FnMut() -> bool) -> bool 
         thread::sleep(LOOK);
     }
 }
+
+/// A thread between host and client that passes on what `keeps` says, until it is dropped.
+pub(crate) struct Relay {
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+    address: SocketAddr,
+}
+
+impl Relay {
+    pub(crate) fn start(to: SocketAddr, mut keeps: impl FnMut(&[u8]) -> bool + Send + 'static) -> Self {
+        let loopback = SocketConfig::new(([127, 0, 0, 1], 0).into());
+        let socket = Arc::new(Socket::open(&loopback).expect("a loopback socket"));
+        let (stop, address) = (Arc::new(AtomicBool::new(false)), socket.local_addr());
+        let mut receiver =
+            Receiver::new(Arc::clone(&socket), ReceiveLimits::default()).expect("a ring of buffers");
+        let is_over = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            while !is_over.load(Ordering::Acquire) {
+                let batch = receiver.receive(Some(Duration::from_millis(20))).expect("a live socket");
+                for segment in batch.into_iter().filter(|segment| keeps(segment.bytes)) {
+                    // One that finds no room is lost, as on any path.
+                    let _ = socket.send_to(to, None, segment.bytes, None);
+                }
+            }
+        });
+        Self { stop, thread: Some(thread), address }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("it only passes on");
+        }
+    }
+}
+
+impl Pair {
+    /// Does the control threads' part until `done` holds or `limit` has passed; says which.
+    pub(crate) fn control_until(&mut self, limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+        let end = Instant::now() + limit;
+        while !done() {
+            if Instant::now() >= end {
+                return false;
+            }
+            if let Some(report) = self.client.poll_feedback() {
+                self.host.handle_feedback(report, Some(RTT));
+            }
+            thread::sleep(Duration::from_micros(100));
+        }
+        true
+    }
+}
+
+/// What control would know of loopback's round trip.
+const RTT: Duration = Duration::from_micros(300);

@@ -16,6 +16,7 @@ use punktfunk_proto::limits::SHARD_BYTES_START;
 use super::trim::RateTrim;
 use super::{STAGE, SlicePool, payload_kbps, push};
 use crate::error::HostError;
+use crate::redundancy::Redundancy;
 
 /// A source gives its first picture within this time, or says why not.
 const FIRST_PICTURE_WAIT: Duration = Duration::from_secs(10);
@@ -25,7 +26,7 @@ const FIRST_PICTURE_WAIT: Duration = Duration::from_secs(10);
 pub struct PicturesConfig {
     /// The wire's rate, in kbit/s.
     pub wire_kbps: u32,
-    /// Parity for each thousand data shards.
+    /// Parity for each thousand data shards to begin with; what it comes to is in what is sent.
     pub redundancy_per_mille: u16,
     /// Bytes of a shard.
     pub shard_bytes: u16,
@@ -33,18 +34,17 @@ pub struct PicturesConfig {
     pub slices: u16,
 }
 
-impl From<&Negotiated> for PicturesConfig {
-    fn from(negotiated: &Negotiated) -> Self {
+impl PicturesConfig {
+    /// What was agreed on, as far as an encoder is concerned.
+    pub fn new(negotiated: &Negotiated, redundancy: Redundancy) -> Self {
         Self {
             wire_kbps: negotiated.bitrate_kbps,
-            redundancy_per_mille: negotiated.redundancy_per_mille,
+            redundancy_per_mille: redundancy.per_mille_at_start(),
             shard_bytes: negotiated.shard_bytes_max.min(SHARD_BYTES_START),
             slices: negotiated.slices_max,
         }
     }
-}
 
-impl PicturesConfig {
     /// The encoder's rate before anything was measured, in kbit/s.
     fn payload_kbps(&self) -> u32 {
         payload_kbps(self.wire_kbps, self.redundancy_per_mille, self.shard_bytes)

@@ -1,5 +1,6 @@
 //! What the way loses: repaired where parity reaches, else counted, asked for and got over.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::sync::Arc;
@@ -49,11 +50,11 @@ fn random_losses_are_repaired_or_counted() {
     assert_eq!(of("/verified/wrong"), 0, "{summary:#}");
     assert!(of("/datagrams/received") < of("/datagrams/sent"), "{summary:#}");
     assert!(recovered > 0, "{summary:#}");
-    // A picture is two blocks of about 21 shards, two of them parity: three losses in one of them take it, which
-    // happens to one in 70.
-    let what = "that nine tenths were repaired";
+    // Of each block more is lost than its one parity shard at times: the rest is sent again.
+    assert!(of("/datagrams/resent") > 0, "{summary:#}");
+    let what = "that nearly all were repaired";
     if between.kept_up(what) && machine_kept_up(&summary, what) {
-        assert!(decoded * 10 >= sent * 9, "{decoded} of {sent}");
+        assert!(decoded * 50 >= sent * 49, "{decoded} of {sent}");
     }
 }
 
@@ -66,15 +67,15 @@ fn au_of(datagram: &[u8]) -> Option<u32> {
 /// Lets all datagrams but those of some access units pass, and counts these access units. By number and not by the
 /// clock: what a while takes depends on how busy the machine is.
 fn lose_aus(which: impl Fn(u32) -> bool + Send + 'static) -> (Meddler, Arc<AtomicU64>) {
-    let (lost, mut last) = (Arc::new(AtomicU64::new(0)), None);
+    let (lost, mut seen) = (Arc::new(AtomicU64::new(0)), BTreeSet::new());
     let counted = Arc::clone(&lost);
     let meddler: Meddler = Box::new(move |datagram, send| {
-        let au = au_of(datagram).filter(|au| which(*au));
-        if au.is_none() {
-            send(datagram);
-        } else if au != last {
-            last = au;
-            counted.fetch_add(1, Ordering::Relaxed);
+        match au_of(datagram).filter(|au| which(*au)) {
+            None => send(datagram),
+            // What is sent again of it gets lost too.
+            Some(au) => {
+                counted.fetch_add(u64::from(seen.insert(au)), Ordering::Relaxed);
+            }
         }
     });
     (meddler, lost)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use punktfunk_engine::{HostConfig, HostPipeline, Machine, Wishes};
 use punktfunk_net::{Socket, SocketConfig};
-use punktfunk_proto::{FeedbackReport, SessionClock};
+use punktfunk_proto::{FeedbackReport, RedundancyPolicy, SessionClock};
 use punktfunk_seal::{
     Backends, Cipher, Direction, EPOCH_AGE_MAX, EpochLimits, Plane, PlaneKeys, SEQUENCES_PER_EPOCH_MAX,
     Sealer, Secret,
@@ -140,6 +140,7 @@ impl Host {
             source: None,
             pace_kbps,
             burst_bytes,
+            redundancy: RedundancyPolicy::Fixed,
             machine: machine_for(case.waiting)?,
         };
         let source = PatternSource::new(case, Arc::clone(&knobs));
@@ -171,7 +172,7 @@ impl Host {
             match Said::parse(&bytes[..length]) {
                 Some(Said::Report(report)) => {
                     self.heard = true;
-                    self.pipeline.handle_feedback(report);
+                    self.pipeline.handle_feedback(report, None);
                 }
                 Some(Said::IdrAfter(au)) => self.pipeline.request_idr(au),
                 None => {}
@@ -181,7 +182,7 @@ impl Host {
             let epoch_opened = u32::try_from(self.pipeline.stats().protect.epoch).unwrap_or(0);
             let mut report = FeedbackReport::default();
             report.epoch_opened = epoch_opened;
-            self.pipeline.handle_feedback(report);
+            self.pipeline.handle_feedback(report, None);
         } else if !self.heard && now >= self.hello_due {
             self.hello_due = now + HELLO_INTERVAL;
             let port = self.reports.local_addr().map_or(0, |address| address.port());

@@ -76,10 +76,13 @@ fn missing_shards_go_again_in_runs_and_not_before_an_answer_is_due() {
     assert_eq!(drain(&mut ledger, later + MS), [], "the answer may still be under way");
     ledger.handle_report(&report, RTT, later + RTT + MS);
     assert_eq!(drain(&mut ledger, later + RTT + MS).len(), 4);
-    ledger.handle_report(&report, RTT, later + 9 * MS);
-    assert_eq!(drain(&mut ledger, later + 9 * MS), [], "twice, and no more");
+    for (micros, runs) in [(7_499, 0), (7_500, 4), (15_000, 0)] {
+        let at = later + Duration::from_micros(micros);
+        ledger.handle_report(&report, RTT, at);
+        assert_eq!(drain(&mut ledger, at).len(), runs, "a third time, later, and no more");
+    }
     let counters = ledger.counters();
-    assert_eq!((counters.asked, counters.resent, counters.refused), (24, 16, 8));
+    assert_eq!((counters.asked, counters.resent, counters.refused), (32, 24, 8));
 }
 
 #[test]
@@ -91,9 +94,30 @@ fn blocks_of_which_nothing_came_go_again_whole() {
     let unseen = OpenAuReport { unseen: 0b10, ..open(3, 3, false) };
     ledger.handle_report(&report(3, unseen, &[]), RTT, now + MS);
     assert_eq!(drain(&mut ledger, now + MS), [(3, 1, 0..16), (3, 1, 16..20)], "the last may be on its way");
-    let later = now + RTT + MS;
+    let later = now + RTT + 30 * MS;
+    ledger.handle_report(&report(3, unseen, &[]), RTT, later - Duration::from_nanos(1));
+    let second =
+        |runs: Vec<(u32, u16, Range<usize>)>| runs.into_iter().filter(|run| run.1 == 3).collect::<Vec<_>>();
+    assert_eq!(second(drain(&mut ledger, later)), []);
     ledger.handle_report(&report(3, unseen, &[]), RTT, later);
-    assert_eq!(drain(&mut ledger, later), [(3, 3, 0..16), (3, 3, 16..20)]);
+    assert_eq!(second(drain(&mut ledger, later)), [(3, 3, 0..16), (3, 3, 16..20)]);
+}
+
+#[test]
+fn a_last_block_is_lost_once_a_newer_au_came() {
+    let now = Instant::now();
+    for (seen, end_seen, newer, again) in
+        [(1, false, true, true), (1, false, false, false), (2, true, true, false), (1, true, true, false)]
+    {
+        let mut ledger = ResendLedger::new(&negotiated(500_000));
+        ledger.begin_au(3, now);
+        (0..2).for_each(|block| ledger.hold(&plan(3, block, 5), block, now));
+        ledger.begin_au(4, now + MS);
+        let highest_au = if newer { 4 } else { 3 };
+        ledger.handle_report(&report(highest_au, open(3, seen, end_seen), &[]), RTT, now + 2 * MS);
+        let runs = if again { vec![(3, 1, 0..5)] } else { vec![] };
+        assert_eq!(drain(&mut ledger, now + 2 * MS), runs, "{seen} {end_seen} {newer}");
+    }
 }
 
 #[test]
@@ -176,6 +200,8 @@ fn what_is_still_being_sent_is_not_gone() {
     let now = Instant::now();
     let mut ledger = ResendLedger::new(&negotiated(500_000));
     ledger.begin_au(5, now);
+    let begun = [MissingShards { au: 5, block: 0, word: 0, bits: 1 }];
+    ledger.handle_report(&report(5, open(5, 1, false), &begun), RTT, now);
     ledger.hold(&plan(5, 0, 10), (), now);
     let missing = [
         MissingShards { au: 5, block: 1, word: 0, bits: 1 },
@@ -284,9 +310,10 @@ impl Naive {
             let NaiveShard { au, block, shard, sent_at, .. } = self.held[at];
             let open = report.open_aus().iter().find(|open| open.au == au).copied();
             let open = open.or_else(|| (au >= highest).then(OpenAuReport::default));
+            let wait = if au + 1 < highest { Duration::ZERO } else { RTT + 30 * MS };
             let is_unseen = open.is_some_and(|open| {
                 open.unseen >> block & 1 == 1
-                    || block >= open.blocks_seen && now >= sent_at + RTT + Duration::from_millis(1)
+                    || block >= open.blocks_seen && !open.end_seen && now >= sent_at + wait
             });
             let is_missing = now >= sent_at + RTT / 2
                 && report.missing().iter().any(|missing| {
@@ -295,11 +322,11 @@ impl Naive {
                         && missing.shards().any(|s| s as usize == shard)
                 });
             let resent_at = &self.held[at].resent_at;
-            let is_awaited = last_resent[&word(&self.held[at])]
-                .is_some_and(|at| now < at + RTT + Duration::from_millis(1));
-            let is_under_way = !resent_at.is_empty() && is_awaited;
+            let waits = [0, 1, 4, 1][resent_at.len()];
+            let is_under_way =
+                last_resent[&word(&self.held[at])].is_some_and(|at| now < at + (RTT + MS) * waits);
             let in_time = now < self.deadline(au) && au >= self.ended_below;
-            if (is_unseen || is_missing) && !is_under_way && in_time && resent_at.len() < 2 {
+            if (is_unseen || is_missing) && !is_under_way && in_time && resent_at.len() < 3 {
                 self.held[at].resent_at.push(now);
                 wanted.push((au, block, shard));
             }
