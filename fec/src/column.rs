@@ -56,10 +56,24 @@ impl Code {
     }
 }
 
-/// Offsets of columns of `width` bytes in halves of `half` bytes, which is no less. The last one may lap over the one
-/// before it.
-pub(crate) fn columns(half: usize, width: usize) -> impl Iterator<Item = usize> {
-    (0..half.div_ceil(width)).map(move |number| (number * width).min(half - width))
+/// Offsets of columns of `width` bytes in halves of `half` bytes, which is no less. All but the first and the last begin
+/// `start` bytes behind a multiple of the width, so that rows whose first byte is as much short of a cache line are read
+/// by whole lines; the first and the last may lap over their neighbours.
+pub(crate) fn columns(half: usize, width: usize, start: usize) -> impl Iterator<Item = usize> {
+    let start = start % width;
+    let first = std::iter::once(0).filter(move |_| start > 0);
+    let rest =
+        (0..(half - start).div_ceil(width)).map(move |number| (start + number * width).min(half - width));
+    first.chain(rest)
+}
+
+/// Bytes of rows from which columns keep to cache lines: less stays in the first or second cache, where a load across two
+/// lines costs less than one column more.
+const ALIGNED_FROM_BYTES: usize = 256 << 10;
+
+/// Where whole columns start, for rows of `bytes` in all from `at` on: at the next multiple of `width`, if it is worth it.
+pub(crate) fn start_of(at: *const u8, bytes: usize, width: usize) -> usize {
+    if bytes < ALIGNED_FROM_BYTES { 0 } else { at.addr().wrapping_neg() % width }
 }
 
 #[cfg(test)]
@@ -68,11 +82,14 @@ mod tests {
 
     #[test]
     fn columns_cover_a_half_and_stay_in_it() {
-        for width in [1, 8, 32, 64] {
-            for half in width..300 {
+        for (width, start) in
+            [1, 8, 32, 64].into_iter().flat_map(|width| (0..width).map(move |at| (width, at)))
+        {
+            for half in width..200 {
                 let mut covered = 0;
-                for at in columns(half, width) {
+                for at in columns(half, width, start) {
                     assert!(at <= covered && at + width <= half);
+                    assert!(at == 0 || at + width == half || at % width == start);
                     covered = at + width;
                 }
                 assert_eq!(covered, half);

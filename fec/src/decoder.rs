@@ -5,7 +5,7 @@
 //! parity that came is what it lacks. Then the Cauchy system of [`crate::solve`] gives the missing shards, by sums for
 //! few losses, by an FFT of the differences for many.
 
-use crate::column::{Code, Rate, columns};
+use crate::column::{Code, Rate, columns, start_of};
 use crate::error::FecError;
 use crate::field::{POINTS, packed};
 use crate::kernel::Kernel;
@@ -132,7 +132,8 @@ impl Decoder {
         let passes = passes_of(self.kernel, shape.shard_bytes() / 2);
         let mut block = Block { shape, code, plan, passes, span };
         let work = self.work(&block);
-        for offset in columns(shape.shard_bytes() / 2, passes.width) {
+        let start = start_of(block.span.as_ptr(), block.span.len(), passes.width);
+        for offset in columns(shape.shard_bytes() / 2, passes.width, start) {
             // SAFETY: the kernel is supported, and so is the narrower one that may take its place; the span has been
             // checked against the shape, and memory for it prepared.
             unsafe { self.recover_column(&mut block, work, offset) };

@@ -1,6 +1,6 @@
 //! Data shards in, parity shards out.
 
-use crate::column::{Code, Rate, columns};
+use crate::column::{Code, Rate, columns, start_of};
 use crate::error::FecError;
 use crate::kernel::Kernel;
 use crate::passes::{Passes, passes_of};
@@ -65,7 +65,7 @@ impl Encoder {
         if shape.parity() > 0 {
             let half = shape.shard_bytes() / 2;
             let passes = passes_of(self.kernel, half);
-            for offset in columns(half, passes.width) {
+            for offset in columns(half, passes.width, start_of(data.as_ptr(), data.len(), passes.width)) {
                 // SAFETY: the kernel is supported, and so is the narrower one that may take its place; the data has been
                 // checked against the shape, and memory for it prepared.
                 unsafe { self.encode_column(passes, shape, data, offset) };

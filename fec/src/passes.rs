@@ -28,6 +28,8 @@ pub(crate) struct Layers {
     pub(crate) position: usize,
     pub(crate) layer: usize,
     pub(crate) log: usize,
+    /// Bytes from a row that is read to what is asked for from memory meanwhile; 0 for nothing.
+    pub(crate) ahead: usize,
 }
 
 /// The top `log` layers of several chunks from values to coefficients, and the sum of the chunks.
@@ -159,6 +161,9 @@ unsafe fn layers_of<L: Lanes, const WAY: u8, const LOG: usize>(pass: &Layers) {
         // SAFETY: passed on.
         unsafe {
             match wide.min(LOG) {
+                // Every load before the first store, where registers allow: a store ahead of a load that misses the cache
+                // holds it up.
+                0 if L::ROOMY => block::<L, Both<L>, WAY, LOG, 0>(pass, row, 0),
                 0 => {
                     block::<L, Half<L>, WAY, LOG, 0>(pass, row, 0);
                     block::<L, Half<L>, WAY, LOG, 0>(pass, row, 1);
@@ -182,26 +187,57 @@ unsafe fn block<L: Lanes, C: Cell<L>, const WAY: u8, const LOG: usize, const WID
     row: usize,
     half: usize,
 ) {
-    let apart = 1 << pass.layer;
+    // The lowest layer's blocks are one group: without a loop the compiler takes the factors from memory, and has no
+    // reason to keep them all in registers, of which there are too few.
+    // SAFETY: passed on.
+    unsafe {
+        if pass.layer == 0 {
+            group::<L, C, WAY, LOG, WIDE>(pass, row, row, 0, half);
+        } else {
+            for first in row..row + (1 << pass.layer) {
+                group::<L, C, WAY, LOG, WIDE>(pass, row, first, pass.layer, half);
+            }
+        }
+    }
+}
+
+/// The group of butterflies that begins with row `first` of the block at `row`.
+///
+/// # Safety
+/// As [`layers`]; `layer` is the pass's.
+#[inline(always)]
+unsafe fn group<L: Lanes, C: Cell<L>, const WAY: u8, const LOG: usize, const WIDE: usize>(
+    pass: &Layers,
+    row: usize,
+    first: usize,
+    layer: usize,
+    half: usize,
+) {
+    let apart = 1 << layer;
     let (from_step, to_step) = (pass.from.step(apart), pass.to.step(apart));
     let position = pass.position + row;
-    for group in row..row + apart {
-        let from = pass.from.row_at(group).wrapping_add(half * pass.from.high);
-        let to = pass.to.row_at(group).wrapping_add(half * pass.to.high);
-        // SAFETY: passed on: the group's rows are among the pass's.
-        unsafe {
-            let mut x = load::<L, C, LOG>(from, from_step, pass.from.high);
-            if WAY == FORWARD {
-                forward::<L, C, LOG, WIDE>(&mut x, position, pass.layer);
-            } else {
-                inverse::<L, C, LOG, WIDE>(&mut x, position, pass.layer);
+    let from = pass.from.row_at(first).wrapping_add(half * pass.from.high);
+    let to = pass.to.row_at(first).wrapping_add(half * pass.to.high);
+    // SAFETY: passed on: the group's rows are among the pass's.
+    unsafe {
+        if WAY == INVERSE && pass.ahead != 0 {
+            for row in 0..1 << LOG {
+                let next = from.wrapping_add(row * from_step + pass.ahead);
+                L::prefetch(next);
+                L::prefetch(next.wrapping_add(pass.from.high));
             }
-            if WAY == INVERSE_ADD {
-                let sum = load::<L, C, LOG>(to, to_step, pass.to.high);
-                add::<L, C, LOG>(&mut x, &sum);
-            }
-            store::<L, C, LOG>(&x, to, to_step, pass.to.high);
         }
+        let mut x = load::<L, C, LOG>(from, from_step, pass.from.high);
+        if WAY == FORWARD {
+            forward::<L, C, LOG, WIDE>(&mut x, position, layer);
+        } else {
+            inverse::<L, C, LOG, WIDE>(&mut x, position, layer);
+        }
+        if WAY == INVERSE_ADD {
+            let sum = load::<L, C, LOG>(to, to_step, pass.to.high);
+            add::<L, C, LOG>(&mut x, &sum);
+        }
+        store::<L, C, LOG>(&x, to, to_step, pass.to.high);
     }
 }
 

@@ -13,8 +13,11 @@
 use crate::passes::{LAYERS_MAX, Layers, Passes, TopSum};
 use crate::rows::{LINE_BYTES, Lines, Rows};
 
-/// Rows of scratch that chunks are brought to their top layers in together.
-const BATCH_ROWS: usize = 128;
+/// Rows of scratch that chunks are brought to their top layers in together, so that their sum stays in registers; a
+/// fraction of a second-level cache.
+const BATCH_ROWS: usize = 1024;
+/// How many rows further on memory is asked for while a row of the caller's is read.
+const ROWS_AHEAD: usize = 8;
 /// The most passes: fifteen layers of a chunk of 32,768.
 const PASSES_MAX: usize = 5;
 
@@ -39,41 +42,46 @@ pub(crate) struct Transform {
     stage: usize,
 }
 
-/// How `2^log` rows are cut into passes: layers of each, lowest first.
+/// How `2^log` rows are cut into passes: lowest layer and layers of each, lowest first.
 #[derive(Debug, Clone, Copy)]
 struct Cut {
-    logs: [usize; PASSES_MAX],
+    passes: [(usize, usize); PASSES_MAX],
     count: usize,
 }
 
 impl Cut {
     fn of(log: usize) -> Cut {
-        let mut cut = Cut { logs: [0; PASSES_MAX], count: 0 };
-        let mut left = log;
+        let mut cut = Cut { passes: [(0, 0); PASSES_MAX], count: 0 };
+        let mut layer = 0;
         loop {
-            let layers = match left {
+            let layers = match log - layer {
                 // Two and two rather than three and one, but for the first pass, which wants eight rows.
                 4 if cut.count > 0 => 2,
-                _ => left.min(LAYERS_MAX),
+                left => left.min(LAYERS_MAX),
             };
-            cut.logs[cut.count] = layers;
+            cut.passes[cut.count] = (layer, layers);
             cut.count += 1;
-            left -= layers;
-            if left == 0 {
+            layer += layers;
+            if layer == log {
                 return cut;
             }
         }
     }
 
-    /// The passes with their lowest layers, lowest first.
-    fn passes(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> + ExactSizeIterator + '_ {
-        (0..self.count).map(|pass| (self.logs[..pass].iter().sum(), self.logs[pass]))
+    /// All passes below the top one, lowest first.
+    fn lower(&self) -> &[(usize, usize)] {
+        &self.passes[..self.count - 1]
     }
 
     /// The top pass: its lowest layer, and its layers.
     fn top(&self) -> (usize, usize) {
-        let top = self.count - 1;
-        (self.logs[..top].iter().sum(), self.logs[top])
+        self.passes[self.count - 1]
+    }
+
+    /// Rows of a chunk.
+    fn rows(&self) -> usize {
+        let (layer, log) = self.top();
+        1 << (layer + log)
     }
 }
 
@@ -218,28 +226,58 @@ impl Transform {
         position: usize,
         to: Rows,
     ) {
-        let rows = 1 << cut.logs[..cut.count].iter().sum::<usize>();
+        let rows = cut.rows();
         let first = chunk * rows;
         let there = rows.min(source.count - first);
         let direct = (source.whole - first).min(there) & !7;
-        let pass = |from, to, rows, position| Layers { from, to, rows, position, layer: 0, log: LAYERS_MAX };
-        // SAFETY: the caller's contract; rows that the source lacks are staged or cleared.
+        let lowest = |from, to, rows, position| Layers {
+            from,
+            to,
+            rows,
+            position,
+            layer: 0,
+            log: LAYERS_MAX,
+            ahead: 0,
+        };
+        // The second pass works on what the first has just left in the cache, block by block.
+        let (second, last) = (cut.lower().get(1), there.next_multiple_of(8));
+        let block = second.map_or(rows, |&(layer, log)| 1 << (layer + log));
+        for start in (0..there).step_by(block) {
+            let end = last.min(start + block);
+            let direct = direct.clamp(start, end);
+            // SAFETY: the caller's contract; rows that the source lacks are staged or cleared.
+            unsafe {
+                if direct > start {
+                    let from = source.rows.from(first + start);
+                    let pass = lowest(from, to.from(start), direct - start, position + start);
+                    (passes.inverse)(&Layers { ahead: from.step(ROWS_AHEAD), ..pass });
+                }
+                if end > direct {
+                    let staged = self.stage_rows(passes, source, first + direct, 8);
+                    (passes.inverse)(&lowest(staged, to.from(direct), 8, position + direct));
+                }
+                let reached = if end == last { rows.min(start + block) } else { end };
+                clear(to, end, reached);
+                if let Some(&(layer, log)) = second {
+                    let to = to.from(start);
+                    (passes.inverse)(&Layers {
+                        from: to,
+                        to,
+                        rows: block,
+                        position: position + start,
+                        layer,
+                        log,
+                        ahead: 0,
+                    });
+                }
+            }
+        }
+        // SAFETY: as above.
         unsafe {
-            if direct > 0 {
-                (passes.inverse)(&pass(source.rows.from(first), to, direct, position));
-            }
-            if there > direct {
-                let staged = self.stage_rows(passes, source, first + direct, 8);
-                (passes.inverse)(&pass(staged, to.from(direct), 8, position + direct));
-            }
-            let reached = there.next_multiple_of(8);
-            let unreached = (rows - reached) / 8 * to.octet;
-            for half in [0, to.high] {
-                to.row_at(reached).wrapping_add(half).write_bytes(0, unreached);
-            }
-            for (layer, log) in cut.passes().take(cut.count - 1).skip(1) {
+            clear(to, there.next_multiple_of(block), rows);
+            for &(layer, log) in cut.lower().iter().skip(2) {
                 let rows = there.next_multiple_of(1 << (layer + log));
-                (passes.inverse)(&Layers { from: to, to, rows, position, layer, log });
+                (passes.inverse)(&Layers { from: to, to, rows, position, layer, log, ahead: 0 });
             }
         }
     }
@@ -290,6 +328,7 @@ impl Transform {
                     position: (chunks.start + number + 1) * rows,
                     layer,
                     log,
+                    ahead: 0,
                 };
                 let inverse = if state.started { passes.inverse_add } else { passes.inverse };
                 inverse(&pass);
@@ -314,7 +353,7 @@ impl Transform {
                 self.lower_layers(passes, &cut, source, 0, 0, below);
                 below
             };
-            (passes.inverse)(&Layers { from, to: below, rows, position: 0, layer, log: top });
+            (passes.inverse)(&Layers { from, to: below, rows, position: 0, layer, log: top, ahead: 0 });
         }
     }
 
@@ -339,7 +378,7 @@ impl Transform {
         let into = if cut.count == 1 { to } else { work };
         // SAFETY: the caller's contract.
         unsafe {
-            (passes.forward)(&Layers { from: below, to: into, rows, position, layer, log });
+            (passes.forward)(&Layers { from: below, to: into, rows, position, layer, log, ahead: 0 });
             lower_forward(passes, &cut, position, into, to, wanted);
         }
     }
@@ -369,6 +408,7 @@ unsafe fn forward_rest(passes: &Passes, cut: &Cut, sum: Rows, to: Rows, wanted: 
                 position: 0,
                 layer,
                 log,
+                ahead: 0,
             });
         }
         lower_forward(passes, cut, 0, sum, to, wanted);
@@ -380,11 +420,46 @@ unsafe fn forward_rest(passes: &Passes, cut: &Cut, sum: Rows, to: Rows, wanted: 
 /// # Safety
 /// As [`Transform::gather`].
 unsafe fn lower_forward(passes: &Passes, cut: &Cut, position: usize, work: Rows, to: Rows, wanted: usize) {
-    for (layer, log) in cut.passes().take(cut.count - 1).rev() {
-        let rows = wanted.next_multiple_of(1 << (layer + log));
-        let to = if layer == 0 { to } else { work };
+    if cut.count == 1 {
+        return;
+    }
+    // SAFETY: passed on.
+    unsafe {
+        for &(layer, log) in cut.lower().iter().skip(2).rev() {
+            let rows = wanted.next_multiple_of(1 << (layer + log));
+            (passes.forward)(&Layers { from: work, to: work, rows, position, layer, log, ahead: 0 });
+        }
+        let second = cut.lower().get(1);
+        let block = second.map_or(cut.rows(), |&(layer, log)| 1 << (layer + log));
+        for start in (0..wanted).step_by(block) {
+            let (work, position) = (work.from(start), position + start);
+            if let Some(&(layer, log)) = second {
+                (passes.forward)(&Layers {
+                    from: work,
+                    to: work,
+                    rows: block,
+                    position,
+                    layer,
+                    log,
+                    ahead: 0,
+                });
+            }
+            let rows = block.min((wanted - start).next_multiple_of(8));
+            let to = to.from(start);
+            (passes.forward)(&Layers { from: work, to, rows, position, layer: 0, log: LAYERS_MAX, ahead: 0 });
+        }
+    }
+}
+
+/// Clears scratch rows, both multiples of eight.
+///
+/// # Safety
+/// The rows can be written.
+unsafe fn clear(rows: Rows, from: usize, to: usize) {
+    let bytes = to.saturating_sub(from) / 8 * rows.octet;
+    for half in [0, rows.high] {
         // SAFETY: passed on.
-        unsafe { (passes.forward)(&Layers { from: work, to, rows, position, layer, log }) };
+        unsafe { rows.row_at(from).wrapping_add(half).write_bytes(0, bytes) };
     }
 }
 
@@ -396,9 +471,9 @@ mod tests {
     fn a_cut_spans_all_layers_and_begins_with_eight_rows() {
         for log in 0..=15 {
             let cut = Cut::of(log);
-            assert_eq!(cut.logs[..cut.count].iter().sum::<usize>(), log);
-            assert!(cut.logs[..cut.count].iter().all(|&layers| layers <= LAYERS_MAX));
-            assert_eq!(cut.logs[0], log.min(LAYERS_MAX));
+            assert_eq!(cut.passes[..cut.count].iter().map(|&(_, layers)| layers).sum::<usize>(), log);
+            assert!(cut.passes[..cut.count].iter().all(|&(_, layers)| layers <= LAYERS_MAX));
+            assert_eq!(cut.passes[0], (0, log.min(LAYERS_MAX)));
             let (layer, top) = cut.top();
             assert_eq!(layer + top, log);
             assert!(layer == 0 || layer >= 3, "rows of a group lie one apart, or a multiple of eight");

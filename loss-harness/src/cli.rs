@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::fec::FecArgs;
 use crate::plan::{Matrix, Plan, PlanError, TraceFile};
 use crate::units::{Burst, Bytes, MtuChange, Percent, Rate, Reorder, SizeRange, Span, Stretch};
 
@@ -24,7 +25,7 @@ pub enum Command {
     /// The same for every combination of losses, burst lengths, sizes and redundancies.
     Sweep(Box<SweepArgs>),
     /// How fast blocks are encoded and recovered here.
-    Fec(FecArgs),
+    Fec(Box<FecArgs>),
 }
 
 /// A plan, from a file and arguments.
@@ -244,48 +245,5 @@ impl SweepArgs {
         over(&mut matrix.redundancies, self.redundancies.clone().map(Some));
         over(&mut matrix.resends, self.resends.clone().map(Some));
         matrix
-    }
-}
-
-/// What to measure of the coder.
-#[derive(Debug, Clone, Args)]
-pub struct FecArgs {
-    /// Block shapes, data+parity.
-    #[arg(long, value_delimiter = ',', default_value = "30+3,64+7,434+44,874+88,1024+103")]
-    pub shapes: Vec<ShapeText>,
-    /// Shard length, a multiple of 64.
-    #[arg(long, default_value_t = 1408)]
-    pub shard_bytes: usize,
-    /// Seconds for each figure.
-    #[arg(long, default_value_t = 0.2)]
-    pub seconds: f64,
-    /// Seed of the blocks' bytes.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// JSON on standard output.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// A block shape, spelled `64+7`.
-#[derive(Debug, Clone, Copy)]
-pub struct ShapeText {
-    /// Data shards.
-    pub k: u16,
-    /// Parity shards.
-    pub m: u16,
-}
-
-impl std::str::FromStr for ShapeText {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<ShapeText, String> {
-        let parts = text.split_once('+').map(|(k, m)| (k.parse(), m.parse()));
-        match parts {
-            Some((Ok(k), Ok(m))) if k > 0 && m > 0 => Ok(ShapeText { k, m }),
-            Some((Ok(_) | Err(_), Ok(_) | Err(_))) | None => {
-                Err(format!("expected data and parity shards such as `64+7`, got `{text}`"))
-            }
-        }
     }
 }

@@ -11,7 +11,7 @@
 
 mod cli;
 mod client;
-mod coder;
+mod fec;
 mod host;
 mod label;
 mod link;
@@ -48,15 +48,11 @@ fn main() -> ExitCode {
 }
 
 /// True when all was as it must be.
-fn perform(cli: &Cli) -> Result<bool, PlanError> {
+fn perform(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
     match &cli.command {
-        Command::Run(args) => run_once(args),
-        Command::Sweep(args) => run_sweep(args),
-        Command::Fec(args) => {
-            let rows = coder::measure(args)?;
-            print!("{}", if args.json { report::fec_json(&rows) } else { report::fec_text(&rows) });
-            Ok(rows.iter().all(|row| row.bytes_right))
-        }
+        Command::Run(args) => Ok(run_once(args)?),
+        Command::Sweep(args) => Ok(run_sweep(args)?),
+        Command::Fec(args) => Ok(fec::run(args)?),
     }
 }
 

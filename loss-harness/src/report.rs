@@ -1,4 +1,4 @@
-//! What the harness says of a run and of the coder: words for people, JSON for programs.
+//! What the harness says of a run: words for people, JSON for programs.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -6,7 +6,6 @@ use std::time::Duration;
 use punktfunk_proto::ReassemblyCounters;
 use serde_json::{Value, json};
 
-use crate::coder;
 use crate::link::FateCounts;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
@@ -194,43 +193,6 @@ fn fates_text(fates: &FateCounts) -> String {
     format!("{} datagrams{}", fates.datagrams, done.collect::<String>())
 }
 
-/// The coder's figures in words.
-pub fn fec_text(rows: &[coder::Row]) -> String {
-    let mut text = String::from("     shape  encode µs   GB/s  recover 1 µs  recover m µs  bytes\n");
-    for row in rows {
-        let _ = writeln!(
-            text,
-            "{:>10}  {:>9.1}  {:>5.2}  {:>12.1}  {:>12.1}  {}",
-            format!("{}+{}", row.k, row.m),
-            micros(row.encode),
-            row.data_bytes as f64 / row.encode.as_secs_f64() / 1e9,
-            micros(row.recover_one),
-            micros(row.recover_all),
-            if row.bytes_right { "right" } else { "WRONG" }
-        );
-    }
-    text
-}
-
-/// The coder's figures as one JSON array.
-pub fn fec_json(rows: &[coder::Row]) -> String {
-    let rows: Vec<Value> = rows
-        .iter()
-        .map(|row| {
-            json!({
-                "k": row.k,
-                "m": row.m,
-                "data_bytes": row.data_bytes,
-                "encode_us": micros(row.encode),
-                "recover_one_us": micros(row.recover_one),
-                "recover_all_us": micros(row.recover_all),
-                "bytes_right": row.bytes_right,
-            })
-        })
-        .collect();
-    format!("{}\n", Value::from(rows))
-}
-
 fn verdict(outcome: &Outcome) -> String {
     if outcome.is_right() {
         let late = outcome.allowed - outcome.in_time;
@@ -252,8 +214,4 @@ fn verdict(outcome: &Outcome) -> String {
 
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-fn micros(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
 }

@@ -92,9 +92,19 @@ fn a_sweep_gets_better_with_redundancy_and_is_written_down() {
 
 #[test]
 fn the_coder_is_measured_and_checked() {
-    let rows = json_of(&["fec", "--shapes", "30+3,64+7", "--seconds", "0.01"]);
-    assert_eq!(rows.as_array().unwrap().len(), 2);
-    assert!(rows[0]["encode_us"].as_f64().unwrap() > 0.0 && rows[0]["bytes_right"] == true);
+    let folder = tempfile::tempdir().unwrap();
+    let plot = folder.path().join("fec.svg");
+    let arguments = ["fec", "--shapes", "30+3,64+7", "--seconds", "0.002", "--processes", "2", "--plot"];
+    let said = json_of(&[&arguments[..], &[plot.to_str().unwrap()]].concat());
+    let rows = said["rows"].as_array().unwrap();
+    // Encode; recover 1 and 3 of 3, or 1, 3 and 7 of 7.
+    assert_eq!(rows.len(), 3 + 4, "{said}");
+    assert!(rows.iter().all(|row| row["bytes_right"] == true && row["ours_best_us"].as_f64().unwrap() > 0.0));
+    let plot = std::fs::read_to_string(plot).unwrap();
+    assert!(plot.contains("64+7 recover 7"));
+    let scalar = ["fec", "--k", "5", "--m", "2", "--shard", "64", "--kernel", "scalar", "--processes", "1"];
+    let said = json_of(&[&scalar[..], &["--seconds", "0.002"]].concat());
+    assert_eq!((&said["kernel"], &said["rows"][0]["k"]), (&"scalar".into(), &5.into()), "{said}");
 }
 
 #[test]
@@ -118,6 +128,8 @@ fn what_makes_no_sense_ends_with_two_and_names_it() {
         (&["sweep", "--aus", "1", "--size", "2KB", "--out", "/proc/none"], ["/proc/none", "cannot write"]),
         (&["fec", "--shapes", "64"], ["--shapes", "64+7"]),
         (&["fec", "--shard-bytes", "101"], ["--shard-bytes", "101"]),
+        (&["fec", "--kernel", "neon"], ["--kernel", "avx2-gfni"]),
+        (&["fec", "--seconds", "0"], ["--seconds", "0.001"]),
         (&["sweep", "--losses", "x"], ["--losses", "`5%`"]),
         (&["walk"], ["walk", "Usage"]),
     ] {

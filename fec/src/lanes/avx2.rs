@@ -4,9 +4,9 @@ use super::Lanes;
 use super::avx512::{MATRICES, POINT_MATRICES};
 use crate::field::{PRODUCTS, point};
 use std::arch::x86_64::{
-    __m256i, _mm_loadu_si128, _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_gf2p8affine_epi64_epi8,
-    _mm256_loadu_si256, _mm256_set1_epi8, _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_shuffle_epi8,
-    _mm256_srli_epi64, _mm256_storeu_si256, _mm256_xor_si256,
+    __m256i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_and_si256, _mm256_broadcastsi128_si256,
+    _mm256_gf2p8affine_epi64_epi8, _mm256_loadu_si256, _mm256_set1_epi8, _mm256_set1_epi64x,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi64, _mm256_storeu_si256, _mm256_xor_si256,
 };
 
 /// AVX2 and GFNI.
@@ -80,6 +80,7 @@ impl Lanes for YmmAffine {
     type Factor = i64;
     const BYTES: usize = 32;
     const SUMS: usize = 2;
+    const ROOMY: bool = false;
 
     moves_and_sums!();
 
@@ -87,6 +88,11 @@ impl Lanes for YmmAffine {
     unsafe fn multiply(a: __m256i, factor: &'static i64) -> __m256i {
         // SAFETY: the caller's CPU has the instructions.
         unsafe { _mm256_gf2p8affine_epi64_epi8::<0>(a, _mm256_set1_epi64x(*factor)) }
+    }
+    #[inline(always)]
+    fn prefetch(at: *const u8) {
+        // SAFETY: SSE is there on every x86-64, and a prefetch reads nothing that the program could see.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
     }
     #[inline(always)]
     fn factor(byte: u8) -> &'static i64 {
@@ -104,6 +110,7 @@ impl Lanes for YmmShuffle {
     type Factor = Nibbles;
     const BYTES: usize = 32;
     const SUMS: usize = 2;
+    const ROOMY: bool = false;
 
     moves_and_sums!();
 
@@ -118,6 +125,11 @@ impl Lanes for YmmShuffle {
             let of_high = _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi64::<4>(a), nibble));
             _mm256_xor_si256(of_low, of_high)
         }
+    }
+    #[inline(always)]
+    fn prefetch(at: *const u8) {
+        // SAFETY: SSE is there on every x86-64, and a prefetch reads nothing that the program could see.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
     }
     #[inline(always)]
     fn factor(byte: u8) -> &'static Nibbles {

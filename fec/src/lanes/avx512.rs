@@ -3,8 +3,8 @@
 use super::Lanes;
 use crate::field::{PRODUCTS, point};
 use std::arch::x86_64::{
-    __m512i, _mm512_gf2p8affine_epi64_epi8, _mm512_loadu_si512, _mm512_set1_epi64, _mm512_setzero_si512,
-    _mm512_storeu_si512, _mm512_ternarylogic_epi64, _mm512_xor_si512,
+    __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_gf2p8affine_epi64_epi8, _mm512_loadu_si512, _mm512_set1_epi64,
+    _mm512_setzero_si512, _mm512_storeu_si512, _mm512_ternarylogic_epi64, _mm512_xor_si512,
 };
 
 /// Multiplication by each byte as an 8×8 bit matrix.
@@ -52,6 +52,7 @@ impl Lanes for Zmm {
     type Factor = i64;
     const BYTES: usize = 64;
     const SUMS: usize = 4;
+    const ROOMY: bool = true;
 
     #[inline(always)]
     unsafe fn zero() -> __m512i {
@@ -82,6 +83,11 @@ impl Lanes for Zmm {
     unsafe fn multiply(a: __m512i, factor: &'static i64) -> __m512i {
         // SAFETY: the caller's CPU has the instructions.
         unsafe { _mm512_gf2p8affine_epi64_epi8::<0>(a, _mm512_set1_epi64(*factor)) }
+    }
+    #[inline(always)]
+    fn prefetch(at: *const u8) {
+        // SAFETY: SSE is there on every x86-64, and a prefetch reads nothing that the program could see.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
     }
     #[inline(always)]
     fn factor(byte: u8) -> &'static i64 {

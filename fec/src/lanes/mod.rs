@@ -25,6 +25,8 @@ pub(crate) trait Lanes: Copy {
     const BYTES: usize;
     /// Sums that one pass over rows may keep in registers.
     const SUMS: usize;
+    /// Whether eight rows of both halves fit the registers.
+    const ROOMY: bool;
 
     /// # Safety
     /// The CPU has the lane's instructions.
@@ -48,6 +50,8 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// The CPU has the lane's instructions.
     unsafe fn multiply(a: Self::Vector, factor: &'static Self::Factor) -> Self::Vector;
+    /// Asks for the cache line at `at`, which need not be there.
+    fn prefetch(at: *const u8);
     /// The factor of a byte.
     fn factor(byte: u8) -> &'static Self::Factor;
     /// The factor of point `index`, which is below 256.

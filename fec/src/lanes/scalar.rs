@@ -26,6 +26,7 @@ impl Lanes for Word {
     type Factor = [u8; 256];
     const BYTES: usize = 8;
     const SUMS: usize = 4;
+    const ROOMY: bool = false;
 
     #[inline(always)]
     unsafe fn zero() -> u64 {
@@ -54,6 +55,8 @@ impl Lanes for Word {
         u64::from_ne_bytes(a.to_ne_bytes().map(|byte| factor[usize::from(byte)]))
     }
     #[inline(always)]
+    fn prefetch(_at: *const u8) {}
+    #[inline(always)]
     fn factor(byte: u8) -> &'static [u8; 256] {
         &PRODUCTS[usize::from(byte)]
     }
@@ -68,6 +71,7 @@ impl Lanes for Byte {
     type Factor = [u8; 256];
     const BYTES: usize = 1;
     const SUMS: usize = 4;
+    const ROOMY: bool = false;
 
     #[inline(always)]
     unsafe fn zero() -> u8 {
@@ -95,6 +99,8 @@ impl Lanes for Byte {
     unsafe fn multiply(a: u8, factor: &'static [u8; 256]) -> u8 {
         factor[usize::from(a)]
     }
+    #[inline(always)]
+    fn prefetch(_at: *const u8) {}
     #[inline(always)]
     fn factor(byte: u8) -> &'static [u8; 256] {
         &PRODUCTS[usize::from(byte)]
