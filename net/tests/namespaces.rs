@@ -12,7 +12,9 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Random, WAIT, again_once, all_of, assert_round_trip, collect, drain, exchange, lend};
+use common::{
+    Random, WAIT, again_once, all_of, assert_round_trip, backends, collect, drain, exchange, lend, rings,
+};
 use punktfunk_net::{Arena, Backend, Caps, NetError, ReceiveLimits, Receiver, Sender, Socket, SocketConfig};
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -163,7 +165,7 @@ fn payload_max(mtu: usize, dest: SocketAddr) -> usize {
 fn carries_everything(wire: &Wire, mtu: usize) {
     let (mut receiver, dests) = wire.receiver();
     let mut random = Random(0x9e37_79b9);
-    for backend in Backend::ALL {
+    for backend in backends() {
         let mut sender = Sender::new(wire.socket_a("[::]:0", backend, 4 << 20));
         let (arena, lease) = lend(&mut sender, &random.bytes(101 * mtu));
         for dest in dests {
@@ -209,7 +211,7 @@ fn a_datagram_above_the_mtu_is_counted_and_a_shorter_one_goes() {
     for mtu in [1280, 1500, 9000] {
         on_a_wire(&format!("EMSGSIZE at MTU {mtu}"), mtu, |wire| {
             let (mut receiver, dests) = wire.receiver();
-            for backend in Backend::ALL {
+            for backend in backends() {
                 let socket = wire.socket_a("[::]:0", backend, 4 << 20);
                 let mut sender = Sender::new(Arc::clone(&socket));
                 let (arena, lease) = lend(&mut sender, &vec![5; 7 * mtu]);
@@ -254,7 +256,7 @@ fn a_full_send_buffer_is_waited_for_then_counted() {
         // A queue longer than the send buffer: what is full is the buffer.
         wire.a.commands(&format!("tc qdisc add dev va root {TBF} limit 64mb"))?;
         let (mut receiver, dests) = wire.receiver();
-        for backend in Backend::ALL {
+        for backend in backends() {
             for dest in dests {
                 again_once(|| fill_send_buffer(wire, &mut receiver, backend, dest));
             }
@@ -310,7 +312,7 @@ fn a_full_device_queue_is_counted() {
         // A queue shorter than the send buffer: what is full is the queue.
         wire.a.commands(&format!("tc qdisc add dev va root {TBF} limit 64kb"))?;
         let (mut receiver, dests) = wire.receiver();
-        for backend in Backend::ALL {
+        for backend in backends() {
             for dest in dests {
                 again_once(|| fill_device_queue(wire, &mut receiver, backend, dest));
             }
@@ -374,7 +376,7 @@ fn answers_leave_from_the_address_that_was_asked_in_both_families() {
     on_a_wire("several addresses", 1500, |wire| {
         wire.a.commands("ip addr add 10.9.0.3/24 dev va\nip -6 addr add fd09::3/64 dev va nodad")?;
         let (mut receiver, dests) = wire.receiver();
-        for backend in Backend::ALL {
+        for backend in backends() {
             let host = wire.socket_a("[::]:0", backend, 1 << 20);
             let mut sender = Sender::new(Arc::clone(&host));
             for (dest, asked) in dests.into_iter().zip(["10.9.0.3", "fd09::3"]) {
@@ -398,7 +400,7 @@ fn a_machine_with_ipv6_switched_off_serves_ipv4_at_the_default_address() {
         let set = wire.a.run(|| std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"));
         set.map_err(|error| format!("switching IPv6 off: {error}"))?;
         let (mut receiver, [dest, _]) = wire.receiver();
-        for backend in Backend::ALL {
+        for backend in backends() {
             let mut sender = Sender::new(wire.socket_a("[::]:0", backend, 1 << 20));
             assert_round_trip(&mut sender, &mut receiver, dest, &[7; 5000], 1400);
         }
@@ -408,6 +410,9 @@ fn a_machine_with_ipv6_switched_off_serves_ipv4_at_the_default_address() {
 
 #[test]
 fn what_a_queue_still_holds_of_an_arena_is_not_leased_again() {
+    if !rings() {
+        return;
+    }
     on_a_wire("loans", 1500, |wire| {
         // The first train passes, the others wait a tenth of a second each.
         wire.a.commands("tc qdisc add dev va root tbf rate 4mbit burst 70kb limit 4mb")?;
@@ -439,6 +444,9 @@ fn what_a_queue_still_holds_of_an_arena_is_not_leased_again() {
 
 #[test]
 fn a_wire_that_copies_does_not_get_a_ring_by_itself() {
+    if !rings() {
+        return;
+    }
     on_a_wire("the trial of a ring", 1500, |wire| {
         let (mut receiver, dests) = wire.receiver();
         for dest in dests {

@@ -79,6 +79,16 @@ impl Ring {
         self.ring.submitter()
     }
 
+    /// Whether messages can be lent from registered memory: Linux 6.15, which this feature came with, too.
+    pub(super) fn lends_registered(&self) -> bool {
+        self.ring.params().is_feature_no_iowait()
+    }
+
+    /// Whether notifications tell of copies: Linux 6.2; the first feature after it that can be asked for is of 6.10.
+    pub(super) fn tells_of_copies(&self) -> bool {
+        self.ring.params().is_feature_recvsend_bundle()
+    }
+
     /// Queues a request for the next entry.
     ///
     /// # Safety

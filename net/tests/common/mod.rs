@@ -4,6 +4,7 @@
 //! loopback either: what is short is tried once more, and only what is short again is a fault.
 #![allow(dead_code)] // each test file uses a part
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +35,26 @@ impl Random {
     pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
         (0..len).map(|_| self.next() as u8).collect()
     }
+}
+
+/// Whether this machine has rings for us; else it is said that they were not tried.
+pub(crate) fn rings() -> bool {
+    let bind = "127.0.0.1:0".parse().expect("an address");
+    let config = SocketConfig { backend: Some(Backend::Uring), ..SocketConfig::new(bind) };
+    let caps = Socket::open(&config).expect("a socket on loopback").caps().clone();
+    if !caps.uring {
+        let line = format!("punktfunk-net: not run: io_uring ({caps})\n");
+        // Past the test harness, which hides what a passing test prints.
+        let _ = std::io::stderr().write_all(line.as_bytes());
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{line}");
+    }
+    caps.uring
+}
+
+/// All backends that this machine has.
+pub(crate) fn backends() -> Vec<Backend> {
+    let rings = rings();
+    Backend::ALL.into_iter().filter(|backend| rings || *backend != Backend::Uring).collect()
 }
 
 pub(crate) fn open(bind: &str, backend: Backend) -> Arc<Socket> {
