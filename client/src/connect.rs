@@ -63,6 +63,7 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
     let asked = SealBackend::asked(std::env::var_os(SEAL_VARIABLE));
     let seal = Backends::measure(asked.map_err(|error| ClientError::Usage(error.to_string()))?, Instant::now);
     tracing::info!("{}", socket.caps());
+    tracing::info!("FEC by {}", machine.fec_kernel());
     tracing::info!("{seal}");
     let mut receiver = Receiver::new(Arc::clone(&socket), ReceiveLimits::default())?;
     let trust = if args.open { Trust::Open } else { Trust::Pinned(args.trust.clone()) };

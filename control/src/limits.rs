@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
-/// The control protocol's number; both ends must have the same one.
-pub const PROTOCOL: u32 = 1;
+/// The protocol's number, media's formats included; both ends must have the same one. 2: parity is made by the code of
+/// `docs/fec.md`.
+pub const PROTOCOL: u32 = 2;
 
-/// What both ends ask of TLS: the protocol's name and number.
+/// What both ends ask of TLS: the protocol's name. Its number changes only where not even a refusal by [`PROTOCOL`]
+/// could be understood.
 pub const ALPN: &[u8] = b"punktfunk/1";
 
 /// Longest control message body, in bytes: the largest Welcome and the largest HostStats fit (below).

@@ -217,7 +217,7 @@ fn build<D: Decode>(
     let waker = Waker::new();
     let receive = ReceiveStage {
         receiver,
-        reassembler: Reassembler::new(limits, opener),
+        reassembler: Reassembler::with_kernel(limits, opener, config.machine.fec_kernel()),
         outbox: Outbox::new(deliveries_in, home_out, Arc::clone(&aus_decoded), backlog, receive_tap),
         quic: quic_in,
         feedback: feedback_in,

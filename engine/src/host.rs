@@ -266,7 +266,7 @@ fn build<E: Encode>(
         commands: commands_out,
         waker: waker.clone(),
         packetizer: packetizer(config),
-        fec: encoder(negotiated),
+        fec: encoder(negotiated, config.machine.fec_kernel()),
         sealer,
         sender: sender(socket, config.source, &arena),
         arena,
@@ -331,8 +331,8 @@ fn packetizer(config: &HostConfig) -> Packetizer {
 }
 
 /// Its memory is taken now, not with the first IDR.
-fn encoder(negotiated: &Negotiated) -> fec::Encoder {
-    let mut encoder = fec::Encoder::new();
+fn encoder(negotiated: &Negotiated, kernel: fec::Kernel) -> fec::Encoder {
+    let mut encoder = fec::Encoder::with_kernel(kernel);
     negotiated.shapes_expected().into_iter().for_each(|shape| encoder.prepare(shape));
     encoder
 }

@@ -13,6 +13,8 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use punktfunk_fec::{KERNEL_VARIABLE, Kernel, KernelError};
+
 /// Priority of a `SCHED_FIFO` stage: above ordinary threads, below the kernel's own at 50.
 const FIFO_PRIORITY: i32 = 10;
 
@@ -37,6 +39,8 @@ pub struct Wishes {
     pub spin: Duration,
     /// Whether stages that could share a thread do.
     pub merge: Merge,
+    /// The instructions that FEC blocks are coded with.
+    pub fec_kernel: Kernel,
 }
 
 /// Whether a pipeline's stages share one thread where they can.
@@ -54,7 +58,14 @@ pub enum Merge {
 
 impl Default for Wishes {
     fn default() -> Self {
-        Self { pin: true, realtime: true, lock_memory: true, spin: SPIN_DEFAULT, merge: Merge::ByCores }
+        Self {
+            pin: true,
+            realtime: true,
+            lock_memory: true,
+            spin: SPIN_DEFAULT,
+            merge: Merge::ByCores,
+            fec_kernel: Kernel::best(),
+        }
     }
 }
 
@@ -77,6 +88,14 @@ pub enum WishError {
         /// What it says.
         came: String,
     },
+    /// No kernel, or none that this CPU can run.
+    #[error("{name}: {cause}")]
+    Kernel {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with it.
+        cause: KernelError,
+    },
     /// Not a number of microseconds that can be spun for.
     #[error("{name} must be 0 to {SPIN_US_MAX} microseconds, got {came:?}")]
     Spin {
@@ -89,7 +108,8 @@ pub enum WishError {
 
 impl Wishes {
     /// Reads `PUNKTFUNK_PIN`, `PUNKTFUNK_REALTIME` and `PUNKTFUNK_MLOCK`: `on` or `1`, `off` or `0`, on where unset;
-    /// `PUNKTFUNK_SPIN_US`, microseconds; and `PUNKTFUNK_STAGES`: `auto`, `together` or `apart`.
+    /// `PUNKTFUNK_SPIN_US`, microseconds; `PUNKTFUNK_STAGES`: `auto`, `together` or `apart`; and
+    /// `PUNKTFUNK_FEC_KERNEL`, a kernel's name.
     ///
     /// # Errors
     /// Another value.
@@ -101,6 +121,8 @@ impl Wishes {
             lock_memory: wished("PUNKTFUNK_MLOCK")?,
             spin: parse_spin("PUNKTFUNK_SPIN_US", std::env::var_os("PUNKTFUNK_SPIN_US").as_deref())?,
             merge: parse_merge("PUNKTFUNK_STAGES", std::env::var_os("PUNKTFUNK_STAGES").as_deref())?,
+            fec_kernel: Kernel::from_environment()
+                .map_err(|cause| WishError::Kernel { name: KERNEL_VARIABLE, cause })?,
         })
     }
 }
@@ -210,6 +232,11 @@ impl Machine {
     /// How many cores this process may use.
     pub fn core_count(&self) -> usize {
         self.cores.len()
+    }
+
+    /// The instructions that FEC blocks are coded with.
+    pub fn fec_kernel(&self) -> Kernel {
+        self.wishes.fec_kernel
     }
 
     /// Whether the stages of a pipeline share a thread, where that is possible, instead of having one each.

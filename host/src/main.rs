@@ -127,6 +127,7 @@ fn serve(args: &ServeArgs) -> Result<(), HostError> {
     };
     let socket = Arc::new(open_socket(args)?);
     tracing::info!("{}", socket.caps());
+    tracing::info!("FEC by {}", wishes.fec_kernel);
     tracing::info!("{seal}");
     let trust = if args.open { Trust::Open } else { Trust::Pinned(args.trust.clone()) };
     if args.open {

@@ -16,7 +16,7 @@
 
 use std::time::Instant;
 
-use punktfunk_fec::Decoder;
+use punktfunk_fec::{Decoder, Kernel};
 use punktfunk_seal::{OpenError, Opener, Plane};
 
 use crate::asking;
@@ -50,6 +50,11 @@ impl Reassembler {
     /// A reassembler for the video plane. `opener` decides about keys, epochs and replays. Takes the memory that the
     /// agreed rate needs, an IDR and its losses included, within the limits; what is larger is taken as it comes.
     pub fn new(limits: ReassemblerLimits, opener: Opener) -> Self {
+        Self::with_kernel(limits, opener, Kernel::best())
+    }
+
+    /// The same, with blocks recovered by the instructions of `kernel`.
+    pub fn with_kernel(limits: ReassemblerLimits, opener: Opener, kernel: Kernel) -> Self {
         let block_shards_max = usize::from(limits.block_shards_max);
         let mut memory = BlockMemory::new(limits.span_bytes_max, block_shards_max);
         // Slices of the usual size, and of twice that, for every AU that may be under way.
@@ -57,7 +62,7 @@ impl Reassembler {
         memory.warm(2 * limits.slice_span_bytes, limits.slices_under_way);
         // And one IDR: it is the first thing that comes.
         memory.warm(limits.idr_slice_span_bytes, limits.slices_under_way / AUS_UNDER_WAY);
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::with_kernel(kernel);
         limits.shapes_expected.into_iter().for_each(|shape| decoder.prepare(shape));
         Self {
             opener,

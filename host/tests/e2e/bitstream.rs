@@ -190,6 +190,31 @@ fn each_library_opens_what_the_other_seals() {
 }
 
 #[test]
+fn any_kernel_recovers_what_any_other_protects() {
+    let (_turn, place) = (session_turn(), Place::new());
+    let run = |protects: Option<&str>, recovers: Option<&str>| {
+        let host = HostStart::new(&place, "bitstream:rate=20M,fps=60,slices=2").args(&["--once"]);
+        let forced = |kernel| ("PUNKTFUNK_FEC_KERNEL", kernel);
+        let host = match protects.map(forced) {
+            Some((name, kernel)) => host.env(name, kernel).ready(),
+            None => host.ready(),
+        };
+        let client = ClientStart::new(&place, host.port).args(&["--seconds", "1"]);
+        let ended = match recovers.map(forced) {
+            Some((name, kernel)) => client.env(name, kernel).run(),
+            None => client.run(),
+        };
+        ended.expect_code(0);
+        host.ends().expect_said(&[&format!("FEC by {}", protects.unwrap_or(""))]);
+        let summary = ended.json();
+        assert_all_came(&summary);
+        assert_eq!(count(&summary, "/verified/wrong"), 0, "{protects:?} to {recovers:?}");
+    };
+    run(Some("scalar"), None);
+    run(None, Some("scalar"));
+}
+
+#[test]
 fn a_recording_of_a_bitstream_is_said_to_be_none() {
     let (_turn, place) = (session_turn(), Place::new());
     let host = HostStart::new(&place, "bitstream:rate=10M,fps=60,slices=2").args(&["--once"]).ready();
