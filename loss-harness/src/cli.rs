@@ -22,7 +22,7 @@ pub struct Cli {
 pub enum Command {
     /// Send a plan's access units through its links once.
     Run(Box<RunArgs>),
-    /// The same for every combination of losses, burst lengths, sizes and redundancies.
+    /// Run a plan for every combination of losses, burst lengths, sizes, redundancies, and sending again or not.
     Sweep(Box<SweepArgs>),
     /// How fast blocks are encoded and recovered here.
     Fec(Box<FecArgs>),
@@ -34,7 +34,7 @@ pub struct RunArgs {
     /// A plan file; arguments go over what it says
     #[arg(value_name = "PLAN.toml", conflicts_with = "plan_flag")]
     pub plan: Option<PathBuf>,
-    /// The same
+    /// The plan file, named by an argument
     #[arg(long = "plan", value_name = "PLAN.toml")]
     pub plan_flag: Option<PathBuf>,
     /// What is sent.
@@ -236,9 +236,9 @@ impl SweepArgs {
         stem.unwrap_or_else(|| "arguments".to_owned())
     }
 
-    /// What is varied: the plan's, with the arguments over it.
+    /// What is varied: the plan's axes, or a LAN's where it has none, with the arguments over them.
     pub fn matrix(&self, plan: &Plan) -> Matrix {
-        let mut matrix = plan.sweep.clone().unwrap_or_default();
+        let mut matrix = plan.sweep.clone().unwrap_or_else(Matrix::of_a_lan);
         over(&mut matrix.losses, self.losses.clone().map(Some));
         over(&mut matrix.bursts, self.bursts.clone().map(Some));
         over(&mut matrix.sizes, self.sizes.clone().map(Some));

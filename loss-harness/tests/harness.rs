@@ -84,6 +84,9 @@ fn a_sweep_gets_better_with_redundancy_and_is_written_down() {
     assert_eq!(csv.lines().count(), 3);
     let page = std::fs::read_to_string(out.join("sweep.html")).unwrap();
     assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+    // Where nothing is named, a LAN's losses and redundancies.
+    let rows = json_of(&["sweep", "--aus", "5", "--size", "2KB"]);
+    assert_eq!(rows.as_array().unwrap().len(), 9);
     // The same cells on one thread, in words.
     let text = harness(&[&arguments[..], &["--threads", "1"]].concat());
     let text = String::from_utf8(text.stdout).unwrap();

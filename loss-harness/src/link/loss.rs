@@ -4,7 +4,8 @@
 //! Told by what is measured of it: the share r of all datagrams that bursts take, the mean stay L in the bad state in
 //! datagrams, and the density h, the loss within it. Then the bad state's share is b = r / h, it ends with probability
 //! 1 / L and begins with b / ((1 - b) L). It promises that share and length from the first datagram on: it starts in
-//! its stationary state. It refuses r above [`loss_max`], beyond which bursts would have to begin more often than
+//! its stationary state. It counts datagrams, not time: a burst that meets the end of an access unit goes on with what is
+//! sent next, resends too. It refuses r above [`loss_max`], beyond which bursts would have to begin more often than
 //! always.
 
 use crate::rng::Rng;

@@ -62,6 +62,16 @@ pub struct Cell {
 }
 
 impl Matrix {
+    /// What is varied where nothing was named: the losses and redundancies that a LAN gives reason to ask about.
+    pub fn of_a_lan() -> Matrix {
+        let percents = |percents: [f64; 3]| Some(percents.map(Percent::of).to_vec());
+        Matrix {
+            losses: percents([1.0, 3.0, 5.0]),
+            redundancies: percents([5.0, 10.0, 20.0]),
+            ..Matrix::default()
+        }
+    }
+
     /// All combinations over `base`, checked.
     pub fn cells(&self, base: &Plan) -> Result<Vec<Cell>, PlanError> {
         let own_burst = base.channel.burst;
