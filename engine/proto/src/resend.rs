@@ -7,7 +7,7 @@
 //!
 //! Promises: no access unit is sent again once its deadline has passed or a report shows that it has ended; each data
 //! shard goes again at most three times, not while an answer to the last time may still be under way, and the third time
-//! only after a while, for a path that was gone for some milliseconds; all of it together stays within a share of the wire's rate, whatever a report claims; bounded memory, and no allocation after `new` as
+//! only once something else was sent or after a while, for a path that was gone for some milliseconds; all of it together stays within a share of the wire's rate, whatever a report claims; bounded memory, and no allocation after `new` as
 //! long as the caller empties [`ResendLedger::poll_release`] after each block. It refuses, and counts, what is asked for
 //! too late, what is not held any more, and what passes those bounds.
 
@@ -29,8 +29,8 @@ const ANSWER_SLACK: Duration = Duration::from_millis(1);
 /// than an ordinary pause of either end's threads; a receiver waits for the newest AU far longer.
 const STILL_WAIT: Duration = Duration::from_millis(30);
 
-/// A shard that went again twice waits for that many times as long before its last try.
-const LAST_TRY_WAITS: u32 = 4;
+/// A shard that went again twice waits for that many times as long before its last try, if no newer AU begins.
+const LAST_TRY_WAITS: u32 = 16;
 
 /// Shards a word of bits tells of.
 const WORD: usize = 64;
@@ -126,8 +126,8 @@ pub struct ResendLedger<L> {
     /// The serials of `blocks[0]` and `words[0]`.
     oldest_block: u64,
     oldest_word: u64,
-    /// The AU that began last.
-    newest_au: Option<u32>,
+    /// The AU that began last, and when.
+    newest: Option<(u32, Instant)>,
     /// Shards that wait, in all blocks.
     wanted: u64,
     rtt: Duration,
@@ -147,7 +147,7 @@ impl<L> ResendLedger<L> {
             words: VecDeque::with_capacity(limits.words_max + limits.block_words_max),
             oldest_block: 0,
             oldest_word: 0,
-            newest_au: None,
+            newest: None,
             wanted: 0,
             rtt: Duration::ZERO,
             budget: Budget::new(negotiated.bitrate_kbps),
@@ -162,7 +162,7 @@ impl<L> ResendLedger<L> {
 
     /// AU `au` begins to be sent: from now on those before it have their deadline.
     pub fn begin_au(&mut self, au: u32, now: Instant) {
-        self.newest_au = Some(au);
+        self.newest = Some((au, now));
         for older in self.aus.iter_mut().rev().take_while(|held| held.newer_at.is_none()) {
             if older.au < au {
                 older.newer_at = Some(now);
@@ -329,7 +329,7 @@ impl<L> ResendLedger<L> {
         let count = u64::from(missing.bits.count_ones());
         let Some(au_at) = self.aus.iter().position(|held| held.au == missing.au) else {
             // What has not left yet is no fault of the path.
-            let is_older = self.newest_au.is_some_and(|newest| missing.au < newest);
+            let is_older = self.newest.is_some_and(|(newest, _)| missing.au < newest);
             self.counters.gone += if is_older { count } else { 0 };
             return;
         };
@@ -358,7 +358,9 @@ impl<L> ResendLedger<L> {
         let bits = bits & mask(usize::from(block.k) - word_at * WORD);
         let wait = self.rtt + ANSWER_SLACK;
         let is_answered = |waits: u32| word.resent_at.is_none_or(|at| now >= at + wait * waits);
-        let under_way = match (is_answered(1), is_answered(LAST_TRY_WAITS)) {
+        let newer_began = word.resent_at.zip(self.newest).is_some_and(|(at, (_, newest_at))| newest_at > at);
+        let last_waits = if newer_began { 1 } else { LAST_TRY_WAITS };
+        let under_way = match (is_answered(1), is_answered(last_waits)) {
             (true, true) => 0,
             (true, false) => word.twice,
             (false, _) => word.once,

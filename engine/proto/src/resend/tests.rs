@@ -76,7 +76,7 @@ fn missing_shards_go_again_in_runs_and_not_before_an_answer_is_due() {
     assert_eq!(drain(&mut ledger, later + MS), [], "the answer may still be under way");
     ledger.handle_report(&report, RTT, later + RTT + MS);
     assert_eq!(drain(&mut ledger, later + RTT + MS).len(), 4);
-    for (micros, runs) in [(7_499, 0), (7_500, 4), (15_000, 0)] {
+    for (micros, runs) in [(25_499, 0), (25_500, 4), (75_000, 0)] {
         let at = later + Duration::from_micros(micros);
         ledger.handle_report(&report, RTT, at);
         assert_eq!(drain(&mut ledger, at).len(), runs, "a third time, later, and no more");
@@ -322,7 +322,10 @@ impl Naive {
                         && missing.shards().any(|s| s as usize == shard)
                 });
             let resent_at = &self.held[at].resent_at;
-            let waits = [0, 1, 4, 1][resent_at.len()];
+            let newest_at = self.begun.values().last().copied();
+            let newer_began =
+                last_resent[&word(&self.held[at])].zip(newest_at).is_some_and(|(at, newest)| newest > at);
+            let waits = [0, 1, if newer_began { 1 } else { 16 }, 1][resent_at.len()];
             let is_under_way =
                 last_resent[&word(&self.held[at])].is_some_and(|at| now < at + (RTT + MS) * waits);
             let in_time = now < self.deadline(au) && au >= self.ended_below;
