@@ -5,7 +5,7 @@
 //! Refuses: a detached thread; [`Running`] joins what was started, whatever its owner's end is.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle, Thread};
@@ -19,7 +19,8 @@ pub struct Waker(Arc<OnceLock<Thread>>);
 
 impl Waker {
     /// A waker that nobody sleeps on yet; a wake before [`Waker::attach`] is not needed, because the
-    /// sleeper looks at its rings after it attached.
+    /// sleeper looks at its rings after it attached, and either sees what was pushed or is seen by the wake: the two
+    /// fences order each side's write before its look (`tests/interleavings.rs`).
     pub fn new() -> Self {
         Self::default()
     }
@@ -27,11 +28,17 @@ impl Waker {
     /// Makes the calling thread the one that is woken. Later calls change nothing.
     pub fn attach(&self) {
         self.0.get_or_init(thread::current);
+        fence(Ordering::SeqCst);
     }
 
     /// Wakes the attached thread, or makes its next sleep return at once.
     pub fn wake(&self) {
-        if let Some(sleeper) = self.0.get() {
+        let mut sleeper = self.0.get();
+        if sleeper.is_none() {
+            fence(Ordering::SeqCst);
+            sleeper = self.0.get();
+        }
+        if let Some(sleeper) = sleeper {
             sleeper.unpark();
         }
     }
