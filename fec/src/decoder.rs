@@ -9,7 +9,7 @@ use crate::column::{Code, Rate, columns, start_of};
 use crate::error::FecError;
 use crate::field::{POINTS, packed};
 use crate::kernel::Kernel;
-use crate::limits::{DIRECT_LOSSES_MAX, SUMS_LOSSES_MAX};
+use crate::limits::{DIRECT_LOSSES_MAX, DIRECT_LOSSES_MAX_NEAR, SUMS_LOSSES_MAX};
 use crate::passes::{Passes, Product, Quotients, Run, passes_of};
 use crate::rows::{LINE_BYTES, Lines, Rows};
 use crate::shape::Shape;
@@ -387,8 +387,9 @@ fn parity_index_of(code: Code, point: u16) -> usize {
 
 impl Plan {
     fn of(code: Code, missing: usize) -> Plan {
+        let direct_max = if code.is_wide() { DIRECT_LOSSES_MAX } else { DIRECT_LOSSES_MAX_NEAR };
         Plan {
-            is_direct: code.rate == Rate::High && missing <= DIRECT_LOSSES_MAX,
+            is_direct: code.rate == Rate::High && missing <= direct_max,
             way: if missing <= SUMS_LOSSES_MAX { Way::Sums } else { Way::Transform },
         }
     }

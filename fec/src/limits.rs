@@ -16,10 +16,15 @@ pub const PARITY_SHARDS_MAX: usize = 32_768;
 /// The most shards in a block: a shard's number and their counts are `u16` on the wire.
 pub const SHARDS_MAX: usize = 65_535;
 
-/// Losses up to which what parity lacks is summed up shard by shard; encoding again is cheaper beyond.
+/// Losses up to which what parity lacks is summed up shard by shard; encoding again is cheaper beyond. Measured at 434 to
+/// 4,096 data shards.
 pub(crate) const DIRECT_LOSSES_MAX: usize = 4;
 
+/// The same for blocks within GF(2^8), which are encoded at a fraction of that cost. Measured at 64 data shards.
+pub(crate) const DIRECT_LOSSES_MAX_NEAR: usize = 1;
+
 /// Losses up to which the missing shards are summed up quotient by quotient; an FFT is cheaper beyond.
+/// Measured at 88 and 175 parity shards.
 pub(crate) const SUMS_LOSSES_MAX: usize = 64;
 
 // The smaller count rounded up to a power of two plus the larger count must fit the field, whatever the two are.

@@ -111,6 +111,22 @@ fn the_coder_is_measured_and_checked() {
 }
 
 #[test]
+fn the_environment_forces_the_kernel() {
+    let run = |name: &str| {
+        Command::new(env!("CARGO_BIN_EXE_loss-harness"))
+            .args(["fec", "--shapes", "3+2", "--seconds", "0.002", "--processes", "1", "--json"])
+            .env("PUNKTFUNK_FEC_KERNEL", name)
+            .output()
+            .unwrap()
+    };
+    let said: serde_json::Value = serde_json::from_slice(&run("scalar").stdout).unwrap();
+    assert_eq!(said["kernel"], "scalar");
+    let refused = run("neon");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("no FEC kernel is called `neon`"));
+}
+
+#[test]
 fn what_makes_no_sense_ends_with_two_and_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bad.toml");
