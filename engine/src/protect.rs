@@ -187,8 +187,9 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
     /// Sends one slice, and closes the access unit with its last.
     fn handle_slice(&mut self, item: SliceItem<S>) {
         if item.first {
-            // What the kernel was lent of the last access units: the arena leases it again when it is back.
-            self.sender.settle(self.patience);
+            // What the kernel was lent of the last access units the arena leases again when it is back; for what is
+            // not, a lease that finds no room waits.
+            self.sender.settle(Duration::ZERO);
             let now = Instant::now();
             self.packetizer.set_redundancy(self.resends.begin_au(item.au, now));
             self.packetizer.begin(item.au, item.pts_us, item.idr, false);
