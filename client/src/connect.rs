@@ -16,8 +16,11 @@ use punktfunk_control::{
     SkewEstimate, Trust, Welcome,
 };
 use punktfunk_engine::{ClientConfig, ClientPipeline, Machine, SessionTime, Waker, Wishes};
-use punktfunk_net::{BACKEND_VARIABLE, Backend, ReceiveLimits, Receiver, Socket, SocketConfig};
+use punktfunk_net::{
+    BACKEND_VARIABLE, Backend, ReceiveLimits, Receiver, Socket, SocketConfig, udp_payload_bytes_to,
+};
 use punktfunk_perf::{PerfTarget, process_cpu};
+use punktfunk_proto::limits::shard_bytes_for_payload;
 use punktfunk_proto::{Negotiated, ReassemblerLimits};
 use punktfunk_seal::{
     BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, Backends, Direction, Opener, Plane, PlaneKeys,
@@ -73,6 +76,9 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
     hello.codecs = vec![Codec::H264, Codec::Pattern];
     hello.au_bytes_max = *punktfunk_proto::limits::AU_BYTES.end();
     hello.slices_max = *punktfunk_proto::limits::SLICES.end();
+    if let Some(bytes) = udp_payload_bytes_to(host).and_then(shard_bytes_for_payload) {
+        hello.shard_bytes_max = bytes;
+    }
     let cpu_at_start = process_cpu();
     let control = ClientControl::connect(identity, trust, host, hello, answer_by, Instant::now())?;
     let mut link = Link::new(control, socket);

@@ -129,6 +129,8 @@ impl Figures<'_> {
                 "host": host.map(|host| host.cpu_us as f64 / 1e6), "client": self.cpu.as_secs_f64(),
             },
             "datagrams": self.datagrams(),
+            "link": host.map(link),
+            "path": host.map(|host| json!({ "shard_bytes": host.shard_bytes, "shrunk": host.path_shrunk })),
             "stages": self.stages(),
             "recorded": self.recorded,
             "snapshot": self.snapshot,
@@ -198,6 +200,15 @@ impl Figures<'_> {
         }
         text
     }
+}
+
+/// What the host knows of the link, and what it paced.
+fn link(host: &HostStats) -> Value {
+    json!({
+        "kbps": host.link_kbps, "proven": host.link_proven, "late": host.link_late,
+        "lost": host.link_lost, "burst_lost": host.burst_lost,
+        "aus_immediate": host.aus_immediate, "aus_paced": host.aus_paced,
+    })
 }
 
 fn percentiles(summary: &Summary) -> Value {

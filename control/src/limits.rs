@@ -3,6 +3,7 @@
 //! Promises: what a peer sends can make this crate hold at most what is written here. Refuses: any
 //! queue, list or text without a line in this file.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The protocol's number, media's formats included; both ends must have the same one. 2: parity is made by the code of
@@ -69,13 +70,20 @@ pub const IN_FLIGHT_BYTES_MAX: u64 = 1024 * 1024;
 /// QUIC datagrams in one GSO send of control.
 pub const TRANSMIT_SEGMENTS_MAX: usize = 8;
 
-/// Largest UDP payload that either end takes: jumbo frames of 9000 less IPv6 and UDP.
-pub const UDP_PAYLOAD_BYTES_MAX: u16 = 8_952;
+/// Largest UDP payload that either end takes: media's, whose shards follow QUIC's search.
+pub const UDP_PAYLOAD_BYTES_MAX: u16 = punktfunk_proto::limits::UDP_PAYLOAD_BYTES_MAX;
 
-/// Largest UDP payload that the path search tries unless told otherwise: 1500 less IPv6 and UDP, where
-/// almost every LAN ends. Every step up to it then succeeds at once; a search up to jumbo frames loses
-/// its first probes on such a LAN, which takes more than half a second.
+/// Largest UDP payload that the path search tries unless a program knows that its devices carry more: 1500 less
+/// IPv6 and UDP, where almost every LAN ends. Every step up to it then succeeds at once; a search up to jumbo frames
+/// loses its first probes on such a LAN, which takes more than half a second.
 pub const UDP_PAYLOAD_BYTES_SEARCHED: u16 = 1_452;
+
+/// How long after a search of the path the next one begins: a path may grow, and a search up to what an end's own
+/// devices carry costs a few probes.
+pub const MTU_SEARCH_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long after QUIC itself has seen a path shrink.
+pub const MTU_SEARCH_AFTER_LOSS: Duration = Duration::from_secs(5);
 
 /// The path search ends when it is this close: 1448, a shard of 1408, must not be missed by a hair.
 pub const MTU_STEP_BYTES: u16 = 4;
@@ -138,14 +146,15 @@ pub const SKEW_ROUNDS: u32 = 8;
 pub const CLOCK_DRIFT_PPM: u64 = 100;
 
 /// What the host takes on. The defaults suit one streaming session and a few that are refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct HostLimits {
     /// Connections at a time, greeted or not; one more is refused before any work is done for it.
     pub connections_max: usize,
     /// Half-open handshakes above which a new address must first prove itself by a QUIC Retry.
     pub unproven_handshakes_max: usize,
-    /// Largest UDP payload, in bytes, that the path search tries: raise it where frames are jumbo.
-    pub udp_payload_bytes_max: u16,
+    /// Largest UDP payload, in bytes, that the path search to a client tries: what this machine's route to it
+    /// carries, where that is known.
+    pub udp_payload_bytes_to: fn(SocketAddr) -> u16,
 }
 
 impl Default for HostLimits {
@@ -153,7 +162,7 @@ impl Default for HostLimits {
         Self {
             connections_max: 16,
             unproven_handshakes_max: 4,
-            udp_payload_bytes_max: UDP_PAYLOAD_BYTES_SEARCHED,
+            udp_payload_bytes_to: |_| UDP_PAYLOAD_BYTES_SEARCHED,
         }
     }
 }

@@ -371,6 +371,11 @@ impl Link {
         Path { remote: self.remote(), local: self.connection.local_ip() }
     }
 
+    /// Forgets what was found out about the path.
+    pub(crate) fn restart_mtu_search(&mut self, now: Instant) {
+        self.connection.path_changed(now);
+    }
+
     /// The path's new UDP payload, once for each change.
     pub(crate) fn poll_mtu_change(&mut self) -> Option<u16> {
         let udp_payload = self.connection.current_mtu();

@@ -108,10 +108,11 @@ impl Port {
     pub(crate) fn accept(
         &mut self,
         incoming: Incoming,
+        config: Arc<ServerConfig>,
         now: Instant,
     ) -> Result<(ConnectionHandle, Connection), AcceptError> {
         let mut answer = self.spare_buffer();
-        let result = self.endpoint.accept(incoming, now, &mut answer, None);
+        let result = self.endpoint.accept(incoming, now, &mut answer, Some(config));
         match &result {
             Err(AcceptError { response: Some(transmit), .. }) => self.respond(transmit, answer),
             Err(AcceptError { response: None, .. }) | Ok(_) => self.spare.push(answer),

@@ -18,13 +18,16 @@ use crate::congestion::FloorConfig;
 use crate::error::ControlError;
 use crate::identity::Identity;
 use crate::limits::{
-    CONNECT_MAX, DATAGRAM_QUEUE_BYTES, HostLimits, IDLE_MAX, KEEP_ALIVE, MTU_STEP_BYTES, OUTBOX_BYTES_MAX,
-    RTT_INITIAL, STREAM_WINDOW_BYTES, UDP_PAYLOAD_BYTES_MAX, UDP_PAYLOAD_BYTES_MIN,
+    CONNECT_MAX, DATAGRAM_QUEUE_BYTES, HostLimits, IDLE_MAX, KEEP_ALIVE, MTU_SEARCH_AFTER_LOSS,
+    MTU_SEARCH_INTERVAL, MTU_STEP_BYTES, OUTBOX_BYTES_MAX, RTT_INITIAL, STREAM_WINDOW_BYTES,
+    UDP_PAYLOAD_BYTES_MAX, UDP_PAYLOAD_BYTES_MIN,
 };
 use crate::tls::{self, PinVerifier};
 
 /// What the rest of the crate needs of an endpoint.
-pub(crate) fn endpoint_config(identity: &Identity) -> Arc<EndpointConfig> {
+///
+/// `udp_payload_bytes_max`: what the peer may send at most, so that it does not search for more.
+pub(crate) fn endpoint_config(identity: &Identity, udp_payload_bytes_max: u16) -> Arc<EndpointConfig> {
     let seed = identity.restart_seed();
     let reset_key = hmac::Key::new(hmac::HMAC_SHA256, &seed.reset_key[..]);
     let mut config = EndpointConfig::new(Arc::new(reset_key));
@@ -32,7 +35,7 @@ pub(crate) fn endpoint_config(identity: &Identity) -> Arc<EndpointConfig> {
     config
         .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)))
         .grease_quic_bit(false)
-        .max_udp_payload_size(UDP_PAYLOAD_BYTES_MAX)
+        .max_udp_payload_size(bounded(udp_payload_bytes_max))
         .expect("limits.rs keeps it within QUIC's 1200 to 65527");
     Arc::new(config)
 }
@@ -40,8 +43,10 @@ pub(crate) fn endpoint_config(identity: &Identity) -> Arc<EndpointConfig> {
 /// `streams`: how many the peer may open; the client opens the one stream that there is.
 fn transport_config(udp_payload_bytes_max: u16, idle_max: Duration, streams: u32) -> Arc<TransportConfig> {
     let mut mtu = MtuDiscoveryConfig::default();
-    mtu.upper_bound(udp_payload_bytes_max.clamp(UDP_PAYLOAD_BYTES_MIN, UDP_PAYLOAD_BYTES_MAX))
-        .minimum_change(MTU_STEP_BYTES);
+    mtu.upper_bound(bounded(udp_payload_bytes_max))
+        .minimum_change(MTU_STEP_BYTES)
+        .interval(MTU_SEARCH_INTERVAL)
+        .black_hole_cooldown(MTU_SEARCH_AFTER_LOSS);
     let idle = IdleTimeout::try_from(idle_max).expect("seconds fit a QUIC integer");
     let mut config = TransportConfig::default();
     config
@@ -72,7 +77,7 @@ pub(crate) fn server_config(
     let crypto = QuicServerConfig::try_from(tls).map_err(no_initial_suite)?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config
-        .transport_config(transport_config(limits.udp_payload_bytes_max, IDLE_MAX, 1))
+        .transport_config(transport_config(UDP_PAYLOAD_BYTES_MIN, IDLE_MAX, 1))
         // QUIC would follow any authentic datagram to wherever it came from, before that address is proven: a
         // copy that overtakes its original could redirect a session.
         .migration(false)
@@ -80,6 +85,17 @@ pub(crate) fn server_config(
         .incoming_buffer_size(u64::from(STREAM_WINDOW_BYTES))
         .incoming_buffer_size_total(u64::from(STREAM_WINDOW_BYTES) * 4);
     Ok(Arc::new(config))
+}
+
+/// The host's QUIC towards one client, whose route carries `udp_payload_bytes_max` at most.
+pub(crate) fn for_route(server: &ServerConfig, udp_payload_bytes_max: u16) -> Arc<ServerConfig> {
+    let mut config = server.clone();
+    config.transport_config(transport_config(udp_payload_bytes_max, IDLE_MAX, 1));
+    Arc::new(config)
+}
+
+fn bounded(udp_payload_bytes: u16) -> u16 {
+    udp_payload_bytes.clamp(UDP_PAYLOAD_BYTES_MIN, UDP_PAYLOAD_BYTES_MAX)
 }
 
 /// The client's QUIC.

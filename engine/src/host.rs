@@ -16,10 +16,12 @@ use punktfunk_net::{Arena, Sender, Socket};
 use punktfunk_perf::Collector;
 use punktfunk_proto::idr::IDR_SPACING;
 use punktfunk_proto::{
-    FeedbackReport, IdrGate, Negotiated, Pacer, Packetizer, ReassemblerLimits, RedundancyPolicy, SessionClock,
+    FeedbackReport, IdrGate, LinkRate, Negotiated, Pacer, Packetizer, PathWatch, ReassemblerLimits,
+    RedundancyPolicy, SessionClock,
 };
 use punktfunk_seal::Sealer;
 
+use crate::departure::Departures;
 use crate::encode::{Encode, EncodeEnd, EncodeStage, EncodeWishes, Progress, Protect, StageFault};
 use crate::error::EngineError;
 use crate::limits::{AUS_IN_FLIGHT_MAX, COMMAND_RING, TAP_SAMPLES};
@@ -44,8 +46,8 @@ pub struct HostConfig {
     pub destination: SocketAddr,
     /// Which of this machine's addresses media leaves from: QUIC's. `None` leaves the choice to the kernel.
     pub source: Option<IpAddr>,
-    /// The pacer's rate, in kbit/s.
-    pub pace_kbps: u32,
+    /// The pacer's rate in kbit/s, where it is fixed; else the link's, as reports prove it.
+    pub pace_kbps: Option<u32>,
     /// The microburst cap: what may leave at once, in bytes.
     pub burst_bytes: usize,
     /// Whether the redundancy follows the client's reports.
@@ -147,8 +149,15 @@ impl<E: Encode> HostPipeline<E> {
     }
 
     /// Sets the wire's rate, redundancy included, from the next picture on.
-    pub fn set_wire_rate(&self, kbps: u32) {
+    ///
+    /// # Errors
+    /// The command ring is full; try again later.
+    pub fn set_wire_rate(&mut self, kbps: u32) -> Result<(), u32> {
+        if !self.command(Command::WireRate(kbps)) {
+            return Err(kbps);
+        }
         self.wishes.wire_kbps.store(kbps, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Sends media to another address from the next slice on.
@@ -171,7 +180,7 @@ impl<E: Encode> HostPipeline<E> {
         self.command(Command::ShardBytes(bytes)).then_some(()).ok_or(bytes)
     }
 
-    /// Sets the pacer's rate, in kbit/s.
+    /// Sets the pacer's rate, in kbit/s; without effect where it follows the link.
     ///
     /// # Errors
     /// The command ring is full; try again later.
@@ -249,17 +258,15 @@ fn build<E: Encode>(
     protect_idle: Idle,
 ) -> Result<Built<E>, EngineError> {
     let negotiated = &config.negotiated;
-    let places = slice_places(negotiated);
+    let (sent, places) = (Arc::<ProtectCounters>::default(), slice_places(negotiated));
     let (slices_in, slices_out) = rtrb::RingBuffer::new(places);
     let (home_in, home_out) = rtrb::RingBuffer::new(places);
     let (commands_in, commands_out) = rtrb::RingBuffer::new(COMMAND_RING);
     let (encode_tap, encode_collector) = punktfunk_perf::channel(TAP_SAMPLES);
     let (protect_tap, protect_collector) = punktfunk_perf::channel(TAP_SAMPLES);
-    let (waker, stop, progress) = (Waker::new(), Stop::default(), Arc::new(Progress::default()));
-    let sent = Arc::new(ProtectCounters::default());
+    let (waker, stop, progress) = (Waker::new(), Stop::default(), Arc::<Progress>::default());
     let wishes = Arc::new(EncodeWishes::at(negotiated.bitrate_kbps));
-    let blocks_max = usize::from(ReassemblerLimits::from(negotiated).blocks_per_au_max);
-    let arena = Arena::new(arena_bytes(negotiated, blocks_max))?;
+    let (arena, blocks_max) = arena(negotiated)?;
     let protect = ProtectStage {
         slices: slices_out,
         home: home_in,
@@ -270,7 +277,10 @@ fn build<E: Encode>(
         sealer,
         sender: sender(socket, config.source, &arena),
         arena,
-        pacer: Pacer::new(config.pace_kbps, config.burst_bytes),
+        pacer: Pacer::new(config.pace_kbps.unwrap_or(negotiated.bitrate_kbps), config.burst_bytes),
+        link: link(config),
+        departures: Departures::new(protect_idle),
+        path: PathWatch::default(),
         destination: config.destination,
         patience: picture_interval(negotiated),
         idle: protect_idle,
@@ -309,6 +319,17 @@ fn build<E: Encode>(
         commands: commands_in,
         collectors: vec![encode_collector, protect_collector],
     })
+}
+
+fn link(config: &HostConfig) -> Option<LinkRate> {
+    let measured = || LinkRate::new(config.negotiated.bitrate_kbps, config.burst_bytes);
+    config.pace_kbps.is_none().then(measured)
+}
+
+/// The arena, and how many blocks it has leases for.
+fn arena(negotiated: &Negotiated) -> Result<(Arena, usize), EngineError> {
+    let blocks_max = usize::from(ReassemblerLimits::from(negotiated).blocks_per_au_max);
+    Ok((Arena::new(arena_bytes(negotiated, blocks_max))?, blocks_max))
 }
 
 /// A place for each slice of each access unit in flight, and one each for an end learned late.

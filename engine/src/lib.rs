@@ -9,6 +9,7 @@
 
 mod client;
 mod decode;
+mod departure;
 mod encode;
 mod error;
 mod host;

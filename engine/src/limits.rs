@@ -41,6 +41,9 @@ pub(crate) const DECODE_BACKLOG: Duration = Duration::from_millis(100);
 /// The least of it, in access units.
 pub(crate) const DECODE_BACKLOG_AUS_MIN: u64 = 3;
 
+/// What one call hands to the kernel: two trains, so that they are still in the second-level cache when they are read.
+pub(crate) const CALL_BYTES_MAX: usize = 128 << 10;
+
 /// The longest stretch of a pacing sleep after which a request to stop is looked for.
 pub(crate) const PACE_SLEEP_MAX: Duration = Duration::from_millis(5);
 
@@ -55,8 +58,8 @@ pub(crate) const COMMAND_RING: usize = 64;
 /// flight at 1,200 bytes).
 pub(crate) const CONTROL_RING: usize = 64;
 
-/// The largest QUIC datagram taken over: the Ethernet MTU, as QUIC's own search is bounded by it.
-pub(crate) const CONTROL_DATAGRAM_BYTES_MAX: usize = 1500;
+/// The largest QUIC datagram taken over: QUIC's own search is bounded by jumbo frames less IPv6 and UDP.
+pub(crate) const CONTROL_DATAGRAM_BYTES_MAX: usize = punktfunk_proto::limits::UDP_PAYLOAD_BYTES_MAX as usize;
 
 /// Samples of stage times between two drains: a second at 480 Hz with 16 samples an access unit.
 pub(crate) const TAP_SAMPLES: usize = 8192;

@@ -14,13 +14,18 @@ use std::time::{Duration, Instant};
 use punktfunk_fec::Encoder;
 use punktfunk_net::{Arena, Lease, Sender};
 use punktfunk_perf::{Stage, Tap};
-use punktfunk_proto::{BlockPlan, Pacer, Packetizer, seal_data, seal_parity};
+use punktfunk_proto::limits::SHARD_BYTES_START;
+use punktfunk_proto::{
+    BlockPlan, FeedbackReport, LinkRate, Pace, Pacer, Packetizer, PathWatch, RateChange, seal_data,
+    seal_parity,
+};
 use punktfunk_seal::{SealError, Sealer};
 
+use crate::departure::Departures;
 use crate::encode::{EncodeWishes, Progress, SliceItem};
-use crate::limits::{PACE_SLEEP_MAX, STAGE_WAIT};
+use crate::limits::{CALL_BYTES_MAX, PACE_SLEEP_MAX, STAGE_WAIT};
 use crate::machine::Idle;
-use crate::stage::{Stop, Waker, sleep_until, wait_until};
+use crate::stage::{Stop, Waker, wait_until};
 use crate::stats::{ProtectCounters, add, set};
 
 mod resends;
@@ -38,7 +43,9 @@ pub(crate) enum Command {
     Destination(SocketAddr, Option<IpAddr>),
     /// Shards have this many bytes from the next access unit on.
     ShardBytes(u16),
-    /// The link's rate, in kbit/s.
+    /// The wire's rate that the session has now, in kbit/s.
+    WireRate(u32),
+    /// The pacer's rate in kbit/s, where it is fixed.
     PaceRate(u32),
     /// What the client reports.
     Feedback(Told),
@@ -56,6 +63,10 @@ pub(crate) struct ProtectStage<S> {
     pub(crate) arena: Arena,
     pub(crate) sender: Sender,
     pub(crate) pacer: Pacer,
+    /// What the pacer's rate follows; none where it is fixed.
+    pub(crate) link: Option<LinkRate>,
+    pub(crate) departures: Departures,
+    pub(crate) path: PathWatch,
     pub(crate) destination: SocketAddr,
     /// How long an access unit may wait for a full send buffer, all its trains together: one picture's interval.
     pub(crate) patience: Duration,
@@ -73,6 +84,8 @@ pub(crate) struct ProtectStage<S> {
 #[derive(Debug, Default)]
 pub(crate) struct AuInProgress {
     number: u32,
+    idr: bool,
+    shard_bytes: u16,
     /// Leases of blocks that were not sent whole: they go home with the access unit.
     leases: Vec<Lease>,
     /// Set when a block could not be sent whole; the rest of the access unit is not sent.
@@ -110,6 +123,8 @@ enum Cut {
     Arena,
     /// The key's sequences are used up.
     Key(SealError),
+    /// Its datagrams are longer than the path takes.
+    TooLong,
     /// The send buffer stayed full until patience was used up: what is behind is older still.
     Blocked,
     /// The pipeline shall stop.
@@ -175,12 +190,68 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
     fn handle_command(&mut self, command: &Command) {
         match command {
             Command::Destination(destination, source) => {
+                self.path.restart();
                 self.destination = *destination;
                 self.sender.set_source(*source);
             }
             Command::ShardBytes(bytes) => self.packetizer.set_shard_bytes(*bytes),
-            Command::PaceRate(kbps) => self.pacer.set_rate(*kbps),
+            Command::PaceRate(kbps) if self.link.is_none() => self.pacer.set_rate(*kbps),
+            Command::PaceRate(_) => {}
+            Command::WireRate(kbps) => {
+                let change = self.link.as_mut().and_then(|link| link.set_wire_rate(*kbps));
+                self.note_rate(change);
+            }
             Command::Feedback(told) => self.handle_told(told),
+        }
+    }
+
+    /// The path carries no such long datagrams any more. The next access unit has short ones, and an IDR repairs what
+    /// was lost; QUIC's search says later what the path carries now.
+    fn shrink_path(&mut self, why: &str) {
+        let before = self.packetizer.shard_bytes();
+        if before <= SHARD_BYTES_START {
+            return;
+        }
+        self.packetizer.set_shard_bytes(SHARD_BYTES_START);
+        tracing::warn!(before, now = SHARD_BYTES_START, why, "the path has shrunk: shards are made short");
+        self.path.restart();
+        add(&self.counters.path_shrunk, 1);
+        self.wishes.idr_after.fetch_max(u64::from(self.au.number) + 1, Ordering::AcqRel);
+    }
+
+    /// Learns of the path and of the link from what the client saw.
+    fn measure(&mut self, report: &FeedbackReport, now: Instant) {
+        if self.path.handle_report(report, now) {
+            self.shrink_path("no long datagram arrives any more");
+        }
+        let change = self.link.as_mut().and_then(|link| link.handle_report(report, now));
+        self.note_rate(change);
+    }
+
+    fn note_rate(&self, change: Option<RateChange>) {
+        if let Some(RateChange { reason, before, now }) = change {
+            tracing::debug!(?reason, ?before, ?now, "the link's rate");
+        }
+    }
+
+    fn begin_au(&mut self, item: &SliceItem<S>, now: Instant) {
+        self.packetizer.set_redundancy(self.resends.begin_au(item.au, now));
+        self.packetizer.begin(item.au, item.pts_us, item.idr, false);
+        let pace = self.link.as_mut().map(|link| link.begin_au(item.au, item.idr, now));
+        self.set_pace(pace);
+        self.pacer.begin_au(now);
+        self.au.broken = false;
+        self.au.has_waited = false;
+        self.au.patience = self.patience;
+        self.au.number = item.au;
+        self.au.idr = item.idr;
+        self.au.shard_bytes = 0;
+    }
+
+    fn set_pace(&mut self, pace: Option<Pace>) {
+        if let Some(Pace { rate_kbps, burst_bytes }) = pace {
+            self.pacer.set_rate(rate_kbps);
+            self.pacer.set_burst(burst_bytes);
         }
     }
 
@@ -190,14 +261,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
             // What the kernel was lent of the last access units the arena leases again when it is back; for what is
             // not, a lease that finds no room waits.
             self.sender.settle(Duration::ZERO);
-            let now = Instant::now();
-            self.packetizer.set_redundancy(self.resends.begin_au(item.au, now));
-            self.packetizer.begin(item.au, item.pts_us, item.idr, false);
-            self.pacer.begin_au(now);
-            self.au.broken = false;
-            self.au.has_waited = false;
-            self.au.patience = self.patience;
-            self.au.number = item.au;
+            self.begin_au(&item, Instant::now());
         }
         // After a request to stop what is queued is let go, so that the slices are home at once.
         self.au.broken |= self.stop.is_requested();
@@ -233,7 +297,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
                     Cut::Blocked => {
                         tracing::debug!(au = self.au.number, "the send buffer is full; the rest is not sent");
                     }
-                    Cut::Stopped => {}
+                    Cut::Stopped | Cut::TooLong => {}
                     Cut::Key(error) => self.block_key(&error),
                 }
                 return self.cut();
@@ -290,14 +354,15 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
     fn fill_and_send(&mut self, plan: &BlockPlan, slice: &[u8], lease: &Lease) -> Result<(), Cut> {
         let (data, shards) = (usize::from(plan.k), usize::from(plan.k) + usize::from(plan.m));
         let stride = plan.stride();
-        let train = self.sender.segments_max(stride).min(self.pacer.train_segments_max(stride));
-        for first in (0..data).step_by(train) {
-            let range = first..data.min(first + train);
+        let mut first = 0;
+        while first < data {
             let start = Instant::now();
+            let range = first..data.min(first + self.trains(stride, start));
+            first = range.end;
             let slots = self.arena.bytes_mut(lease);
             seal_data(plan, range.clone(), slice, slots, &mut self.sealer, start).map_err(Cut::Key)?;
             self.au.seal += start.elapsed();
-            self.send_train(plan, range, lease)?;
+            self.send_trains(plan, range, lease)?;
         }
         let start = Instant::now();
         let shape = plan.fec_shape().expect("the plan comes from a packetizer");
@@ -309,8 +374,10 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         seal_parity(plan, &parity, slots, &mut self.sealer, start).map_err(Cut::Key)?;
         self.au.fec += coded - start;
         self.au.seal += coded.elapsed();
-        for first in (data..shards).step_by(train) {
-            match self.send_train(plan, first..shards.min(first + train), lease) {
+        while first < shards {
+            let range = first..shards.min(first + self.trains(stride, Instant::now()));
+            first = range.end;
+            match self.send_trains(plan, range, lease) {
                 // All the data has left: with it the block is sent, and the client will count it so.
                 Err(Cut::Stopped) => break,
                 sent => sent?,
@@ -320,36 +387,71 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         Ok(())
     }
 
-    fn send_train(&mut self, plan: &BlockPlan, shards: Range<usize>, lease: &Lease) -> Result<(), Cut> {
+    /// Segments that the next call may take: a train, or as many whole ones as may leave at once together.
+    fn trains(&self, stride: usize, now: Instant) -> usize {
+        let train = self.sender.segments_max(stride).min(self.pacer.train_segments_max(stride));
+        let ready = self.pacer.ready_bytes(now).min(CALL_BYTES_MAX) / stride;
+        (ready / train).max(1) * train
+    }
+
+    fn send_trains(&mut self, plan: &BlockPlan, shards: Range<usize>, lease: &Lease) -> Result<(), Cut> {
         self.serve_reports()?;
         let stride = plan.stride();
         let bytes = shards.start * stride..shards.end * stride;
+        let departure = self.wait_departure(bytes.len())?;
+        let start = Instant::now();
+        let leaves_at = departure.max(start);
+        let (waits, too_long) = (self.sender.counters().waits_full, self.sender.counters().emsgsize);
+        let trains = &self.arena.bytes(lease)[bytes.start..bytes.end];
+        let report = self.sender.send_at(self.destination, trains, stride, self.au.patience, leaves_at);
+        let has_waited = self.sender.counters().waits_full > waits;
+        self.progress.trains.fetch_add(1, Ordering::Relaxed);
+        let pace = self.link.as_mut().map(|link| link.handle_train(shards.len(), bytes.len(), leaves_at));
+        self.set_pace(pace);
+        self.au.shard_bytes = plan.shard_bytes;
+        if self.sender.counters().emsgsize > too_long {
+            self.shrink_path("the kernel takes no such long datagrams");
+            return Err(Cut::TooLong);
+        }
+        self.au.handle_sent(has_waited, start.elapsed(), report.dropped)
+    }
+
+    /// Waits until trains of `bytes` may leave, or may be handed to a kernel that keeps them until then; returns their
+    /// departure.
+    fn wait_departure(&mut self, bytes: usize) -> Result<Instant, Cut> {
         let asked = Instant::now();
-        let departure = self.pacer.departure(bytes.len(), asked);
-        let mut start = asked;
+        let departure = self.pacer.departure(bytes, asked);
+        let is_kept = departure > asked && self.sender.honours_departure();
+        let call_at =
+            if is_kept { departure.checked_sub(PACE_SLEEP_MAX).unwrap_or(asked) } else { departure };
+        let mut now = asked;
         loop {
             // Before each train, one that may leave at once too: a long access unit is many of them.
             if self.stop.is_requested() {
                 return Err(Cut::Stopped);
             }
-            if start >= departure {
+            if now >= call_at {
                 break;
             }
-            sleep_until(self.idle, departure.min(start + PACE_SLEEP_MAX));
-            start = Instant::now();
+            self.departures.wait(call_at.min(now + PACE_SLEEP_MAX));
+            now = Instant::now();
         }
-        self.au.pace += start - asked;
+        self.au.pace += now - asked;
         self.au.has_waited |= departure > asked;
-        let waits = self.sender.counters().waits_full;
-        let train = &self.arena.bytes(lease)[bytes];
-        let report = self.sender.send(self.destination, train, stride, self.au.patience);
-        let has_waited = self.sender.counters().waits_full > waits;
-        self.progress.trains.fetch_add(1, Ordering::Relaxed);
-        self.au.handle_sent(has_waited, start.elapsed(), report.dropped)
+        if departure > asked && !is_kept {
+            self.tap.record(Stage::PaceError, now - departure);
+        }
+        Ok(departure)
     }
 
     fn finish_au(&mut self, captured_at: Instant) {
         self.release_leases();
+        if let Some(link) = &mut self.link {
+            link.end_au(!self.au.broken, self.au.idr);
+        }
+        if !self.au.broken {
+            self.path.handle_sent(self.au.number, self.au.shard_bytes, Instant::now());
+        }
         self.tap.record(Stage::Fec, std::mem::take(&mut self.au.fec));
         self.tap.record(Stage::Seal, std::mem::take(&mut self.au.seal));
         self.tap.record(Stage::Pace, std::mem::take(&mut self.au.pace));
@@ -380,6 +482,15 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         let paced = self.pacer.counters();
         set(&self.counters.immediate_aus, paced.aus_immediate);
         set(&self.counters.paced_aus, paced.aus_paced);
+        if let Some(link) = &self.link {
+            let (pace, counters) = (link.pace(), link.counters());
+            set(&self.counters.link_kbps, pace.rate_kbps.into());
+            set(&self.counters.link_proven, counters.proven);
+            set(&self.counters.link_late, counters.late);
+            set(&self.counters.link_lost, counters.lost);
+            set(&self.counters.burst_lost, counters.burst_lost);
+        }
+        set(&self.counters.shard_bytes, self.packetizer.shard_bytes().into());
         set(&self.counters.epoch, u64::from(self.sealer.epoch()));
         set(&self.counters.arena_leased_bytes, self.arena.leased_bytes() as u64);
         self.resends.publish(&self.counters);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle, Thread};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::machine::{self, Idle, Placement, StageSetup};
 
@@ -68,27 +68,6 @@ pub(crate) fn wait_until(idle: Idle, deadline: Instant, mut ready: impl FnMut() 
             return false;
         }
         thread::park_timeout(deadline - now);
-    }
-}
-
-/// Sleeps until a departure time. A stage that owns its core spins the last stretch, so that the
-/// sleep's overshoot does not show; a shared core blocks.
-pub(crate) fn sleep_until(idle: Idle, departure: Instant) {
-    const SPIN_LAST: Duration = Duration::from_micros(60);
-    let spare = match idle {
-        Idle::Block => Duration::ZERO,
-        Idle::SpinThenBlock(_) => SPIN_LAST,
-    };
-    loop {
-        let left = departure.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
-        }
-        if left > spare {
-            thread::sleep(left - spare);
-        } else {
-            std::hint::spin_loop();
-        }
     }
 }
 
@@ -190,6 +169,8 @@ pub(crate) fn start<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -212,9 +193,6 @@ mod tests {
             let deadline = Instant::now() + Duration::from_millis(5);
             assert!(!wait_until(idle, deadline, || false));
             assert!(Instant::now() >= deadline);
-            let departure = Instant::now() + Duration::from_millis(2);
-            sleep_until(idle, departure);
-            assert!(Instant::now() >= departure);
         }
     }
 

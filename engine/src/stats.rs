@@ -83,6 +83,20 @@ counters! {
         immediate_aus,
         /// Access units whose overflow was spread.
         paced_aus,
+        /// The link's rate as far as it is proven, in kbit/s; 0 where the pacer's is fixed.
+        link_kbps,
+        /// Access units that proved a higher rate.
+        link_proven,
+        /// Times that access units came too late for the link's rate, so that it was lowered or left as it was.
+        link_late,
+        /// Times that losses lowered it.
+        link_lost,
+        /// Times that losses made the burst smaller.
+        burst_lost,
+        /// The longest shards of the next access unit, in bytes.
+        shard_bytes,
+        /// Times that the path carried no long datagrams any more, and shards were made short.
+        path_shrunk,
         /// Feedback reports that arrived.
         reports,
         /// Datagrams that reports asked for again, those under way left out.

@@ -30,7 +30,7 @@ fn media_leaves_from_the_paths_own_address() {
         clock: SessionClock::new(now),
         destination,
         source: Some(first),
-        pace_kbps: 1_000_000,
+        pace_kbps: Some(1_000_000),
         burst_bytes: 128 << 10,
         redundancy: RedundancyPolicy::Fixed,
         machine: Machine::probe(Wishes::default()),

@@ -13,8 +13,8 @@ use crate::error::HostError;
 use crate::redundancy::Redundancy;
 use crate::source::{Prepared, Rate};
 
-/// The longest shard, in bytes: what fits an Ethernet MTU with its headers.
-const SHARD_BYTES_MAX: u16 = 1408;
+/// The longest shard on most LANs, in bytes: what fits an Ethernet MTU with its headers.
+const SHARD_BYTES_USUAL: u16 = 1408;
 
 /// Data shards that a slice should fill at the mean: with fewer, its one parity shard and the padding of its
 /// last shard are a large part of the wire's rate.
@@ -50,7 +50,7 @@ pub fn agree(
         .find(|cipher| matches!(cipher, Cipher::Aes128Gcm | Cipher::ChaCha20Poly1305))
         .ok_or_else(|| unagreed(RefusalCode::Cipher, "the client offers none that this host knows".into()))?;
     let per_mille = redundancy.per_mille_at_start();
-    let shard_bytes = hello.shard_bytes_max.min(SHARD_BYTES_MAX) / SHARD_BYTES_STEP * SHARD_BYTES_STEP;
+    let shard_bytes = hello.shard_bytes_max / SHARD_BYTES_STEP * SHARD_BYTES_STEP;
     let shard_at_start = shard_bytes.min(SHARD_BYTES_START);
     let refresh_mhz = prepared.mode.refresh_mhz();
     let (slices, wire_kbps) = match prepared.rate {
@@ -92,7 +92,7 @@ pub fn agree(
 
 /// How many slices access units of this mean size are cut in: `most`, or as many as fill their shards.
 pub fn slices_for(au_bytes_mean: u64, most: u16) -> u16 {
-    let filled = au_bytes_mean / (SLICE_SHARDS_MIN * u64::from(SHARD_BYTES_MAX));
+    let filled = au_bytes_mean / (SLICE_SHARDS_MIN * u64::from(SHARD_BYTES_USUAL));
     u16::try_from(filled).unwrap_or(u16::MAX).clamp(1, most.max(1))
 }
 
@@ -138,7 +138,7 @@ mod tests {
                     "{error}"
                 );
             }
-            for (shard, agreed) in [(256, 256), (319, 256), (1_407, 1_344), (1_408, 1_408), (8_896, 1_408)] {
+            for (shard, agreed) in [(256, 256), (319, 256), (1_407, 1_344), (1_408, 1_408), (8_896, 8_896)] {
                 hello.shard_bytes_max = shard;
                 assert_eq!(
                     agree(&hello, &prepared, 2, Redundancy::fixed(100)).unwrap().0.shard_bytes_max,

@@ -67,8 +67,8 @@ pub struct ServeArgs {
     /// data shards; at least one a block.
     #[arg(long, value_name = "auto|PERCENT", default_value = "auto")]
     pub redundancy: Redundancy,
-    /// The link's rate for the pacer in kbit/s; by default four times the session's rate.
-    #[arg(long, value_name = "KBPS", value_parser = clap::value_parser!(u32).range(500..=10_000_000))]
+    /// The link's rate for the pacer in kbit/s; by default it is measured.
+    #[arg(long, value_name = "KBPS", value_parser = clap::value_parser!(u32).range(500..=100_000_000))]
     pub link: Option<u32>,
     /// The most slices an access unit is encoded in; low rates take fewer.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=16))]

@@ -11,6 +11,7 @@ mod desktop;
 mod encode;
 mod error;
 mod opening;
+mod path;
 mod port_file;
 mod redundancy;
 mod report;
@@ -133,7 +134,8 @@ fn serve(args: &ServeArgs) -> Result<(), HostError> {
     if args.open {
         tracing::warn!("--open: every client that reaches this port may connect");
     }
-    let control = HostControl::new(identity, trust, HostLimits::default(), Instant::now())?;
+    let limits = HostLimits { udp_payload_bytes_to: path::udp_payload_bytes_to, ..HostLimits::default() };
+    let control = HostControl::new(identity, trust, limits, Instant::now())?;
     let say = Say::new(args.json);
     let (address, fingerprint) = (socket.local_addr(), control.fingerprint());
     let receiver = Receiver::new(Arc::clone(&socket), ReceiveLimits::default())?;

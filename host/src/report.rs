@@ -85,6 +85,13 @@ impl Report {
             resend_late: protect.resend_late,
             resend_gone: protect.resend_gone,
             resend_refused: protect.resend_refused,
+            link_kbps: protect.link_kbps,
+            link_proven: protect.link_proven,
+            link_late: protect.link_late,
+            link_lost: protect.link_lost,
+            burst_lost: protect.burst_lost,
+            shard_bytes: protect.shard_bytes,
+            path_shrunk: protect.path_shrunk,
             stages: self.stages(),
             ..HostStats::default()
         }
@@ -117,7 +124,7 @@ impl Report {
     }
 }
 
-fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 21] {
+fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 28] {
     let (encode, protect) = (stats.encode, stats.protect);
     [
         ("pictures_captured", encode.captured),
@@ -141,6 +148,13 @@ fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 21] {
         ("resend_refused", protect.resend_refused),
         ("waits_full", protect.waits_full),
         ("fallbacks", protect.fallbacks),
+        ("link_kbps", protect.link_kbps),
+        ("link_proven", protect.link_proven),
+        ("link_late", protect.link_late),
+        ("link_lost", protect.link_lost),
+        ("burst_lost", protect.burst_lost),
+        ("shard_bytes", protect.shard_bytes),
+        ("path_shrunk", protect.path_shrunk),
     ]
 }
 

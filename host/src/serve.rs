@@ -22,6 +22,7 @@ use punktfunk_seal::Secret;
 use crate::closing::Closing;
 use crate::error::HostError;
 use crate::opening::{Opened, Opening, OpeningConfig};
+use crate::path::shard_bytes_to;
 use crate::say::Say;
 use crate::stream::{Stream, StreamConfig};
 
@@ -163,7 +164,8 @@ impl Serve {
 
     fn handle_event(&mut self, event: HostEvent, now: Instant) {
         match event {
-            HostEvent::Hello { session, hello, client_fingerprint, remote } => {
+            HostEvent::Hello { session, mut hello, client_fingerprint, remote } => {
+                hello.shard_bytes_max = hello.shard_bytes_max.min(shard_bytes_to(remote));
                 self.say.hello(&hello.client_name, remote, client_fingerprint);
                 self.handle_hello(session, hello, now);
             }
@@ -296,6 +298,9 @@ impl Serve {
         }
         if let Some(reconfigured) = stream.poll_reconfigured() {
             log_late(self.control.send_reconfigured(id, &reconfigured, now));
+        }
+        if stream.poll_path_shrunk() {
+            log_late(self.control.restart_mtu_search(id, now));
         }
         if stream.is_ended() {
             self.end(id, Bye::new(ByeReason::SourceEnded, "the source has no more pictures"), now);

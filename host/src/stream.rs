@@ -24,18 +24,10 @@ use crate::screen::Screen;
 /// How often the client is told the host's figures.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The pacer's rate where neither a person nor the session's rate says more: the slowest link of a wired
-/// LAN of today, in kbit/s.
-const PACE_KBPS_MIN: u32 = 1_000_000;
-
-/// A session's rate times this is what the pacer spreads an overflow at, so that an IDR of several times
-/// the usual size still leaves within a few intervals.
-const PACE_FACTOR: u32 = 4;
-
 /// What the operator set, for every stream alike.
 #[derive(Debug, Clone)]
 pub struct StreamConfig {
-    /// The link's rate in kbit/s, where it was given.
+    /// The link's rate in kbit/s, where it was given; else it is measured.
     pub link_kbps: Option<u32>,
     /// The microburst cap in bytes.
     pub burst_bytes: usize,
@@ -62,8 +54,9 @@ pub struct Stream {
     shard_bytes_max: u16,
     /// A shard length that met a full command ring.
     shard_bytes_pending: Option<u16>,
+    /// How often the path had shrunk when that was last told.
+    path_shrunk: u64,
     wire_kbps: u32,
-    paced_by_link: bool,
     next_stats: Instant,
 }
 
@@ -110,7 +103,7 @@ impl Stream {
             clock,
             destination: path.remote,
             source: path.local,
-            pace_kbps: pace_kbps(config.link_kbps, negotiated.bitrate_kbps),
+            pace_kbps: config.link_kbps,
             burst_bytes: config.burst_bytes,
             redundancy: redundancy.policy,
             machine: config.machine.clone(),
@@ -138,8 +131,8 @@ impl Stream {
             fallbacks,
             shard_bytes_max: negotiated.shard_bytes_max,
             shard_bytes_pending: None,
+            path_shrunk: 0,
             wire_kbps: negotiated.bitrate_kbps,
-            paced_by_link: config.link_kbps.is_some(),
             next_stats: now + STATS_INTERVAL,
         })
     }
@@ -220,11 +213,10 @@ impl Stream {
             return Err(HostError::Impossible(format!("a bitrate is {least} to {most} kbit/s, not {kbps}")));
         }
         check_rate(kbps, self.redundancy_per_mille, self.shard_bytes_max.min(SHARD_BYTES_START))?;
-        if !self.paced_by_link && self.pipeline.set_pace_rate(pace_kbps(None, kbps)).is_err() {
+        if self.pipeline.set_wire_rate(kbps).is_err() {
             return Err(HostError::Impossible("the bitrate stays, for the pacer is busy; ask again".into()));
         }
         self.wire_kbps = kbps;
-        self.pipeline.set_wire_rate(kbps);
         Ok(())
     }
 
@@ -242,6 +234,13 @@ impl Stream {
         }
         self.next_stats = now + STATS_INTERVAL;
         Some(self.report.message(&stats, false, now))
+    }
+
+    /// Whether media has shown since the last call that the path carries no long datagrams any more: what QUIC believes
+    /// of it is outdated.
+    pub fn poll_path_shrunk(&mut self) -> bool {
+        let shrunk = self.pipeline.stats().protect.path_shrunk;
+        std::mem::replace(&mut self.path_shrunk, shrunk) != shrunk
     }
 
     /// Whether a stage has ended by itself.
@@ -268,10 +267,6 @@ impl Stream {
             screen: self.screen,
         }
     }
-}
-
-fn pace_kbps(link_kbps: Option<u32>, wire_kbps: u32) -> u32 {
-    link_kbps.unwrap_or_else(|| wire_kbps.saturating_mul(PACE_FACTOR).max(PACE_KBPS_MIN))
 }
 
 #[cfg(test)]

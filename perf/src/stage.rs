@@ -18,6 +18,8 @@ pub enum Stage {
     Seal,
     /// Waiting for departure times, all trains of one access unit together.
     Pace,
+    /// How much later than its departure time a train that waited was handed to the kernel.
+    PaceError,
     /// The system calls that send one access unit.
     Send,
     /// An access unit's first datagram taken from the socket until its last needed one was: the network, and the
@@ -52,6 +54,7 @@ impl Stage {
         Stage::Fec,
         Stage::Seal,
         Stage::Pace,
+        Stage::PaceError,
         Stage::Send,
         Stage::Receive,
         Stage::Open,
@@ -66,7 +69,7 @@ impl Stage {
     ];
 
     /// How many stages there are.
-    pub const COUNT: usize = 17;
+    pub const COUNT: usize = 18;
 
     /// The stage's place in [`Stage::ALL`], less than [`Stage::COUNT`].
     pub fn index(self) -> usize {
@@ -82,6 +85,7 @@ impl Stage {
             Stage::Fec => "fec",
             Stage::Seal => "seal",
             Stage::Pace => "pace",
+            Stage::PaceError => "pace_error",
             Stage::Send => "send",
             Stage::Receive => "receive",
             Stage::Open => "open",

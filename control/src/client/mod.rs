@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use punktfunk_proto::{FeedbackReport, SessionClock};
+use punktfunk_proto::{DATAGRAM_OVERHEAD, FeedbackReport, SessionClock};
 use quinn_proto::ConnectionError;
 
 use crate::error::{ConnectError, ControlError, Violation};
@@ -113,9 +113,12 @@ impl ClientControl {
         now: Instant,
     ) -> Result<Self, ControlError> {
         let verifier = PinVerifier::new(trust.clone());
-        let config =
-            transport::client_config(identity, Arc::clone(&verifier), UDP_PAYLOAD_BYTES_SEARCHED, alpn)?;
-        let mut port = Port::new(transport::endpoint_config(identity), None);
+        // The path is searched for what the longest shard needs, and by default for what an Ethernet carries.
+        let longest = usize::from(hello.shard_bytes_max) + DATAGRAM_OVERHEAD;
+        let udp_payload_bytes_max =
+            u16::try_from(longest).unwrap_or(u16::MAX).max(UDP_PAYLOAD_BYTES_SEARCHED);
+        let config = transport::client_config(identity, Arc::clone(&verifier), udp_payload_bytes_max, alpn)?;
+        let mut port = Port::new(transport::endpoint_config(identity, udp_payload_bytes_max), None);
         let (handle, connection) =
             port.connect(config, host, now).map_err(|_| ControlError::Address { address: host })?;
         Ok(Self {

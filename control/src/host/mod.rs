@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use punktfunk_proto::SessionClock;
-use quinn_proto::{ConnectionHandle, Incoming};
+use quinn_proto::{ConnectionHandle, Incoming, ServerConfig};
 
 use crate::error::{ControlError, RejectReason};
 use crate::event::{HostEvent, Path, SessionId, Transmit};
 use crate::fingerprint::Fingerprint;
 use crate::identity::Identity;
-use crate::limits::{ALPN, HostLimits};
+use crate::limits::{ALPN, HostLimits, UDP_PAYLOAD_BYTES_MAX};
 use crate::link::Link;
 use crate::messages::{Bye, ByeReason, HostStats, Message, Reconfigured, Refusal, Welcome};
 use crate::port::{Port, Routed};
@@ -34,6 +34,7 @@ use tidings::Tidings;
 pub struct HostControl {
     identity: Identity,
     limits: HostLimits,
+    server: Arc<ServerConfig>,
     verifier: Arc<PinVerifier>,
     port: Port,
     sessions: Vec<Session>,
@@ -69,9 +70,13 @@ impl HostControl {
         let verifier = PinVerifier::new(trust);
         let server = transport::server_config(&identity, Arc::clone(&verifier), &limits, alpn)?;
         Ok(Self {
-            port: Port::new(transport::endpoint_config(&identity), Some(server)),
+            port: Port::new(
+                transport::endpoint_config(&identity, UDP_PAYLOAD_BYTES_MAX),
+                Some(Arc::clone(&server)),
+            ),
             identity,
             limits,
+            server,
             verifier,
             sessions: Vec::new(),
             next_session: 0,
@@ -232,6 +237,19 @@ impl HostControl {
         self.sessions.iter().find(|s| s.id == session).map(|s| s.link.path())
     }
 
+    /// Media has shown that the path carries no long datagrams any more: QUIC's search begins anew, from its
+    /// smallest. [`HostEvent::Mtu`] follows.
+    ///
+    /// # Errors
+    /// When the session has ended.
+    pub fn restart_mtu_search(&mut self, session: SessionId, now: Instant) -> Result<(), ControlError> {
+        let open = |known: &Session| known.id == session && known.is_open();
+        let index = self.sessions.iter().position(open).ok_or(ControlError::NoSuchSession(session))?;
+        self.sessions[index].link.restart_mtu_search(now);
+        self.advance(index, now);
+        Ok(())
+    }
+
     /// A session's counters.
     pub fn stats(&self, session: SessionId) -> Option<LinkStats> {
         self.sessions.iter().find(|s| s.id == session).map(|s| s.link.stats())
@@ -254,7 +272,8 @@ impl HostControl {
         let verifier = PinVerifier::new(trust.clone());
         let server =
             transport::server_config(&self.identity, Arc::clone(&verifier), &self.limits, self.alpn)?;
-        self.port.replace_server(server);
+        self.port.replace_server(Arc::clone(&server));
+        self.server = server;
         self.verifier = verifier;
         for session in &mut self.sessions {
             let trusted = session.fingerprint().is_some_and(|fingerprint| trust.allows(&fingerprint));
@@ -289,7 +308,8 @@ impl HostControl {
             !incoming.remote_address_validated() && handshaking >= self.limits.unproven_handshakes_max;
         let incoming = if unproven { self.port.retry(incoming) } else { Some(incoming) };
         let Some(incoming) = incoming else { return };
-        match self.port.accept(incoming, now) {
+        let route = transport::for_route(&self.server, (self.limits.udp_payload_bytes_to)(remote));
+        match self.port.accept(incoming, route, now) {
             Ok((handle, connection)) => {
                 let id = SessionId(self.next_session);
                 self.next_session += 1;

@@ -109,4 +109,25 @@ pub struct HostStats {
     /// Of these, those asked for a fourth time, or beyond what resends may take of the rate.
     #[cbor(n(35), default)]
     pub resend_refused: u64,
+    /// The link's rate as far as it is proven, in kbit/s; 0 where the pacer's is fixed.
+    #[cbor(n(40), default)]
+    pub link_kbps: u64,
+    /// Access units that proved a higher rate.
+    #[cbor(n(41), default)]
+    pub link_proven: u64,
+    /// Times that access units came too late for the link's rate.
+    #[cbor(n(42), default)]
+    pub link_late: u64,
+    /// Times that losses lowered it.
+    #[cbor(n(43), default)]
+    pub link_lost: u64,
+    /// Times that losses made the burst smaller.
+    #[cbor(n(44), default)]
+    pub burst_lost: u64,
+    /// The longest shards of the next access unit, in bytes.
+    #[cbor(n(45), default)]
+    pub shard_bytes: u64,
+    /// Times that the path carried no long datagrams any more.
+    #[cbor(n(46), default)]
+    pub path_shrunk: u64,
 }

@@ -4,17 +4,21 @@
 //! ```text
 //! 0  u8  version    1 u8 open AUs    2 u8 missing words    3 u8 bit 0: highest_au is set,
 //!                                                                       bit 1: one_way_delay_us is,
-//!                                                                       bit 2: unseen blocks follow
+//!                                                                       bit 2: unseen blocks follow,
+//!                                                                       bits 3 and 4: one AU of arrivals each
 //! 4  u32 highest_au       8  u32 epoch_opened    12 u16 lost_per_mille   14 u16 burst_max
 //! 16 u32 kernel_drops     20 i32 one_way_delay_us                        24 u32 receive_kbps
 //! 28 open AUs, 8 bytes each:  u32 au, u16 blocks seen, u8 bit 0: end seen, u8 0
 //! .. missing, 16 bytes each:  u32 au, u16 block, u16 word, u64 bits
 //! .. unseen blocks, 8 bytes for each open AU, in their order:  u64 bits
+//! .. arrivals, 20 bytes each: u32 au, u32 first, u32 reach, u32 datagrams, u32 span_us
 //! ```
 //!
 //! Promises at most [`REPORT_BYTES_MAX`] bytes and a value without heap. Parsing skips what follows the parts it
 //! knows, so that a part can be added behind them under a bit of its own; it refuses another version, counts over the
 //! limits, and less bytes than the counts need.
+
+use crate::arrivals::{ARRIVALS_MAX, AuArrivals};
 
 /// Longest encoded report: fits a QUIC datagram at the smallest MTU.
 pub const REPORT_BYTES_MAX: usize = 1_100;
@@ -28,13 +32,19 @@ const FIXED_BYTES: usize = 28;
 const OPEN_AU_BYTES: usize = 8;
 const MISSING_BYTES: usize = 16;
 const UNSEEN_BYTES: usize = 8;
+const ARRIVALS_BYTES: usize = 20;
 
 const HIGHEST_AU_SET: u8 = 1;
 const DELAY_SET: u8 = 2;
 const UNSEEN_SET: u8 = 4;
+/// One for each AU.
+const ARRIVALS_SET: [u8; ARRIVALS_MAX] = [8, 16];
 
 const _: () = assert!(
-    FIXED_BYTES + OPEN_AUS_MAX * (OPEN_AU_BYTES + UNSEEN_BYTES) + MISSING_MAX * MISSING_BYTES
+    FIXED_BYTES
+        + OPEN_AUS_MAX * (OPEN_AU_BYTES + UNSEEN_BYTES)
+        + MISSING_MAX * MISSING_BYTES
+        + ARRIVALS_MAX * ARRIVALS_BYTES
         <= REPORT_BYTES_MAX
 );
 
@@ -121,6 +131,8 @@ pub struct FeedbackReport {
     pub(crate) open_count: u8,
     pub(crate) missing: [MissingShards; MISSING_MAX],
     pub(crate) missing_count: u8,
+    pub(crate) arrivals: [AuArrivals; ARRIVALS_MAX],
+    pub(crate) arrivals_count: u8,
 }
 
 impl Default for FeedbackReport {
@@ -137,6 +149,8 @@ impl Default for FeedbackReport {
             open_count: 0,
             missing: [MissingShards::default(); MISSING_MAX],
             missing_count: 0,
+            arrivals: [AuArrivals::default(); ARRIVALS_MAX],
+            arrivals_count: 0,
         }
     }
 }
@@ -150,6 +164,19 @@ impl FeedbackReport {
     /// The data shards that are asked for, oldest first, at most [`MISSING_MAX`] words of them.
     pub fn missing(&self) -> &[MissingShards] {
         &self.missing[..usize::from(self.missing_count)]
+    }
+
+    /// How the newest AUs came, the newest first, at most [`ARRIVALS_MAX`].
+    pub fn arrivals(&self) -> &[AuArrivals] {
+        &self.arrivals[..usize::from(self.arrivals_count)]
+    }
+
+    /// Adds how an AU came; false when the report is full.
+    pub fn push_arrivals(&mut self, arrivals: AuArrivals) -> bool {
+        let Some(place) = self.arrivals.get_mut(usize::from(self.arrivals_count)) else { return false };
+        *place = arrivals;
+        self.arrivals_count += 1;
+        true
     }
 
     /// Adds an open AU; false when the report is full.
@@ -181,7 +208,9 @@ impl FeedbackReport {
         let bit = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
         let set = bit(self.highest_au.is_some(), HIGHEST_AU_SET)
             | bit(self.one_way_delay_us.is_some(), DELAY_SET)
-            | bit(self.unseen_blocks(), UNSEEN_SET);
+            | bit(self.unseen_blocks(), UNSEEN_SET)
+            | bit(self.arrivals_count > 0, ARRIVALS_SET[0])
+            | bit(self.arrivals_count > 1, ARRIVALS_SET[1]);
         writer.put(&[VERSION, self.open_count, self.missing_count, set]);
         writer.put(&self.highest_au.unwrap_or(0).to_le_bytes());
         writer.put(&self.epoch_opened.to_le_bytes());
@@ -204,6 +233,10 @@ impl FeedbackReport {
         if self.unseen_blocks() {
             self.open_aus().iter().for_each(|open| writer.put(&open.unseen.to_le_bytes()));
         }
+        for arrivals in self.arrivals() {
+            let AuArrivals { au, first, reach, datagrams, span_us } = *arrivals;
+            [au, first, reach, datagrams, span_us].iter().for_each(|word| writer.put(&word.to_le_bytes()));
+        }
         writer.at
     }
 
@@ -220,9 +253,12 @@ impl FeedbackReport {
         }
         at_most("open access units", OPEN_AUS_MAX, open_count.into())?;
         at_most("words of missing shards", MISSING_MAX, missing_count.into())?;
+        let arrivals_count = ARRIVALS_SET.iter().filter(|bit| set & **bit != 0).count();
         let open_bytes = OPEN_AU_BYTES + if set & UNSEEN_SET == 0 { 0 } else { UNSEEN_BYTES };
-        let needed =
-            FIXED_BYTES + usize::from(open_count) * open_bytes + usize::from(missing_count) * MISSING_BYTES;
+        let needed = FIXED_BYTES
+            + usize::from(open_count) * open_bytes
+            + usize::from(missing_count) * MISSING_BYTES
+            + arrivals_count * ARRIVALS_BYTES;
         if bytes.len() < needed {
             return Err(FeedbackError::TooShort { needed, got: bytes.len() });
         }
@@ -256,6 +292,15 @@ impl FeedbackReport {
             for open in &mut report.open[..usize::from(open_count)] {
                 open.unseen = u64::from_le_bytes(reader.take());
             }
+        }
+        for _ in 0..arrivals_count {
+            report.push_arrivals(AuArrivals {
+                au: u32::from_le_bytes(reader.take()),
+                first: u32::from_le_bytes(reader.take()),
+                reach: u32::from_le_bytes(reader.take()),
+                datagrams: u32::from_le_bytes(reader.take()),
+                span_us: u32::from_le_bytes(reader.take()),
+            });
         }
         Ok(report)
     }
@@ -305,7 +350,9 @@ mod tests {
         );
         let fixed =
             (any::<Option<u32>>(), any::<[u32; 3]>(), any::<u16>(), any::<u16>(), any::<Option<i32>>());
-        (fixed, open, missing).prop_map(|((highest_au, words, lost, burst, delay), open, missing)| {
+        let arrivals = proptest::collection::vec(any::<[u32; 5]>(), 0..=ARRIVALS_MAX);
+        (fixed, open, missing, arrivals).prop_map(|(fixed, open, missing, arrivals)| {
+            let (highest_au, words, lost, burst, delay) = fixed;
             let mut report = FeedbackReport {
                 highest_au,
                 epoch_opened: words[0],
@@ -321,6 +368,9 @@ mod tests {
             }
             for (au, block, word, bits) in missing {
                 assert!(report.push_missing(MissingShards { au, block, word, bits }));
+            }
+            for [au, first, reach, datagrams, span_us] in arrivals {
+                assert!(report.push_arrivals(AuArrivals { au, first, reach, datagrams, span_us }));
             }
             report
         })
@@ -360,6 +410,7 @@ mod tests {
         let mut report = FeedbackReport::default();
         assert_eq!((0..10).filter(|_| report.push_open(OpenAuReport::default())).count(), OPEN_AUS_MAX);
         assert_eq!((0..99).filter(|_| report.push_missing(MissingShards::default())).count(), MISSING_MAX);
+        assert_eq!((0..9).filter(|_| report.push_arrivals(AuArrivals::default())).count(), ARRIVALS_MAX);
         assert!(report.encode(&mut [0; REPORT_BYTES_MAX]) <= REPORT_BYTES_MAX);
     }
 

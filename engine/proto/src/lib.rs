@@ -9,6 +9,7 @@
 //! It refuses sockets, clocks, threads, async and `unsafe`: all of those belong to its drivers.
 #![forbid(unsafe_code)]
 
+pub mod arrivals;
 mod asking;
 mod block;
 pub mod clock;
@@ -18,9 +19,11 @@ pub mod geometry;
 mod given_up;
 pub mod idr;
 pub mod limits;
+pub mod link_rate;
 mod loss;
 pub mod pacer;
 pub mod packetize;
+pub mod path_watch;
 pub mod reassemble;
 pub mod redundancy;
 pub mod resend;
@@ -29,14 +32,17 @@ mod span;
 mod window;
 pub mod wire;
 
+pub use arrivals::AuArrivals;
 pub use clock::{SessionClock, unwrap_pts};
 pub use delivery::{Arrival, DeliveredBlock, Delivery, LostAu, ReassemblyCounters};
 pub use feedback::{FeedbackReport, MissingShards, OpenAuReport};
 pub use geometry::BlockPlan;
 pub use idr::{Admission, IdrGate, IdrRequester};
 pub use limits::{LimitError, Negotiated, ReassemblerLimits};
+pub use link_rate::{LINK_KBPS, LinkRate, LinkRateCounters, Pace, RateChange, RateReason};
 pub use pacer::{Pacer, PacerCounters};
 pub use packetize::{PacketizeError, Packetizer, SlicePlan, seal_data, seal_parity};
+pub use path_watch::PathWatch;
 pub use reassemble::Reassembler;
 pub use redundancy::{Redundancy, RedundancyControl, RedundancyPolicy};
 pub use resend::{Resend, ResendCounters, ResendLedger};

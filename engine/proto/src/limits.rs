@@ -19,6 +19,8 @@ pub const SHARD_BYTES_STEP: u16 = 64;
 /// Allowed shard lengths. Below 256 the 40 bytes of overhead pass 15 %; 8896 + 40 still fits a 9000-byte MTU under
 /// IPv6 (8952).
 pub const SHARD_BYTES: RangeInclusive<u16> = 256..=8896;
+/// The longest UDP payload of either plane: jumbo frames of 9000 less IPv6 and UDP.
+pub const UDP_PAYLOAD_BYTES_MAX: u16 = 8_952;
 /// The shard length before QUIC's path search has shown more: 1192-byte datagrams pass wherever QUIC's 1200 do.
 pub const SHARD_BYTES_START: u16 = 1152;
 /// Allowed wire rates: below, not even one datagram a picture; above, no LAN interface of this class.
@@ -49,9 +51,15 @@ pub const RESEND_BURST_BYTES: u64 = 65_536;
 /// The pacer's default microburst cap: what a shallow switch port swallows without loss.
 pub const BURST_BYTES_DEFAULT: usize = 128 * 1024;
 
-/// What a train may cost of the rate's time. The gap behind it is as long, so it is far below what an AU is waited for;
-/// at 100 Mbit/s and more it leaves room for the longest train that the kernel takes.
-pub const TRAIN_TIME_MAX: Duration = Duration::from_millis(5);
+/// What a train may cost of the rate's time: a port in front of a link that is no faster never queues more of it. At 2
+/// Gbit/s and more it leaves room for the longest train that the kernel takes.
+pub const TRAIN_TIME: Duration = Duration::from_micros(250);
+
+/// A train of so many bytes or less may cost [`TRAIN_TIME_MAX`] of it: what a call costs has to be worth it.
+pub const TRAIN_BYTES_SHORT: u64 = 16 * 1024;
+
+/// The gap behind a train is as long, so it is far below what an AU is waited for.
+pub const TRAIN_TIME_MAX: Duration = Duration::from_millis(2);
 
 /// AUs whose spans may be with the decoder or in the rings before it.
 const AUS_HANDED_ON: u64 = 3;
@@ -81,7 +89,7 @@ const _: () = assert!(AUS_OPEN.end().is_power_of_two());
 const _: () = assert!(SHARD_BYTES_START.is_multiple_of(SHARD_BYTES_STEP));
 const _: () = assert!(SHARD_BYTES.end().is_multiple_of(SHARD_BYTES_STEP));
 const _: () = assert!(SHARD_BYTES.start().is_multiple_of(SHARD_BYTES_STEP));
-const _: () = assert!(*SHARD_BYTES.end() as usize + DATAGRAM_OVERHEAD <= 8_952);
+const _: () = assert!(*SHARD_BYTES.end() as usize + DATAGRAM_OVERHEAD <= UDP_PAYLOAD_BYTES_MAX as usize);
 const _: () = assert!((SHARD_BYTES_STEP as usize).is_multiple_of(punktfunk_fec::SHARD_BYTES_MULTIPLE));
 const _: () = assert!(BLOCK_DATA_SHARDS_MAX as usize <= punktfunk_fec::DATA_SHARDS_MAX);
 // The largest block (an IDR's at full redundancy: 1.5 times as much parity as data) still fits the header's fields.

@@ -12,7 +12,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::limits::TRAIN_TIME_MAX;
+use crate::limits::{TRAIN_BYTES_SHORT, TRAIN_TIME, TRAIN_TIME_MAX};
 
 const NANOS_PER_BYTE_AT_1_KBPS: u64 = 8_000_000;
 
@@ -48,6 +48,11 @@ impl Pacer {
         self.rate_kbps = rate_kbps.max(1);
     }
 
+    /// Changes what may leave at once, for what comes.
+    pub fn set_burst(&mut self, burst_bytes: usize) {
+        self.burst_bytes = burst_bytes;
+    }
+
     /// A new AU begins.
     pub fn begin_au(&mut self, _now: Instant) {
         self.au_paced = false;
@@ -67,12 +72,21 @@ impl Pacer {
     }
 
     /// Segments of `segment_bytes` that a train may have at the rate now: no more than the burst, nor than the rate
-    /// carries in [`TRAIN_TIME_MAX`], but one at least.
+    /// carries in [`TRAIN_TIME`]; short ones may take [`TRAIN_TIME_MAX`]. One segment at least.
     pub fn train_segments_max(&self, segment_bytes: usize) -> usize {
-        // Kilobits a second times milliseconds are bits.
-        let at_rate = u64::from(self.rate_kbps) * TRAIN_TIME_MAX.as_millis() as u64 / 8;
+        // Kilobits a second times microseconds are thousandths of bits.
+        let in_time = |time: Duration| u64::from(self.rate_kbps) * time.as_micros() as u64 / 8_000;
+        let at_rate = in_time(TRAIN_TIME).max(in_time(TRAIN_TIME_MAX).min(TRAIN_BYTES_SHORT));
         let bytes = self.burst_bytes.min(usize::try_from(at_rate).unwrap_or(usize::MAX));
         (bytes / segment_bytes.max(1)).max(1)
+    }
+
+    /// Bytes that may leave at once.
+    pub fn ready_bytes(&self, now: Instant) -> usize {
+        let behind = self.busy_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        // Nanoseconds times kilobits a second.
+        let bytes = behind.as_nanos() * u128::from(self.rate_kbps) / u128::from(NANOS_PER_BYTE_AT_1_KBPS);
+        self.burst_bytes.saturating_sub(usize::try_from(bytes + 1).unwrap_or(usize::MAX))
     }
 
     /// Totals since the start.
@@ -108,6 +122,7 @@ mod tests {
         pacer.begin_au(now);
         let departures: Vec<u128> = (0..6).map(|_| (pacer.departure(1_000, now) - now).as_micros()).collect();
         assert_eq!(departures, [0, 0, 0, 1_000, 2_000, 3_000]);
+        assert_eq!(pacer.ready_bytes(now + Duration::from_millis(5)), 1_999);
         assert_eq!(pacer.counters(), PacerCounters { aus_immediate: 0, aus_paced: 1 });
     }
 
@@ -144,18 +159,21 @@ mod tests {
     #[test]
     fn trains_fit_the_burst_and_the_rate() {
         let segments = |kbps, burst, bytes| Pacer::new(kbps, burst).train_segments_max(bytes);
-        // A gigabit carries 625,000 bytes in 5 ms: the burst is what bounds.
-        assert_eq!(segments(1_000_000, 128 << 10, 1_448), 90);
-        assert_eq!(segments(1_000_000, 8 << 10, 1_448), 5);
-        // 20 Mbit/s carry 12,500 bytes in 5 ms.
-        assert_eq!(segments(20_000, 128 << 10, 1_192), 10);
+        // Eight gigabits carry 250,000 bytes in 250 µs: the burst is what bounds.
+        assert_eq!(segments(8_000_000, 128 << 10, 1_448), 90);
+        assert_eq!(segments(8_000_000, 8 << 10, 1_448), 5);
+        // A gigabit carries 31,250 bytes.
+        assert_eq!(segments(1_000_000, 128 << 10, 1_448), 21);
+        // 100 Mbit/s carry 3,125 bytes in that, and 16 KiB in less than 2 ms; 20 Mbit/s carry 5,000 in those.
+        assert_eq!(segments(100_000, 128 << 10, 1_192), 13);
+        assert_eq!(segments(20_000, 128 << 10, 1_192), 4);
         // A segment that passes both goes alone.
         assert_eq!(segments(1_000, 128 << 10, 1_192), 1);
         assert_eq!(segments(1_000_000, 0, 1_192), 1);
-        assert_eq!(segments(u32::MAX, usize::MAX, 0), 2_684_354_559);
+        assert_eq!(segments(u32::MAX, usize::MAX, 0), 134_217_727);
         let mut pacer = Pacer::new(1_000_000, 128 << 10);
         pacer.set_rate(20_000);
-        assert_eq!(pacer.train_segments_max(1_192), 10, "at the rate now");
+        assert_eq!(pacer.train_segments_max(1_192), 4, "at the rate now");
     }
 
     #[test]

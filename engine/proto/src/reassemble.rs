@@ -19,6 +19,7 @@ use std::time::Instant;
 use punktfunk_fec::{Decoder, Kernel};
 use punktfunk_seal::{OpenError, Opener, Plane};
 
+use crate::arrivals::ArrivalMeter;
 use crate::asking;
 use crate::block::{Block, BlockState, Claim, Filling, WholeBlock};
 use crate::delivery::{Arrival, DeliveredBlock, Delivery, ReassemblyCounters};
@@ -40,6 +41,7 @@ pub struct Reassembler {
     scratch: Box<[u8]>,
     spans_out: usize,
     loss: LossMeter,
+    arrivals: ArrivalMeter,
     counters: ReassemblyCounters,
     sampled_at: Option<Instant>,
     sampled_bytes: u64,
@@ -72,6 +74,7 @@ impl Reassembler {
             scratch: vec![0; usize::from(limits.shard_bytes_max)].into_boxed_slice(),
             spans_out: 0,
             loss: LossMeter::default(),
+            arrivals: ArrivalMeter::default(),
             counters: ReassemblyCounters::default(),
             sampled_at: None,
             sampled_bytes: 0,
@@ -157,6 +160,9 @@ impl Reassembler {
             receive_kbps: self.sample_rate(now),
             ..FeedbackReport::default()
         };
+        self.arrivals.report().for_each(|arrivals| {
+            report.push_arrivals(arrivals);
+        });
         asking::list(&mut report, &mut self.window, now);
         report
     }
@@ -211,7 +217,7 @@ impl Reassembler {
         if let Err(error) = opened {
             return refused(&error);
         }
-        self.note_authentic(header, datagram.len(), was_asked);
+        self.note_authentic(header, datagram.len(), was_asked, now);
         if is_direct {
             self.fill(header, now);
             return Arrival::Placed;
@@ -225,11 +231,12 @@ impl Reassembler {
         }
     }
 
-    fn note_authentic(&mut self, header: &Header, datagram_bytes: usize, was_asked: bool) {
+    fn note_authentic(&mut self, header: &Header, datagram_bytes: usize, was_asked: bool, now: Instant) {
         self.counters.authentic_bytes += datagram_bytes as u64;
         let epoch = self.opener.epoch_opened();
         if epoch & 3 == u32::from(header.epoch_low) {
             self.loss.handle(epoch, header.sequence, was_asked);
+            self.arrivals.handle(header.au, epoch, header.sequence, was_asked, now);
         }
     }
 

@@ -15,7 +15,6 @@ use punktfunk_proto::{
 
 use super::{Command, Cut, ProtectStage};
 use crate::limits::PACE_SLEEP_MAX;
-use crate::stage::sleep_until;
 use crate::stats::{ProtectCounters, add, set};
 
 /// A feedback report, and what the control thread knew when it came.
@@ -107,6 +106,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         resends.ledger.handle_report(report, rtt.unwrap_or(PACE_SLEEP_MAX), *at);
         resends.release(&mut self.arena, Instant::now());
         add(&self.counters.reports, 1);
+        self.measure(report, Instant::now());
     }
 
     /// Takes the reports that wait, and sends again what they ask for. Other commands keep their turn.
@@ -134,7 +134,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
                 if now >= departure {
                     break;
                 }
-                sleep_until(self.idle, departure.min(now + PACE_SLEEP_MAX));
+                self.departures.wait(departure.min(now + PACE_SLEEP_MAX));
             }
             let train = &self.arena.bytes(run.lease)[bytes];
             self.sender.send(self.destination, train, stride, Duration::ZERO);

@@ -332,7 +332,7 @@ fn start_between(
         clock,
         destination,
         source: None,
-        pace_kbps,
+        pace_kbps: Some(pace_kbps),
         burst_bytes: 128 << 10,
         redundancy,
         machine,

@@ -126,8 +126,8 @@ fn wrong_arguments_end_the_host_with_64() {
         (&["--open"], "pipes", "bitstream:KEY=VALUE"),
         (&["--open"], "bitstream:colour=red", "rate, fps, slices, idr and seed"),
         (&["--open", "--slices", "99"], "card", "--slices"),
-        (&["--open", "--link", "499"], "card", "500..=10000000"),
-        (&["--open", "--link", "10000001"], "card", "500..=10000000"),
+        (&["--open", "--link", "499"], "card", "500..=100000000"),
+        (&["--open", "--link", "100000001"], "card", "500..=100000000"),
     ];
     for (belief, source, said) in cases {
         let ended = HostStart::new(&place, source).belief(belief).refused();

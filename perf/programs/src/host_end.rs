@@ -201,7 +201,7 @@ impl Host {
         if let Some(size) = change.size_per_mille {
             self.knobs.size_per_mille.store(size, Ordering::Relaxed);
             let kbps = self.case.wire_kbps() * u64::from(size) / 1_000;
-            self.pipeline.set_wire_rate(u32::try_from(kbps).unwrap_or(u32::MAX));
+            let _ = self.pipeline.set_wire_rate(u32::try_from(kbps).unwrap_or(u32::MAX));
         }
         if let Some(interval) = change.interval_us {
             self.knobs.interval_us.store(interval, Ordering::Relaxed);

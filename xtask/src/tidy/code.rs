@@ -23,7 +23,7 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("display/src/sway/ipc.rs", "looks for an output until a deadline"),
     ("display/src/sway/processes.rs", "looks for a group's end until a deadline"),
     ("display/src/sway/supervise.rs", "looks for a process's end until a deadline"),
-    ("engine/src/stage.rs", "the pacer's driver: waits for a departure time"),
+    ("engine/src/departure.rs", "the pacer's driver: waits for a departure time"),
     ("host/src/encode/annexb.rs", "a paced source: waits for a picture's time"),
     ("host/src/encode/bitstream.rs", "a paced source: waits for a picture's time"),
     ("perf/programs/src/cadence.rs", "a paced source: waits for a picture's time"),

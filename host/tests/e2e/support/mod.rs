@@ -4,6 +4,7 @@
 //! a program is a panic with what the program said.
 
 mod between;
+mod namespace;
 mod outside;
 mod place;
 mod program;
@@ -11,6 +12,7 @@ mod random;
 mod session;
 
 pub(crate) use between::{Between, Meddler};
+pub(crate) use namespace::{Namespace, not_run};
 pub(crate) use outside::{Recording, probe_recording, slow_sway, sway_turn};
 pub(crate) use place::{Place, processes_of};
 pub(crate) use program::{Ended, Program};

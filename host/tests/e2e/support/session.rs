@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Ended, PATIENCE, Place, Program, look};
+use super::{Ended, Namespace, PATIENCE, Place, Program, look};
 
 /// The host about to be started.
 pub(crate) struct HostStart<'a> {
@@ -20,6 +20,7 @@ pub(crate) struct HostStart<'a> {
     listen: String,
     args: Vec<OsString>,
     env: Vec<(&'static str, OsString)>,
+    namespace: Option<&'a Namespace>,
 }
 
 /// A host whose port is open.
@@ -38,6 +39,7 @@ pub(crate) struct ClientStart<'a> {
     belief: Vec<String>,
     args: Vec<OsString>,
     env: Vec<(&'static str, OsString)>,
+    namespace: Option<&'a Namespace>,
 }
 
 /// A client under way.
@@ -60,8 +62,11 @@ fn client_path() -> PathBuf {
 }
 
 /// A command with nothing of the person's desktop or settings in its environment.
-fn command(program: &Path, place: &Place) -> Command {
-    let mut command = Command::new(program);
+fn command(program: &Path, place: &Place, namespace: Option<&Namespace>) -> Command {
+    let mut command = match namespace {
+        Some(namespace) => namespace.command(program),
+        None => Command::new(program),
+    };
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PUNKTFUNK_"))
     {
         command.env_remove(name);
@@ -76,7 +81,7 @@ fn command(program: &Path, place: &Place) -> Command {
 /// The fingerprint that `program fingerprint` prints for an identity, which it makes where there is none.
 pub(crate) fn identity_fingerprint(place: &Place, of_host: bool, identity: &str) -> String {
     let program = if of_host { host_path().to_owned() } else { client_path() };
-    let mut command = command(&program, place);
+    let mut command = command(&program, place, None);
     command.arg("fingerprint").arg("--identity").arg(place.path(identity));
     let ended = Program::start(place, "fingerprint", command).wait(PATIENCE);
     let text = ended.expect_code(0).stdout.trim().to_owned();
@@ -94,6 +99,7 @@ impl<'a> HostStart<'a> {
             listen: "127.0.0.1:0".into(),
             args: vec!["--source".into(), source.as_ref().into()],
             env: Vec::new(),
+            namespace: None,
         }
     }
 
@@ -118,8 +124,14 @@ impl<'a> HostStart<'a> {
         self
     }
 
+    /// In a network namespace.
+    pub(crate) fn within(mut self, namespace: &'a Namespace) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
     fn start(&self, port_file: &Path) -> Program {
-        let mut command = command(host_path(), self.place);
+        let mut command = command(host_path(), self.place, self.namespace);
         command.arg("serve").args(&self.belief).args(["--listen", &self.listen, "--json", "--identity"]);
         command.arg(&self.identity).arg("--port-file").arg(port_file).args(&self.args);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
@@ -193,7 +205,16 @@ impl<'a> ClientStart<'a> {
             belief: vec!["--open".into()],
             args: Vec::new(),
             env: Vec::new(),
+            namespace: None,
         }
+    }
+
+    /// In a network namespace, from where the host is at this address.
+    pub(crate) fn within(mut self, namespace: &'a Namespace, host: &str) -> Self {
+        let port = self.address.rsplit_once(':').map_or("", |(_, port)| port);
+        self.address = format!("{host}:{port}");
+        self.namespace = Some(namespace);
+        self
     }
 
     pub(crate) fn args<A: AsRef<OsStr>>(mut self, args: &[A]) -> Self {
@@ -223,7 +244,7 @@ impl<'a> ClientStart<'a> {
     }
 
     pub(crate) fn start(self) -> Client {
-        let mut command = command(&client_path(), self.place);
+        let mut command = command(&client_path(), self.place, self.namespace);
         command.arg("connect").arg(&self.address).args(&self.belief).arg("--identity").arg(&self.identity);
         command.args(self.json.then_some("--json")).args(&self.args);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));

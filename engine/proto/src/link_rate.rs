@@ -1,0 +1,528 @@
+//! The link's rate, as the reports prove it: what the pacer spreads access units at.
+//!
+//! Each AU is an experiment. The sender notes when each train left ([`course`]); the report says how long the same
+//! datagrams took to come ([`crate::arrivals`]). No clock of one end is compared with one of the other.
+//!
+//! * **Ramp**: an AU is sent a step above the *proven* rate, a *trial*. If it came no later than a link of that rate
+//!   would have had it, the rate is proven and the next trial begins there. A step is so small that a trial on a
+//!   link that ends just below it queues [`TRIAL_QUEUE_BYTES`] at most. An IDR is never a trial.
+//! * **Late**: what comes later than the pacer's rate explains has queued. One such AU ends its trial; two that agree
+//!   on what went through, or three in a row, are the link's rate. What is used stays below it: [`USED_PER_MILLE`].
+//! * **Lost**: datagrams that are lost while they queue are the link's rate at once. Lost without a queue that can be
+//!   seen, a smaller burst is tried, then a lower rate, and what neither mends is the air's: no rate helps it.
+//! * A ceiling is tried again after a while that doubles each time it is met.
+//!
+//! Promises: the rate stays within [`LINK_KBPS`], whatever a report says, and does not fall below what the negotiated
+//! wire rate needs unless datagrams are lost; bounded work a report, no allocation after `new`. Refuses reports of
+//! datagrams that were never sent: they prove nothing.
+
+mod course;
+
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+use self::course::{Course, Verdict};
+use crate::arrivals::AuArrivals;
+use crate::feedback::FeedbackReport;
+use crate::limits::BITRATE_KBPS;
+
+/// What a link may have, in kbit/s: no less than a session's slowest, and as much as the fastest interface, at which a
+/// pacer waits for nothing.
+pub const LINK_KBPS: RangeInclusive<u32> = *BITRATE_KBPS.start()..=100_000_000;
+/// A session begins no slower than this: every wired LAN of today, and an ordinary wireless one.
+const START_KBPS_MIN: u32 = 100_000;
+/// A session begins at this share of what its wire rate is.
+const START_PER_MILLE: u64 = 1_200;
+/// What the wire rate needs: an AU of the mean size has left within its interval.
+const NEED_PER_MILLE: u64 = 1_050;
+/// What is used of the proven rate, so that a queue drains: a proof is a few parts in a hundred exact.
+const USED_PER_MILLE: u64 = 950;
+/// What an IDR uses, several AUs long.
+const IDR_PER_MILLE: u64 = 920;
+/// What a trial may queue on a link that it passes: what is left of a shallow port's 128 KiB after a burst.
+const TRIAL_QUEUE_BYTES: u64 = 48 << 10;
+/// The largest step of a trial.
+const STEP_PER_MILLE_MAX: u64 = 1_250;
+/// The burst in a trial: with what the trial may queue it fills a shallow port, no more.
+const TRIAL_BURST_BYTES: usize = 32 << 10;
+/// How long the link must have had nothing before a trial, unless the AU before it has queued nothing for certain.
+const TRIAL_REST: Duration = Duration::from_micros(300);
+/// The least burst: a few datagrams, for what no port is too shallow.
+const BURST_BYTES_MIN: usize = 16 << 10;
+/// How long a burst that was made smaller stays so before it is doubled.
+const BURST_HOLD: Duration = Duration::from_secs(5);
+/// How exactly arrival times are known: a wake, and a batch.
+const NOISE_NS: u64 = 200_000;
+/// An AU that came no later than this has queued nothing: far below what a batch or a wake may add.
+const CLEAR_NS: i64 = 50_000;
+/// And how exactly rates are, as a share of the time that they are measured over.
+const NOISE_SHARE: u64 = 50;
+/// Two measured rates agree when they differ by less than this share of the larger.
+const AGREE_SHARE: u64 = 8;
+/// How long a ceiling is left alone, at first and at most.
+const HOLD: RangeInclusive<Duration> = Duration::from_millis(250)..=Duration::from_secs(8);
+/// AUs whose courses are remembered: those in flight, and as many whose report is on its way.
+const COURSES: usize = 8;
+/// Late AUs that are remembered, among as many that are judged.
+const STRIKES: usize = 4;
+/// Loss above what the way loses whatever is sent, of each 1,000 datagrams, that counts.
+const LOSS_PER_MILLE: u64 = 10;
+/// Lossy AUs in a row before something is tried against it.
+const LOSSY_AUS: u32 = 2;
+/// AUs after which it is known whether that helped.
+const CURE_AUS: u32 = 4;
+
+/// Why the rate has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateReason {
+    /// A trial was no later than its rate.
+    Proven,
+    /// AUs came later than the rate explains.
+    Late,
+    /// Datagrams were lost while they queued.
+    Lost,
+    /// Datagrams were lost and nothing was seen to queue: the burst is made small.
+    BurstLost,
+    /// No burst was lost for a while: it is doubled.
+    BurstHeld,
+    /// Neither a smaller burst nor a lower rate lost fewer datagrams: both are taken back.
+    Air,
+    /// Another wire rate was agreed on, which needs more.
+    Agreed,
+}
+
+/// What an AU, or the next train of it, is paced by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// The rate, in kbit/s.
+    pub rate_kbps: u32,
+    /// What may leave at once, in bytes.
+    pub burst_bytes: usize,
+}
+
+/// One change, to be said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateChange {
+    /// Why.
+    pub reason: RateReason,
+    /// What held before.
+    pub before: Pace,
+    /// What holds now.
+    pub now: Pace,
+}
+
+/// Totals since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LinkRateCounters {
+    /// Trials that proved their rate.
+    pub proven: u64,
+    /// Times that AUs came too late for the rate and lowered it or ended a ramp.
+    pub late: u64,
+    /// Times that losses lowered the rate.
+    pub lost: u64,
+    /// Times that the burst was made smaller.
+    pub burst_lost: u64,
+}
+
+/// Something that is tried against losses.
+#[derive(Debug, Clone, Copy)]
+struct Cure {
+    /// What held before the first try: the proven rate, and the burst.
+    before: Pace,
+    lost_before_ppm: u64,
+    /// Sum over the AUs since.
+    lost_ppm: u64,
+    aus: u32,
+    /// Whether it is the rate, after the burst.
+    is_rate: bool,
+}
+
+/// Estimates a link's rate.
+#[derive(Debug)]
+pub struct LinkRate {
+    wire_kbps: u32,
+    proven_kbps: u32,
+    burst_max: usize,
+    burst_bytes: usize,
+    burst_since: Option<Instant>,
+    courses: [Course; COURSES],
+    /// The place of the AU that is being sent.
+    at: usize,
+    /// Bytes of the larger of the newest whole AUs, IDRs apart.
+    au_bytes: u64,
+    /// The AU on trial whose report has not come.
+    trial_au: Option<u32>,
+    /// Of the newest judged AUs, what went through those that were late.
+    strikes: [Option<u64>; STRIKES],
+    /// Late AUs in a row.
+    late_in_a_row: u32,
+    /// The newest AU was late: the next one meets what it has queued.
+    is_queued: bool,
+    /// The newest AU was in time by so much that it has queued nothing.
+    is_clear: bool,
+    hold: Duration,
+    hold_until: Option<Instant>,
+    /// What the way loses whatever is sent, of each million datagrams.
+    air_ppm: u64,
+    lossy_in_a_row: u32,
+    cure: Option<Cure>,
+    counters: LinkRateCounters,
+}
+
+impl LinkRate {
+    /// An estimator for a session of `wire_kbps`, with `burst_bytes` at once at most.
+    pub fn new(wire_kbps: u32, burst_bytes: usize) -> Self {
+        let start = share(wire_kbps, START_PER_MILLE).max(START_KBPS_MIN);
+        Self {
+            wire_kbps,
+            proven_kbps: within(start),
+            burst_max: burst_bytes,
+            burst_bytes,
+            burst_since: None,
+            courses: std::array::from_fn(|_| Course::new()),
+            at: 0,
+            au_bytes: 0,
+            trial_au: None,
+            strikes: [None; STRIKES],
+            late_in_a_row: 0,
+            is_queued: false,
+            is_clear: false,
+            hold: *HOLD.start(),
+            hold_until: None,
+            air_ppm: 0,
+            lossy_in_a_row: 0,
+            cure: None,
+            counters: LinkRateCounters::default(),
+        }
+    }
+
+    /// What AUs are paced by, trials apart.
+    pub fn pace(&self) -> Pace {
+        Pace { rate_kbps: self.used_kbps(USED_PER_MILLE), burst_bytes: self.burst_bytes }
+    }
+
+    /// Totals since the start.
+    pub const fn counters(&self) -> LinkRateCounters {
+        self.counters
+    }
+
+    /// Another wire rate was agreed on.
+    pub fn set_wire_rate(&mut self, wire_kbps: u32) -> Option<RateChange> {
+        let before = self.pace();
+        self.wire_kbps = wire_kbps;
+        self.proven_kbps = self.proven_kbps.max(self.need_kbps());
+        self.change(RateReason::Agreed, before)
+    }
+
+    /// AU `au` begins: what it is paced by.
+    pub fn begin_au(&mut self, au: u32, idr: bool, now: Instant) -> Pace {
+        let clear_at = self.courses[self.at].clear_at();
+        self.at = (self.at + 1) % COURSES;
+        if self.trial_au.is_some_and(|trial| au.wrapping_sub(trial) >= COURSES as u32) {
+            // Its report was lost.
+            self.trial_au = None;
+        }
+        let is_held = self.hold_until.is_some_and(|until| now < until);
+        let is_rested = self.is_clear || clear_at.is_none_or(|clear_at| now >= clear_at + TRIAL_REST);
+        let is_ready = !is_held && is_rested && self.cure.is_none() && self.trial_au.is_none();
+        let is_trial = is_ready && !idr && self.au_bytes > 0;
+        let rate_kbps = match (is_trial, idr) {
+            (true, _) => self.trial_kbps(),
+            (false, true) => self.used_kbps(IDR_PER_MILLE),
+            (false, false) => self.used_kbps(USED_PER_MILLE),
+        };
+        if is_trial {
+            self.trial_au = Some(au);
+        }
+        // What a trial has queued is not known before its report.
+        let is_after_late = std::mem::take(&mut self.is_queued) || (self.trial_au.is_some() && !is_trial);
+        self.courses[self.at].begin(au, rate_kbps, is_trial, is_after_late);
+        self.pace_now()
+    }
+
+    /// A train left at `at`; what the next one is paced by.
+    pub fn handle_train(&mut self, datagrams: usize, bytes: usize, at: Instant) -> Pace {
+        let rate_kbps = self.pace_now().rate_kbps;
+        let datagrams = u32::try_from(datagrams).unwrap_or(u32::MAX);
+        self.courses[self.at].handle_train(datagrams, bytes, rate_kbps, at);
+        self.pace_now()
+    }
+
+    /// The AU is done with: handed to the kernel as a `whole`, or cut.
+    pub fn end_au(&mut self, whole: bool, idr: bool) {
+        let course = &mut self.courses[self.at];
+        course.is_whole = whole;
+        let (au, bytes) = (course.au, course.bytes());
+        // One that grew past what its step was made for is proof of nothing.
+        course.is_trial &= bytes <= trial_bytes_max(self.au_bytes);
+        if self.trial_au == Some(au) && !(whole && course.is_trial) {
+            self.trial_au = None;
+        }
+        if whole && !idr {
+            self.au_bytes = bytes.max((15 * self.au_bytes + bytes) / 16);
+        }
+    }
+
+    /// What the client saw; the change that follows from it, if any does.
+    pub fn handle_report(&mut self, report: &FeedbackReport, now: Instant) -> Option<RateChange> {
+        let before = self.pace();
+        let mut reason = self.regrow_burst(now);
+        // The older first: what it lost belongs to what it was late by.
+        for arrivals in report.arrivals().iter().rev() {
+            let is_over = report.highest_au.is_some_and(|highest| highest > arrivals.au);
+            reason = self.handle_arrivals(arrivals, is_over, now).or(reason);
+        }
+        self.change(reason?, before)
+    }
+
+    fn change(&self, reason: RateReason, before: Pace) -> Option<RateChange> {
+        let now = self.pace();
+        (now != before).then_some(RateChange { reason, before, now })
+    }
+
+    /// What is paced by now: a trial's rate until it has grown too large.
+    fn pace_now(&self) -> Pace {
+        let course = &self.courses[self.at];
+        let is_above = course.is_trial && course.bytes() <= trial_bytes_max(self.au_bytes);
+        let rate_kbps =
+            if is_above || !course.is_trial { course.rate_kbps } else { self.used_kbps(USED_PER_MILLE) };
+        let burst_max = match (course.is_after_late, course.is_trial) {
+            (true, _) => BURST_BYTES_MIN,
+            (false, true) => TRIAL_BURST_BYTES,
+            (false, false) => self.burst_max,
+        };
+        Pace { rate_kbps, burst_bytes: self.burst_bytes.min(burst_max) }
+    }
+
+    /// A step above the proven rate, so small that an AU of the usual size queues little more than it may.
+    fn trial_kbps(&self) -> u32 {
+        let unqueued = self.au_bytes.saturating_sub(TRIAL_QUEUE_BYTES).max(1);
+        let step = (1_000 * self.au_bytes / unqueued).min(STEP_PER_MILLE_MAX);
+        within(share(self.proven_kbps, step).max(self.proven_kbps.saturating_add(1)))
+    }
+
+    /// This share of the proven rate, but what the wire rate needs if that much is proven.
+    fn used_kbps(&self, per_mille: u64) -> u32 {
+        within(share(self.proven_kbps, per_mille).max(self.proven_kbps.min(self.need_kbps())))
+    }
+
+    fn need_kbps(&self) -> u32 {
+        within(share(self.wire_kbps, NEED_PER_MILLE))
+    }
+
+    /// Loss above this is none that the way always has.
+    const fn lossy_ppm(&self) -> u64 {
+        2 * self.air_ppm + LOSS_PER_MILLE * 1_000
+    }
+
+    fn handle_arrivals(&mut self, arrivals: &AuArrivals, is_over: bool, now: Instant) -> Option<RateReason> {
+        let index = self.courses.iter().position(|course| course.is_whole && course.au == arrivals.au)?;
+        let course = &mut self.courses[index];
+        let mut reason = None;
+        let reach_min = course.datagrams() - course.datagrams() / 8;
+        if !course.is_delay_judged && (is_over || arrivals.reach >= reach_min) {
+            course.is_delay_judged = true;
+            reason = self.judge_delay(index, arrivals, now);
+        }
+        let course = &mut self.courses[index];
+        if !course.is_loss_judged && is_over {
+            course.is_loss_judged = true;
+            reason = self.judge_loss(index, arrivals, now).or(reason);
+        }
+        reason
+    }
+
+    fn judge_delay(&mut self, index: usize, arrivals: &AuArrivals, now: Instant) -> Option<RateReason> {
+        let course = &mut self.courses[index];
+        let (is_trial, rate_kbps) = (course.is_trial, course.rate_kbps);
+        if is_trial && self.trial_au == Some(course.au) {
+            self.trial_au = None;
+        }
+        let span = Duration::from_micros(arrivals.span_us.into());
+        let verdict = course.judge(arrivals.first, arrivals.reach, span, NOISE_NS)?;
+        self.is_clear = verdict.excess_ns < CLEAR_NS;
+        let is_late = verdict.excess_ns > i64::try_from(noise_ns(&verdict)).unwrap_or(i64::MAX);
+        // A trial that lost datagrams proved the opposite.
+        let lost_ppm = lost_ppm(arrivals.reach, arrivals.datagrams);
+        let is_lossy = lost_ppm > self.lossy_ppm();
+        if is_late {
+            self.courses[index].late = Some(verdict);
+            self.is_queued = true;
+            return self.strike(&verdict, now);
+        }
+        // A short AU, or one that left slowly, proves little more than what was carried.
+        let carried = u32::try_from(verdict.carried_kbps).unwrap_or(u32::MAX);
+        let proven = within(rate_kbps.min(carried.saturating_add(carried / 8)));
+        self.acquit(proven);
+        if !is_trial || is_lossy || proven <= self.proven_kbps {
+            return None;
+        }
+        self.courses[index].proven_before_kbps = Some(self.proven_kbps);
+        self.proven_kbps = proven;
+        self.counters.proven += 1;
+        Some(RateReason::Proven)
+    }
+
+    /// An AU was in time: what was taken for a slower link than that was none.
+    fn acquit(&mut self, proven_kbps: u32) {
+        self.late_in_a_row = 0;
+        self.strikes.rotate_right(1);
+        self.strikes[0] = None;
+        for strike in &mut self.strikes {
+            *strike = strike.filter(|through| *through > proven_kbps.into());
+        }
+    }
+
+    /// An AU was late: the rate falls once another agrees, or when they come in a row.
+    fn strike(&mut self, verdict: &Verdict, now: Instant) -> Option<RateReason> {
+        let through = verdict.through_kbps;
+        let agrees = |other: u64| through.abs_diff(other) < through.max(other) / AGREE_SHARE;
+        let agreed = self.strikes.iter().flatten().copied().filter(|other| agrees(*other)).max();
+        self.strikes.rotate_right(1);
+        self.strikes[0] = Some(through);
+        self.late_in_a_row += 1;
+        let ceiling = match agreed {
+            Some(other) => other.max(through),
+            // A receiver that stands still now and then is no slow link; one that is late always is.
+            None if self.late_in_a_row >= 3 => self.strikes.iter().flatten().copied().max()?,
+            None => return None,
+        };
+        self.meet_ceiling(ceiling, self.need_kbps(), now);
+        self.counters.late += 1;
+        Some(RateReason::Late)
+    }
+
+    /// The link ends here, and no trial passes it for a while.
+    fn meet_ceiling(&mut self, ceiling_kbps: u64, least_kbps: u32, now: Instant) {
+        let ceiling = u32::try_from(ceiling_kbps).unwrap_or(u32::MAX);
+        let target = within(ceiling).max(least_kbps);
+        // The same ceiling met again is believed for longer.
+        let is_known = target >= share(self.proven_kbps, 800);
+        self.hold = if is_known { (self.hold * 2).min(*HOLD.end()) } else { *HOLD.start() };
+        self.hold_until = Some(now + self.hold);
+        self.proven_kbps = self.proven_kbps.min(target);
+        self.strikes = [None; STRIKES];
+        self.late_in_a_row = 0;
+    }
+
+    fn judge_loss(&mut self, index: usize, arrivals: &AuArrivals, now: Instant) -> Option<RateReason> {
+        let course = &self.courses[index];
+        let lost_ppm = lost_ppm(course.datagrams(), arrivals.datagrams);
+        let is_lossy = lost_ppm > self.lossy_ppm();
+        self.air_ppm = self.air_ppm.min((self.air_ppm * 7 + lost_ppm) / 8);
+        if let Some(late) = course.late.filter(|_| is_lossy) {
+            // It queued, and the queue was full: what went through is what there is.
+            let sent_kbps = u64::from(course.rate_kbps) * (1_000_000 - lost_ppm) / 1_000_000;
+            self.meet_ceiling(late.through_kbps.min(sent_kbps), *LINK_KBPS.start(), now);
+            self.cure = None;
+            self.counters.lost += 1;
+            return Some(RateReason::Lost);
+        }
+        if course.is_trial {
+            let before = course.proven_before_kbps.unwrap_or(self.proven_kbps);
+            return is_lossy.then(|| self.revoke(before, now));
+        }
+        self.treat(lost_ppm, is_lossy, now)
+    }
+
+    /// A trial lost datagrams in a queue that is too short to be seen: it proved nothing.
+    fn revoke(&mut self, before_kbps: u32, now: Instant) -> RateReason {
+        self.proven_kbps = self.proven_kbps.min(before_kbps);
+        self.meet_ceiling(self.proven_kbps.into(), self.proven_kbps, now);
+        self.counters.lost += 1;
+        RateReason::Lost
+    }
+
+    /// Lost, and nothing was seen to queue: a smaller burst is tried, then a lower rate. What neither mends is the
+    /// air's, and both are taken back.
+    fn treat(&mut self, lost_ppm: u64, is_lossy: bool, now: Instant) -> Option<RateReason> {
+        let Some(mut cure) = self.cure else {
+            self.lossy_in_a_row = if is_lossy { self.lossy_in_a_row + 1 } else { 0 };
+            if self.lossy_in_a_row < LOSSY_AUS {
+                return None;
+            }
+            return Some(self.begin_cure(lost_ppm, now));
+        };
+        cure.aus += 1;
+        cure.lost_ppm += lost_ppm;
+        self.cure = Some(cure);
+        if cure.aus < CURE_AUS {
+            return None;
+        }
+        let lost_ppm = cure.lost_ppm / u64::from(CURE_AUS);
+        self.cure = None;
+        if lost_ppm * 2 <= cure.lost_before_ppm {
+            return None;
+        }
+        if cure.is_rate {
+            self.air_ppm = lost_ppm;
+            self.proven_kbps = cure.before.rate_kbps;
+            self.burst_bytes = cure.before.burst_bytes;
+            (self.burst_since, self.hold_until) = (None, None);
+            return Some(RateReason::Air);
+        }
+        Some(self.cure_by_rate(lost_ppm, cure.before, now))
+    }
+
+    fn begin_cure(&mut self, lost_ppm: u64, now: Instant) -> RateReason {
+        self.lossy_in_a_row = 0;
+        let before = Pace { rate_kbps: self.proven_kbps, burst_bytes: self.burst_bytes };
+        if self.burst_bytes <= BURST_BYTES_MIN {
+            return self.cure_by_rate(lost_ppm, before, now);
+        }
+        self.cure = Some(Cure { before, lost_before_ppm: lost_ppm, lost_ppm: 0, aus: 0, is_rate: false });
+        self.burst_bytes = BURST_BYTES_MIN;
+        self.burst_since = Some(now);
+        self.counters.burst_lost += 1;
+        RateReason::BurstLost
+    }
+
+    fn cure_by_rate(&mut self, lost_ppm: u64, before: Pace, now: Instant) -> RateReason {
+        self.cure = Some(Cure { before, lost_before_ppm: lost_ppm, lost_ppm: 0, aus: 0, is_rate: true });
+        let ceiling = u64::from(self.proven_kbps) * (1_000_000 - lost_ppm.min(1_000_000)) / 1_000_000;
+        self.meet_ceiling(ceiling, *LINK_KBPS.start(), now);
+        self.counters.lost += 1;
+        RateReason::Lost
+    }
+
+    fn regrow_burst(&mut self, now: Instant) -> Option<RateReason> {
+        let since = self.burst_since?;
+        if now.saturating_duration_since(since) < BURST_HOLD {
+            return None;
+        }
+        self.burst_bytes = (self.burst_bytes * 2).min(self.burst_max);
+        self.burst_since = (self.burst_bytes < self.burst_max).then_some(now);
+        Some(RateReason::BurstHeld)
+    }
+}
+
+/// Bytes of an AU on trial: as many as the step was made for, or as few as the largest step is for.
+fn trial_bytes_max(au_bytes: u64) -> u64 {
+    let least = TRIAL_QUEUE_BYTES * STEP_PER_MILLE_MAX / (STEP_PER_MILLE_MAX - 1_000);
+    (au_bytes + au_bytes / 8).max(least)
+}
+
+/// Of `sent` datagrams `came` ones came: what is lost of each million.
+fn lost_ppm(sent: u32, came: u32) -> u64 {
+    u64::from(sent.saturating_sub(came)) * 1_000_000 / u64::from(sent.max(1))
+}
+
+fn noise_ns(verdict: &Verdict) -> u64 {
+    NOISE_NS + verdict.model_ns / NOISE_SHARE
+}
+
+fn share(kbps: u32, per_mille: u64) -> u32 {
+    u32::try_from(u64::from(kbps) * per_mille / 1_000).unwrap_or(u32::MAX)
+}
+
+fn within(kbps: u32) -> u32 {
+    kbps.clamp(*LINK_KBPS.start(), *LINK_KBPS.end())
+}
+
+/// What `bytes` take at a rate, rounded up.
+fn nanos_of(bytes: u64, rate_kbps: u32) -> u64 {
+    bytes.saturating_mul(8_000_000).div_ceil(rate_kbps.max(1).into())
+}
+
+#[cfg(test)]
+mod tests;
