@@ -64,6 +64,8 @@ pub struct Case {
     pub checking: Checking,
     /// Datagrams that a relay between the two ends throws away.
     pub loss: Percent,
+    /// Redundancy follows the reports; the case's is the most.
+    pub adaptive: bool,
 }
 
 impl Default for Case {
@@ -81,6 +83,7 @@ impl Default for Case {
             pace: Pace::Off,
             checking: Checking::Stamps,
             loss: Percent::of_per_mille(0),
+            adaptive: false,
         }
     }
 }
@@ -173,6 +176,9 @@ impl Case {
         );
         if let Some(net) = &self.net {
             name.push_str(&format!(", net {net}"));
+        }
+        if self.adaptive {
+            name.push_str(" at most");
         }
         if self.loss.per_mille() > 0 {
             name.push_str(&format!(", loss {}", self.loss));

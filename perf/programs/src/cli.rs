@@ -55,6 +55,9 @@ pub struct ShapeArgs {
     /// Parity beside the data, per cent
     #[arg(long, default_value = "10", value_name = "PERCENT")]
     pub redundancy: Percent,
+    /// Redundancy follows what the receiver reports; --redundancy is the most
+    #[arg(long)]
+    pub adaptive: bool,
     /// Bytes of a shard, a multiple of 64
     #[arg(long, default_value_t = 1408, value_name = "BYTES")]
     pub shard: u16,
@@ -105,6 +108,7 @@ impl ShapeArgs {
                 CheckArg::All => Checking::All,
             },
             loss: self.loss,
+            adaptive: self.adaptive,
         }
     }
 }

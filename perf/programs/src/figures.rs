@@ -24,6 +24,8 @@ pub struct Figures {
     pub goodput_mbps: f64,
     /// The wire's rate at the sender, in Mbit/s of UDP payload.
     pub wire_mbps: f64,
+    /// Parity and resends over the data datagrams, per cent.
+    pub overhead_percent: f64,
     /// Nothing lost, shed or wrong, and the goodput is what was asked for.
     pub clean: bool,
     /// Access units.
@@ -75,6 +77,8 @@ pub struct Aus {
     pub wrong: u64,
     /// Shards computed from parity.
     pub recovered: u64,
+    /// Datagrams sent again.
+    pub resent: u64,
     /// Buffers that the kernel dropped at the receiver's socket.
     pub kernel_drops: u64,
 }
@@ -120,6 +124,7 @@ impl Figures {
             superseded: host.count("superseded"),
             wrong: client.count("wrong_slices"),
             recovered: client.count("recovered"),
+            resent: host.count("datagrams_resent"),
             kernel_drops: client.count("kernel_drops"),
         };
         let sent = aus.encoded.max(1) as f64;
@@ -127,6 +132,7 @@ impl Figures {
             && goodput_mbps >= case.rate.mbps() * share_min(case, seconds(&client));
         Figures {
             goodput_mbps,
+            overhead_percent: overhead_percent(&host),
             wire_mbps: host.count("wire_bytes") as f64 * 8.0 / 1e6 / seconds(&host),
             clean,
             aus,
@@ -174,6 +180,11 @@ impl Side {
             counters: window.counters,
         }
     }
+}
+
+fn overhead_percent(host: &Window) -> f64 {
+    let more = host.count("parity_datagrams") + host.count("datagrams_resent");
+    more as f64 * 100.0 / host.count("datagrams").saturating_sub(more).max(1) as f64
 }
 
 /// The share of what was asked for that a window of so many seconds must bring.

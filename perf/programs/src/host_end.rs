@@ -24,6 +24,9 @@ use crate::meter::{Meter, Totals};
 use crate::source::{PatternSource, SourceKnobs};
 use crate::talk::{Answer, Change, HostSetup, Order, Orders, answer};
 
+/// What the control plane would have measured on loopback, two wakes included.
+const ROUND_TRIP: Duration = Duration::from_micros(300);
+
 /// How long the control thread waits for a report before it looks at its orders.
 const REPORT_WAIT: Duration = Duration::from_millis(5);
 
@@ -140,7 +143,10 @@ impl Host {
             source: None,
             pace_kbps,
             burst_bytes,
-            redundancy: RedundancyPolicy::Fixed,
+            redundancy: match case.adaptive {
+                true => RedundancyPolicy::Adaptive,
+                false => RedundancyPolicy::Fixed,
+            },
             machine: machine_for(case.waiting)?,
         };
         let source = PatternSource::new(case, Arc::clone(&knobs));
@@ -172,7 +178,7 @@ impl Host {
             match Said::parse(&bytes[..length]) {
                 Some(Said::Report(report)) => {
                     self.heard = true;
-                    self.pipeline.handle_feedback(report, None);
+                    self.pipeline.handle_feedback(report, Some(ROUND_TRIP));
                 }
                 Some(Said::IdrAfter(au)) => self.pipeline.request_idr(au),
                 None => {}
@@ -257,6 +263,11 @@ fn totals(pipeline: &HostPipeline<PatternSource>, knobs: &SourceKnobs) -> Totals
             ("immediate_aus", protect.immediate_aus),
             ("paced_aus", protect.paced_aus),
             ("reports", protect.reports),
+            ("resend_asked", protect.resend_asked),
+            ("datagrams_resent", protect.datagrams_resent),
+            ("resend_late", protect.resend_late),
+            ("resend_gone", protect.resend_gone),
+            ("resend_refused", protect.resend_refused),
             ("buffers_made", knobs.buffers_made.load(Ordering::Relaxed)),
         ],
         gauges: vec![("epoch", protect.epoch), ("next_au", encode.next_au)],

@@ -227,7 +227,7 @@ fn last_text(text: &mut String, figures: &Figures) {
     let aus = &figures.aus;
     let _ = writeln!(
         text,
-        "  the last: {} encoded, {} whole, {} lost, {} late, {} dropped, {} shed, {} passed over, {} wrong slices, {} shards recovered",
+        "  the last: {} encoded, {} whole, {} lost, {} late, {} dropped, {} shed, {} passed over, {} wrong slices,\n    {} shards recovered, {} datagrams resent, {:.1} % parity and resends over the data",
         aus.encoded,
         aus.whole,
         aus.lost,
@@ -236,7 +236,9 @@ fn last_text(text: &mut String, figures: &Figures) {
         aus.shed,
         aus.superseded,
         aus.wrong,
-        aus.recovered
+        aus.recovered,
+        aus.resent,
+        figures.overhead_percent
     );
     let _ = writeln!(
         text,
