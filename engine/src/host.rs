@@ -114,6 +114,9 @@ impl<E: Encode> HostPipeline<E> {
         let (wishes, stop) = (encode.wishes.clone(), encode.stop.clone());
         let (encode_counters, protect_counters) = (encode.counters.clone(), encode.sent.clone());
         let mut setups = Vec::with_capacity(STAGES);
+        // Whoever sends has the real-time priority: a receiver on the same machine would take its core from it with the
+        // first train.
+        let encode_place = if protect.is_none() { protect_place } else { encode_place };
         let protect = match protect {
             None => None,
             Some(protect) => {
