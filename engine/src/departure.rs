@@ -9,7 +9,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::limits::PACE_SLEEP_MAX;
 use crate::machine::Idle;
+use crate::stage::Stop;
 
 /// The longest spin at a wait's end.
 const SPIN_MAX: Duration = Duration::from_micros(60);
@@ -38,8 +40,23 @@ impl Departures {
         Self { early_of_twenty, ahead: AHEAD_START }
     }
 
+    /// Waits until `departure`; returns when it ended, or none as soon as a stop is requested. That is looked for
+    /// before a departure that has passed, too: a long access unit is many of them.
+    pub(crate) fn wait_for(&mut self, departure: Instant, stop: &Stop) -> Option<Instant> {
+        loop {
+            if stop.is_requested() {
+                return None;
+            }
+            let now = Instant::now();
+            if now >= departure {
+                return Some(now);
+            }
+            self.wait(departure.min(now + PACE_SLEEP_MAX));
+        }
+    }
+
     /// Returns at `departure`, or at once if that has passed.
-    pub(crate) fn wait(&mut self, departure: Instant) {
+    fn wait(&mut self, departure: Instant) {
         let now = Instant::now();
         if let Some(wake) = departure.checked_sub(self.ahead).filter(|wake| *wake > now) {
             thread::sleep(wake - now);
@@ -75,6 +92,17 @@ mod tests {
             }
             departures.wait(Instant::now().checked_sub(Duration::from_millis(1)).expect("the machine is up"));
         }
+    }
+
+    #[test]
+    fn a_stop_ends_a_wait_and_forbids_the_next() {
+        let (mut departures, stop) = (Departures::new(Idle::Block), Stop::default());
+        let departure = Instant::now() + Duration::from_millis(12);
+        assert!(departures.wait_for(departure, &stop).is_some_and(|ended| ended >= departure));
+        stop.request();
+        assert_eq!(departures.wait_for(departure, &stop), None, "though it has passed");
+        let far = Instant::now() + Duration::from_secs(60);
+        assert_eq!(departures.wait_for(far, &stop), None);
     }
 
     #[test]

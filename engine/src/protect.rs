@@ -2,8 +2,9 @@
 //!
 //! Promises: data shards leave first, while the encoder is at work on the next slice; a datagram is
 //! written once, where it is sent from; what a report asks for is sent again from there, before new data; what the
-//! kernel does not take is counted; a full send buffer holds an access unit up for one picture's interval at most. Refuses: to allocate, to lock, or to make a system
-//! call for a single datagram of a train.
+//! kernel does not take is counted; a full send buffer, and memory that the kernel has on loan, hold an access unit up
+//! for one picture's interval at most. Refuses: to allocate, to lock, or to make a system call for a single datagram of
+//! a train.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -119,8 +120,10 @@ impl AuInProgress {
 /// Why a block was not sent whole.
 #[derive(Debug)]
 enum Cut {
-    /// The arena has no room.
+    /// The arena has no room for a block, with nothing of it in use: it is too small.
     Arena,
+    /// The kernel kept what it was lent of the arena until patience was used up.
+    Lent,
     /// The key's sequences are used up.
     Key(SealError),
     /// Its datagrams are longer than the path takes.
@@ -297,6 +300,12 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
                     Cut::Blocked => {
                         tracing::debug!(au = self.au.number, "the send buffer is full; the rest is not sent");
                     }
+                    Cut::Lent => {
+                        tracing::debug!(
+                            au = self.au.number,
+                            "the kernel keeps the arena; the rest is not sent"
+                        );
+                    }
                     Cut::Stopped | Cut::TooLong => {}
                     Cut::Key(error) => self.block_key(&error),
                 }
@@ -335,20 +344,27 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
     }
 
     fn send_block(&mut self, plan: &BlockPlan, slice: &[u8]) -> Result<(), Cut> {
-        let now = Instant::now();
-        self.resends.release(&mut self.arena, now);
-        let mut lease = self.resends.lease(&mut self.arena, plan.slots_bytes(), now);
-        // Nothing is held any more: what room there is, the kernel has.
-        if lease.is_none() && self.sender.settle(self.patience) {
-            lease = self.resends.lease(&mut self.arena, plan.slots_bytes(), now);
-        }
-        let lease = lease.ok_or(Cut::Arena)?;
+        let lease = self.lease(plan.slots_bytes())?;
         let outcome = self.fill_and_send(plan, slice, &lease);
         match outcome {
             Ok(()) => self.resends.hold(plan, lease, &mut self.arena, Instant::now()),
             Err(_) => self.au.leases.push(lease),
         }
         outcome
+    }
+
+    /// Room for a block. What is held for resends goes first; then the kernel has what is missing, and is waited for.
+    fn lease(&mut self, bytes: usize) -> Result<Lease, Cut> {
+        let asked = Instant::now();
+        self.resends.release(&mut self.arena, asked);
+        if let Some(lease) = self.resends.lease(&mut self.arena, bytes, asked) {
+            return Ok(lease);
+        }
+        let is_settled = self.sender.settle(self.au.patience);
+        self.au.has_waited = true;
+        self.au.patience = self.au.patience.saturating_sub(asked.elapsed());
+        let lease = self.resends.lease(&mut self.arena, bytes, Instant::now());
+        lease.ok_or(if is_settled { Cut::Arena } else { Cut::Lent })
     }
 
     fn fill_and_send(&mut self, plan: &BlockPlan, slice: &[u8], lease: &Lease) -> Result<(), Cut> {
@@ -424,18 +440,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         let is_kept = departure > asked && self.sender.honours_departure();
         let call_at =
             if is_kept { departure.checked_sub(PACE_SLEEP_MAX).unwrap_or(asked) } else { departure };
-        let mut now = asked;
-        loop {
-            // Before each train, one that may leave at once too: a long access unit is many of them.
-            if self.stop.is_requested() {
-                return Err(Cut::Stopped);
-            }
-            if now >= call_at {
-                break;
-            }
-            self.departures.wait(call_at.min(now + PACE_SLEEP_MAX));
-            now = Instant::now();
-        }
+        let now = self.departures.wait_for(call_at, &self.stop).ok_or(Cut::Stopped)?;
         self.au.pace += now - asked;
         self.au.has_waited |= departure > asked;
         if departure > asked && !is_kept {
@@ -478,7 +483,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         set(&self.counters.system_calls, sent.system_calls);
         set(&self.counters.packets_send_dropped, sent.packets_send_dropped);
         set(&self.counters.waits_full, sent.waits_full);
-        set(&self.counters.fallbacks, sent.gso_refused);
+        set(&self.counters.fallbacks, sent.fallbacks());
         let paced = self.pacer.counters();
         set(&self.counters.immediate_aus, paced.aus_immediate);
         set(&self.counters.paced_aus, paced.aus_paced);

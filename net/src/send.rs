@@ -73,6 +73,14 @@ pub struct SendCounters {
     pub uring_refused: u64,
 }
 
+impl SendCounters {
+    /// Times that something lesser took the place of what was wanted: single datagrams of a train's, now of a departure
+    /// time's, a copy of a loan's, a socket of a ring's.
+    pub const fn fallbacks(&self) -> u64 {
+        self.gso_refused + self.departures_unkept + self.loans_refused + self.uring_refused
+    }
+}
+
 /// Sends for one thread.
 #[derive(Debug)]
 pub struct Sender {
@@ -510,5 +518,25 @@ impl Sender {
             self.said = Some(code);
             tracing::warn!(%cause, "datagrams cannot be sent; they are counted as packets_send_dropped");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SendCounters;
+
+    #[test]
+    fn each_lesser_way_is_a_fallback_and_nothing_else_is() {
+        let counters = SendCounters {
+            gso_refused: 1,
+            departures_unkept: 10,
+            loans_refused: 100,
+            uring_refused: 1_000,
+            loans_copied: 7,
+            enobufs: 7,
+            soft_errors: 7,
+            ..SendCounters::default()
+        };
+        assert_eq!(counters.fallbacks(), 1_111);
     }
 }

@@ -1,9 +1,9 @@
 //! What the protect stage does with the client's reports: datagrams sent again, and the redundancy that follows.
 //!
 //! The leases of blocks that have left stay with the ledger until a report shows their access unit whole, its deadline
-//! passes, or a new block needs their room. Promises: what is sent again is the sealed datagram as it lies in the arena,
-//! in trains, through the pacer, before new data; reports are looked at before each train. Refuses: to wait for a full
-//! send buffer with what is sent again, and to evict anything while there is room.
+//! passes, or a new block needs their room. Promises: what is sent again is the sealed datagram as it lies in the
+//! arena, in trains, through the pacer, before new data; reports are looked at before each train. Refuses: to wait
+//! for a full send buffer with what is sent again, and to evict anything while there is room.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -126,16 +126,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
             sent_any = true;
             let (bytes, stride) = (run.bytes(), run.stride);
             let departure = self.pacer.departure(bytes.len(), Instant::now());
-            loop {
-                if self.stop.is_requested() {
-                    return Err(Cut::Stopped);
-                }
-                let now = Instant::now();
-                if now >= departure {
-                    break;
-                }
-                self.departures.wait(departure.min(now + PACE_SLEEP_MAX));
-            }
+            self.departures.wait_for(departure, &self.stop).ok_or(Cut::Stopped)?;
             let train = &self.arena.bytes(run.lease)[bytes];
             self.sender.send(self.destination, train, stride, Duration::ZERO);
             self.progress.trains.fetch_add(1, Ordering::Relaxed);
