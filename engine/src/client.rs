@@ -26,9 +26,6 @@ use crate::receive::{ControlDatagram, Outbox, ReceiveEnd, ReceiveStage};
 use crate::stage::{Running, Stop, Waker, drain, start};
 use crate::stats::{ClientStats, DecodeCounters, ReceiveCounters};
 
-/// Pinned stages of the client: receive with open and recover, and decode.
-const STAGES: usize = 2;
-
 /// What a client's pipeline is built from, beside its socket, key and decoder.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
@@ -56,7 +53,7 @@ pub struct ClientPipeline<D: Decode> {
     collectors: Vec<Collector>,
     setups: Vec<StageSetup>,
     memory: String,
-    _claim: CoreClaim<STAGES>,
+    _cores: CoreClaim,
 }
 
 /// What is left when a client pipeline has stopped.
@@ -94,8 +91,7 @@ impl<D: Decode> ClientPipeline<D> {
         config: &ClientConfig,
     ) -> Result<Self, EngineError> {
         let receive_waker = receiver.waker();
-        let claim = config.machine.claim([true, false]);
-        let [receive_place, decode_place] = claim.places;
+        let ([receive_place, decode_place], cores) = config.machine.claim([true, false]);
         let built = build(decode, receiver, opener, config, [receive_place.idle, decode_place.idle]);
         let Built { receive, decode, quic, feedback, collectors } = built;
         let (idr_after, stop) = (decode.idr_after.clone(), receive.stop.clone());
@@ -117,7 +113,7 @@ impl<D: Decode> ClientPipeline<D> {
             collectors,
             setups: vec![receive_setup, decode_setup],
             memory: config.machine.lock_memory(),
-            _claim: claim,
+            _cores: cores,
         })
     }
 

@@ -1,9 +1,9 @@
 //! The host's pipeline: encode → protect and send, started, steered and stopped as one.
 //!
-//! Promises: two persistent threads for a session, or one where there are few cores, none started while it runs; [`HostPipeline::stop`]
-//! brings every lent slice and every leased byte home and says whether it did; a pipeline that is dropped
-//! has no thread left. Refuses: steering that blocks; what a full command ring cannot take is given back
-//! to the caller.
+//! Promises: two persistent threads for a session, or one where there are few cores, none started while it runs;
+//! [`HostPipeline::stop`] brings every lent slice and every leased byte home and says whether it did; a pipeline
+//! that is dropped has no thread left. Refuses: steering that blocks; what a full command ring cannot take is given
+//! back to the caller.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -68,7 +68,7 @@ pub struct HostPipeline<E: Encode> {
     collectors: Vec<Collector>,
     setups: Vec<StageSetup>,
     memory: String,
-    _claim: CoreClaim<STAGES>,
+    _cores: CoreClaim,
 }
 
 /// What is left when a host pipeline has stopped.
@@ -107,16 +107,20 @@ impl<E: Encode> HostPipeline<E> {
         sealer: Sealer,
         config: &HostConfig,
     ) -> Result<Self, EngineError> {
-        let claim = config.machine.claim([true, false]);
-        let [protect_place, encode_place] = claim.places;
+        // Whoever sends has the real-time priority: a receiver on the same machine would take its core from it with the
+        // first train.
+        let ([protect_place, encode_place], cores) = match config.machine.merges(STAGES) {
+            true => {
+                let ([place], cores) = config.machine.claim([true]);
+                ([place; STAGES], cores)
+            }
+            false => config.machine.claim([true, false]),
+        };
         let built = build(encode, socket, sealer, config, protect_place.idle)?;
         let Built { encode, protect, waker, commands, collectors } = built;
         let (wishes, stop) = (encode.wishes.clone(), encode.stop.clone());
         let (encode_counters, protect_counters) = (encode.counters.clone(), encode.sent.clone());
         let mut setups = Vec::with_capacity(STAGES);
-        // Whoever sends has the real-time priority: a receiver on the same machine would take its core from it with the
-        // first train.
-        let encode_place = if protect.is_none() { protect_place } else { encode_place };
         let protect = match protect {
             None => None,
             Some(protect) => {
@@ -142,7 +146,7 @@ impl<E: Encode> HostPipeline<E> {
             collectors,
             setups,
             memory: config.machine.lock_memory(),
-            _claim: claim,
+            _cores: cores,
         })
     }
 

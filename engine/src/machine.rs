@@ -172,11 +172,9 @@ pub struct Placement {
     pub idle: Idle,
 }
 
-/// Where the stages of one pipeline shall run. The cores are theirs until this is dropped.
+/// The cores of one pipeline's threads, theirs until this is dropped.
 #[derive(Debug)]
-pub struct CoreClaim<const N: usize> {
-    /// One for each stage, in the order of the claim.
-    pub places: [Placement; N],
+pub struct CoreClaim {
     _claims: Vec<UnixDatagram>,
 }
 
@@ -248,10 +246,10 @@ impl Machine {
         }
     }
 
-    /// Claims a core for each stage of a pipeline; `waits_for_network` stages get real-time priority where it is
-    /// allowed. Where there are fewer cores than stages + 1, or other pipelines hold them, no stage is pinned and
-    /// none spins. The first core is nobody's.
-    pub fn claim<const N: usize>(&self, waits_for_network: [bool; N]) -> CoreClaim<N> {
+    /// Claims a core for each thread of a pipeline; those that `waits_for_network` get real-time priority where it is
+    /// allowed. Where there are fewer cores than threads + 1, or other pipelines hold them, no thread is pinned and
+    /// none spins. The first core is nobody's. Returns where each shall run, in the order asked for.
+    pub fn claim<const N: usize>(&self, waits_for_network: [bool; N]) -> ([Placement; N], CoreClaim) {
         let mut claims: Vec<(usize, UnixDatagram)> = Vec::new();
         if self.wishes.pin && self.cores.len() > N {
             let free = self.cores[1..].iter().rev();
@@ -270,7 +268,7 @@ impl Machine {
                 None => Idle::Block,
             },
         });
-        CoreClaim { places, _claims: claims.into_iter().map(|(_, claim)| claim).collect() }
+        (places, CoreClaim { _claims: claims.into_iter().map(|(_, claim)| claim).collect() })
     }
 
     /// Locks what this process has mapped by now, a running pipeline's arenas and rings with it; pages are locked
@@ -369,27 +367,24 @@ mod tests {
     #[test]
     fn too_few_cores_neither_pin_nor_spin() {
         for cores in 1..=4 {
-            let claim = unreal(10_000, cores).claim([true; 4]);
-            assert!(
-                claim.places.iter().all(|place| (place.core, place.idle) == (None, Idle::Block)),
-                "{cores}"
-            );
+            let (places, _) = unreal(10_000, cores).claim([true; 4]);
+            assert!(places.iter().all(|place| (place.core, place.idle) == (None, Idle::Block)), "{cores}");
         }
     }
 
     #[test]
     fn pipelines_never_share_a_core() {
         let machine = unreal(20_000, 5);
-        let first = machine.claim([true, false]);
-        let second = machine.claim([true, false]);
-        let third = machine.claim([true, false]);
-        assert_eq!(first.places.map(|place| place.core), [Some(20_004), Some(20_003)]);
-        assert_eq!(second.places.map(|place| place.core), [Some(20_002), Some(20_001)]);
-        assert_eq!(third.places.map(|place| place.core), [None, None], "the first core is nobody's");
-        assert_eq!(third.places[0].idle, Idle::Block);
-        assert!(matches!(second.places[1].idle, Idle::SpinThenBlock(_)));
-        drop(first);
-        assert_eq!(machine.claim([true, false]).places[0].core, Some(20_004), "a claim ends with its holder");
+        let (first, first_cores) = machine.claim([true, false]);
+        let (second, _second_cores) = machine.claim([true, false]);
+        let (third, _third_cores) = machine.claim([true, false]);
+        assert_eq!(first.map(|place| place.core), [Some(20_004), Some(20_003)]);
+        assert_eq!(second.map(|place| place.core), [Some(20_002), Some(20_001)]);
+        assert_eq!(third.map(|place| place.core), [None, None], "the first core is nobody's");
+        assert_eq!(third[0].idle, Idle::Block);
+        assert!(matches!(second[1].idle, Idle::SpinThenBlock(_)));
+        drop(first_cores);
+        assert_eq!(machine.claim([true, false]).0[0].core, Some(20_004), "a claim ends with its holder");
     }
 
     #[test]
@@ -414,13 +409,10 @@ mod tests {
         }
         let wishes = Wishes { spin: Duration::ZERO, ..Wishes::default() };
         let machine = Machine { wishes, ..unreal(30_000, 3) };
-        let claim = machine.claim([true, false]);
-        assert!(claim.places.iter().all(|place| place.core.is_some() && place.idle == Idle::Block));
-        let shared = unreal(40_000, 1).spinning_on_shared_cores().claim([true]);
-        assert_eq!(
-            shared.places.map(|place| (place.core, place.idle)),
-            [(None, Idle::SpinThenBlock(SPIN_DEFAULT))]
-        );
+        let (places, _cores) = machine.claim([true, false]);
+        assert!(places.iter().all(|place| place.core.is_some() && place.idle == Idle::Block));
+        let (shared, _) = unreal(40_000, 1).spinning_on_shared_cores().claim([true]);
+        assert_eq!(shared.map(|place| (place.core, place.idle)), [(None, Idle::SpinThenBlock(SPIN_DEFAULT))]);
     }
 
     #[test]
