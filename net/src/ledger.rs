@@ -1,8 +1,8 @@
 //! Which bytes of an arena are leased: the arithmetic of a FIFO ring, without the memory.
 //!
 //! Promises: a place is contiguous, aligned, and overlaps no other place that is out or still read by the kernel;
-//! space returns in the order it was given, whatever the order of returns; with nothing out, the next place is at the start, so
-//! that a lightly used arena stays warm in the cache.
+//! space returns in the order it was given, whatever the order of returns; with nothing out, the next place is at the
+//! start, so that a lightly used arena stays warm in the cache.
 //!
 //! Refuses (by `None`): a place that does not fit now. Refuses (by panic): a return of what is not out.
 

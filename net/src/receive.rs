@@ -1,8 +1,8 @@
 //! Datagrams from the kernel: coalesced batches into one reused ring, cut into the datagrams they were.
 //!
-//! Promises: one system call takes several GRO batches, or none at all does where a ring holds them; nothing is allocated after `new`; an unreachable peer's
-//! ICMP never ends the loop; what the kernel dropped or cut short is counted. Refuses: to hand out a datagram
-//! that is not whole.
+//! Promises: one system call takes several GRO batches, or none at all does where a ring holds them; nothing is
+//! allocated after `new`; an unreachable peer's ICMP never ends the loop; what the kernel dropped or cut short is
+//! counted. Refuses: to hand out a datagram that is not whole.
 
 use std::fmt::Display;
 use std::io;

@@ -3,12 +3,12 @@
 //! A [`Redundancy`] is the rule of the moment; a [`RedundancyControl`] makes it from the receiver's reports. FEC covers
 //! what the round trip cannot: where a missing shard can be sent again, twice if need be, before its access unit's
 //! deadline, parity covers the usual loss only, so that most pictures wait for no round trip, and what is beyond it is
-//! sent again. Where it cannot, parity covers four standard deviations. The spread follows the burst length: shards that
-//! are lost in runs of b vary 2b − 1 times as much as single ones (a sum of Poisson many geometric runs).
+//! sent again. Where it cannot, parity covers four standard deviations. The spread follows the burst length: shards
+//! that are lost in runs of b vary 2b − 1 times as much as single ones (a sum of Poisson many geometric runs).
 //!
-//! Promises one parity shard at least for every block, more for an IDR, whose loss costs a whole restart, and never more
-//! than what was negotiated. It rises within tenths of a second and falls over seconds. It refuses to go by reports that have
-//! stopped coming: then it supposes some loss, and that nothing can be sent again.
+//! Promises one parity shard at least for every block, more for an IDR, whose loss costs a whole restart, and never
+//! more than what was negotiated. It rises within tenths of a second and falls over seconds. It refuses to go by
+//! reports that have stopped coming: then it supposes some loss, and that nothing can be sent again.
 
 use std::time::{Duration, Instant};
 

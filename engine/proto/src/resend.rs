@@ -1,15 +1,16 @@
 //! What was sent and may be sent again: the sender's ledger of leased datagrams.
 //!
 //! A sender tells of each block whose datagrams have all left, and leaves the lease of its slots here; reports say what
-//! shall be sent again and what is done with. [`ResendLedger::poll_resend`] names runs of slots, to be sent as they lie:
-//! the same sealed bytes under the same sequence. [`ResendLedger::poll_release`] gives leases back, oldest first, once
-//! their access unit has come, was given up, or is past its deadline.
+//! shall be sent again and what is done with. [`ResendLedger::poll_resend`] names runs of slots, to be sent as they
+//! lie: the same sealed bytes under the same sequence. [`ResendLedger::poll_release`] gives leases back, oldest
+//! first, once their access unit has come, was given up, or is past its deadline.
 //!
 //! Promises: no access unit is sent again once its deadline has passed or a report shows that it has ended; each data
-//! shard goes again at most three times, not while an answer to the last time may still be under way, and the third time
-//! only once something else was sent or after a while, for a path that was gone for some milliseconds; all of it together stays within a share of the wire's rate, whatever a report claims; bounded memory, and no allocation after `new` as
-//! long as the caller empties [`ResendLedger::poll_release`] after each block. It refuses, and counts, what is asked for
-//! too late, what is not held any more, and what passes those bounds.
+//! shard goes again at most three times, not while an answer to the last time may still be under way, and the third
+//! time only once something else was sent or after a while, for a path that was gone for some milliseconds; all of it
+//! together stays within a share of the wire's rate, whatever a report claims; bounded memory, and no allocation
+//! after `new` as long as the caller empties [`ResendLedger::poll_release`] after each block. It refuses, and counts,
+//! what is asked for too late, what is not held any more, and what passes those bounds.
 
 use std::collections::VecDeque;
 use std::ops::Range;

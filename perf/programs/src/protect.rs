@@ -2,8 +2,8 @@
 //!
 //! It does what the engine's protect stage does with an access unit, in the same order and the same train lengths, into
 //! one arena that is used again and again; the bytes to protect lie in several buffers in turn, as an encoder's do.
-//! Promises: times are the thread's own CPU time, so that a busy machine changes them little; what is sealed is opened again once and compared before anything is measured.
-//! Refuses: a figure of bytes that came out wrong.
+//! Promises: times are the thread's own CPU time, so that a busy machine changes them little; what is sealed is
+//! opened again once and compared before anything is measured. Refuses: a figure of bytes that came out wrong.
 
 use std::time::{Duration, Instant};
 
