@@ -6,9 +6,12 @@
 )]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use punktfunk_fec::{Decoder, Encoder, Shape, ShardSet};
-use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
+use library::{library_decoder, library_encode, library_encoder, library_recover, lossy_block};
+use punktfunk_fec::{Decoder, Encoder, Shape};
 use std::hint::black_box;
+
+#[path = "rivals/blocks.rs"]
+mod library;
 
 const SHARD_BYTES: usize = 1408;
 /// The shapes of LIMITS: a slice of a small picture, 60 and 120 Hz access units, and a large IDR.
@@ -28,31 +31,12 @@ fn encode(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("ours", &name), |b| {
             b.iter(|| black_box(encoder.encode(shape, black_box(&data)).expect("lengths fit").shard(0)[0]));
         });
-        let mut library =
-            ReedSolomonEncoder::new(shape.data(), shape.parity(), SHARD_BYTES).expect("supported");
+        let mut library = library_encoder(shape);
         group.bench_function(BenchmarkId::new("reed-solomon-simd", &name), |b| {
-            b.iter(|| {
-                for shard in black_box(&data).chunks(SHARD_BYTES) {
-                    library.add_original_shard(shard).expect("k shards");
-                }
-                black_box(library.encode().expect("all were added").recovery(0).map(|shard| shard[0]))
-            });
+            b.iter(|| library_encode(&mut library, shape, &data));
         });
     }
     group.finish();
-}
-
-/// A block whose first `lost` data shards are missing; as much parity as it has is there.
-fn lossy_block(shape: Shape, lost: usize) -> (Vec<u8>, ShardSet) {
-    let mut span = vec![3; shape.span_bytes()];
-    let mut encoder = Encoder::new();
-    let parity = encoder.encode(shape, &span[..shape.data_bytes()]).expect("lengths fit");
-    for (index, shard) in span[shape.data_bytes()..].chunks_mut(SHARD_BYTES).enumerate() {
-        shard.copy_from_slice(parity.shard(index));
-    }
-    let mut filled = ShardSet::with_capacity(shape.shards());
-    (lost..shape.shards()).for_each(|index| assert!(filled.insert(index)));
-    (span, filled)
 }
 
 fn recover(c: &mut Criterion) {
@@ -69,22 +53,9 @@ fn recover(c: &mut Criterion) {
             group.bench_function(BenchmarkId::new("ours", &name), |b| {
                 b.iter(|| decoder.recover(shape, black_box(&mut span), &filled).expect("k shards are there"));
             });
-            let mut library =
-                ReedSolomonDecoder::new(shape.data(), shape.parity(), SHARD_BYTES).expect("supported");
+            let mut library = library_decoder(shape);
             group.bench_function(BenchmarkId::new("reed-solomon-simd", &name), |b| {
-                b.iter(|| {
-                    for (index, shard) in black_box(&span).chunks(SHARD_BYTES).enumerate().skip(lost) {
-                        match index.checked_sub(shape.data()) {
-                            None => library.add_original_shard(index, shard).expect("once each"),
-                            Some(parity) if parity < lost => {
-                                library.add_recovery_shard(parity, shard).expect("once each");
-                            }
-                            Some(_) => break,
-                        }
-                    }
-                    let restored = library.decode().expect("k shards were added");
-                    black_box(restored.restored_original(0).map(|shard| shard[0]))
-                });
+                b.iter(|| library_recover(&mut library, shape, &span, lost));
             });
         }
     }

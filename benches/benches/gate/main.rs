@@ -9,7 +9,11 @@
 
 mod aead;
 mod blocks;
+#[path = "../rivals/blocks.rs"]
+mod library;
 mod plane;
+#[path = "../rivals/udp.rs"]
+mod rivals;
 mod udp;
 
 use std::process::ExitCode;
