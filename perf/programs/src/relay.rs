@@ -68,14 +68,15 @@ pub fn run(setup: &RelaySetup, orders: &Orders) -> Result<(), PerfProgramError> 
         sender: Sender::new(outside),
         destination: setup.destination,
     };
-    let (mut chance, mut lost) = (Chance(setup.seed | 1), 0);
+    let (mut chance, mut lost, mut strangers) = (Chance(setup.seed | 1), 0, 0);
     loop {
         let batch = receiver.receive(Some(LOOK))?;
         for segment in batch {
             let media = segment.bytes.first().copied().is_some_and(is_media);
-            // A word beside media says at which port its sender listens, and it is this machine's own.
-            debug_assert!(media || Hello::parse(segment.bytes).is_some());
-            if media && chance.below(1_000) < u64::from(setup.loss_per_mille) {
+            if !media && Hello::parse(segment.bytes).is_none() {
+                // A word beside media says at which port its sender listens; what is neither is a stranger's.
+                strangers += 1;
+            } else if media && chance.below(1_000) < u64::from(setup.loss_per_mille) {
                 lost += 1;
             } else {
                 held.add(segment.bytes);
@@ -86,6 +87,7 @@ pub fn run(setup: &RelaySetup, orders: &Orders) -> Result<(), PerfProgramError> 
         let totals = Totals {
             counters: vec![
                 ("lost", lost),
+                ("strangers", strangers),
                 ("datagrams", sent.datagrams),
                 ("packets_send_dropped", sent.packets_send_dropped),
                 ("kernel_drops", receiver.counters().kernel_drops),

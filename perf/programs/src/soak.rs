@@ -27,6 +27,9 @@ const EPOCH_DATAGRAMS: u32 = 1 << 18;
 /// What memory may grow by once it has settled: the kernel counts a thread's pages late.
 const GROWTH_KIB_MAX: u64 = 2_048;
 
+/// What must be whole of a hundred access units, with loss and changes on the way.
+const WHOLE_PERCENT_MIN: u64 = 95;
+
 /// How much of the run belongs to settling: by then every change has been seen.
 const SETTLING_SHARE: usize = 4;
 
@@ -91,10 +94,12 @@ pub struct Soaked {
 }
 
 impl Soaked {
-    /// Nothing wrong, nothing out, memory flat.
+    /// Nothing wrong, nothing out, memory flat, and nearly every access unit whole: a stream that mostly fails proves
+    /// nothing of what it did not carry.
     pub fn is_right(&self) -> bool {
         let flat = self.grown_kib.is_some_and(|(host, client)| host.max(client) <= GROWTH_KIB_MAX);
-        self.wrong_slices == 0 && self.right_slices > 0 && self.left_out == 0 && flat
+        let carried = self.whole * 100 >= self.encoded * WHOLE_PERCENT_MIN && self.right_slices > 0;
+        self.wrong_slices == 0 && self.left_out == 0 && flat && carried
     }
 }
 
@@ -265,6 +270,7 @@ mod tests {
         assert!(!Soaked { wrong_slices: 1, ..right.clone() }.is_right());
         assert!(!Soaked { left_out: 1, ..right.clone() }.is_right());
         assert!(!Soaked { grown_kib: Some((0, 90_000)), ..right.clone() }.is_right());
+        assert!(!Soaked { whole: 6_000, lost: 1_200, ..right.clone() }.is_right());
         assert!(!Soaked { grown_kib: None, ..right }.is_right());
     }
 }
