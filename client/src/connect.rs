@@ -60,7 +60,7 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
     let host = resolve(&args.host, answer_by)?;
     let files = Files::open(args)?;
     let mut config = SocketConfig::new(unspecified_like(host));
-    config.backend = std::env::var(BACKEND_VARIABLE).ok().map(|name| name.parse::<Backend>()).transpose()?;
+    config.backend = Backend::asked(std::env::var_os(BACKEND_VARIABLE))?;
     let socket = Arc::new(Socket::open(&config)?);
     let machine = Machine::probe(Wishes::from_env().map_err(|error| ClientError::Usage(error.to_string()))?);
     let asked = SealBackend::asked(std::env::var_os(SEAL_VARIABLE));

@@ -193,7 +193,7 @@ impl Table {
     }
 }
 
-fn counters(stats: &ClientStats) -> [(&'static str, u64); 24] {
+fn counters(stats: &ClientStats) -> [(&'static str, u64); 25] {
     let (receive, decode) = (stats.receive, stats.decode);
     [
         ("datagrams", receive.datagrams),
@@ -205,6 +205,7 @@ fn counters(stats: &ClientStats) -> [(&'static str, u64); 24] {
         ("bad_tag", receive.bad_tag),
         ("malformed", receive.malformed),
         ("kernel_drops", receive.kernel_drops),
+        ("fallbacks", receive.fallbacks),
         ("aus_whole", decode.whole),
         ("aus_lost", receive.lost_aus),
         ("aus_late", receive.late_aus),

@@ -71,6 +71,7 @@ impl Figures<'_> {
             "replayed": receive.replayed, "malformed": receive.malformed, "bad_tag": receive.bad_tag,
             "unknown_epoch": receive.unknown_epoch, "over_limit": receive.over_limit,
             "kernel_drops": receive.kernel_drops, "receive_batches": receive.batches,
+            "receive_fallbacks": receive.fallbacks,
             "dropped_control_queue": receive.dropped_control_queue,
             "dropped_control_size": receive.dropped_control_size,
             "send_system_calls": host.map(|host| host.system_calls),

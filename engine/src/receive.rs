@@ -302,6 +302,7 @@ impl ReceiveStage {
         set(&to.dropped_memory, seen.aus_dropped_memory);
         set(&to.dropped_window, seen.aus_dropped_window);
         set(&to.kernel_drops, edge.kernel_drops);
+        set(&to.fallbacks, edge.uring_refused);
         set(&to.batches, edge.batches);
         set(&to.spans_out, self.reassembler.spans_out() as u64);
     }

@@ -144,6 +144,8 @@ counters! {
         unknown_epoch,
         /// Datagrams beyond a negotiated bound, those whose header alone shows it included: a stranger's too.
         over_limit,
+        /// Times that receiving did without what was wanted.
+        fallbacks,
         /// Datagrams that the kernel dropped at this socket.
         kernel_drops,
         /// Shards computed from parity.

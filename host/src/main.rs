@@ -148,9 +148,8 @@ fn serve(args: &ServeArgs) -> Result<(), HostError> {
 }
 
 fn open_socket(args: &ServeArgs) -> Result<Socket, HostError> {
-    let backend = std::env::var(BACKEND_VARIABLE).ok().map(|name| name.parse::<Backend>()).transpose()?;
     let mut config = SocketConfig::new(args.listen);
-    config.backend = backend;
+    config.backend = Backend::asked(std::env::var_os(BACKEND_VARIABLE))?;
     match Socket::open(&config) {
         Err(NetError::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
             Err(HostError::PortInUse { port: args.listen.port() })

@@ -1,5 +1,6 @@
 //! The ways datagrams can leave, and how a person picks one.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::str::FromStr;
 
@@ -26,6 +27,14 @@ impl Backend {
     /// All backends, in the order in which one falls back to the next; io_uring, which falls back to the first,
     /// is last.
     pub const ALL: [Backend; 4] = [Backend::Gso, Backend::Sendmmsg, Backend::Scalar, Backend::Uring];
+
+    /// What the value of [`BACKEND_VARIABLE`] asks for; nothing when it is unset.
+    ///
+    /// # Errors
+    /// [`NetError::BackendUnknown`] for another value, one that is no text included.
+    pub fn asked(variable: Option<OsString>) -> Result<Option<Backend>, NetError> {
+        variable.map(|value| value.to_string_lossy().parse()).transpose()
+    }
 
     /// The name that [`BACKEND_VARIABLE`] takes.
     pub fn name(self) -> &'static str {
@@ -75,6 +84,14 @@ mod tests {
             assert_eq!(backend.name().parse::<Backend>().unwrap(), backend);
             assert_eq!(format!("  {}\n", backend.name().to_uppercase()).parse::<Backend>().unwrap(), backend);
         }
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_not_taken_for_none() {
+        use std::os::unix::ffi::OsStringExt;
+        assert_eq!(Backend::asked(None).unwrap(), None);
+        assert_eq!(Backend::asked(Some("uring".into())).unwrap(), Some(Backend::Uring));
+        assert!(Backend::asked(Some(OsString::from_vec(vec![b'g', 0xFF]))).is_err());
     }
 
     #[test]
