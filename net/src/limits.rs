@@ -67,7 +67,7 @@ pub const TRIAL_CALLS: usize = 16;
 /// How long a sender that ends waits for what it lent: longer than any device's queue.
 pub const LOANS_WAIT: Duration = Duration::from_millis(100);
 
-/// Bytes of one part of the kernel's answer about routes and qdiscs: its own parts are no longer.
+/// Bytes of one part of the kernel's answer about routes, devices and qdiscs: its own parts are no longer.
 pub const ROUTE_ANSWER_BYTES: usize = 32 << 10;
 
 /// Parts of one answer that are read: a hundred devices of a hundred queues fit.

@@ -1,4 +1,5 @@
-//! Two questions to the kernel's routing tables: by which device a datagram leaves, and what queues there.
+//! Three questions to the kernel's routing tables: by which device a datagram leaves, what queues there, and how long
+//! a packet the device takes.
 //!
 //! Promises: no unsafe code; a malformed, foreign or unknown message is skipped, whatever its bytes. Layout
 //! (rtnetlink(7)): a message is a header of 16 bytes whose first word is the length, then a fixed part of its
@@ -9,10 +10,13 @@ use std::net::IpAddr;
 const HEADER: usize = 16;
 const ROUTE_BYTES: usize = 12;
 const QUEUE_BYTES: usize = 20;
+const DEVICE_BYTES: usize = 16;
 const ATTRIBUTE: usize = 4;
 /// The longest request: a route's with destination, source and device.
 const REQUEST_BYTES: usize = HEADER + ROUTE_BYTES + 2 * (ATTRIBUTE + 16) + ATTRIBUTE + 4;
 
+/// Attribute of a device (linux/if_link.h).
+const IFLA_MTU: u16 = 4;
 /// Attributes of a qdisc (linux/rtnetlink.h).
 const TCA_KIND: u16 = 1;
 /// Parents that are no qdisc (linux/pkt_sched.h).
@@ -53,6 +57,16 @@ impl Request {
     pub(crate) fn queues(sequence: u32) -> Self {
         let mut request = Self::new(libc::RTM_GETQDISC, libc::NLM_F_REQUEST | libc::NLM_F_DUMP, sequence);
         request.put(&[0; QUEUE_BYTES]);
+        request
+    }
+
+    /// What `device` is like.
+    pub(crate) fn device(sequence: u32, device: u32) -> Self {
+        let mut request = Self::new(libc::RTM_GETLINK, libc::NLM_F_REQUEST, sequence);
+        // Family and kind are any; the index stands in the second word.
+        request.put(&[0; 4]);
+        request.put(&device.to_ne_bytes());
+        request.put(&[0; DEVICE_BYTES - 8]);
         request
     }
 
@@ -111,6 +125,17 @@ pub(crate) fn read_route(bytes: &[u8], sequence: u32) -> (Option<u32>, Progress)
     });
     // The answer is one message, not a list that is closed by another.
     (device, if device.is_some() { Progress::Done } else { progress })
+}
+
+/// The MTU that an answer to [`Request::device`] tells of `device`, and how far the answer has come.
+pub(crate) fn read_mtu(bytes: &[u8], sequence: u32, device: u32) -> (Option<u32>, Progress) {
+    let mut mtu = None;
+    let progress = read(bytes, sequence, libc::RTM_NEWLINK, DEVICE_BYTES, |fixed, attributes| {
+        if fixed.get(4..8).and_then(number) == Some(device) {
+            mtu = find(attributes, IFLA_MTU).and_then(number).or(mtu);
+        }
+    });
+    (mtu, if mtu.is_some() { Progress::Done } else { progress })
 }
 
 /// What is known of one device's qdiscs.
@@ -308,6 +333,21 @@ mod tests {
     }
 
     #[test]
+    fn the_mtu_of_the_device_asked_for_is_read_and_no_others() {
+        let answer = |device: u32| {
+            let mut body = vec![0; 4];
+            body.extend(device.to_ne_bytes());
+            body.extend([0; DEVICE_BYTES - 8]);
+            body.extend([attribute(3, b"eth0\0"), attribute(IFLA_MTU, &9_000_u32.to_ne_bytes())].concat());
+            message(libc::RTM_NEWLINK, SEQUENCE, &body)
+        };
+        assert_eq!(read_mtu(&answer(DEVICE), SEQUENCE, DEVICE), (Some(9_000), Progress::Done));
+        assert_eq!(read_mtu(&answer(DEVICE + 1), SEQUENCE, DEVICE), (None, Progress::More));
+        assert_eq!(read_mtu(&answer(DEVICE), SEQUENCE + 1, DEVICE), (None, Progress::More));
+        assert_eq!(Request::device(SEQUENCE, DEVICE).bytes().len(), HEADER + DEVICE_BYTES);
+    }
+
+    #[test]
     fn only_fq_alone_or_under_every_hardware_queue_keeps_departures() {
         let root = |kind: &str| queue(DEVICE, 0x8001_0000, TC_H_ROOT, kind);
         for (kind, keeps) in
@@ -352,6 +392,7 @@ mod tests {
         #[test]
         fn any_bytes_end(bytes in prop::collection::vec(any::<u8>(), 0..300), sequence: u32, device: u32) {
             read_route(&bytes, sequence);
+            read_mtu(&bytes, sequence, device);
             Queues::default().read(&bytes, sequence, device);
         }
 
@@ -365,6 +406,7 @@ mod tests {
             bytes.truncate(cut.index(bytes.len() + 1));
             let mut queues = Queues::default();
             queues.read(&bytes, SEQUENCE, DEVICE);
+            prop_assert!(read_mtu(&bytes, SEQUENCE, DEVICE).0.is_none());
             prop_assert!(!queues.keep_departures());
             prop_assert!(queues.root().is_none_or(|kind| kind.name().len() <= 16));
         }

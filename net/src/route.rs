@@ -1,4 +1,5 @@
-//! What keeps departure times on the way of a datagram: asked of the kernel, because setting them always succeeds.
+//! What the kernel's own tables know of a datagram's way: what keeps departure times on it, because setting them always
+//! succeeds, and how long a packet its device takes.
 //!
 //! Promises: an answer is of the network namespace that the socket was opened in; asking never waits, and a
 //! kernel that does not answer is one that keeps no times. Refuses: to believe anything but a qdisc that is
@@ -11,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use crate::limits::{QUEUE_ANSWERS_MAX, ROUTE_ANSWER_BYTES};
-use crate::netlink::{Kind, Progress, Queues, Request, read_route};
+use crate::netlink::{Kind, Progress, Queues, Request, read_mtu, read_route};
 use crate::sys;
 
 /// The line to the routing tables. Locked when a route is asked for, never for a datagram.
@@ -72,9 +73,28 @@ impl Routes {
             Err(_) => Departures::Unknown,
         }
     }
+
+    /// The MTU of the device by which datagrams leave to `dest`. Not what the kernel has learned of the route: anybody
+    /// can send the ICMP that it learns that from, and it believes it for ten minutes.
+    pub(crate) fn device_mtu(&self, dest: SocketAddr) -> Option<u32> {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let device = line.device(dest, None).ok()??;
+        line.mtu(device).ok()?
+    }
 }
 
 impl Line {
+    fn mtu(&mut self, device: u32) -> io::Result<Option<u32>> {
+        let sequence = self.next_sequence();
+        let mut mtu = None;
+        self.ask(&Request::device(sequence, device), |part| {
+            let (told, progress) = read_mtu(part, sequence, device);
+            mtu = told.or(mtu);
+            progress
+        })?;
+        Ok(mtu)
+    }
+
     fn device(&mut self, dest: SocketAddr, source: Option<IpAddr>) -> io::Result<Option<u32>> {
         let scope_id = match dest {
             SocketAddr::V4(_) => 0,
