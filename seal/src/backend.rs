@@ -1,15 +1,17 @@
-//! The two libraries that can seal, behind one trait.
+//! What can seal, behind one trait: two libraries and a kernel of our own.
 //!
 //! *What it is.* [`Aead`]: one expanded key, sealing and opening from one buffer into another; [`AwsLc`] and [`Ring`]
-//! are it in each library, [`Key`] is whichever was picked. aws-lc-rs has kernels for AVX-512 and passes over the bytes
-//! once; ring has kernels for CPUs with VAES and no AVX-512, but only works in place, so it copies first.
+//! are it in each library, [`Gcm`] in ours, [`Key`] is whichever was picked. aws-lc-rs passes over the bytes once; ring
+//! has kernels for CPUs with VAES and no AVX-512, but only works in place, so it copies first; ours is AES-128-GCM for
+//! CPUs with VAES and AVX-512 alone, and made for texts as short as a datagram.
 //!
-//! *What it promises.* The same bytes from both, and no allocation after the key was expanded but for what
-//! `Opener::prepare_thread` describes. Both wipe the key on drop or keep it in memory that they wipe.
+//! *What it promises.* The same bytes from all, and no allocation after the key was expanded but for what
+//! `Opener::prepare_thread` describes. All wipe the key on drop or keep it in memory that they wipe.
 //!
 //! *What it refuses.* Lengths that do not agree: the callers have asserted them.
 
-use crate::error::BackendUnknown;
+use crate::error::BackendError;
+use crate::gcm::Gcm;
 use crate::keys::Cipher;
 use crate::limits::{NONCE_BYTES, TAG_BYTES};
 use std::ffi::OsString;
@@ -19,25 +21,41 @@ use std::str::FromStr;
 /// The environment variable that overrides the measurement's choice.
 pub const BACKEND_VARIABLE: &str = "PUNKTFUNK_SEAL";
 
-/// Which library seals and opens.
+/// What seals and opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Backend {
-    /// aws-lc-rs: the faster one wherever there is AVX-512.
+    /// aws-lc-rs: the faster library wherever there is AVX-512.
     AwsLc,
     /// ring: the faster one on CPUs with VAES and no AVX-512.
     Ring,
+    /// Our own AES-128-GCM, on CPUs with VAES and AVX-512.
+    Vaes512,
 }
 
 impl Backend {
-    /// Both; the first is taken where the two are equal.
-    pub const ALL: [Backend; 2] = [Backend::AwsLc, Backend::Ring];
+    /// All; the earlier is taken where two are equal.
+    pub const ALL: [Backend; 3] = [Backend::AwsLc, Backend::Ring, Backend::Vaes512];
+
+    /// Whether it can do this cipher on this CPU.
+    #[must_use]
+    pub fn supports(self, cipher: Cipher) -> bool {
+        match self {
+            Backend::AwsLc | Backend::Ring => true,
+            Backend::Vaes512 => cipher == Cipher::Aes128Gcm && Gcm::is_supported(),
+        }
+    }
 
     /// What the value of [`BACKEND_VARIABLE`] asks for; nothing when it is unset.
     ///
     /// # Errors
-    /// The value names neither library.
-    pub fn asked(variable: Option<OsString>) -> Result<Option<Backend>, BackendUnknown> {
-        variable.map(|value| value.to_string_lossy().parse()).transpose()
+    /// The value names none of them, or one that this CPU cannot run.
+    pub fn asked(variable: Option<OsString>) -> Result<Option<Backend>, BackendError> {
+        let Some(value) = variable else { return Ok(None) };
+        let backend: Backend = value.to_string_lossy().parse()?;
+        if !Cipher::ALL.into_iter().any(|cipher| backend.supports(cipher)) {
+            return Err(BackendError::Unsupported { backend });
+        }
+        Ok(Some(backend))
     }
 
     /// The name that [`BACKEND_VARIABLE`] takes.
@@ -46,6 +64,7 @@ impl Backend {
         match self {
             Backend::AwsLc => "aws-lc",
             Backend::Ring => "ring",
+            Backend::Vaes512 => "vaes512",
         }
     }
 }
@@ -57,13 +76,13 @@ impl fmt::Display for Backend {
 }
 
 impl FromStr for Backend {
-    type Err = BackendUnknown;
+    type Err = BackendError;
 
     /// Case and surrounding blanks do not matter.
-    fn from_str(text: &str) -> Result<Self, BackendUnknown> {
+    fn from_str(text: &str) -> Result<Self, BackendError> {
         let wanted = text.trim();
         let named = Backend::ALL.into_iter().find(|backend| backend.name().eq_ignore_ascii_case(wanted));
-        named.ok_or_else(|| BackendUnknown { came: text.to_owned() })
+        named.ok_or_else(|| BackendError::Unknown { came: text.to_owned() })
     }
 }
 
@@ -212,11 +231,54 @@ impl Aead for Ring {
     }
 }
 
-/// A key in the library that was picked.
+impl Aead for Gcm {
+    fn new(cipher: Cipher, key: &[u8]) -> Self {
+        assert_eq!(cipher, Cipher::Aes128Gcm, "the backend was asked for a cipher that it supports");
+        Gcm::new(key.try_into().expect("the key has the cipher's own length"))
+    }
+
+    #[inline]
+    fn seal(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        plaintext: &[u8],
+        out: &mut [u8],
+        tag: &mut [u8; TAG_BYTES],
+    ) {
+        *tag = Gcm::seal(self, nonce, aad, plaintext, out);
+    }
+
+    #[inline]
+    fn seal_in_place(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        text: &mut [u8],
+        tag: &mut [u8; TAG_BYTES],
+    ) {
+        *tag = Gcm::seal_in_place(self, nonce, aad, text);
+    }
+
+    #[inline]
+    fn open(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        ciphertext: &[u8],
+        tag: &[u8; TAG_BYTES],
+        out: &mut [u8],
+    ) -> bool {
+        Gcm::open(self, nonce, aad, ciphertext, tag, out)
+    }
+}
+
+/// A key in what was picked.
 #[expect(clippy::large_enum_variant, reason = "an end has four of them; a box would be a load a datagram")]
 pub(crate) enum Key {
     AwsLc(AwsLc),
     Ring(Ring),
+    Vaes512(Gcm),
 }
 
 impl Key {
@@ -224,6 +286,7 @@ impl Key {
         match backend {
             Backend::AwsLc => Key::AwsLc(Aead::new(cipher, key)),
             Backend::Ring => Key::Ring(Aead::new(cipher, key)),
+            Backend::Vaes512 => Key::Vaes512(Aead::new(cipher, key)),
         }
     }
 
@@ -239,6 +302,7 @@ impl Key {
         match self {
             Key::AwsLc(key) => key.seal(nonce, aad, plaintext, out, tag),
             Key::Ring(key) => key.seal(nonce, aad, plaintext, out, tag),
+            Key::Vaes512(key) => Aead::seal(key, nonce, aad, plaintext, out, tag),
         }
     }
 
@@ -252,6 +316,7 @@ impl Key {
         match self {
             Key::AwsLc(key) => key.seal_in_place(nonce, aad, text, tag),
             Key::Ring(key) => key.seal_in_place(nonce, aad, text, tag),
+            Key::Vaes512(key) => Aead::seal_in_place(key, nonce, aad, text, tag),
         }
     }
 
@@ -267,6 +332,7 @@ impl Key {
         match self {
             Key::AwsLc(key) => key.open(nonce, aad, ciphertext, tag, out),
             Key::Ring(key) => key.open(nonce, aad, ciphertext, tag, out),
+            Key::Vaes512(key) => Aead::open(key, nonce, aad, ciphertext, tag, out),
         }
     }
 }

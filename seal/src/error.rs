@@ -1,6 +1,6 @@
 //! What sealing and opening refuse.
 
-use crate::backend::BACKEND_VARIABLE;
+use crate::backend::{BACKEND_VARIABLE, Backend};
 use crate::limits::SEQUENCES_PER_EPOCH_MAX;
 
 /// Why no sequence could be reserved.
@@ -20,14 +20,26 @@ pub enum SealError {
     },
 }
 
-/// A name that no library of [`Backend::ALL`](crate::Backend::ALL) has.
+/// [`BACKEND_VARIABLE`] asks for what is not to be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{BACKEND_VARIABLE}={came:?} names no library to seal with: choose aws-lc or ring, or leave it unset to take the one that measures faster"
-)]
-pub struct BackendUnknown {
-    /// What came.
-    pub came: String,
+#[non_exhaustive]
+pub enum BackendError {
+    /// A name that none of [`Backend::ALL`] has.
+    #[error(
+        "{BACKEND_VARIABLE}={came:?} names nothing to seal with: choose aws-lc, ring or vaes512, or leave it unset to take what measures fastest"
+    )]
+    Unknown {
+        /// What came.
+        came: String,
+    },
+    /// This CPU lacks its instructions.
+    #[error(
+        "{BACKEND_VARIABLE}={backend} needs VAES, VPCLMULQDQ and AVX-512, which this CPU lacks: choose aws-lc or ring, or leave it unset"
+    )]
+    Unsupported {
+        /// What was asked for.
+        backend: Backend,
+    },
 }
 
 /// Why a datagram was not opened. The output may have been scribbled on and is worth nothing.

@@ -44,6 +44,9 @@ pub enum Cipher {
 }
 
 impl Cipher {
+    /// Every cipher.
+    pub const ALL: [Cipher; 2] = [Cipher::Aes128Gcm, Cipher::ChaCha20Poly1305];
+
     /// The byte that names the cipher in a key's derivation.
     #[must_use]
     pub fn as_byte(self) -> u8 {
@@ -138,9 +141,13 @@ impl PlaneKeys {
         PlaneKeys { root, cipher, direction, plane, backend: Backend::ALL[0] }
     }
 
-    /// The same keys in another library: not a byte on the wire changes.
+    /// The same keys in another backend: not a byte on the wire changes.
+    ///
+    /// # Panics
+    /// When the backend has not the cipher on this CPU: [`Backend::supports`] says so.
     #[must_use]
     pub fn with_backend(self, backend: Backend) -> PlaneKeys {
+        assert!(backend.supports(self.cipher), "{backend} cannot do {:?} on this CPU", self.cipher);
         PlaneKeys { backend, ..self }
     }
 
@@ -193,7 +200,7 @@ impl KeyType for OkmBytes {
     }
 }
 
-/// The key of one epoch, expanded and ready. The library wipes it on drop.
+/// The key of one epoch, expanded and ready. The backend wipes it on drop.
 pub(crate) struct EpochKey {
     epoch: u32,
     key: Key,

@@ -8,6 +8,10 @@ pub const TAG_BYTES: usize = 16;
 /// Bytes of a nonce, of both ciphers.
 pub(crate) const NONCE_BYTES: usize = 12;
 
+/// Bytes of a header that is authenticated beside its datagram: the media header's 24, and room for one more than twice
+/// as long. One vector of the widest kernel.
+pub const AAD_BYTES_MAX: usize = 64;
+
 /// Bytes of the session's secret: what the TLS exporter is asked for, one SHA-256 output.
 pub const SECRET_BYTES: usize = 32;
 

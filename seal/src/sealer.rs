@@ -2,7 +2,7 @@
 
 use crate::error::SealError;
 use crate::keys::{Direction, EpochKey, Plane, PlaneKeys};
-use crate::limits::{EpochLimits, TAG_BYTES};
+use crate::limits::{AAD_BYTES_MAX, EpochLimits, TAG_BYTES};
 use std::time::Instant;
 
 /// Leave to seal one datagram: one epoch and sequence, handed out once. Neither `Clone` nor `Copy`, and used up by
@@ -112,11 +112,13 @@ impl Sealer {
     /// and not sealed. Without padding this is one pass from `plaintext` into `out`; with it, a copy and a pass.
     ///
     /// # Panics
-    /// When `out` is not `plaintext + padding + `[`TAG_BYTES`] long, or the ticket comes from another sealer or from an
+    /// When `out` is not `plaintext + padding + `[`TAG_BYTES`] long, `aad` is longer than
+    /// [`AAD_BYTES_MAX`](crate::AAD_BYTES_MAX), or the ticket comes from another sealer or from an
     /// epoch before the previous one.
     #[inline]
     pub fn seal(&self, ticket: Ticket, aad: &[u8], plaintext: &[u8], padding: usize, out: &mut [u8]) {
         assert_eq!(out.len(), plaintext.len() + padding + TAG_BYTES, "bytes of a sealed datagram's room");
+        assert!(aad.len() <= AAD_BYTES_MAX, "bytes of a datagram's header");
         assert!(
             ticket.plane == self.keys.plane() && ticket.direction == self.keys.direction(),
             "a ticket of another sealer: its nonce may be in use here"

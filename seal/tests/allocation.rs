@@ -111,7 +111,7 @@ fn the_counter_counts() {
 #[test]
 fn a_datagram_allocates_nothing() {
     for backend in Backend::ALL {
-        for cipher in [Cipher::Aes128Gcm, Cipher::ChaCha20Poly1305] {
+        for cipher in Cipher::ALL.into_iter().filter(|cipher| backend.supports(*cipher)) {
             let now = Instant::now();
             let (mut sealer, mut opener) = pair(backend, cipher, now);
             opener.prepare_thread();

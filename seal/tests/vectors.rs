@@ -1,4 +1,4 @@
-//! Every sealed byte of both libraries against ring, which derives the keys and seals by itself from the layout in the
+//! Every sealed byte of every backend against ring, which derives the keys and seals by itself from the layout in the
 //! crate's doc, and against AES-GCM put together in sight from a block cipher and GHASH.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -112,23 +112,29 @@ fn every_byte_is_what_ring_seals() {
     for (cipher, cipher_byte) in CIPHERS {
         for (direction, direction_byte) in DIRECTIONS {
             for (plane, plane_bits) in PLANES {
-                for backend in Backend::ALL {
+                for backend in able(cipher) {
                     let keys = || {
                         PlaneKeys::new(&Secret::new(secret), cipher, direction, plane).with_backend(backend)
                     };
                     let derive = |epoch| derive(secret, cipher_byte, direction_byte, plane_bits, epoch);
-                    check_epochs(&keys, cipher_byte, derive);
+                    check_epochs(&keys, cipher, derive);
                 }
             }
         }
     }
 }
 
-/// Six epochs of one sealer, each length in each, and opened again in the other library.
-fn check_epochs(keys: &dyn Fn() -> PlaneKeys, cipher: u8, derive: impl Fn(u32) -> (Vec<u8>, [u8; 12])) {
+/// What can do the cipher on this CPU.
+fn able(cipher: Cipher) -> impl Iterator<Item = Backend> {
+    Backend::ALL.into_iter().filter(move |backend| backend.supports(cipher))
+}
+
+/// Six epochs of one sealer, each length in each, and opened again by every backend.
+fn check_epochs(keys: &dyn Fn() -> PlaneKeys, cipher: Cipher, derive: impl Fn(u32) -> (Vec<u8>, [u8; 12])) {
     let mut now = Instant::now();
     let mut sealer = Sealer::new(keys(), now);
-    let mut openers = Backend::ALL.map(|backend| Opener::new(keys().with_backend(backend), 64));
+    let mut openers: Vec<_> =
+        able(cipher).map(|backend| Opener::new(keys().with_backend(backend), 64)).collect();
     for epoch in 0..6 {
         let keys = derive(epoch);
         for (sequence, (length, padding)) in LENGTHS.into_iter().enumerate() {
@@ -141,8 +147,8 @@ fn check_epochs(keys: &dyn Fn() -> PlaneKeys, cipher: u8, derive: impl Fn(u32) -
             sealer.seal(ticket, &aad, &plaintext, padding, &mut out);
             let padded = [plaintext, vec![0; padding]].concat();
             let said = format!("{sealer:?} {length}+{padding}");
-            assert_eq!(out, seal_with_ring(cipher, &keys, place, &aad, &padded), "{said}");
-            if cipher == 1 {
+            assert_eq!(out, seal_with_ring(cipher.as_byte(), &keys, place, &aad, &padded), "{said}");
+            if cipher == Cipher::Aes128Gcm {
                 let nonce = nonce_of(&keys.1, place);
                 assert_eq!(out, seal_in_sight(&keys.0, nonce, &aad, &padded), "{said}");
             }

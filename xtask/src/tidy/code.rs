@@ -31,7 +31,7 @@ const SLEEPERS: &[(&str, &str)] = &[
 ];
 
 /// Crates that need no unsafe and promise so, whatever they come to hold.
-const SAFE_CRATES: &[&str] = &["control", "engine/proto", "perf", "seal", "xtask"];
+const SAFE_CRATES: &[&str] = &["control", "engine/proto", "perf", "xtask"];
 
 /// What a type's name must not end with: words that say nothing, and the glossary's "not" words.
 const EMPTY_SUFFIXES: &[&str] =
