@@ -52,8 +52,8 @@ pub use choice::{Backends, Figures};
 pub use error::{BackendError, OpenError, SealError};
 pub use keys::{Cipher, Direction, Plane, PlaneKeys, Secret};
 pub use limits::{
-    AAD_BYTES_MAX, EPOCH_AGE_MAX, EpochLimits, PREVIOUS_EPOCH_GRACE, REPLAY_WINDOW_DEFAULT, REPLAY_WINDOW_MAX,
-    REPLAY_WINDOW_MIN, SECRET_BYTES, SEQUENCES_PER_EPOCH_MAX, TAG_BYTES,
+    AAD_BYTES_MAX, EPOCH_AGE_MAX, EpochLimits, PREVIOUS_EPOCH_GRACE, REPLAY_WINDOW_DEFAULT,
+    REPLAY_WINDOW_MAX, REPLAY_WINDOW_MIN, SECRET_BYTES, SEQUENCES_PER_EPOCH_MAX, TAG_BYTES,
 };
 pub use opener::Opener;
 pub use replay::{ReplayWindow, Verdict};

@@ -81,7 +81,8 @@ fn every_length_is_the_librarys() {
     }
     let mut pair = Pair::new(1, Backend::Ring);
     let near = |bytes: usize| bytes.saturating_sub(70)..bytes + 70;
-    let lengths = (0..600).chain(near(120 * 16)).chain(near(124 * 16)).chain(near(126 * 16)).chain(near(250 * 16));
+    let lengths =
+        (0..600).chain(near(120 * 16)).chain(near(124 * 16)).chain(near(126 * 16)).chain(near(250 * 16));
     for (round, length) in lengths.chain(near(374 * 16)).chain(near(9216)).enumerate() {
         pair.check(&pattern(24, round), &pattern(length, round), 0, round % 64);
     }

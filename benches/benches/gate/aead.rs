@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use punktfunk_seal::{
-    Cipher, Direction, Opener, Plane, PlaneKeys, REPLAY_WINDOW_DEFAULT, Sealer, Secret, TAG_BYTES,
+    Backend, Cipher, Direction, Opener, Plane, PlaneKeys, REPLAY_WINDOW_DEFAULT, Sealer, Secret, TAG_BYTES,
 };
 
 use crate::{Pair, whole};
@@ -16,9 +16,20 @@ const SLOT_BYTES: usize = SHARD_BYTES + TAG_BYTES;
 const SHARDS: usize = 64;
 const AAD: [u8; 24] = [7; 24];
 
+/// What the programs would take on this CPU, by what it can run.
+fn backend() -> Backend {
+    if has_kernel() { Backend::Vaes512 } else { Backend::AwsLc }
+}
+
+/// Whether this CPU can run the kernel of our own.
+pub fn has_kernel() -> bool {
+    Backend::Vaes512.supports(Cipher::Aes128Gcm)
+}
+
 /// Keys of a bench.
 pub fn keys() -> PlaneKeys {
     PlaneKeys::new(&Secret::new([1; 32]), Cipher::Aes128Gcm, Direction::HostToClient, Plane::Video)
+        .with_backend(backend())
 }
 
 /// The rival's key.

@@ -73,7 +73,8 @@ fn wrong_settings_are_named() {
     let args = ["connect", "127.0.0.1:9", "--open"];
     run(&args, &[("PUNKTFUNK_NET", "pigeons")])
         .expect(64, &["PUNKTFUNK_NET", "pigeons", "gso", "sendmmsg", "scalar"]);
-    run(&args, &[("PUNKTFUNK_SEAL", "wax")]).expect(64, &["PUNKTFUNK_SEAL", "wax", "aws-lc", "ring", "vaes512"]);
+    run(&args, &[("PUNKTFUNK_SEAL", "wax")])
+        .expect(64, &["PUNKTFUNK_SEAL", "wax", "aws-lc", "ring", "vaes512"]);
     run(&args, &[("PUNKTFUNK_PERF", "logs,soon")]).expect(64, &["PUNKTFUNK_PERF", "logs,soon"]);
     run(&args, &[("PUNKTFUNK_LOG", "punktfunk=loud")]).expect(64, &["PUNKTFUNK_LOG", "punktfunk=loud"]);
 }

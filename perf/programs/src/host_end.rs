@@ -43,13 +43,13 @@ pub fn test_keys(seed: u64) -> PlaneKeys {
     PlaneKeys::new(&Secret::new(bytes), CIPHER, Direction::HostToClient, Plane::Video)
 }
 
-/// The keys of a sender, sealed by the library that is the faster here, and its name.
+/// The keys of a sender, sealed by what is the fastest here, and its name.
 pub fn sealing_keys(seed: u64) -> (PlaneKeys, String) {
     let backend = Backends::measure(None, Instant::now).sealing(CIPHER);
     (test_keys(seed).with_backend(backend), format!("sealed by {}", backend.name()))
 }
 
-/// The keys of a receiver, opened by the library that is the faster here, and its name.
+/// The keys of a receiver, opened by what is the fastest here, and its name.
 pub fn opening_keys(seed: u64) -> (PlaneKeys, String) {
     let backend = Backends::measure(None, Instant::now).opening(CIPHER);
     (test_keys(seed).with_backend(backend), format!("opened by {}", backend.name()))

@@ -351,7 +351,10 @@ unsafe fn pass<const SEALS: bool>(
     let mut cursor = Cursor {
         rounds,
         reversal,
-        counters: _mm512_add_epi32(counters, _mm512_set_epi32(0, 0, 0, 4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1)),
+        counters: _mm512_add_epi32(
+            counters,
+            _mm512_set_epi32(0, 0, 0, 4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1),
+        ),
         sums: Sums::zero(),
         key,
         power: POWERS - group,
