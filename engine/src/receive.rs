@@ -305,6 +305,7 @@ impl ReceiveStage {
         set(&to.fallbacks, edge.uring_refused);
         set(&to.batches, edge.batches);
         set(&to.spans_out, self.reassembler.spans_out() as u64);
+        set(&to.span_bytes, seen.span_bytes);
     }
 
     /// Waits for the decode stage to give its spans back, for a bounded time.

@@ -168,6 +168,8 @@ counters! {
         batches,
         /// Spans that are out of the pool.
         spans_out,
+        /// Bytes that the pool of spans holds, those that are out counted in.
+        span_bytes,
     }
 }
 

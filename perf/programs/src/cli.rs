@@ -269,6 +269,9 @@ pub struct SoakArgs {
     /// Datagrams that the hop loses, per cent
     #[arg(long, default_value = "1", value_name = "PERCENT")]
     pub loss: Percent,
+    /// Redundancy follows what the receiver reports, and what it does not cover is sent again
+    #[arg(long)]
+    pub adaptive: bool,
     /// One JSON object on standard output
     #[arg(long)]
     pub json: bool,

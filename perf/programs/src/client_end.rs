@@ -155,6 +155,8 @@ impl Client {
 fn totals(pipeline: &ClientPipeline<CheckingSink>, counts: &SinkCounts) -> Totals {
     let stats = pipeline.stats();
     let (receive, decode) = (stats.receive, stats.decode);
+    let right = counts.right_slices.load(Ordering::Relaxed);
+    let wrong = counts.wrong_slices.load(Ordering::Relaxed);
     Totals {
         apart_ns: counts.checking_ns.load(Ordering::Relaxed),
         counters: vec![
@@ -181,9 +183,17 @@ fn totals(pipeline: &ClientPipeline<CheckingSink>, counts: &SinkCounts) -> Total
             ("dropped_window", receive.dropped_window),
             ("kernel_drops", receive.kernel_drops),
             ("batches", receive.batches),
-            ("right_slices", counts.right_slices.load(Ordering::Relaxed)),
-            ("wrong_slices", counts.wrong_slices.load(Ordering::Relaxed)),
+            ("right_slices", right),
+            ("wrong_slices", wrong),
         ],
-        gauges: vec![("spans_out", receive.spans_out)],
+        gauges: vec![
+            ("spans_out", receive.spans_out),
+            ("pool_bytes", receive.span_bytes),
+            ("datagrams_ever", receive.datagrams),
+            ("whole_ever", decode.whole),
+            ("bytes_ever", decode.bytes),
+            ("slices_ever", right + wrong),
+            ("looked_ever", counts.looked_bytes.load(Ordering::Relaxed)),
+        ],
     }
 }

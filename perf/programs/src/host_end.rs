@@ -206,11 +206,12 @@ impl Host {
     fn change(&mut self, change: &Change) {
         if let Some(size) = change.size_per_mille {
             self.knobs.size_per_mille.store(size, Ordering::Relaxed);
-            let kbps = self.case.wire_kbps() * u64::from(size) / 1_000;
-            let _ = self.pipeline.set_wire_rate(u32::try_from(kbps).unwrap_or(u32::MAX));
         }
         if let Some(interval) = change.interval_us {
             self.knobs.interval_us.store(interval, Ordering::Relaxed);
+        }
+        if change.size_per_mille.or(change.interval_us).is_some() {
+            let _ = self.pipeline.set_wire_rate(self.wire_kbps());
         }
         // A full ring is emptied within milliseconds, and the next change tells it anew.
         if let Some(bytes) = change.shard_bytes {
@@ -219,6 +220,18 @@ impl Host {
         if let Some(kbps) = change.pace_kbps {
             let _ = self.pipeline.set_pace_rate(kbps);
         }
+    }
+
+    /// The wire's rate at the size and the interval of now.
+    fn wire_kbps(&self) -> u32 {
+        let size = u64::from(self.knobs.size_per_mille.load(Ordering::Relaxed));
+        let usual = self.case.interval().as_micros() as u64;
+        let interval = match self.knobs.interval_us.load(Ordering::Relaxed) {
+            0 => usual,
+            micros => micros.into(),
+        };
+        let kbps = self.case.wire_kbps() * size / 1_000 * usual / interval.max(1);
+        u32::try_from(kbps).unwrap_or(u32::MAX)
     }
 
     fn stop(mut self) -> Result<(), PerfProgramError> {
@@ -270,6 +283,12 @@ fn totals(pipeline: &HostPipeline<PatternSource>, knobs: &SourceKnobs) -> Totals
             ("resend_refused", protect.resend_refused),
             ("buffers_made", knobs.buffers_made.load(Ordering::Relaxed)),
         ],
-        gauges: vec![("epoch", protect.epoch), ("next_au", encode.next_au)],
+        gauges: vec![
+            ("epoch", protect.epoch),
+            ("next_au", encode.next_au),
+            ("pool_bytes", knobs.buffer_bytes.load(Ordering::Relaxed)),
+            ("datagrams_ever", protect.datagrams),
+            ("resent_ever", protect.datagrams_resent),
+        ],
     }
 }

@@ -117,9 +117,9 @@ fn run_compare(args: &CompareArgs) -> Result<bool, PerfProgramError> {
 
 fn run_soak(args: &SoakArgs) -> Result<bool, PerfProgramError> {
     let time = loop_command::window_of(args.minutes * 60.0)?;
-    let soaked = soak::run(args.rate, args.loss, time)?;
+    let soaked = soak::run(args.rate, args.loss, time, args.adaptive)?;
     print!("{}", if args.json { report::json(&soaked)? + "\n" } else { soak::text(&soaked) });
-    Ok(soaked.is_right())
+    Ok(soaked.faults.is_empty())
 }
 
 /// One end; what goes wrong is said to the parent.

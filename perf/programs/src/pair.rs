@@ -123,7 +123,9 @@ impl Pair {
         let mut client = self.client.window(&Order::Stop)?;
         if let Some(relay) = &mut self.relay {
             let relay = relay.window(&Order::Stop)?;
-            client.gauges.insert("relay_lost".to_owned(), relay.count("lost"));
+            for name in ["lost", "passed"] {
+                client.gauges.insert(format!("relay_{name}"), relay.count(name));
+            }
         }
         Ok((host, client))
     }

@@ -3,7 +3,8 @@
 //! A slice is a header of 32 bytes and a body. The body is noise that the lent buffer's own seed decides, written once
 //! when the buffer is made; each time it is lent anew only the header and one stamp in each kilobyte are written, which
 //! name the access unit and the slice. So a sender's figures hold the reading of a slice's bytes, as an encoder's would,
-//! and not the making.
+//! and not the making. Where every byte is looked at, the noise is made anew for each slice from [`seed_of`], so that
+//! nothing of another access unit, however short, can stand for it.
 //!
 //! Promises: a byte that is wrong is found by [`Check::finish`] when every byte is looked at; when only stamps are, a
 //! piece of a kilobyte that is missing, stale or in another's place is found all the same. Refuses: slices that cannot
@@ -45,6 +46,11 @@ pub fn fill(seed: u32, buffer: &mut [u8]) {
     }
 }
 
+/// The noise that belongs to a slice alone, until 2¹⁸ access units later: 36 minutes at 120 Hz.
+pub fn seed_of(au: u32, slice: u16) -> u32 {
+    au << 6 | u32::from(slice & 63)
+}
+
 /// Makes the first `bytes` of a buffer, filled with the noise of `seed`, the slice of that name.
 ///
 /// # Panics
@@ -76,6 +82,14 @@ pub enum Flaw {
         expected_au: u32,
         /// Slice that was expected.
         expected_slice: u16,
+    },
+    /// Its noise is another slice's.
+    #[error("slice {slice} of access unit {au} is filled with the noise of another")]
+    Noise {
+        /// Access unit that came.
+        au: u32,
+        /// Slice that came.
+        slice: u16,
     },
     /// Too short or too long.
     #[error("a slice of {expected} bytes came with {came}")]
@@ -114,7 +128,7 @@ struct Begun {
 }
 
 impl Check {
-    /// A check of every byte, or of headers and stamps only.
+    /// A check of every byte of slices that are filled with their own noise, or of headers and stamps only.
     pub fn new(every_byte: bool) -> Check {
         Check { every_byte, ..Check::default() }
     }
@@ -136,7 +150,7 @@ impl Check {
         if let Some(flaw) = ended.flaw {
             return Err(flaw);
         }
-        let Begun { name, bytes, .. } = ended.begun.ok_or(Flaw::Header)?;
+        let Begun { name, bytes, seed } = ended.begun.ok_or(Flaw::Header)?;
         if ended.seen != bytes {
             return Err(Flaw::Length { expected: bytes, came: ended.seen });
         }
@@ -144,7 +158,16 @@ impl Check {
             let (expected_au, expected_slice) = (au, slice);
             return Err(Flaw::Place { au: name.au, slice: name.slice, expected_au, expected_slice });
         }
+        // The noise keeps 24 bits of its seed.
+        if self.every_byte && (seed ^ seed_of(au, slice)) << 8 != 0 {
+            return Err(Flaw::Noise { au, slice });
+        }
         Ok(name)
+    }
+
+    /// What is wrong so far with a slice that will not be completed.
+    pub fn flaw(&self) -> Option<Flaw> {
+        self.flaw
     }
 
     fn look(&mut self, piece: &[u8]) -> Result<(), Flaw> {
@@ -281,7 +304,11 @@ mod tests {
         fn a_slice_passes_whole_and_in_pieces_and_no_wrong_byte_does(
             seed: u32, bytes in SLICE_BYTES_MIN..6_000, cut in HEADER_BYTES..6_000, wrong in 0usize..6_000, flip in 1u8..
         ) {
-            let mut slice = slice(seed, NAME, bytes);
+            let foreign = slice(seed, NAME, bytes);
+            prop_assert_eq!(check(false, &[&foreign]), Ok(NAME));
+            let own = seed_of(NAME.au, NAME.slice);
+            prop_assert_eq!(check(true, &[&foreign]).is_ok(), (seed ^ own) << 8 == 0);
+            let mut slice = slice(own, NAME, bytes);
             let (head, tail) = slice.split_at(cut.min(bytes));
             prop_assert_eq!(check(true, &[head, tail]), Ok(NAME));
             prop_assert_eq!(check(false, &[head, tail]), Ok(NAME));
@@ -304,6 +331,18 @@ mod tests {
         let mut moved = now.clone();
         moved.copy_within(1_408..2_816, 2_816);
         assert!(check(false, &[&moved]).is_err());
+    }
+
+    #[test]
+    fn the_shortest_stale_shard_is_found_where_every_byte_is_looked_at() {
+        let made = |au: u32| slice(seed_of(au, NAME.slice), Name { au, ..NAME }, 10_000);
+        for before in [made(6), made(NAME.au - 5)] {
+            for begin in [64, 1_088, 5_120] {
+                let mut mixed = made(NAME.au);
+                mixed[begin..begin + 64].copy_from_slice(&before[begin..begin + 64]);
+                assert!(check(true, &[&mixed]).is_err(), "{begin}");
+            }
+        }
     }
 
     #[test]

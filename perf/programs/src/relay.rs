@@ -68,7 +68,7 @@ pub fn run(setup: &RelaySetup, orders: &Orders) -> Result<(), PerfProgramError> 
         sender: Sender::new(outside),
         destination: setup.destination,
     };
-    let (mut chance, mut lost, mut strangers) = (Chance(setup.seed | 1), 0, 0);
+    let (mut chance, mut lost, mut passed, mut strangers) = (Chance(setup.seed | 1), 0, 0, 0);
     loop {
         let batch = receiver.receive(Some(LOOK))?;
         for segment in batch {
@@ -79,6 +79,7 @@ pub fn run(setup: &RelaySetup, orders: &Orders) -> Result<(), PerfProgramError> 
             } else if media && chance.below(1_000) < u64::from(setup.loss_per_mille) {
                 lost += 1;
             } else {
+                passed += u64::from(media);
                 held.add(segment.bytes);
             }
         }
@@ -87,6 +88,7 @@ pub fn run(setup: &RelaySetup, orders: &Orders) -> Result<(), PerfProgramError> 
         let totals = Totals {
             counters: vec![
                 ("lost", lost),
+                ("passed", passed),
                 ("strangers", strangers),
                 ("datagrams", sent.datagrams),
                 ("packets_send_dropped", sent.packets_send_dropped),

@@ -1,11 +1,15 @@
 //! `soak`: the whole data plane for as long as one likes, with loss, rekeys and changes of mode, and its memory watched.
 //!
-//! A hop between the two ends loses datagrams; every few seconds the pictures' size, their rate or the shards' length
-//! changes; keys are replaced after far fewer datagrams than the protocol has it, so that there are hundreds of rekeys.
-//! Every byte that arrives is looked at.
+//! A hop between the two ends loses datagrams; every few seconds the pictures' size, their rate and the shards' length
+//! change; keys are replaced after far fewer datagrams than the protocol has it, so that there are hundreds of rekeys.
+//! Every slice is filled with noise of its own, and every byte that arrives is looked at.
 //!
-//! Promises: it ends by itself, and says what grew, what was wrong and what did not come home. Refuses: to call flat
-//! what was looked at for less than a few windows.
+//! Promises: it ends by itself, and names each thing that is not right: a wrong byte, more lost than the hop's loss
+//! takes of the code, a key that outlived its end, memory that grew, and what did not come home. Refuses: to call right
+//! what it could not judge, such as memory after a few looks.
+
+mod memory;
+mod modes;
 
 use std::time::{Duration, Instant};
 
@@ -13,53 +17,30 @@ use serde::Serialize;
 
 use crate::case::{Case, Checking};
 use crate::error::PerfProgramError;
+use crate::meter::Window;
 use crate::pair::{Pair, Plane};
 use crate::report;
-use crate::talk::{Change, Order};
+use crate::talk::Order;
 use crate::units::{Percent, Rate};
 
-/// How often something changes and memory is looked at.
-const STEP: Duration = Duration::from_secs(3);
+use memory::Growth;
+use modes::{MODES, Mode};
 
 /// Datagrams of a key: some seconds at a gigabit, where the protocol's 2²³ are a minute and a half.
 const EPOCH_DATAGRAMS: u32 = 1 << 18;
 
-/// What memory may grow by once it has settled: the kernel counts a thread's pages late.
-const GROWTH_KIB_MAX: u64 = 2_048;
-
-/// What must be whole of a hundred access units, with loss and changes on the way.
+/// What must be whole of a hundred access units, and of the payload that the modes ask for.
 const WHOLE_PERCENT_MIN: u64 = 95;
+const GOODPUT_PERCENT_MIN: f64 = 90.0;
 
-/// How much of the run belongs to settling: by then every change has been seen.
-const SETTLING_SHARE: usize = 4;
+/// Of so many datagrams one may be lost in another place than the hop's dice: a busy machine's sockets overflow.
+const BEYOND_ONE_IN: u64 = 10_000;
 
-/// Looks that there must be for a word about memory.
-const LOOKS_MIN: usize = 8;
-
-/// The changes, in turn.
-const CHANGES: [Change; 8] = [
-    Change { size_per_mille: Some(500), interval_us: None, shard_bytes: None, pace_kbps: None },
-    Change { size_per_mille: None, interval_us: None, shard_bytes: Some(1152), pace_kbps: None },
-    Change { size_per_mille: Some(1_000), interval_us: Some(16_667), shard_bytes: None, pace_kbps: None },
-    Change { size_per_mille: Some(100), interval_us: None, shard_bytes: Some(512), pace_kbps: None },
-    Change {
-        size_per_mille: Some(1_000),
-        interval_us: Some(8_333),
-        shard_bytes: Some(1408),
-        pace_kbps: None,
-    },
-    Change { size_per_mille: Some(250), interval_us: Some(6_944), shard_bytes: None, pace_kbps: None },
-    Change { size_per_mille: Some(20), interval_us: None, shard_bytes: Some(1280), pace_kbps: None },
-    Change {
-        size_per_mille: Some(1_000),
-        interval_us: Some(8_333),
-        shard_bytes: Some(1408),
-        pace_kbps: None,
-    },
-];
+/// Deviations by which the lost access units may lie above what the code's bound has on average.
+const DEVIATIONS: f64 = 5.0;
 
 /// What a soak came to.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Soaked {
     /// How long it ran.
     pub seconds: f64,
@@ -69,168 +50,293 @@ pub struct Soaked {
     pub whole: u64,
     /// Never came: more was lost than parity and resends could make good.
     pub lost: u64,
+    /// What the hop's loss takes on average where nothing is sent again, and what was cut at the sender.
+    pub lost_expected: f64,
     /// Late, dropped and shed.
     pub late_dropped_shed: u64,
-    /// Slices that were right.
+    /// Slices that were right in every byte.
     pub right_slices: u64,
     /// Slices that were not.
     pub wrong_slices: u64,
+    /// Bytes that were looked at, from the first picture on.
+    pub looked_bytes: u64,
+    /// Of these, in access units that came whole.
+    pub whole_bytes: u64,
+    /// Slices of whole access units that nobody judged.
+    pub unjudged_slices: u64,
     /// Shards computed from parity.
     pub recovered: u64,
-    /// Datagrams that the hop lost.
+    /// Datagrams sent, those sent again included.
+    pub datagrams: u64,
+    /// Of these, sent again.
+    pub resent: u64,
+    /// Datagrams that the hop lost by its dice.
     pub relay_lost: u64,
+    /// Datagrams that were lost elsewhere.
+    pub lost_beyond: u64,
     /// Keys that ended.
     pub rekeys: u64,
-    /// Changes of mode, size and shard length.
+    /// Changes of mode.
     pub changes: u64,
     /// Payload that arrived whole.
     pub goodput_mbps: f64,
+    /// Payload that the modes asked for.
+    pub asked_mbps: f64,
     /// Resident memory of the sender and the receiver at each look.
     pub resident_kib: Vec<(u64, u64)>,
-    /// What each grew by after it had settled.
-    pub grown_kib: Option<(u64, u64)>,
+    /// What the pools of buffers held of it at the last look: the sender's slices and the receiver's spans.
+    pub pool_kib: (u64, u64),
+    /// The sender's memory beside its pool, once it had settled.
+    pub host_growth: Option<Growth>,
+    /// The receiver's.
+    pub client_growth: Option<Growth>,
     /// Slices, spans and bytes of the arena that did not come home.
     pub left_out: u64,
+    /// What is not right.
+    pub faults: Vec<String>,
 }
 
-impl Soaked {
-    /// Nothing wrong, nothing out, memory flat, and nearly every access unit whole: a stream that mostly fails proves
-    /// nothing of what it did not carry.
-    pub fn is_right(&self) -> bool {
-        let flat = self.grown_kib.is_some_and(|(host, client)| host.max(client) <= GROWTH_KIB_MAX);
-        let carried = self.whole * 100 >= self.encoded * WHOLE_PERCENT_MIN && self.right_slices > 0;
-        self.wrong_slices == 0 && self.left_out == 0 && flat && carried
-    }
-}
-
-/// Runs for `time` at `rate` with `loss`.
+/// Runs for `time` at `rate` with `loss`; with `adaptive`, redundancy follows the reports as in the product.
 ///
 /// # Errors
 /// An end that died.
-pub fn run(rate: Rate, loss: Percent, time: Duration) -> Result<Soaked, PerfProgramError> {
-    let case = Case { rate, loss, slices: 4, checking: Checking::All, ..Case::default() };
+pub fn run(rate: Rate, loss: Percent, time: Duration, adaptive: bool) -> Result<Soaked, PerfProgramError> {
+    let case = Case { rate, loss, adaptive, slices: 4, checking: Checking::All, ..Case::default() };
     let mut pair = Pair::start(Plane::Ours, &case, None, Some(EPOCH_DATAGRAMS))?;
     pair.go()?;
-    let (start, mut changes, mut looks) = (Instant::now(), CHANGES.iter().cycle(), Vec::new());
-    let mut sums = Sums::default();
+    let start = Instant::now();
+    let mut sums =
+        Sums { soaked: Soaked::default(), bytes: 0, slices: case.slices.into(), looks: Vec::new() };
+    let (mut modes, mut mode) = (MODES.iter().cycle().skip(1), MODES[0]);
     while start.elapsed() < time {
-        pair.host.idle(STEP.min(time.saturating_sub(start.elapsed())).max(Duration::from_millis(10)))?;
+        let before = start.elapsed();
+        pair.host.idle(mode.time().min(time.saturating_sub(before)).max(Duration::from_millis(10)))?;
         let (host, client) = pair.report()?;
-        looks.push((host.resident_kib, client.resident_kib));
-        sums.add(&host, &client);
-        if let Some(change) = changes.next() {
-            pair.host.order(&Order::Change(*change))?;
-            sums.changes += 1;
+        sums.add(&case, &mode, &host, &client);
+        sums.soaked.asked_mbps += mode.mbps(&case) * (start.elapsed() - before).as_secs_f64();
+        sums.looks.push(Look::at(start.elapsed(), &host, &client));
+        report::progress(&format!("{:.0} s: {}", start.elapsed().as_secs_f64(), sums.line()));
+        if let Some(next) = modes.next() {
+            mode = *next;
+            pair.host.order(&Order::Change(mode.change()))?;
+            sums.soaked.changes += 1;
         }
-        report::progress(&format!("{:.0} s: {sums}", start.elapsed().as_secs_f64()));
     }
     let seconds = start.elapsed().as_secs_f64();
     let (host, client) = pair.stop()?;
-    sums.add(&host, &client);
-    let gauge = |window: &crate::meter::Window, name: &str| window.gauges.get(name).copied().unwrap_or(0);
-    Ok(Soaked {
-        seconds,
-        encoded: sums.encoded,
-        whole: sums.whole,
-        lost: sums.lost,
-        late_dropped_shed: sums.late_dropped_shed,
-        right_slices: sums.right,
-        wrong_slices: sums.wrong,
-        recovered: sums.recovered,
-        relay_lost: gauge(&client, "relay_lost"),
-        rekeys: gauge(&host, "epoch"),
-        changes: sums.changes,
-        goodput_mbps: sums.bytes as f64 * 8.0 / 1e6 / seconds.max(f64::MIN_POSITIVE),
-        grown_kib: grown(&looks),
-        resident_kib: looks,
-        left_out: gauge(&host, "slices_out")
-            + gauge(&host, "arena_leased_bytes")
-            + gauge(&client, "spans_out"),
-    })
+    sums.add(&case, &mode, &host, &client);
+    Ok(sums.end(seconds, &host, &client))
 }
 
 /// What was counted so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Sums {
-    encoded: u64,
-    whole: u64,
-    lost: u64,
-    late_dropped_shed: u64,
-    right: u64,
-    wrong: u64,
-    recovered: u64,
+    soaked: Soaked,
     bytes: u64,
-    changes: u64,
+    slices: u64,
+    looks: Vec<Look>,
+}
+
+/// The memory of both ends at a moment.
+#[derive(Debug)]
+struct Look {
+    seconds: f64,
+    host: Memory,
+    client: Memory,
+}
+
+/// What is resident, and what the pools hold: those have a budget of their own, up to which a backlog makes them grow.
+#[derive(Debug)]
+struct Memory {
+    resident_kib: u64,
+    pool_kib: u64,
+}
+
+impl Look {
+    fn at(since: Duration, host: &Window, client: &Window) -> Look {
+        let memory = |window: &Window| Memory {
+            resident_kib: window.resident_kib,
+            pool_kib: gauge(window, "pool_bytes") / 1_024,
+        };
+        Look { seconds: since.as_secs_f64(), host: memory(host), client: memory(client) }
+    }
+}
+
+fn gauge(window: &Window, name: &str) -> u64 {
+    window.gauges.get(name).copied().unwrap_or(0)
 }
 
 impl Sums {
-    fn add(&mut self, host: &crate::meter::Window, client: &crate::meter::Window) {
-        self.encoded += host.count("encoded");
-        self.whole += client.count("whole");
-        self.lost += client.count("lost_aus");
-        self.late_dropped_shed += client.count("late_aus")
+    fn add(&mut self, case: &Case, mode: &Mode, host: &Window, client: &Window) {
+        let to = &mut self.soaked;
+        let cut = host.count("dropped_protect");
+        to.encoded += host.count("encoded");
+        to.whole += client.count("whole");
+        to.lost += client.count("lost_aus");
+        to.lost_expected += mode.lost_share(case) * host.count("encoded") as f64 + cut as f64;
+        to.late_dropped_shed += client.count("late_aus")
             + client.count("dropped_memory")
             + client.count("dropped_window")
             + client.count("dropped_decode_queue")
-            + host.count("dropped_protect")
+            + cut
             + host.count("shed");
-        self.right += client.count("right_slices");
-        self.wrong += client.count("wrong_slices");
-        self.recovered += client.count("recovered");
+        to.right_slices += client.count("right_slices");
+        to.wrong_slices += client.count("wrong_slices");
+        to.recovered += client.count("recovered");
         self.bytes += client.count("bytes");
     }
-}
 
-impl std::fmt::Display for Sums {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} encoded, {} whole, {} lost, {} wrong slices, {} shards recovered",
-            self.encoded, self.whole, self.lost, self.wrong, self.recovered
+    fn line(&self) -> String {
+        let Soaked { encoded, whole, lost, wrong_slices, recovered, .. } = &self.soaked;
+        format!(
+            "{encoded} encoded, {whole} whole, {lost} lost, {wrong_slices} wrong slices, {recovered} shards recovered"
         )
     }
+
+    fn end(self, seconds: f64, host: &Window, client: &Window) -> Soaked {
+        let ever = seconds.max(f64::MIN_POSITIVE);
+        let (datagrams, relay_lost) = (gauge(host, "datagrams_ever"), gauge(client, "relay_lost"));
+        let growth = |of: fn(&Look) -> &Memory| {
+            let beside = |look: &Look| of(look).resident_kib.saturating_sub(of(look).pool_kib);
+            Growth::of(&self.looks.iter().map(|look| (look.seconds, beside(look))).collect::<Vec<_>>())
+        };
+        let pool = |of: fn(&Look) -> &Memory| self.looks.last().map_or(0, |look| of(look).pool_kib);
+        let mut soaked = Soaked {
+            seconds,
+            datagrams,
+            resent: gauge(host, "resent_ever"),
+            relay_lost,
+            lost_beyond: datagrams.saturating_sub(relay_lost + gauge(client, "datagrams_ever")),
+            rekeys: gauge(host, "epoch"),
+            looked_bytes: gauge(client, "looked_ever"),
+            whole_bytes: gauge(client, "bytes_ever"),
+            unjudged_slices: (gauge(client, "whole_ever") * self.slices)
+                .saturating_sub(gauge(client, "slices_ever")),
+            goodput_mbps: self.bytes as f64 * 8.0 / 1e6 / ever,
+            asked_mbps: self.soaked.asked_mbps / ever,
+            host_growth: growth(|look| &look.host),
+            client_growth: growth(|look| &look.client),
+            pool_kib: (pool(|look| &look.host), pool(|look| &look.client)),
+            resident_kib: self
+                .looks
+                .iter()
+                .map(|look| (look.host.resident_kib, look.client.resident_kib))
+                .collect(),
+            left_out: gauge(host, "slices_out")
+                + gauge(host, "arena_leased_bytes")
+                + gauge(client, "spans_out"),
+            ..self.soaked
+        };
+        soaked.faults = faults(&soaked);
+        soaked
+    }
 }
 
-/// What resident memory grew by after the settling part: the largest look over the largest of the settling part, so that
-/// a look in a small mode does not pass for the rule.
-fn grown(looks: &[(u64, u64)]) -> Option<(u64, u64)> {
-    if looks.len() < LOOKS_MIN {
-        return None;
-    }
-    let (settling, rest) = looks.split_at((looks.len() / SETTLING_SHARE).max(LOOKS_MIN / 2));
-    let most = |looks: &[(u64, u64)], pick: fn(&(u64, u64)) -> u64| looks.iter().map(pick).max().unwrap_or(0);
-    let grew = |pick: fn(&(u64, u64)) -> u64| most(rest, pick).saturating_sub(most(settling, pick));
-    Some((grew(|look| look.0), grew(|look| look.1)))
+/// What is not right, each in a sentence.
+fn faults(soaked: &Soaked) -> Vec<String> {
+    let growth = |end: &str, growth: Option<Growth>| match growth {
+        Some(growth) if growth.is_flat() => None,
+        Some(growth) => Some(format!("the {end}'s memory grew: {}", memory_text(Some(growth)))),
+        None => Some(format!("too short to tell of the {end}'s memory: {} looks", soaked.resident_kib.len())),
+    };
+    let lost_most =
+        soaked.lost_expected + DEVIATIONS * soaked.lost_expected.sqrt() + soaked.lost_beyond as f64;
+    let keys_due = soaked.datagrams.saturating_sub(soaked.resent + 1) / u64::from(EPOCH_DATAGRAMS);
+    let said = |wrong: bool, words: String| wrong.then_some(words);
+    [
+        said(soaked.wrong_slices > 0, format!("{} slices were wrong", soaked.wrong_slices)),
+        said(
+            soaked.unjudged_slices > 0
+                || soaked.looked_bytes < soaked.whole_bytes
+                || soaked.right_slices == 0,
+            format!(
+                "not every byte was looked at: {} of {}, and {} slices were not judged",
+                soaked.looked_bytes, soaked.whole_bytes, soaked.unjudged_slices
+            ),
+        ),
+        said(
+            soaked.lost as f64 > lost_most.ceil(),
+            format!(
+                "{} access units were lost, where the hop's loss takes {lost_most:.1} at most",
+                soaked.lost
+            ),
+        ),
+        said(
+            soaked.lost_beyond * BEYOND_ONE_IN > soaked.datagrams,
+            format!(
+                "{} datagrams of {} were lost beyond the hop's loss",
+                soaked.lost_beyond, soaked.datagrams
+            ),
+        ),
+        said(
+            soaked.whole * 100 < soaked.encoded * WHOLE_PERCENT_MIN,
+            format!("only {} of {} access units were whole", soaked.whole, soaked.encoded),
+        ),
+        said(
+            soaked.goodput_mbps * 100.0 < soaked.asked_mbps * GOODPUT_PERCENT_MIN,
+            format!("{:.0} Mbit/s came of {:.0} asked for", soaked.goodput_mbps, soaked.asked_mbps),
+        ),
+        said(
+            soaked.rekeys == 0 || soaked.rekeys < keys_due,
+            format!("{} rekeys, where {} keys were used up", soaked.rekeys, keys_due.max(1)),
+        ),
+        said(soaked.changes < MODES.len() as u64, format!("only {} changes of mode", soaked.changes)),
+        growth("sender", soaked.host_growth),
+        growth("receiver", soaked.client_growth),
+        said(soaked.left_out > 0, format!("{} did not come home", soaked.left_out)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn memory_text(growth: Option<Growth>) -> String {
+    growth.map_or("too short to tell".to_owned(), |growth| {
+        format!("{} KiB at its peak, {:+.1} KiB a minute", growth.grown_kib, growth.slope_kib_per_minute)
+    })
 }
 
 /// In words.
 pub fn text(soaked: &Soaked) -> String {
-    let grown = soaked.grown_kib.map_or("too short to tell".to_owned(), |(host, client)| {
-        format!("sender {host} KiB, receiver {client} KiB")
-    });
     let last = soaked.resident_kib.last().copied().unwrap_or_default();
+    let verdict = match &soaked.faults[..] {
+        [] => "right\n".to_owned(),
+        faults => faults.iter().map(|fault| format!("NOT RIGHT: {fault}\n")).collect(),
+    };
     format!(
-        "{:.0} s at {:.0} Mbit/s of goodput: {} encoded, {} whole, {} lost, {} late, dropped or shed\n\
-         slices: {} right, {} wrong; {} datagrams lost on the way, {} shards recovered\n\
+        "{:.0} s at {:.0} of {:.0} Mbit/s: {} encoded, {} whole, {} lost ({:.1} by the code's bound), {} late, \
+         dropped or shed\n\
+         slices: {} right, {} wrong; {} bytes looked at\n\
+         {} datagrams, {} lost by the hop, {} elsewhere; {} sent again, {} shards recovered\n\
          {} rekeys, {} changes of mode; {} left out at the end\n\
-         memory at the end: sender {} KiB, receiver {} KiB; grown after settling: {grown}\n\
-         {}\n",
+         memory: sender {} KiB of which {} pooled, the rest grown {}; receiver {} KiB of which {} pooled, the rest \
+         grown {}\n\
+         {verdict}",
         soaked.seconds,
         soaked.goodput_mbps,
+        soaked.asked_mbps,
         soaked.encoded,
         soaked.whole,
         soaked.lost,
+        soaked.lost_expected,
         soaked.late_dropped_shed,
         soaked.right_slices,
         soaked.wrong_slices,
+        soaked.looked_bytes,
+        soaked.datagrams,
         soaked.relay_lost,
+        soaked.lost_beyond,
+        soaked.resent,
         soaked.recovered,
         soaked.rekeys,
         soaked.changes,
         soaked.left_out,
         last.0,
+        soaked.pool_kib.0,
+        memory_text(soaked.host_growth),
         last.1,
-        if soaked.is_right() { "right" } else { "NOT RIGHT" }
+        soaked.pool_kib.1,
+        memory_text(soaked.client_growth),
     )
 }
 
@@ -238,39 +344,57 @@ pub fn text(soaked: &Soaked) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn growth_is_told_from_settling_and_from_a_small_mode() {
-        let flat: Vec<(u64, u64)> = (0..40).map(|look| (50_000 + look % 8 * 100, 60_000)).collect();
-        assert_eq!(grown(&flat), Some((0, 0)));
-        let leak: Vec<(u64, u64)> = (0..40).map(|look| (50_000, 60_000 + look * 200)).collect();
-        assert!(grown(&leak).is_some_and(|(host, client)| host == 0 && client > GROWTH_KIB_MAX));
-        assert_eq!(grown(&flat[..LOOKS_MIN - 1]), None, "too short to tell");
-    }
-
-    #[test]
-    fn what_is_wrong_out_or_growing_is_not_right() {
-        let right = Soaked {
+    fn right() -> Soaked {
+        let flat = Growth { grown_kib: 12, slope_kib_per_minute: 0.5, slope_kib: 20.0 };
+        Soaked {
             seconds: 60.0,
             encoded: 7_200,
             whole: 7_190,
             lost: 10,
-            late_dropped_shed: 0,
-            right_slices: 28_760,
-            wrong_slices: 0,
-            recovered: 900,
-            relay_lost: 5_000,
-            rekeys: 1,
+            lost_expected: 9.0,
+            right_slices: 28_770,
+            looked_bytes: 6_100_000_000,
+            whole_bytes: 6_000_000_000,
+            datagrams: 5_000_000,
+            resent: 40_000,
+            relay_lost: 50_000,
+            lost_beyond: 3,
+            rekeys: 18,
             changes: 20,
-            goodput_mbps: 800.0,
-            resident_kib: Vec::new(),
-            grown_kib: Some((0, 12)),
-            left_out: 0,
-        };
-        assert!(right.is_right());
-        assert!(!Soaked { wrong_slices: 1, ..right.clone() }.is_right());
-        assert!(!Soaked { left_out: 1, ..right.clone() }.is_right());
-        assert!(!Soaked { grown_kib: Some((0, 90_000)), ..right.clone() }.is_right());
-        assert!(!Soaked { whole: 6_000, lost: 1_200, ..right.clone() }.is_right());
-        assert!(!Soaked { grown_kib: None, ..right }.is_right());
+            goodput_mbps: 900.0,
+            asked_mbps: 940.0,
+            host_growth: Some(flat),
+            client_growth: Some(flat),
+            ..Soaked::default()
+        }
+    }
+
+    #[test]
+    fn a_right_soak_has_no_fault() {
+        assert_eq!(faults(&right()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_thing_that_is_not_right_is_named() {
+        let grown = Some(Growth { grown_kib: 90_000, slope_kib_per_minute: 0.0, slope_kib: 0.0 });
+        for (soaked, word) in [
+            (Soaked { wrong_slices: 1, ..right() }, "1 slices were wrong"),
+            (Soaked { unjudged_slices: 1, ..right() }, "not every byte"),
+            (Soaked { looked_bytes: 5_999_999_999, ..right() }, "not every byte"),
+            (Soaked { lost: 40, ..right() }, "40 access units"),
+            (Soaked { lost_beyond: 501, ..right() }, "beyond the hop's"),
+            (Soaked { whole: 6_000, ..right() }, "only 6000 of 7200"),
+            (Soaked { goodput_mbps: 800.0, ..right() }, "800 Mbit/s"),
+            (Soaked { rekeys: 17, ..right() }, "17 rekeys"),
+            (Soaked { rekeys: 0, datagrams: 10, ..right() }, "0 rekeys"),
+            (Soaked { changes: 3, ..right() }, "only 3 changes"),
+            (Soaked { host_growth: grown, ..right() }, "sender's memory grew"),
+            (Soaked { client_growth: grown, ..right() }, "receiver's memory grew"),
+            (Soaked { client_growth: None, ..right() }, "too short"),
+            (Soaked { left_out: 1, ..right() }, "1 did not come home"),
+        ] {
+            let faults = faults(&soaked);
+            assert!(faults.iter().any(|fault| fault.contains(word)), "{word}: {faults:?}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The source: a pattern for each picture, lent slice by slice, and no encoder.
 //!
 //! Promises: what it costs to make is measured on its own thread's clock and kept apart; shapes change between two
-//! pictures when they are told to. Refuses: to make bytes anew for a picture.
+//! pictures when they are told to. Refuses: to make bytes anew for a picture, unless each of them is to be looked at.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use punktfunk_engine::{Encode, EncodeOutcome, EncodeRequest, SliceSink, SourceCo
 use punktfunk_perf::thread_cpu;
 
 use crate::cadence::Cadence;
-use crate::case::Case;
+use crate::case::{Case, Checking};
 use crate::pattern::{self, Name, SLICE_BYTES_MIN};
 
 /// Access units whose slices may be out: those on their way to the wire, one being sealed, one being made.
@@ -26,6 +26,8 @@ pub struct SourceKnobs {
     pub making_ns: AtomicU64,
     /// Buffers made because none had come home.
     pub buffers_made: AtomicU64,
+    /// Bytes of all buffers.
+    pub buffer_bytes: AtomicU64,
     /// An ordinary access unit's size now, in thousandths of the case's.
     pub size_per_mille: AtomicU32,
     /// The interval now, in microseconds; 0 for the case's.
@@ -38,6 +40,7 @@ impl Default for SourceKnobs {
             started: AtomicBool::new(false),
             making_ns: AtomicU64::new(0),
             buffers_made: AtomicU64::new(0),
+            buffer_bytes: AtomicU64::new(0),
             size_per_mille: AtomicU32::new(1_000),
             interval_us: AtomicU32::new(0),
         }
@@ -96,6 +99,7 @@ impl PatternSource {
         self.seeds += 1;
         let mut buffer = vec![0; self.slice_bytes_max].into_boxed_slice();
         pattern::fill(seed, &mut buffer);
+        self.knobs.buffer_bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
         Lent { buffer, bytes: 0, seed }
     }
 
@@ -150,6 +154,10 @@ impl Encode for PatternSource {
             let share = |slice: u16| total * usize::from(slice) / usize::from(slices);
             lent.bytes = (share(slice + 1) - share(slice)).clamp(SLICE_BYTES_MIN, lent.buffer.len());
             let name = Name { au: request.au, slice, slices, idr };
+            if self.case.checking == Checking::All {
+                lent.seed = pattern::seed_of(request.au, slice);
+                pattern::fill(lent.seed, &mut lent.buffer[..lent.bytes]);
+            }
             pattern::stamp(lent.seed, name, &mut lent.buffer[..lent.bytes]);
             let spent = u64::try_from((thread_cpu() - start).as_nanos()).unwrap_or(0);
             self.knobs.making_ns.fetch_add(spent, Ordering::Relaxed);
