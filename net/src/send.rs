@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::addr::RawPath;
 use crate::flight::Flight;
+use crate::limits::DEPARTURE_AHEAD_MAX;
 use crate::socket::{gso_refusal, soft_retries, train_segments_max};
 use crate::timing::Timing;
 use crate::uring::{Refused, Trial, Turn, UringSend, Verdict};
@@ -63,6 +64,8 @@ pub struct SendCounters {
     pub departures: u64,
     /// Datagrams handed in for later, on a route that keeps no departure times: they went at once.
     pub departures_unkept: u64,
+    /// Datagrams handed in for later than [`DEPARTURE_AHEAD_MAX`]: they leave then (also in `departures`).
+    pub departures_bounded: u64,
     /// Messages lent to the kernel that the device read where they lay.
     pub loans_read: u64,
     /// Messages lent to the kernel that it copied all the same.
@@ -74,10 +77,14 @@ pub struct SendCounters {
 }
 
 impl SendCounters {
-    /// Times that something lesser took the place of what was wanted: single datagrams of a train's, now of a departure
-    /// time's, a copy of a loan's, a socket of a ring's.
+    /// Times that something lesser took the place of what was wanted: single datagrams of a train's, now or sooner of a
+    /// departure time's, a copy of a loan's, a socket of a ring's.
     pub const fn fallbacks(&self) -> u64 {
-        self.gso_refused + self.departures_unkept + self.loans_refused + self.uring_refused
+        self.gso_refused
+            + self.departures_unkept
+            + self.departures_bounded
+            + self.loans_refused
+            + self.uring_refused
     }
 }
 
@@ -229,8 +236,8 @@ impl Sender {
     /// route to `dest` is one that does. Else they go at once, and are counted as `departures_unkept`: whoever
     /// means to pace asks [`Sender::honours_departure`] first, and waits by himself if need be.
     ///
-    /// A departure that is past is now; one farther ahead than
-    /// [`DEPARTURE_AHEAD_MAX`](crate::limits::DEPARTURE_AHEAD_MAX) is that. Trains leave in the order of their
+    /// A departure that is past is now; one farther ahead than [`DEPARTURE_AHEAD_MAX`] is that, and is counted as
+    /// `departures_bounded`. Trains leave in the order of their
     /// departures, so one that is sent without any overtakes those that are kept.
     ///
     /// # Panics
@@ -251,7 +258,12 @@ impl Sender {
         let departure_ns = self.honours_departure().then(|| self.timing.on_kernels_clock(departure));
         let report = self.send_when(dest, bytes, segment_bytes, patience, departure_ns);
         match departure_ns {
-            Some(_) => self.counters.departures += report.sent,
+            Some(_) => {
+                self.counters.departures += report.sent;
+                if ahead > DEPARTURE_AHEAD_MAX {
+                    self.counters.departures_bounded += report.sent;
+                }
+            }
             None => self.counters.departures_unkept += report.sent,
         }
         report
@@ -530,6 +542,7 @@ mod tests {
         let counters = SendCounters {
             gso_refused: 1,
             departures_unkept: 10,
+            departures_bounded: 10_000,
             loans_refused: 100,
             uring_refused: 1_000,
             loans_copied: 7,
@@ -537,6 +550,6 @@ mod tests {
             soft_errors: 7,
             ..SendCounters::default()
         };
-        assert_eq!(counters.fallbacks(), 1_111);
+        assert_eq!(counters.fallbacks(), 11_111);
     }
 }

@@ -13,6 +13,9 @@ usage: cargo xtask COMMAND
         (demo-out, 15 s). Installs the Debian packages that it needs; asks first where it can.
   test [--no-install] [-- ARGS]
         install what the tests need and run them all, or those that ARGS pick (-p fec)
+  vm [--no-install] [-- COMMAND...]
+        boot Debian's 6.12 kernel in a virtual machine, with this machine's files to read, and run there the tests
+        that the kernel at hand may have no means for; or COMMAND
   fuzz TARGET [--seconds N] [--keep]
         look for new paths through a fuzz target (60 s); --keep adds what reaches new code to fuzz/corpus
   instructions [--renew] [--no-install]
@@ -28,6 +31,7 @@ pub(crate) enum Command {
     Help,
     Demo(DemoOptions),
     Test(TestOptions),
+    Vm(VmOptions),
     Fuzz(FuzzOptions),
     Instructions(InstructionsOptions),
     Tidy,
@@ -46,6 +50,14 @@ pub(crate) struct DemoOptions {
 pub(crate) struct TestOptions {
     pub(crate) install: bool,
     pub(crate) runner_args: Vec<String>,
+}
+
+/// Options of `vm`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct VmOptions {
+    pub(crate) install: bool,
+    /// What to run instead of the tests; empty for those.
+    pub(crate) command: Vec<String>,
 }
 
 /// Options of `fuzz`.
@@ -70,6 +82,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Fault
         None | Some("help" | "--help" | "-h") => Ok(Command::Help),
         Some("demo") => parse_demo(args),
         Some("test") => parse_test(args),
+        Some("vm") => parse_vm(args),
         Some("fuzz") => parse_fuzz(args),
         Some("instructions") => parse_instructions(args),
         Some("tidy") => match args.next() {
@@ -107,6 +120,18 @@ fn parse_test(mut args: impl Iterator<Item = String>) -> Result<Command, Fault> 
         }
     }
     Ok(Command::Test(options))
+}
+
+fn parse_vm(mut args: impl Iterator<Item = String>) -> Result<Command, Fault> {
+    let mut options = VmOptions { install: true, command: Vec::new() };
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--no-install" => options.install = false,
+            "--" => options.command = args.by_ref().collect(),
+            other => return Err(unknown("vm", other)),
+        }
+    }
+    Ok(Command::Vm(options))
 }
 
 fn parse_fuzz(mut args: impl Iterator<Item = String>) -> Result<Command, Fault> {
@@ -168,6 +193,13 @@ mod tests {
             Command::Instructions(InstructionsOptions { install: true, renew: true })
         );
         assert_eq!(
+            parse_words("vm --no-install -- ip -s link").unwrap(),
+            Command::Vm(VmOptions {
+                install: false,
+                command: ["ip", "-s", "link"].map(str::to_owned).to_vec()
+            })
+        );
+        assert_eq!(
             parse_words("fuzz y4m --seconds 9 --keep").unwrap(),
             Command::Fuzz(FuzzOptions { target: "y4m".to_owned(), seconds: 9, keep: true })
         );
@@ -201,6 +233,7 @@ mod tests {
             ("fuzz --keep", "target"),
             ("fuzz y4m --seconds 0", "1 to 3600"),
             ("test --fast", "--fast"),
+            ("vm uname", "uname"),
             ("tidy now", "now"),
         ] {
             let fault = parse_words(words).unwrap_err();

@@ -24,6 +24,10 @@ pub(crate) enum Fault {
     Findings { count: usize },
     /// Verbs take other instructions than the table says.
     Instructions { count: usize },
+    /// The virtual machine cannot be had.
+    Machine { problem: String },
+    /// What ran in the virtual machine ended with this code, or without one.
+    Guest { code: Option<u8>, console: PathBuf },
     /// The demo ended without what it must leave.
     Incomplete { missing: Vec<PathBuf>, log: PathBuf },
     /// Somebody pressed Ctrl-C, or asked for the end by a signal.
@@ -51,11 +55,12 @@ impl Fault {
         move |source| Fault::Io { action: action.into(), source }
     }
 
-    /// The program's exit code: 2 for a wrong command line, 130 after Ctrl-C, else 1.
+    /// The program's exit code: 2 for a wrong command line, 130 after Ctrl-C, a guest's own, else 1.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Fault::Usage { .. } => 2,
             Fault::Interrupted => 130,
+            Fault::Guest { code: Some(code), .. } => *code,
             Fault::Io { .. }
             | Fault::Command { .. }
             | Fault::Answer { .. }
@@ -63,6 +68,8 @@ impl Fault {
             | Fault::Packages { .. }
             | Fault::Findings { .. }
             | Fault::Instructions { .. }
+            | Fault::Machine { .. }
+            | Fault::Guest { code: None, .. }
             | Fault::Incomplete { .. } => 1,
         }
     }
@@ -118,6 +125,21 @@ impl fmt::Display for Fault {
                 "{count} verbs do not take what perf/instructions.toml says; \
                  if it must be so, renew it: cargo xtask instructions --renew"
             ),
+            Fault::Machine { problem } => write!(f, "{problem}"),
+            Fault::Guest { code: Some(code), console } => {
+                write!(
+                    f,
+                    "what ran in the virtual machine ended with {code}; its words are in {}",
+                    console.display()
+                )
+            }
+            Fault::Guest { code: None, console } => {
+                write!(
+                    f,
+                    "the virtual machine ended before its job did; its words are in {}",
+                    console.display()
+                )
+            }
             Fault::Incomplete { missing, log } => {
                 let names: Vec<String> = missing.iter().map(|path| path.display().to_string()).collect();
                 write!(f, "the demo did not leave {}; see {}", names.join(", "), log.display())

@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask demo | test | fuzz | instructions | tidy`.
+//! The project's chores: `cargo xtask demo | test | vm | fuzz | instructions | tidy`.
 //!
 //! Promises: each command needs nothing but cargo and Debian's stock packages, which it installs itself
 //! (it says which, and asks first where somebody can answer); it ends its children, whatever ends it.
@@ -18,6 +18,7 @@ mod packages;
 mod process;
 mod suite;
 mod tidy;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ fn perform(command: Command) -> Result<(), Fault> {
         }
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => suite::run(&options),
+        Command::Vm(options) => vm::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Instructions(options) => instructions::run(&options),
         Command::Tidy => {

@@ -27,6 +27,15 @@ pub(crate) const TESTS: &[Package] = &[
     ("iproute2", "network namespaces"),
 ];
 
+/// What a virtual machine is made and run with.
+pub(crate) const VM: &[Package] = &[
+    ("busybox-static", "the first programs in a virtual machine"),
+    ("kmod", "tells which modules need which"),
+    ("qemu-system-x86", "the virtual machine, emulated"),
+    ("xz-utils", "unpacks its modules"),
+    ("zstd", "unpacks its kernel"),
+];
+
 /// What counts instructions and watches memory.
 pub(crate) const VALGRIND: &[Package] =
     &[("valgrind", "counts instructions and watches the unsafe code's memory")];

@@ -1,13 +1,14 @@
 //! `cargo xtask test`: everything that the tests need, then all of them.
 //!
 //! Uses cargo-nextest where it is installed (each test in a process of its own, so that one that hangs is
-//! named), else `cargo test`. Documentation's examples run in both cases.
+//! named), else `cargo test`. Documentation's examples run in both cases. What this machine's kernel cannot show runs in a
+//! virtual machine at the end.
 
 use std::process::Stdio;
 
 use crate::args::TestOptions;
 use crate::fault::Fault;
-use crate::{packages, process, workspace};
+use crate::{packages, process, vm, workspace};
 
 // One run names all that fails.
 const NEXTEST: [&str; 4] = ["nextest", "run", "--locked", "--no-fail-fast"];
@@ -31,10 +32,10 @@ pub(crate) fn run(options: &TestOptions) -> Result<(), Fault> {
         return cargo(runner, &options.runner_args);
     }
     cargo(&[runner, &["--workspace"]].concat(), &[])?;
-    match has_nextest {
-        true => cargo(&["test", "--locked", "--workspace", "--doc"], &[]),
-        false => Ok(()),
+    if has_nextest {
+        cargo(&["test", "--locked", "--workspace", "--doc"], &[])?;
     }
+    vm::run_in_suite(options.install)
 }
 
 fn has_nextest() -> bool {

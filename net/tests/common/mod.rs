@@ -4,6 +4,9 @@
 //! loopback either: what is short is tried once more, and only what is short again is a fault.
 #![allow(dead_code)] // each test file uses a part
 
+pub(crate) mod stamps;
+pub(crate) mod wire;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -97,6 +97,8 @@ fn no_compositor(fault: &Fault) -> Option<String> {
         | Fault::Findings { .. }
         | Fault::Instructions { .. }
         | Fault::Incomplete { .. }
+        | Fault::Machine { .. }
+        | Fault::Guest { .. }
         | Fault::Interrupted => None,
     }
 }
