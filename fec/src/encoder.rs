@@ -48,8 +48,8 @@ impl Encoder {
     pub fn prepare(&mut self, shape: Shape) {
         if shape.parity() > 0 {
             self.transform.reserve(Code::of(shape).log);
-            // Rows are written by eights.
-            self.parity.reserve(shape.parity().next_multiple_of(8) * stride_of(shape));
+            // Rows are written by sixteens at most.
+            self.parity.reserve(shape.parity().next_multiple_of(16) * stride_of(shape));
         }
     }
 

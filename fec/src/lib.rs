@@ -19,12 +19,14 @@
 mod butterflies;
 mod cells;
 mod column;
+mod cut;
 mod decoder;
 mod encoder;
 mod error;
 mod field;
 mod kernel;
 mod lanes;
+mod layers;
 mod limits;
 mod passes;
 mod rows;

@@ -7,49 +7,16 @@
 //!
 //! *What it refuses.* Nothing: the addresses are the caller's word, and every pass is unsafe for that reason.
 
-use crate::butterflies::{add, forward, inverse, load, store};
-use crate::cells::{Both, Cell, Half, Wide};
+use crate::cells::Wide;
 use crate::field::INVERSES;
 use crate::kernel::Kernel;
 use crate::lanes::Lanes;
 use crate::lanes::scalar::{Byte, Word};
+use crate::layers::{
+    FORWARD, IN, INVERSE, INVERSE_ADD, LAYERS_MAX, LAYERS_MAX_NEAR, Layers, OUT, OUTSIDE, Place, TopSum,
+    WITHIN, Way,
+};
 use crate::rows::Rows;
-
-/// Layers that one pass may span.
-pub(crate) const LAYERS_MAX: usize = 3;
-
-/// Butterflies of `log` layers from `layer` up, over `rows` rows that stand at `position` of the code.
-pub(crate) struct Layers {
-    pub(crate) from: Rows,
-    pub(crate) to: Rows,
-    /// A multiple of `2^(layer + log)`.
-    pub(crate) rows: usize,
-    /// A multiple of `2^(layer + log)`.
-    pub(crate) position: usize,
-    pub(crate) layer: usize,
-    pub(crate) log: usize,
-    /// Bytes from a row that is read to what is asked for from memory meanwhile; 0 for nothing.
-    pub(crate) ahead: usize,
-}
-
-/// The top `log` layers of several chunks from values to coefficients, and the sum of the chunks.
-pub(crate) struct TopSum {
-    /// The first chunk's rows.
-    pub(crate) from: Rows,
-    /// Bytes from one chunk's rows to the next one's.
-    pub(crate) chunk: usize,
-    pub(crate) chunks: usize,
-    /// The first chunk's position, and the rows of a chunk. All skews are to lie in GF(2^8).
-    pub(crate) position: usize,
-    pub(crate) rows: usize,
-    pub(crate) layer: usize,
-    pub(crate) log: usize,
-    pub(crate) to: Rows,
-    /// Whether the sum is added to what `to` holds.
-    pub(crate) add: bool,
-    /// Whether the sum then takes the same layers from coefficients to values, at position 0.
-    pub(crate) forward: bool,
-}
 
 /// A run of rows whose sum of products is multiplied by one coefficient more.
 #[derive(Debug, Clone, Copy)]
@@ -87,18 +54,34 @@ pub(crate) struct Product {
     pub(crate) coefficient: u32,
 }
 
-/// The passes of one set of instructions.
+/// Passes over layers, from one kind of place to one kind of place.
 #[derive(Debug)]
-pub(crate) struct Passes {
-    /// Bytes of each half that a column is wide.
-    pub(crate) width: usize,
-    /// Outputs of [`Quotients`] at a time.
-    pub(crate) sums: usize,
+pub(crate) struct Butterflies {
     pub(crate) inverse: unsafe fn(&Layers),
     /// As `inverse`, and adds the result to `to`.
     pub(crate) inverse_add: unsafe fn(&Layers),
     pub(crate) forward: unsafe fn(&Layers),
     pub(crate) top_sum: unsafe fn(&TopSum),
+    pub(crate) shift: unsafe fn(&Layers),
+}
+
+/// The passes of one set of instructions.
+#[derive(Debug)]
+pub(crate) struct Passes {
+    /// Bytes of each half that a column is wide.
+    pub(crate) width: usize,
+    /// Layers of a lowest pass whose skews lie in GF(2^8).
+    pub(crate) lowest_near: usize,
+    /// Outputs of [`Quotients`] at a time.
+    pub(crate) sums: usize,
+    /// For chunks of eight rows at most, which are done in one pass.
+    pub(crate) short: Butterflies,
+    /// For the others, in scratch.
+    pub(crate) within: Butterflies,
+    /// The three lowest layers to coefficients, from anywhere to scratch.
+    pub(crate) inverse_in: unsafe fn(&Layers),
+    /// The three lowest layers to values, from scratch to anywhere.
+    pub(crate) forward_out: unsafe fn(&Layers),
     pub(crate) quotients: unsafe fn(&Quotients<'_>),
     pub(crate) product: unsafe fn(&Product),
 }
@@ -118,176 +101,6 @@ pub(crate) fn passes_of(kernel: Kernel, half: usize) -> &'static Passes {
         Kernel::Scalar => &word::PASSES,
     };
     [wanted, &word::PASSES].into_iter().find(|passes| passes.width <= half).unwrap_or(&byte::PASSES)
-}
-
-/// Which of a pass's directions is meant.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Inverse,
-    InverseAdd,
-    Forward,
-}
-
-const INVERSE: u8 = Way::Inverse as u8;
-const INVERSE_ADD: u8 = Way::InverseAdd as u8;
-const FORWARD: u8 = Way::Forward as u8;
-
-/// # Safety
-/// `from` and `to` hold `rows` rows of [`Lanes::BYTES`] a half that can be read and written; the CPU has the
-/// instructions; positions are below 65,536.
-#[inline(always)]
-unsafe fn layers<L: Lanes, const WAY: u8>(pass: &Layers) {
-    // SAFETY: passed on.
-    unsafe {
-        match pass.log {
-            0 => layers_of::<L, WAY, 0>(pass),
-            1 => layers_of::<L, WAY, 1>(pass),
-            2 => layers_of::<L, WAY, 2>(pass),
-            _ => layers_of::<L, WAY, 3>(pass),
-        }
-    }
-}
-
-/// # Safety
-/// As [`layers`].
-#[inline(always)]
-unsafe fn layers_of<L: Lanes, const WAY: u8, const LOG: usize>(pass: &Layers) {
-    let rows_of_block = 1 << (pass.layer + LOG);
-    let mut row = 0;
-    while row < pass.rows {
-        let lowest = (pass.position + row) >> pass.layer;
-        // Layer `l` has skews beyond GF(2^8) once its index reaches 256.
-        let wide = [256, 512, 1024].map(|first| usize::from(lowest >= first)).iter().sum::<usize>();
-        // SAFETY: passed on.
-        unsafe {
-            match wide.min(LOG) {
-                // Every load before the first store, where registers allow: a store ahead of a load that misses the cache
-                // holds it up.
-                0 if L::ROOMY => block::<L, Both<L>, WAY, LOG, 0>(pass, row, 0),
-                0 => {
-                    block::<L, Half<L>, WAY, LOG, 0>(pass, row, 0);
-                    block::<L, Half<L>, WAY, LOG, 0>(pass, row, 1);
-                }
-                1 => block::<L, Both<L>, WAY, LOG, 1>(pass, row, 0),
-                2 => block::<L, Both<L>, WAY, LOG, 2>(pass, row, 0),
-                _ => block::<L, Both<L>, WAY, LOG, 3>(pass, row, 0),
-            }
-        }
-        row += rows_of_block;
-    }
-}
-
-/// One block of butterflies: all the groups that share their skews.
-///
-/// # Safety
-/// As [`layers`].
-#[inline(always)]
-unsafe fn block<L: Lanes, C: Cell<L>, const WAY: u8, const LOG: usize, const WIDE: usize>(
-    pass: &Layers,
-    row: usize,
-    half: usize,
-) {
-    // The lowest layer's blocks are one group: without a loop the compiler takes the factors from memory, and has no
-    // reason to keep them all in registers, of which there are too few.
-    // SAFETY: passed on.
-    unsafe {
-        if pass.layer == 0 {
-            group::<L, C, WAY, LOG, WIDE>(pass, row, row, 0, half);
-        } else {
-            for first in row..row + (1 << pass.layer) {
-                group::<L, C, WAY, LOG, WIDE>(pass, row, first, pass.layer, half);
-            }
-        }
-    }
-}
-
-/// The group of butterflies that begins with row `first` of the block at `row`.
-///
-/// # Safety
-/// As [`layers`]; `layer` is the pass's.
-#[inline(always)]
-unsafe fn group<L: Lanes, C: Cell<L>, const WAY: u8, const LOG: usize, const WIDE: usize>(
-    pass: &Layers,
-    row: usize,
-    first: usize,
-    layer: usize,
-    half: usize,
-) {
-    let apart = 1 << layer;
-    let (from_step, to_step) = (pass.from.step(apart), pass.to.step(apart));
-    let position = pass.position + row;
-    let from = pass.from.row_at(first).wrapping_add(half * pass.from.high);
-    let to = pass.to.row_at(first).wrapping_add(half * pass.to.high);
-    // SAFETY: passed on: the group's rows are among the pass's.
-    unsafe {
-        if WAY == INVERSE && pass.ahead != 0 {
-            for row in 0..1 << LOG {
-                let next = from.wrapping_add(row * from_step + pass.ahead);
-                L::prefetch(next);
-                L::prefetch(next.wrapping_add(pass.from.high));
-            }
-        }
-        let mut x = load::<L, C, LOG>(from, from_step, pass.from.high);
-        if WAY == FORWARD {
-            forward::<L, C, LOG, WIDE>(&mut x, position, layer);
-        } else {
-            inverse::<L, C, LOG, WIDE>(&mut x, position, layer);
-        }
-        if WAY == INVERSE_ADD {
-            let sum = load::<L, C, LOG>(to, to_step, pass.to.high);
-            add::<L, C, LOG>(&mut x, &sum);
-        }
-        store::<L, C, LOG>(&x, to, to_step, pass.to.high);
-    }
-}
-
-/// # Safety
-/// As [`layers`], for each chunk; every skew lies in GF(2^8).
-#[inline(always)]
-unsafe fn top_sum<L: Lanes>(pass: &TopSum) {
-    // SAFETY: passed on.
-    unsafe {
-        match pass.log {
-            0 => top_sum_of::<L, 0>(pass),
-            1 => top_sum_of::<L, 1>(pass),
-            2 => top_sum_of::<L, 2>(pass),
-            _ => top_sum_of::<L, 3>(pass),
-        }
-    }
-}
-
-/// # Safety
-/// As [`top_sum`].
-#[inline(always)]
-unsafe fn top_sum_of<L: Lanes, const LOG: usize>(pass: &TopSum) {
-    let apart = 1 << pass.layer;
-    let (from_step, to_step) = (pass.from.step(apart), pass.to.step(apart));
-    for group in 0..apart {
-        for half in 0..2 {
-            let mut from = pass.from.row_at(group).wrapping_add(half * pass.from.high);
-            let to = pass.to.row_at(group).wrapping_add(half * pass.to.high);
-            let mut position = pass.position;
-            // SAFETY: passed on: the group's rows are among each chunk's.
-            unsafe {
-                let mut sum = if pass.add {
-                    load::<L, Half<L>, LOG>(to, to_step, 0)
-                } else {
-                    [<Half<L> as Cell<L>>::zero(); 8]
-                };
-                for _ in 0..pass.chunks {
-                    let mut x = load::<L, Half<L>, LOG>(from, from_step, 0);
-                    inverse::<L, Half<L>, LOG, 0>(&mut x, position, pass.layer);
-                    add::<L, Half<L>, LOG>(&mut sum, &x);
-                    from = from.wrapping_add(pass.chunk);
-                    position += pass.rows;
-                }
-                if pass.forward {
-                    forward::<L, Half<L>, LOG, 0>(&mut sum, 0, pass.layer);
-                }
-                store::<L, Half<L>, LOG>(&sum, to, to_step, 0);
-            }
-        }
-    }
 }
 
 /// # Safety
@@ -411,37 +224,44 @@ macro_rules! compile {
 
             pub(super) static PASSES: Passes = Passes {
                 width: <$lanes as Lanes>::BYTES,
+                lowest_near: if <$lanes as Lanes>::ROOMY { LAYERS_MAX_NEAR } else { LAYERS_MAX },
                 sums: <$lanes as Lanes>::SUMS,
-                inverse,
-                inverse_add,
-                forward,
-                top_sum,
+                short: Butterflies {
+                    inverse: layers::<INVERSE, OUTSIDE>,
+                    inverse_add: layers::<INVERSE_ADD, OUTSIDE>,
+                    forward: layers::<FORWARD, OUTSIDE>,
+                    top_sum: top_sum::<OUTSIDE>,
+                    shift: shift::<OUTSIDE>,
+                },
+                within: Butterflies {
+                    inverse: layers::<INVERSE, WITHIN>,
+                    inverse_add: layers::<INVERSE_ADD, WITHIN>,
+                    forward: layers::<FORWARD, WITHIN>,
+                    top_sum: top_sum::<WITHIN>,
+                    shift: shift::<WITHIN>,
+                },
+                inverse_in: layers::<INVERSE, IN>,
+                forward_out: layers::<FORWARD, OUT>,
                 quotients,
                 product,
             };
 
             $(#[target_feature(enable = $feature)])?
-            unsafe fn inverse(pass: &Layers) {
+            unsafe fn layers<const WAY: Way, const PLACE: Place>(pass: &Layers) {
                 // SAFETY: the caller's contract; the features are enabled here.
-                unsafe { super::layers::<$lanes, INVERSE>(pass) };
+                unsafe { crate::layers::layers::<$lanes, WAY, PLACE>(pass) };
             }
 
             $(#[target_feature(enable = $feature)])?
-            unsafe fn inverse_add(pass: &Layers) {
+            unsafe fn top_sum<const PLACE: Place>(pass: &TopSum) {
                 // SAFETY: the caller's contract; the features are enabled here.
-                unsafe { super::layers::<$lanes, INVERSE_ADD>(pass) };
+                unsafe { crate::layers::top_sum::<$lanes, PLACE>(pass) };
             }
 
             $(#[target_feature(enable = $feature)])?
-            unsafe fn forward(pass: &Layers) {
+            unsafe fn shift<const PLACE: Place>(pass: &Layers) {
                 // SAFETY: the caller's contract; the features are enabled here.
-                unsafe { super::layers::<$lanes, FORWARD>(pass) };
-            }
-
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn top_sum(pass: &TopSum) {
-                // SAFETY: the caller's contract; the features are enabled here.
-                unsafe { super::top_sum::<$lanes>(pass) };
+                unsafe { crate::layers::shifted::<$lanes, PLACE>(pass) };
             }
 
             $(#[target_feature(enable = $feature)])?

@@ -3,6 +3,10 @@
 /// Bytes of a cache line, and of the widest vector.
 pub(crate) const LINE_BYTES: usize = 64;
 
+/// Eight rows of scratch in widths: one is left free, so that rows a power of two apart do not meet in one set of the
+/// cache.
+pub(crate) const SCRATCH_OCTET: usize = 17;
+
 /// Rows of one column: `width` bytes of the low half and as many of the high half of each shard.
 ///
 /// Row `r` starts at `at + (r / 8) * octet + (r % 8) * row`; its high half lies `high` bytes further.
@@ -23,6 +27,12 @@ impl Rows {
         Rows { at, row, octet: 8 * row, high }
     }
 
+    /// Rows of scratch at `at`, both halves of a row of `width` bytes side by side.
+    #[inline(always)]
+    pub(crate) fn scratch(at: *mut u8, width: usize) -> Rows {
+        Rows { at, row: 2 * width, octet: SCRATCH_OCTET * width, high: width }
+    }
+
     /// The address of row `index`. Only a number: reading there is the caller's affair.
     #[inline(always)]
     pub(crate) fn row_at(&self, index: usize) -> *mut u8 {
@@ -35,13 +45,19 @@ impl Rows {
         Rows { at: self.row_at(index), ..*self }
     }
 
-    /// The distance between the rows `r` and `r + apart`, where `apart` is 1 or a multiple of 8.
+    /// The distance between rows `apart`, which is 1 or a multiple of 8 (or, if they are even, whatever it is), and that
+    /// between eight times as many.
     #[inline(always)]
-    pub(crate) fn step(&self, apart: usize) -> usize {
-        if apart < 8 { apart * self.row } else { (apart >> 3) * self.octet }
+    pub(crate) fn steps(&self, apart: usize) -> [usize; 2] {
+        if apart < 8 {
+            [apart * self.row, apart * self.octet]
+        } else {
+            [(apart >> 3) * self.octet, apart * self.octet]
+        }
     }
 
     /// The same rows, `bytes` further along their shards.
+    #[inline(always)]
     pub(crate) fn along(&self, bytes: usize) -> Rows {
         Rows { at: self.at.wrapping_add(bytes), ..*self }
     }

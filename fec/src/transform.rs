@@ -10,16 +10,16 @@
 //!
 //! *What it refuses.* Nothing: addresses are the caller's word, and the verbs are unsafe for that reason.
 
-use crate::passes::{LAYERS_MAX, Layers, Passes, TopSum};
-use crate::rows::{LINE_BYTES, Lines, Rows};
+use crate::cut::Cut;
+use crate::layers::{LAYERS_MAX, Layers, TopSum};
+use crate::passes::Passes;
+use crate::rows::{LINE_BYTES, Lines, Rows, SCRATCH_OCTET};
 
+/// Chunks of up to `2^7` rows, of which two fit 256 points, are gathered by 256.
+const NEAR_LOG_MAX: usize = 7;
 /// Rows of scratch that chunks are brought to their top layers in together, so that their sum stays in registers; a
 /// fraction of a second-level cache.
 const BATCH_ROWS: usize = 1024;
-/// How many rows further on memory is asked for while a row of the caller's is read.
-const ROWS_AHEAD: usize = 8;
-/// The most passes: fifteen layers of a chunk of 32,768.
-const PASSES_MAX: usize = 5;
 
 /// The rows that a transform reads: `count` of them, of which all but the last are whole, and so is that unless it says.
 #[derive(Debug, Clone, Copy)]
@@ -42,79 +42,30 @@ pub(crate) struct Transform {
     stage: usize,
 }
 
-/// How `2^log` rows are cut into passes: lowest layer and layers of each, lowest first.
-#[derive(Debug, Clone, Copy)]
-struct Cut {
-    passes: [(usize, usize); PASSES_MAX],
-    count: usize,
-}
-
-impl Cut {
-    fn of(log: usize) -> Cut {
-        let mut cut = Cut { passes: [(0, 0); PASSES_MAX], count: 0 };
-        let mut layer = 0;
-        loop {
-            let layers = match log - layer {
-                // Two and two rather than three and one, but for the first pass, which wants eight rows.
-                4 if cut.count > 0 => 2,
-                left => left.min(LAYERS_MAX),
-            };
-            cut.passes[cut.count] = (layer, layers);
-            cut.count += 1;
-            layer += layers;
-            if layer == log {
-                return cut;
-            }
-        }
-    }
-
-    /// All passes below the top one, lowest first.
-    fn lower(&self) -> &[(usize, usize)] {
-        &self.passes[..self.count - 1]
-    }
-
-    /// The top pass: its lowest layer, and its layers.
-    fn top(&self) -> (usize, usize) {
-        self.passes[self.count - 1]
-    }
-
-    /// Rows of a chunk.
-    fn rows(&self) -> usize {
-        let (layer, log) = self.top();
-        1 << (layer + log)
-    }
-}
-
-/// Bytes of one plane of `rows` rows of scratch: a line is left free after eight, so that rows a power of two apart do
-/// not meet in one set of the cache.
-fn plane_bytes(rows: usize, width: usize) -> usize {
-    rows.div_ceil(8) * 9 * width
-}
-
-/// Scratch rows at `at`, of which there are `rows`.
-fn scratch_rows(at: *mut u8, rows: usize, width: usize) -> Rows {
-    Rows { at, row: width, octet: 9 * width, high: plane_bytes(rows, width) }
+/// Bytes of `rows` rows of scratch.
+fn scratch_bytes(rows: usize, width: usize) -> usize {
+    rows.div_ceil(8) * SCRATCH_OCTET * width
 }
 
 impl Transform {
     /// Takes the scratch for chunks of up to `2^log` rows.
     pub(crate) fn reserve(&mut self, log: usize) {
         let rows = (1_usize << log).max(8);
-        let planes = |rows| 2 * plane_bytes(rows, LINE_BYTES);
+        let bytes = |rows| scratch_bytes(rows, LINE_BYTES);
         self.sum = 0;
-        self.below = self.sum + planes(rows);
-        self.chunk = self.below + planes(rows.max(BATCH_ROWS));
-        self.stage = self.chunk + planes(rows);
-        self.lines.reserve(self.stage + planes(8));
+        self.below = self.sum + bytes(rows);
+        self.chunk = self.below + bytes(rows.max(BATCH_ROWS));
+        self.stage = self.chunk + bytes(rows);
+        self.lines.reserve(self.stage + bytes(16));
     }
 
     /// The rows that [`Transform::gather`] leaves between its halves, free for a caller who calls nothing meanwhile.
-    fn scratch(&mut self, offset: usize, rows: usize, width: usize) -> Rows {
-        scratch_rows(self.lines.at().wrapping_add(offset), rows.max(8), width)
+    fn scratch(&mut self, offset: usize, width: usize) -> Rows {
+        Rows::scratch(self.lines.at().wrapping_add(offset), width)
     }
 
     /// Values at chunks `1..` of `2^log` points to values at the first `wanted` points, of the polynomial that is the
-    /// sum of the chunks' own. Rows of `to` are written by eights (or all `2^log` if that is less).
+    /// sum of the chunks' own. Rows of `to` are written by sixteens (or all `2^log` if that is less).
     ///
     /// # Safety
     /// The source can be read as it says and `to` written, `passes.width` bytes a half; scratch for `log` was reserved;
@@ -127,37 +78,147 @@ impl Transform {
         to: Rows,
         wanted: usize,
     ) {
-        let (rows, cut) = (1 << log, Cut::of(log));
-        let sum = self.scratch(self.sum, rows, passes.width);
+        // SAFETY: the caller's contract.
+        unsafe {
+            if log <= NEAR_LOG_MAX {
+                self.gather_near(passes, log, source, to, wanted);
+            } else {
+                self.gather_far(passes, log, source, to, wanted);
+            }
+        }
+    }
+
+    /// [`Transform::gather`] for chunks of which several share a 256 of points.
+    ///
+    /// The skews of such chunks differ within GF(2^8), but for a part that is the same for all butterflies of a layer in
+    /// one 256. That part commutes with every layer above, and so it is left out until the chunks of a 256 are summed
+    /// up: then the sum is shifted to the next lower 256, whose chunks are added to it, and so on down.
+    ///
+    /// # Safety
+    /// As [`Transform::gather`].
+    unsafe fn gather_near(&mut self, passes: &Passes, log: usize, source: &Source, to: Rows, wanted: usize) {
+        let cut = Cut::near(log, passes.lowest_near);
+        let into = if cut.is_single() { to } else { self.scratch(self.sum, passes.width) };
+        let chunks = source.count.div_ceil(1 << log);
+        // Chunk `c` stands at position `(c + 1) << log`.
+        let per_block = 256 >> log;
+        let last = chunks / per_block;
+        let mut state = SumState { into, started: false, forwarded: false };
+        for block in (0..=last).rev() {
+            let numbers = (block * per_block).max(1) - 1..chunks.min((block + 1) * per_block - 1);
+            // SAFETY: the caller's contract; scratch for 256 rows was reserved.
+            unsafe {
+                self.sum_block(passes, &cut, source, numbers, &mut state);
+                if block > 0 {
+                    shift(passes, &cut, into, (block ^ (block - 1)) << 8);
+                }
+            }
+        }
+        // SAFETY: as above.
+        unsafe { lower_forward(passes, &cut, 0, into, to, wanted) };
+    }
+
+    /// Adds the chunks numbered, which lie in one 256 of points, to the sum; takes it through the top pass back to values
+    /// after chunk 0, which comes last.
+    ///
+    /// # Safety
+    /// As [`Transform::gather`].
+    unsafe fn sum_block(
+        &mut self,
+        passes: &Passes,
+        cut: &Cut,
+        source: &Source,
+        numbers: std::ops::Range<usize>,
+        state: &mut SumState,
+    ) {
+        let ((layer, log), rows) = (cut.top(), cut.rows());
+        let mut chunk = numbers.start;
+        while chunk < numbers.end {
+            // SAFETY: the caller's contract.
+            unsafe {
+                let (from, count) = if cut.is_single() {
+                    self.whole_chunks(passes, log, source, chunk..numbers.end)
+                } else {
+                    let below = self.scratch(self.below, passes.width);
+                    let whole = self.whole_lower_layers(passes, cut, source, numbers.clone(), below);
+                    for number in numbers.start + whole..numbers.end {
+                        let to = below.from((number - numbers.start) * rows);
+                        self.lower_layers(passes, cut, source, number, (number + 1) * rows, to);
+                    }
+                    (below, numbers.len())
+                };
+                (cut.butterflies(passes).top_sum)(&TopSum {
+                    from,
+                    chunk: from.from(rows).at.addr().wrapping_sub(from.at.addr()),
+                    chunks: count,
+                    position: (chunk + 1) * rows,
+                    rows,
+                    layer,
+                    log,
+                    to: state.into,
+                    add: state.started,
+                    forward: numbers.start == 0 && chunk + count == numbers.end,
+                });
+                state.started = true;
+                chunk += count;
+            }
+        }
+    }
+
+    /// The lower layers of those of the chunks numbered that are whole, in one pass, if one is enough; returns how many.
+    ///
+    /// # Safety
+    /// As [`Transform::lower_layers`].
+    unsafe fn whole_lower_layers(
+        &mut self,
+        passes: &Passes,
+        cut: &Cut,
+        source: &Source,
+        numbers: std::ops::Range<usize>,
+        to: Rows,
+    ) -> usize {
+        let &[(layer, log)] = cut.lower() else { return 0 };
+        let rows = cut.rows();
+        let whole = numbers.end.min(source.whole / rows).saturating_sub(numbers.start);
+        if whole > 0 {
+            // SAFETY: the caller's contract.
+            unsafe {
+                (passes.inverse_in)(&Layers {
+                    from: source.rows.from(numbers.start * rows),
+                    to,
+                    rows: whole * rows,
+                    position: (numbers.start + 1) * rows,
+                    layer,
+                    log,
+                    near: cut.near,
+                });
+            }
+        }
+        whole
+    }
+
+    /// [`Transform::gather`] for longer chunks.
+    ///
+    /// # Safety
+    /// As [`Transform::gather`].
+    unsafe fn gather_far(&mut self, passes: &Passes, log: usize, source: &Source, to: Rows, wanted: usize) {
+        let (rows, cut) = (1 << log, Cut::far(log));
+        let into = self.scratch(self.sum, passes.width);
         let chunks = source.count.div_ceil(rows);
-        let single = cut.count == 1;
-        let batch_max = if single { usize::MAX } else { (BATCH_ROWS / rows).max(1) };
-        let into = if single { to } else { sum };
         let mut chunk = 0;
         let mut state = SumState { into, started: false, forwarded: false };
         while chunk < chunks {
             // SAFETY: the caller's contract; scratch of one batch of chunks was reserved.
             unsafe {
-                let (from, batch) = if single {
-                    self.whole_chunks(passes, log, source, chunk)
-                } else {
-                    let batch = batch_max.min(chunks - chunk);
-                    let below = self.scratch(self.below, batch * rows, passes.width);
-                    for number in 0..batch {
-                        let to = below.from(number * rows);
-                        self.lower_layers(
-                            passes,
-                            &cut,
-                            source,
-                            chunk + number,
-                            (chunk + number + 1) * rows,
-                            to,
-                        );
-                    }
-                    (below, batch)
-                };
+                let batch = (BATCH_ROWS / rows).max(1).min(chunks - chunk);
+                let below = self.scratch(self.below, passes.width);
+                for number in 0..batch {
+                    let to = below.from(number * rows);
+                    let position = (chunk + number + 1) * rows;
+                    self.lower_layers(passes, &cut, source, chunk + number, position, to);
+                }
                 let is_last = chunk + batch == chunks;
-                self.add_tops(passes, &cut, from, chunk..chunk + batch, is_last, &mut state);
+                self.add_tops(passes, &cut, below, chunk..chunk + batch, is_last, &mut state);
                 chunk += batch;
             }
         }
@@ -165,7 +226,7 @@ impl Transform {
         unsafe { forward_rest(passes, &cut, into, to, wanted, state.forwarded) };
     }
 
-    /// Chunks that need no scratch, from number `chunk` on: all that are whole, or one that is not, brought to the stage.
+    /// Chunks that need no scratch, of those numbered: all that are whole, or one that is not, brought to the stage.
     ///
     /// # Safety
     /// As [`Transform::gather`].
@@ -174,23 +235,23 @@ impl Transform {
         passes: &Passes,
         log: usize,
         source: &Source,
-        chunk: usize,
+        numbers: std::ops::Range<usize>,
     ) -> (Rows, usize) {
-        let whole = source.whole >> log;
-        let first = chunk << log;
-        if whole > chunk {
-            return (source.rows.from(first), whole - chunk);
+        let whole = numbers.end.min(source.whole >> log);
+        let first = numbers.start << log;
+        if whole > numbers.start {
+            return (source.rows.from(first), whole - numbers.start);
         }
         // SAFETY: the caller's contract.
         (unsafe { self.stage_rows(passes, source, first, 1 << log) }, 1)
     }
 
-    /// Copies up to eight rows from `first` on to the stage, with zeros for what the source does not have.
+    /// Copies up to sixteen rows from `first` on to the stage, with zeros for what the source does not have.
     ///
     /// # Safety
     /// As [`Transform::gather`].
     unsafe fn stage_rows(&mut self, passes: &Passes, source: &Source, first: usize, rows: usize) -> Rows {
-        let stage = self.scratch(self.stage, 8, passes.width);
+        let stage = self.scratch(self.stage, passes.width);
         for row in 0..rows {
             let (from, to) = (source.rows.row_at(first + row), stage.row_at(row));
             let there = match (first + row).cmp(&source.whole) {
@@ -226,21 +287,15 @@ impl Transform {
         position: usize,
         to: Rows,
     ) {
-        let rows = cut.rows();
-        let first = chunk * rows;
+        let (rows, first) = (cut.rows(), chunk * cut.rows());
         let there = rows.min(source.count - first);
-        let direct = (source.whole - first).min(there) & !7;
-        let lowest = |from, to, rows, position| Layers {
-            from,
-            to,
-            rows,
-            position,
-            layer: 0,
-            log: LAYERS_MAX,
-            ahead: 0,
-        };
+        let log = cut.lower()[0].1;
+        let group = 1 << log;
+        let direct = (source.whole - first).min(there) & !(group - 1);
+        let lowest =
+            |from, to, rows, position| Layers { from, to, rows, position, layer: 0, log, near: cut.near };
         // The second pass works on what the first has just left in the cache, block by block.
-        let (second, last) = (cut.lower().get(1), there.next_multiple_of(8));
+        let (second, last) = (cut.lower().get(1), there.next_multiple_of(group));
         let block = second.map_or(rows, |&(layer, log)| 1 << (layer + log));
         for start in (0..there).step_by(block) {
             let end = last.min(start + block);
@@ -249,25 +304,24 @@ impl Transform {
             unsafe {
                 if direct > start {
                     let from = source.rows.from(first + start);
-                    let pass = lowest(from, to.from(start), direct - start, position + start);
-                    (passes.inverse)(&Layers { ahead: from.step(ROWS_AHEAD), ..pass });
+                    (passes.inverse_in)(&lowest(from, to.from(start), direct - start, position + start));
                 }
                 if end > direct {
-                    let staged = self.stage_rows(passes, source, first + direct, 8);
-                    (passes.inverse)(&lowest(staged, to.from(direct), 8, position + direct));
+                    let staged = self.stage_rows(passes, source, first + direct, group);
+                    (passes.inverse_in)(&lowest(staged, to.from(direct), group, position + direct));
                 }
                 let reached = if end == last { rows.min(start + block) } else { end };
                 clear(to, end, reached);
                 if let Some(&(layer, log)) = second {
                     let to = to.from(start);
-                    (passes.inverse)(&Layers {
+                    (passes.within.inverse)(&Layers {
                         from: to,
                         to,
                         rows: block,
                         position: position + start,
                         layer,
                         log,
-                        ahead: 0,
+                        near: cut.near,
                     });
                 }
             }
@@ -277,7 +331,7 @@ impl Transform {
             clear(to, there.next_multiple_of(block), rows);
             for &(layer, log) in cut.lower().iter().skip(2) {
                 let rows = there.next_multiple_of(1 << (layer + log));
-                (passes.inverse)(&Layers { from: to, to, rows, position, layer, log, ahead: 0 });
+                (passes.within.inverse)(&Layers { from: to, to, rows, position, layer, log, near: cut.near });
             }
         }
     }
@@ -296,16 +350,17 @@ impl Transform {
         state: &mut SumState,
     ) {
         let (layer, log) = cut.top();
+        let butterflies = cut.butterflies(passes);
         let rows = 1 << (layer + log);
         let chunk_step = from.from(rows).at.addr().wrapping_sub(from.at.addr());
         // Chunk `c` stands at `(c + 1) * rows`, and its skews lie in GF(2^8) while its end does so.
-        let near_to = if log == 0 { chunks.end } else { ((256 << layer) / rows).saturating_sub(1) };
+        let near_to = ((256 << layer) / rows).saturating_sub(1);
         let near = near_to.clamp(chunks.start, chunks.end) - chunks.start;
         // SAFETY: the caller's contract.
         unsafe {
             if near > 0 {
                 let forward = is_last && near == chunks.len();
-                (passes.top_sum)(&TopSum {
+                (butterflies.top_sum)(&TopSum {
                     from,
                     chunk: chunk_step,
                     chunks: near,
@@ -328,9 +383,9 @@ impl Transform {
                     position: (chunks.start + number + 1) * rows,
                     layer,
                     log,
-                    ahead: 0,
+                    near: cut.near,
                 };
-                let inverse = if state.started { passes.inverse_add } else { passes.inverse };
+                let inverse = if state.started { butterflies.inverse_add } else { butterflies.inverse };
                 inverse(&pass);
                 state.started = true;
             }
@@ -342,18 +397,26 @@ impl Transform {
     /// # Safety
     /// As [`Transform::gather`]; the source has at most `2^log` rows.
     pub(crate) unsafe fn spread(&mut self, passes: &Passes, log: usize, source: &Source) {
-        let (rows, cut) = (1 << log, Cut::of(log));
-        let below = self.scratch(self.below, rows, passes.width);
+        let (rows, cut) = (1 << log, Cut::far(log));
+        let below = self.scratch(self.below, passes.width);
         let (layer, top) = cut.top();
         // SAFETY: the caller's contract; scratch of one chunk was reserved.
         unsafe {
-            let from = if cut.count == 1 {
+            let from = if cut.is_single() {
                 if source.whole >= rows { source.rows } else { self.stage_rows(passes, source, 0, rows) }
             } else {
                 self.lower_layers(passes, &cut, source, 0, 0, below);
                 below
             };
-            (passes.inverse)(&Layers { from, to: below, rows, position: 0, layer, log: top, ahead: 0 });
+            (cut.butterflies(passes).inverse)(&Layers {
+                from,
+                to: below,
+                rows,
+                position: 0,
+                layer,
+                log: top,
+                near: cut.near,
+            });
         }
     }
 
@@ -370,15 +433,24 @@ impl Transform {
         to: Rows,
         wanted: usize,
     ) {
-        let (rows, cut) = (1 << log, Cut::of(log));
-        let below = self.scratch(self.below, rows, passes.width);
-        let work = self.scratch(self.chunk, rows, passes.width);
+        let (rows, cut) = (1 << log, Cut::far(log));
+        let below = self.scratch(self.below, passes.width);
+        let work = self.scratch(self.chunk, passes.width);
         let (layer, log) = cut.top();
+        let butterflies = cut.butterflies(passes);
         let position = chunk * rows;
-        let into = if cut.count == 1 { to } else { work };
+        let into = if cut.is_single() { to } else { work };
         // SAFETY: the caller's contract.
         unsafe {
-            (passes.forward)(&Layers { from: below, to: into, rows, position, layer, log, ahead: 0 });
+            (butterflies.forward)(&Layers {
+                from: below,
+                to: into,
+                rows,
+                position,
+                layer,
+                log,
+                near: cut.near,
+            });
             lower_forward(passes, &cut, position, into, to, wanted);
         }
     }
@@ -392,6 +464,30 @@ struct SumState {
     forwarded: bool,
 }
 
+/// Shifts coefficients between two places that are `difference` apart: a multiple of 256.
+///
+/// # Safety
+/// As [`Transform::gather`].
+unsafe fn shift(passes: &Passes, cut: &Cut, rows: Rows, difference: usize) {
+    let (top, top_log) = cut.top();
+    // Layer `l` has a part beyond GF(2^8) if the difference reaches `256 << l`.
+    let layers = (top + top_log).min(difference.ilog2() as usize - 7);
+    for layer in (0..layers).step_by(LAYERS_MAX) {
+        // SAFETY: passed on.
+        unsafe {
+            (cut.butterflies(passes).shift)(&Layers {
+                from: rows,
+                to: rows,
+                rows: cut.rows(),
+                position: difference,
+                layer,
+                log: LAYERS_MAX.min(layers - layer),
+                near: cut.near,
+            });
+        }
+    }
+}
+
 /// From the sum of coefficients to values at the first points.
 ///
 /// # Safety
@@ -401,14 +497,14 @@ unsafe fn forward_rest(passes: &Passes, cut: &Cut, sum: Rows, to: Rows, wanted: 
     // SAFETY: passed on. With one pass, `sum` is `to`.
     unsafe {
         if !forwarded {
-            (passes.forward)(&Layers {
+            (cut.butterflies(passes).forward)(&Layers {
                 from: sum,
                 to: sum,
                 rows: 1 << (layer + log),
                 position: 0,
                 layer,
                 log,
-                ahead: 0,
+                near: cut.near,
             });
         }
         lower_forward(passes, cut, 0, sum, to, wanted);
@@ -420,33 +516,42 @@ unsafe fn forward_rest(passes: &Passes, cut: &Cut, sum: Rows, to: Rows, wanted: 
 /// # Safety
 /// As [`Transform::gather`].
 unsafe fn lower_forward(passes: &Passes, cut: &Cut, position: usize, work: Rows, to: Rows, wanted: usize) {
-    if cut.count == 1 {
+    if cut.is_single() {
         return;
     }
     // SAFETY: passed on.
     unsafe {
         for &(layer, log) in cut.lower().iter().skip(2).rev() {
             let rows = wanted.next_multiple_of(1 << (layer + log));
-            (passes.forward)(&Layers { from: work, to: work, rows, position, layer, log, ahead: 0 });
+            (passes.within.forward)(&Layers {
+                from: work,
+                to: work,
+                rows,
+                position,
+                layer,
+                log,
+                near: cut.near,
+            });
         }
         let second = cut.lower().get(1);
         let block = second.map_or(cut.rows(), |&(layer, log)| 1 << (layer + log));
         for start in (0..wanted).step_by(block) {
             let (work, position) = (work.from(start), position + start);
             if let Some(&(layer, log)) = second {
-                (passes.forward)(&Layers {
+                (passes.within.forward)(&Layers {
                     from: work,
                     to: work,
                     rows: block,
                     position,
                     layer,
                     log,
-                    ahead: 0,
+                    near: cut.near,
                 });
             }
-            let rows = block.min((wanted - start).next_multiple_of(8));
+            let log = cut.lower()[0].1;
+            let rows = block.min((wanted - start).next_multiple_of(1 << log));
             let to = to.from(start);
-            (passes.forward)(&Layers { from: work, to, rows, position, layer: 0, log: LAYERS_MAX, ahead: 0 });
+            (passes.forward_out)(&Layers { from: work, to, rows, position, layer: 0, log, near: cut.near });
         }
     }
 }
@@ -456,27 +561,6 @@ unsafe fn lower_forward(passes: &Passes, cut: &Cut, position: usize, work: Rows,
 /// # Safety
 /// The rows can be written.
 unsafe fn clear(rows: Rows, from: usize, to: usize) {
-    let bytes = to.saturating_sub(from) / 8 * rows.octet;
-    for half in [0, rows.high] {
-        // SAFETY: passed on.
-        unsafe { rows.row_at(from).wrapping_add(half).write_bytes(0, bytes) };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cut_spans_all_layers_and_begins_with_eight_rows() {
-        for log in 0..=15 {
-            let cut = Cut::of(log);
-            assert_eq!(cut.passes[..cut.count].iter().map(|&(_, layers)| layers).sum::<usize>(), log);
-            assert!(cut.passes[..cut.count].iter().all(|&(_, layers)| layers <= LAYERS_MAX));
-            assert_eq!(cut.passes[0], (0, log.min(LAYERS_MAX)));
-            let (layer, top) = cut.top();
-            assert_eq!(layer + top, log);
-            assert!(layer == 0 || layer >= 3, "rows of a group lie one apart, or a multiple of eight");
-        }
-    }
+    // SAFETY: passed on; both halves of a row lie side by side.
+    unsafe { rows.row_at(from).write_bytes(0, to.saturating_sub(from) / 8 * rows.octet) };
 }

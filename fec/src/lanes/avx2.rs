@@ -1,7 +1,7 @@
 //! 32-byte lanes: AVX2, with GFNI's affine maps or with look-ups by nibble.
 
-use super::Lanes;
 use super::avx512::{MATRICES, POINT_MATRICES};
+use super::{Lanes, avx512};
 use crate::field::{PRODUCTS, point};
 use std::arch::x86_64::{
     __m256i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_and_si256, _mm256_broadcastsi128_si256,
@@ -102,6 +102,11 @@ impl Lanes for YmmAffine {
     unsafe fn point(index: usize) -> &'static i64 {
         // SAFETY: the caller's index is below the table's 256.
         unsafe { POINT_MATRICES.get_unchecked(index) }
+    }
+    #[inline(always)]
+    unsafe fn wide_point(index: usize) -> [&'static i64; 3] {
+        // SAFETY: passed on.
+        unsafe { avx512::wide_point(index) }
     }
 }
 

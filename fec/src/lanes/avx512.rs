@@ -1,7 +1,7 @@
 //! 64-byte lanes: AVX-512 and GFNI.
 
 use super::Lanes;
-use crate::field::{PRODUCTS, point};
+use crate::field::{POINTS, PRODUCTS, point};
 use std::arch::x86_64::{
     __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_gf2p8affine_epi64_epi8, _mm512_loadu_si512, _mm512_set1_epi64,
     _mm512_setzero_si512, _mm512_storeu_si512, _mm512_ternarylogic_epi64, _mm512_xor_si512,
@@ -26,6 +26,41 @@ pub(super) static POINT_MATRICES: [i64; 256] = {
     }
     table
 };
+
+/// The first and the third factor of every even point, side by side: no look-up by byte stands before a butterfly.
+static EVEN_POINT_MATRICES: [[i64; 2]; 32_768] = {
+    let (mut table, mut index) = ([[0; 2]; 32_768], 0);
+    while index < 32_768 {
+        let [first, _, both, _] = POINTS[2 * index].to_le_bytes();
+        table[index] = [MATRICES[first as usize], MATRICES[both as usize]];
+        index += 1;
+    }
+    table
+};
+
+/// The second factor, which the points of one 256 share.
+static CARRY_MATRICES: [i64; 256] = {
+    let (mut table, mut index) = ([0; 256], 0);
+    while index < 256 {
+        table[index] = MATRICES[POINTS[index << 8].to_le_bytes()[1] as usize];
+        index += 1;
+    }
+    table
+};
+
+/// The three factors of an even point.
+///
+/// # Safety
+/// `index` is below 65,536.
+#[inline(always)]
+pub(super) unsafe fn wide_point(index: usize) -> [&'static i64; 3] {
+    debug_assert!(index.is_multiple_of(2), "a butterfly's skew is an even point");
+    // SAFETY: the caller's index, halved and by 256, is below the tables' lengths.
+    unsafe {
+        let [first, both] = EVEN_POINT_MATRICES.get_unchecked(index >> 1);
+        [first, CARRY_MATRICES.get_unchecked(index >> 8), both]
+    }
+}
 
 /// Row `i` of the matrix, which the instruction keeps in byte `7 - i`, picks the input bits that bit `i` of the product
 /// is the parity of.
@@ -97,5 +132,10 @@ impl Lanes for Zmm {
     unsafe fn point(index: usize) -> &'static i64 {
         // SAFETY: the caller's index is below the table's 256.
         unsafe { POINT_MATRICES.get_unchecked(index) }
+    }
+    #[inline(always)]
+    unsafe fn wide_point(index: usize) -> [&'static i64; 3] {
+        // SAFETY: passed on.
+        unsafe { wide_point(index) }
     }
 }

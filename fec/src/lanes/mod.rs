@@ -15,6 +15,8 @@ pub(crate) mod avx2;
 pub(crate) mod avx512;
 pub(crate) mod scalar;
 
+use crate::field::POINTS;
+
 /// A vector of bytes under one set of instructions.
 pub(crate) trait Lanes: Copy {
     /// The vector.
@@ -59,4 +61,14 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// `index` is below 256.
     unsafe fn point(index: usize) -> &'static Self::Factor;
+    /// The three factors of point `index`, an even one, as `field::packed` has them.
+    ///
+    /// # Safety
+    /// `index` is below 65,536.
+    #[inline(always)]
+    unsafe fn wide_point(index: usize) -> [&'static Self::Factor; 3] {
+        // SAFETY: the caller's index is below the table's length.
+        let [first, carry, both, _] = unsafe { POINTS.get_unchecked(index) }.to_le_bytes();
+        [Self::factor(first), Self::factor(carry), Self::factor(both)]
+    }
 }
