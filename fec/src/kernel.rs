@@ -1,5 +1,6 @@
 //! Which instructions a coder uses.
 
+use std::ffi::OsString;
 use std::fmt;
 
 /// The environment variable that forces a kernel.
@@ -24,7 +25,7 @@ pub enum Kernel {
 #[non_exhaustive]
 pub enum KernelError {
     /// No kernel has this name.
-    #[error("no FEC kernel is called `{name}`: {} are known", names(Kernel::ALL))]
+    #[error("no FEC kernel is called `{name}`: choose one of {}, or leave it unset to take the best", names(Kernel::ALL))]
     Unknown {
         /// What was asked for.
         name: String,
@@ -52,17 +53,22 @@ impl Kernel {
         Kernel::supported().next().unwrap_or(Kernel::Scalar)
     }
 
-    /// The kernel that [`KERNEL_VARIABLE`] names, or the best one when it is unset or empty. The environment is read at
-    /// this call and nowhere else.
+    /// The kernel that [`KERNEL_VARIABLE`] names, or the best one when it is unset. The environment is read at this call
+    /// and nowhere else.
     ///
     /// # Errors
-    /// [`KernelError`] when the name is unknown or the CPU cannot run what it names.
+    /// As [`Kernel::asked`].
     pub fn from_environment() -> Result<Kernel, KernelError> {
-        match std::env::var_os(KERNEL_VARIABLE) {
-            None => Ok(Kernel::best()),
-            Some(name) if name.is_empty() => Ok(Kernel::best()),
-            Some(name) => name.to_string_lossy().parse(),
-        }
+        Ok(Kernel::asked(std::env::var_os(KERNEL_VARIABLE))?.unwrap_or_else(Kernel::best))
+    }
+
+    /// What the value of [`KERNEL_VARIABLE`] asks for; nothing when it is unset.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the value names no kernel (an empty one and one that is no text do not either), or one that
+    /// the CPU cannot run.
+    pub fn asked(variable: Option<OsString>) -> Result<Option<Kernel>, KernelError> {
+        variable.map(|value| value.to_string_lossy().parse()).transpose()
     }
 
     /// The name that [`str::parse`] takes.
@@ -110,9 +116,10 @@ impl fmt::Display for Kernel {
 impl std::str::FromStr for Kernel {
     type Err = KernelError;
 
-    /// The kernel of this name, if the CPU can run it.
+    /// The kernel of this name, if the CPU can run it. Case and surrounding blanks do not matter.
     fn from_str(name: &str) -> Result<Kernel, KernelError> {
-        let kernel = Kernel::ALL.into_iter().find(|kernel| kernel.name() == name);
+        let wanted = name.trim();
+        let kernel = Kernel::ALL.into_iter().find(|kernel| kernel.name().eq_ignore_ascii_case(wanted));
         match kernel {
             None => Err(KernelError::Unknown { name: name.to_owned() }),
             Some(kernel) if kernel.is_supported() => Ok(kernel),
@@ -145,10 +152,20 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_refused_with_the_known_ones() {
-        for name in ["", "AVX2", "avx512", "neon", "scalar "] {
+        for name in ["", " ", "avx512", "neon", "scalar,avx2"] {
             let error = name.parse::<Kernel>().unwrap_err();
             assert_eq!(error, KernelError::Unknown { name: name.to_owned() });
             assert!(error.to_string().contains("avx512-gfni, avx2-gfni, avx2, scalar"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_a_kernel_or_an_error_and_never_taken_for_none() {
+        use std::os::unix::ffi::OsStringExt;
+        assert_eq!(Kernel::asked(None), Ok(None));
+        assert_eq!(Kernel::asked(Some(" Scalar\n".into())), Ok(Some(Kernel::Scalar)));
+        for value in [vec![], vec![b's', 0xFF]] {
+            assert!(Kernel::asked(Some(OsString::from_vec(value.clone()))).is_err(), "{value:?}");
         }
     }
 }

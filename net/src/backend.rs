@@ -91,7 +91,9 @@ mod tests {
         use std::os::unix::ffi::OsStringExt;
         assert_eq!(Backend::asked(None).unwrap(), None);
         assert_eq!(Backend::asked(Some("uring".into())).unwrap(), Some(Backend::Uring));
-        assert!(Backend::asked(Some(OsString::from_vec(vec![b'g', 0xFF]))).is_err());
+        for value in [vec![], vec![b'g', 0xFF]] {
+            assert!(Backend::asked(Some(OsString::from_vec(value.clone()))).is_err(), "{value:?}");
+        }
     }
 
     #[test]

@@ -145,9 +145,13 @@ fn malformed_settings_in_the_environment_end_the_host_with_64() {
         ("PUNKTFUNK_REALTIME", ""),
         ("PUNKTFUNK_MLOCK", "no"),
         ("PUNKTFUNK_SEAL", "wax"),
+        ("PUNKTFUNK_SEAL", ""),
+        ("PUNKTFUNK_NET", "pigeons"),
+        ("PUNKTFUNK_NET", ""),
         ("PUNKTFUNK_SPIN_US", "-1"),
         ("PUNKTFUNK_STAGES", "some"),
         ("PUNKTFUNK_FEC_KERNEL", "abacus"),
+        ("PUNKTFUNK_FEC_KERNEL", ""),
     ] {
         let ended = HostStart::new(&place, "card").env(name, value).refused();
         ended.expect_code(64).expect_said(&[name]);
