@@ -25,7 +25,10 @@ pub enum Kernel {
 #[non_exhaustive]
 pub enum KernelError {
     /// No kernel has this name.
-    #[error("no FEC kernel is called `{name}`: choose one of {}, or leave it unset to take the best", names(Kernel::ALL))]
+    #[error(
+        "no FEC kernel is called `{name}`: choose one of {}, or leave it unset to take the best",
+        names(Kernel::ALL)
+    )]
     Unknown {
         /// What was asked for.
         name: String,

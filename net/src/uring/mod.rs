@@ -5,12 +5,15 @@
 //! would want that; `SENDMSG_ZC` takes it beside each message), and to stay where the kernel refuses it.
 
 mod buffers;
+mod loans;
+mod outgoing;
 mod receive;
 mod ring;
 mod send;
 mod trial;
 
+pub(crate) use loans::Loans;
 pub(crate) use receive::{Fault, UringReceive};
 pub(crate) use ring::probe;
-pub(crate) use send::{Loans, Refused, UringSend};
+pub(crate) use send::{Refused, UringSend};
 pub(crate) use trial::{Trial, Turn, Verdict};

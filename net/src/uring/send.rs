@@ -14,14 +14,15 @@ use std::time::{Duration, Instant};
 use io_uring::types::Fd;
 use io_uring::{cqueue, opcode, squeue};
 
+use super::loans::{Attached, Loans, is_loan_refusal, tag, untag};
+use super::outgoing::Outgoing;
 use super::ring::{NOTIF_USAGE_ZC_COPIED, Ring, SEND_ZC_REPORT_USAGE};
-use crate::addr::{RawAddr, RawPath};
+use crate::addr::RawPath;
 use crate::control::SendControl;
 use crate::flight::Flight;
 use crate::limits::{
     DATAGRAMS_PER_CALL_MAX, LOAN_BYTES_MIN, LOAN_REFUSALS_MAX, LOANS_MAX, LOANS_WAIT, TRAINS_PER_CALL_MAX,
 };
-use crate::sys;
 
 /// The result of a message that has none yet. The kernel's are lengths and negative error numbers.
 const PENDING: i32 = i32::MIN;
@@ -38,17 +39,6 @@ pub(crate) enum Refused {
     Ring(io::Error),
 }
 
-/// What became of loans.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Loans {
-    /// Messages that the device read where they lay.
-    pub(crate) read_in_place: u64,
-    /// Messages that the kernel copied all the same, or may have: older ones do not tell.
-    pub(crate) copied: u64,
-    /// Messages whose loan was refused, sent by copy.
-    pub(crate) refused: u64,
-}
-
 /// A ring for one sender.
 #[derive(Debug)]
 pub(crate) struct UringSend {
@@ -61,33 +51,6 @@ pub(crate) struct UringSend {
     /// Entries into the kernel so far.
     pub(crate) system_calls: u64,
     loans_max: u64,
-}
-
-#[derive(Debug)]
-struct Attached {
-    flight: Arc<Flight>,
-    /// The kernel knows the arena's pages already.
-    registered: bool,
-    /// Which of the tickets above the last settled one have come back, by their number modulo the length.
-    back: Box<[bool]>,
-}
-
-/// The messages of one call, at addresses that stay.
-struct Outgoing {
-    dest: RawAddr,
-    control: SendControl,
-    parts: [libc::iovec; DATAGRAMS_PER_CALL_MAX],
-    headers: [libc::msghdr; DATAGRAMS_PER_CALL_MAX],
-    results: [i32; DATAGRAMS_PER_CALL_MAX],
-}
-
-// SAFETY: the pointers in it are to itself and to bytes that are borrowed for one call; no thread owns any of them.
-unsafe impl Send for Outgoing {}
-
-impl std::fmt::Debug for Outgoing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outgoing").field("results", &self.results).finish_non_exhaustive()
-    }
 }
 
 impl UringSend {
@@ -343,60 +306,11 @@ impl Drop for UringSend {
     }
 }
 
-impl Attached {
-    fn take_back(&mut self, ticket: u64) {
-        let slots = self.back.len() as u64;
-        let slot = |ticket: u64| (ticket % slots) as usize;
-        self.back[slot(ticket)] = true;
-        let mut settled = self.flight.settled();
-        while settled < self.flight.lent() && mem::take(&mut self.back[slot(settled + 1)]) {
-            settled += 1;
-        }
-        self.flight.settle(settled);
-    }
-}
-
-impl Outgoing {
-    fn new() -> Self {
-        let part = libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 };
-        Self {
-            dest: RawAddr::default(),
-            control: SendControl::none(),
-            parts: [part; DATAGRAMS_PER_CALL_MAX],
-            headers: [sys::empty_message(); DATAGRAMS_PER_CALL_MAX],
-            results: [0; DATAGRAMS_PER_CALL_MAX],
-        }
-    }
-
-    fn set(&mut self, index: usize, chunk: &[u8], train: bool) {
-        self.parts[index] = sys::part_of(chunk);
-        self.headers[index] = sys::message_of(&self.dest, &mut self.parts[index], &self.control, train);
-    }
-}
-
-/// A request's number in its call, and its ticket if it is lent.
-fn tag(index: usize, ticket: u64) -> u64 {
-    ticket << 8 | index as u64
-}
-
-fn untag(tag: u64) -> (usize, u64) {
-    ((tag & 0xff) as usize, tag >> 8)
-}
-
-/// Errors that may be the loan's and not the message's: pages that cannot be pinned or found (sporadic on older
-/// kernels, where a train is lent), limits on them, kernels that lend less. A full queue (ENOBUFS) is not.
-fn is_loan_refusal(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EFAULT | libc::EINVAL | libc::ENOMEM | libc::EOPNOTSUPP | libc::EMSGSIZE)
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Arena;
-    use crate::addr::Family;
+    use crate::addr::{Family, RawAddr};
     use std::net::UdpSocket;
     use std::os::fd::AsFd;
 
@@ -455,27 +369,6 @@ mod tests {
             assert_eq!(loans.read_in_place + loans.copied, lent, "{loans:?}");
         }
         arena.release(lease);
-    }
-
-    #[test]
-    fn tickets_come_back_in_any_order() {
-        let arena = Arena::new(4096).unwrap();
-        let flight = arena.flight();
-        let mut attached = Attached {
-            flight: Arc::clone(flight),
-            registered: false,
-            back: vec![false; 4].into_boxed_slice(),
-        };
-        for round in 0..10 {
-            let first = round * 4 + 1;
-            for ticket in first..first + 4 {
-                assert_eq!(flight.lend(), ticket);
-            }
-            for (ticket, settled) in [(2, 0), (1, 0), (0, 3), (3, 4)] {
-                attached.take_back(first + ticket);
-                assert_eq!(flight.settled(), round * 4 + settled);
-            }
-        }
     }
 
     #[test]
