@@ -28,6 +28,17 @@ fn unreachable(code: u8, from: u16) -> Vec<u8> {
     icmp
 }
 
+/// The same over IPv6 (RFC 4443), whose checksum the kernel writes.
+fn unreachable6(code: u8, from: u16) -> Vec<u8> {
+    let mut icmp = vec![1, code, 0, 0, 0, 0, 0, 0];
+    icmp.extend([0x60, 0, 0, 0, 0, 8, 17, 64]);
+    let loopback = std::net::Ipv6Addr::LOCALHOST.octets();
+    icmp.extend([loopback, loopback].concat());
+    icmp.extend(from.to_be_bytes());
+    icmp.extend([0, 9, 0, 8, 0, 0]);
+    icmp
+}
+
 /// Moves this thread to a network of its own: the kernel believes such ICMP for ten minutes, and other programs of this
 /// machine must not suffer for it.
 fn own_network() -> io::Result<()> {
@@ -39,9 +50,9 @@ fn own_network() -> io::Result<()> {
     if up.success() { Ok(()) } else { Err(io::Error::other("its loopback does not come up")) }
 }
 
-fn raw_socket() -> io::Result<OwnedFd> {
+fn raw_socket(family: i32, protocol: i32) -> io::Result<OwnedFd> {
     // SAFETY: a plain call without pointers.
-    let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::IPPROTO_ICMP) };
+    let fd = unsafe { libc::socket(family, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -49,13 +60,8 @@ fn raw_socket() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn send_to_loopback(socket: &OwnedFd, bytes: &[u8]) {
-    let address = libc::sockaddr_in {
-        sin_family: libc::AF_INET as libc::sa_family_t,
-        sin_port: 0,
-        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes([127, 0, 0, 1]) },
-        sin_zero: [0; 8],
-    };
+/// `address` is a `sockaddr` of its family.
+fn send_to<T>(socket: &OwnedFd, address: &T, bytes: &[u8]) {
     // SAFETY: both pointers are to live values of the lengths given.
     let sent = unsafe {
         libc::sendto(
@@ -63,28 +69,58 @@ fn send_to_loopback(socket: &OwnedFd, bytes: &[u8]) {
             bytes.as_ptr().cast(),
             bytes.len(),
             0,
-            (&raw const address).cast(),
-            size_of::<libc::sockaddr_in>() as libc::socklen_t,
+            std::ptr::from_ref(address).cast(),
+            size_of::<T>() as libc::socklen_t,
         )
     };
     assert_eq!(sent, bytes.len() as isize, "{}", io::Error::last_os_error());
 }
 
+fn send_to_loopback(socket: &OwnedFd, code: u8, port: u16) {
+    let address = libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: 0,
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes([127, 0, 0, 1]) },
+        sin_zero: [0; 8],
+    };
+    send_to(socket, &address, &unreachable(code, port));
+}
+
+fn send_to_loopback6(socket: &OwnedFd, code: u8, port: u16) {
+    let address = libc::sockaddr_in6 {
+        sin6_family: libc::AF_INET6 as libc::sa_family_t,
+        sin6_port: 0,
+        sin6_flowinfo: 0,
+        sin6_addr: libc::in6_addr { s6_addr: std::net::Ipv6Addr::LOCALHOST.octets() },
+        sin6_scope_id: 0,
+    };
+    send_to(socket, &address, &unreachable6(code, port));
+}
+
 #[test]
 fn no_icmp_ends_a_loop() {
-    let raw = match own_network().and_then(|()| raw_socket()) {
-        Ok(raw) => raw,
+    let sockets = own_network()
+        .and_then(|()| raw_socket(libc::AF_INET, libc::IPPROTO_ICMP))
+        .and_then(|v4| Ok((v4, raw_socket(libc::AF_INET6, libc::IPPROTO_ICMPV6)?)));
+    let (v4, v6) = match sockets {
+        Ok(sockets) => sockets,
         Err(error) => {
             eprintln!("tier not run: forged ICMP (a network and a raw socket of its own: {error})");
             assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "CI runs every tier");
             return;
         }
     };
-    for backend in backends() {
-        let (mut sender, mut receiver, dest) = pair("127.0.0.1:0", backend);
-        for code in 0..=16 {
+    let families = [
+        ("127.0.0.1:0", 0..=16, send_to_loopback as fn(&OwnedFd, u8, u16), &v4),
+        ("[::1]:0", 0..=8, send_to_loopback6, &v6),
+    ];
+    for ((bind, codes, forge, raw), backend) in
+        families.iter().flat_map(|family| backends().into_iter().map(move |backend| (family, backend)))
+    {
+        let (mut sender, mut receiver, dest) = pair(bind, backend);
+        for code in codes.clone() {
             for _ in 0..20 {
-                send_to_loopback(&raw, &unreachable(code, dest.port()));
+                forge(raw, code, dest.port());
                 // Without waiting: the error then meets the receiving call itself.
                 let batch = receiver
                     .receive(Some(Duration::ZERO))

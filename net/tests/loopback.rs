@@ -85,7 +85,10 @@ fn mixed_sizes_arrive_in_order() {
         }
     });
     // Sends of differing sizes back to back: the kernel may coalesce only what is equal.
-    let mut pairs: Vec<_> = receiving().into_iter().map(|backend| pair(BINDS[0], backend)).collect();
+    let mut pairs: Vec<_> = BINDS
+        .into_iter()
+        .flat_map(|bind| receiving().into_iter().map(move |backend| pair(bind, backend)))
+        .collect();
     for round in 0..100 {
         let at = round % pairs.len();
         let (sender, receiver, dest) = &mut pairs[at];
@@ -144,10 +147,16 @@ fn system_calls_are_few() {
         if !backends().contains(&backend) {
             continue;
         }
-        let (mut sender, _receiver, dest) = pair(BINDS[0], backend);
-        let report = sender.send(dest, &bytes, 1448, WAIT);
-        assert_eq!((report.sent, report.dropped, report.system_calls), (132, 0, calls), "{backend}");
-        assert_eq!(sender.counters().trains, trains, "{backend}");
+        for bind in BINDS {
+            let (mut sender, _receiver, dest) = pair(bind, backend);
+            let report = sender.send(dest, &bytes, 1448, WAIT);
+            assert_eq!(
+                (report.sent, report.dropped, report.system_calls),
+                (132, 0, calls),
+                "{backend} {bind}"
+            );
+            assert_eq!(sender.counters().trains, trains, "{backend} {bind}");
+        }
     }
 }
 
@@ -256,27 +265,44 @@ fn datagrams_too_large_are_counted_and_the_others_go() {
     });
 }
 
-/// A socket without checksums is one the kernel cuts no train for (EINVAL).
-fn forbid_trains(socket: &Socket) {
+/// Switches a socket's option on.
+fn switch_on(socket: &Socket, level: i32, name: i32) {
     let on = 1_i32;
     // SAFETY: the value is a live `c_int` of the length given.
     let done = unsafe {
         libc::setsockopt(
             socket.as_fd().as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_NO_CHECK,
+            level,
+            name,
             (&raw const on).cast(),
             size_of::<i32>() as u32,
         )
     };
-    assert_eq!(done, 0);
+    assert_eq!(done, 0, "option {name}");
+}
+
+/// Datagrams without a checksum over IPv6 go out, and are taken in (linux/udp.h).
+const UDP_NO_CHECK6_TX: i32 = 101;
+const UDP_NO_CHECK6_RX: i32 = 102;
+
+/// A socket without checksums is one the kernel cuts no train for (EINVAL).
+fn forbid_trains(socket: &Socket) {
+    switch_on(socket, libc::SOL_SOCKET, libc::SO_NO_CHECK);
+    switch_on(socket, libc::SOL_UDP, UDP_NO_CHECK6_TX);
 }
 
 #[test]
 fn a_refused_train_goes_singly_in_the_same_call() {
-    let (_, mut receiver, dest) = pair(BINDS[0], Backend::Gso);
+    BINDS.into_iter().for_each(refuse_a_train);
+}
+
+fn refuse_a_train(bind: &str) {
+    let to = open(bind, Backend::Gso);
+    switch_on(&to, libc::SOL_UDP, UDP_NO_CHECK6_RX);
+    let dest = to.local_addr();
+    let mut receiver = Receiver::new(to, ReceiveLimits::default()).expect("a receiver");
     let fresh = || {
-        let socket = open(BINDS[0], Backend::Gso);
+        let socket = open(bind, Backend::Gso);
         forbid_trains(&socket);
         socket
     };
@@ -300,7 +326,7 @@ fn a_refused_train_goes_singly_in_the_same_call() {
 
     let got = exchange(&mut receiver, 5, || {
         let plain = fresh();
-        plain.send_to(dest, None, &bytes[..5000], Some(1000)).unwrap();
+        plain.send_to(dest, None, &bytes[..5000], Some(1000)).expect("a live socket");
         assert_eq!((plain.counters().gso_refused, plain.counters().packets_send_dropped), (1, 0));
     });
     assert!(joined(&got) == bytes[..5000]);
@@ -342,13 +368,13 @@ fn whatever_the_kernel_answers_is_counted_and_nothing_is_lost_silently() {
         (libc::ENETUNREACH, 0, 0, true),
         (libc::ENOSYS, 0, 0, true),
     ] {
-        again_once(|| meet_answer(case));
+        BINDS.into_iter().for_each(|bind| again_once(|| meet_answer(bind, case)));
     }
 }
 
 /// Sends a train of ten that the kernel answers with a code.
-fn meet_answer((code, sent, gso_refused, goes_on): (i32, u64, u64, bool)) -> Result<(), String> {
-    let (mut sender, mut receiver, dest) = pair(BINDS[0], Backend::Gso);
+fn meet_answer(bind: &str, (code, sent, gso_refused, goes_on): (i32, u64, u64, bool)) -> Result<(), String> {
+    let (mut sender, mut receiver, dest) = pair(bind, Backend::Gso);
     let name = std::io::Error::from_raw_os_error(code);
     let bytes = Random(13).bytes(9_500);
     std::thread::scope(|scope| {
@@ -432,16 +458,16 @@ fn an_unreachable_peer_stops_nothing() {
 #[test]
 fn what_does_not_fit_a_buffer_is_counted_not_handed_on() {
     for backend in receiving() {
-        again_once(|| overfill(backend));
+        BINDS.into_iter().for_each(|bind| again_once(|| overfill(bind, backend)));
     }
 }
 
-fn overfill(backend: Backend) -> Result<(), String> {
-    let socket = open(BINDS[0], backend);
+fn overfill(bind: &str, backend: Backend) -> Result<(), String> {
+    let socket = open(bind, backend);
     let dest = socket.local_addr();
     let limits = ReceiveLimits { buffers: 4, buffer_bytes: 3000 };
     let mut receiver = Receiver::new(socket, limits).expect("a live socket");
-    let mut sender = Sender::new(open(BINDS[0], Backend::Gso));
+    let mut sender = Sender::new(open(bind, Backend::Gso));
     sender.send(dest, &[1; 10_000], 1000, WAIT);
     sender.send(dest, &[2; 3001], 3001, WAIT);
     sender.send(dest, &[3; 3000], 3000, WAIT);
@@ -467,13 +493,13 @@ fn overfill(backend: Backend) -> Result<(), String> {
 #[test]
 fn the_kernels_drops_are_counted() {
     for backend in receiving() {
-        again_once(|| overflow(backend));
+        BINDS.into_iter().for_each(|bind| again_once(|| overflow(bind, backend)));
     }
 }
 
-fn overflow(backend: Backend) -> Result<(), String> {
+fn overflow(bind: &str, backend: Backend) -> Result<(), String> {
     let config = SocketConfig {
-        bind: BINDS[0].parse().expect("a live socket"),
+        bind: bind.parse().expect("a live socket"),
         buffer_bytes: 8192,
         backend: Some(backend),
     };
@@ -481,7 +507,7 @@ fn overflow(backend: Backend) -> Result<(), String> {
     assert!(socket.caps().drop_count);
     let dest = socket.local_addr();
     let mut receiver = Receiver::new(socket, ReceiveLimits::default()).expect("a live socket");
-    let mut sender = Sender::new(open(BINDS[0], Backend::Scalar));
+    let mut sender = Sender::new(open(bind, Backend::Scalar));
     let mut drops = 0;
     for _ in 0..3 {
         sender.send(dest, &vec![0; 200 * 1000], 1000, WAIT);
@@ -503,11 +529,13 @@ fn overflow(backend: Backend) -> Result<(), String> {
 
 #[test]
 fn a_wake_ends_a_wait_and_is_not_lost() {
-    receiving().into_iter().for_each(wake);
+    for backend in receiving() {
+        BINDS.into_iter().for_each(|bind| wake(bind, backend));
+    }
 }
 
-fn wake(backend: Backend) {
-    let (mut sender, mut receiver, dest) = pair(BINDS[0], backend);
+fn wake(bind: &str, backend: Backend) {
+    let (mut sender, mut receiver, dest) = pair(bind, backend);
     let waker = receiver.waker();
     let start = Instant::now();
     std::thread::scope(|scope| {
@@ -540,11 +568,13 @@ fn wake(backend: Backend) {
 
 #[test]
 fn a_port_in_use_names_itself() {
-    let first = open(BINDS[0], Backend::Gso);
-    let error = Socket::open(&SocketConfig::new(first.local_addr())).unwrap_err();
-    assert!(matches!(error, NetError::Bind { .. }));
-    let said = error.to_string();
-    assert!(said.contains(&first.local_addr().to_string()) && said.contains("in use"), "{said}");
+    for bind in BINDS {
+        let first = open(bind, Backend::Gso);
+        let error = Socket::open(&SocketConfig::new(first.local_addr())).unwrap_err();
+        assert!(matches!(error, NetError::Bind { .. }));
+        let said = error.to_string();
+        assert!(said.contains(&first.local_addr().to_string()) && said.contains("in use"), "{said}");
+    }
 }
 
 #[test]
