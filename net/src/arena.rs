@@ -2,7 +2,8 @@
 //!
 //! Promises: a lease is contiguous, starts on a cache line, and stays put until it is released; nothing is
 //! allocated and no page faults after [`Arena::new`]; space returns in order of leasing, and not before the
-//! kernel is done with what a [`Sender`](crate::Sender) lent it of that space.
+//! kernel is done with what a [`Sender`](crate::Sender) lent it of that space, or, where a ring broke and nobody will
+//! tell, has pages of its own.
 //!
 //! Refuses: to wait ([`Arena::lease`] says `None` when there is no room now) and to hand out the same bytes
 //! twice: a [`Lease`] cannot be copied, and [`Arena::release`] takes it away.
@@ -71,6 +72,9 @@ impl Arena {
     ///
     /// `None` if there is no such room now, or [`LEASES_MAX`] leases are out.
     pub fn lease(&mut self, bytes: usize) -> Option<Lease> {
+        if let Some(orphaned) = self.flight.orphaned() {
+            self.replace_orphaned(orphaned);
+        }
         let place = self.ledger.take(bytes, self.flight.settled())?;
         Some(Lease { arena: self.identity(), serial: place.serial, start: place.start, bytes })
     }
@@ -121,6 +125,19 @@ impl Arena {
 
     pub(crate) fn flight(&self) -> &Arc<Flight> {
         &self.flight
+    }
+
+    /// Takes other memory for all that the kernel may still read and will not tell of.
+    fn replace_orphaned(&mut self, orphaned: u64) {
+        match self.memory.renew() {
+            Ok(()) => {
+                // The old pages are the kernel's alone.
+                self.flight.settle(orphaned);
+                tracing::info!("an arena has taken other memory for trains on loan that nobody tells of");
+            }
+            // It is tried again by the next lease; until then the place stays out of use.
+            Err(cause) => tracing::debug!(%cause, "an arena keeps the memory of trains on loan"),
+        }
     }
 
     fn identity(&self) -> usize {

@@ -1,7 +1,8 @@
 //! What of an arena the kernel may still read: joins the sender that lent it out to the arena that leases it.
 //!
 //! Promises: bytes that were lent before a lease was released are not leased again until the kernel has said
-//! that it is done with them, whoever forgets to ask. Refuses: to tell sends apart; what was lent first is
+//! that it is done with them, whoever forgets to ask; where it never will, because the ring has gone, the arena can see
+//! that. Refuses: to tell sends apart; what was lent first is
 //! awaited first.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,6 +18,8 @@ pub(crate) struct Flight {
     lent: AtomicU64,
     /// All tickets up to this one have come back.
     settled: AtomicU64,
+    /// Of all tickets up to this one that are not settled nobody will tell: their ring has gone.
+    orphaned: AtomicU64,
 }
 
 impl Flight {
@@ -28,6 +31,7 @@ impl Flight {
             closed: AtomicBool::new(false),
             lent: AtomicU64::new(0),
             settled: AtomicU64::new(0),
+            orphaned: AtomicU64::new(0),
         }
     }
 
@@ -51,12 +55,25 @@ impl Flight {
     /// All tickets up to `ticket` have come back.
     pub(crate) fn settle(&self, ticket: u64) {
         // Release: whoever reads this may write what the kernel has read.
-        self.settled.store(ticket, Ordering::Release);
+        // The larger: a sender and the arena may both tell.
+        self.settled.fetch_max(ticket, Ordering::Release);
     }
 
     /// The last ticket of which it is known that it and all before it have come back.
     pub(crate) fn settled(&self) -> u64 {
         self.settled.load(Ordering::Acquire)
+    }
+
+    /// Nobody will tell of what is lent now.
+    pub(crate) fn orphan(&self) {
+        // Release: whoever reads this must not read an older count of what came back.
+        self.orphaned.store(self.lent(), Ordering::Release);
+    }
+
+    /// The last ticket that nobody will tell of, if it has not come back.
+    pub(crate) fn orphaned(&self) -> Option<u64> {
+        let orphaned = self.orphaned.load(Ordering::Acquire);
+        (orphaned > self.settled()).then_some(orphaned)
     }
 
     /// The arena goes.
@@ -85,5 +102,18 @@ mod tests {
         }
         flight.close();
         assert!(!flight.covers(arena));
+    }
+
+    #[test]
+    fn orphans_are_those_that_had_not_come_back_and_what_has_settled_stays_so() {
+        let flight = Flight::new(0, 0);
+        assert_eq!(flight.orphaned(), None);
+        assert_eq!((0..5).map(|_| flight.lend()).max(), Some(5));
+        flight.settle(2);
+        flight.orphan();
+        assert_eq!((flight.lend(), flight.orphaned()), (6, Some(5)));
+        flight.settle(5);
+        flight.settle(3);
+        assert_eq!((flight.settled(), flight.orphaned()), (5, None));
     }
 }

@@ -64,8 +64,11 @@ pub const LOAN_REFUSALS_MAX: u32 = 3;
 /// Calls of each kind that a trial of the ring measures: two or three access units' worth.
 pub const TRIAL_CALLS: usize = 16;
 
-/// How long a sender that ends waits for what it lent: longer than any device's queue.
-pub const LOANS_WAIT: Duration = Duration::from_millis(100);
+/// Destinations of one sender on whose way a ring is tried: a session has one or two, and each trial makes a ring.
+pub const TRIALS_MAX: u32 = 8;
+/// How long a ring that ends or breaks is waited for to tell of what it lent: a device's queue is rarely longer, and for
+/// what is not back then the arena takes other memory.
+pub const LOANS_WAIT: Duration = Duration::from_millis(20);
 
 /// Bytes of one part of the kernel's answer about routes, devices and qdiscs: its own parts are no longer.
 pub const ROUTE_ANSWER_BYTES: usize = 32 << 10;

@@ -31,6 +31,8 @@ pub(crate) struct Mapping {
     base: NonNull<u8>,
     bytes: usize,
     pages: PageKind,
+    /// Of huge pages that somebody has set apart.
+    set_apart: bool,
 }
 
 // SAFETY: the mapping is owned by this value alone, like a `Box<[u8]>`; nothing in it belongs to a thread.
@@ -52,16 +54,42 @@ impl Mapping {
             && let Ok(base) = map(whole, libc::MAP_HUGETLB | libc::MAP_HUGE_2MB | libc::MAP_POPULATE)
         {
             // Of the pages that somebody has set apart: whole or not at all, and never swapped.
-            return Ok(Self { base, bytes: whole, pages: PageKind::Huge });
+            return Ok(Self { base, bytes: whole, pages: PageKind::Huge, set_apart: true });
         }
         let base = map_aligned(whole, unit).map_err(refused)?;
-        let mut mapping = Self { base, bytes: whole, pages: PageKind::Small };
+        let mut mapping = Self { base, bytes: whole, pages: PageKind::Small, set_apart: false };
         // SAFETY: the range is this mapping's own; the advice changes no contents. A refusal (no transparent
         // huge pages in this kernel) leaves small pages, which `pages` then says.
         unsafe { libc::madvise(base.as_ptr().cast(), whole, libc::MADV_HUGEPAGE) };
         mapping.prefault();
         mapping.pages = pages_of(base.as_ptr() as usize, whole);
         Ok(mapping)
+    }
+
+    /// The same bytes at the same place on other pages: what the kernel still reads of the old ones stays as it is,
+    /// whatever is written from now on.
+    ///
+    /// # Errors
+    /// [`NetError::Map`] if the kernel takes no page back, or if there may be none in its place: of those that are set
+    /// apart the old ones stay in use. Then nothing has changed.
+    pub(crate) fn renew(&mut self) -> Result<(), NetError> {
+        if self.set_apart {
+            return Err(NetError::Map { bytes: self.bytes, source: io::ErrorKind::Unsupported.into() });
+        }
+        let contents = self.as_slice().to_vec();
+        // Locked pages are taken back only by the newer advice, which older kernels do not know.
+        let taken = [libc::MADV_DONTNEED_LOCKED, libc::MADV_DONTNEED].into_iter().any(|advice| {
+            // SAFETY: the range is this mapping's own, private and anonymous: it reads as zeroes afterwards, and
+            // `&mut self` says that nobody looks. Pages that the kernel has pinned live on with it.
+            unsafe { libc::madvise(self.base.as_ptr().cast(), self.bytes, advice) == 0 }
+        });
+        if !taken {
+            return Err(NetError::Map { bytes: self.bytes, source: io::Error::last_os_error() });
+        }
+        self.prefault();
+        self.as_mut_slice().copy_from_slice(&contents);
+        self.pages = pages_of(self.base.as_ptr() as usize, self.bytes);
+        Ok(())
     }
 
     pub(crate) fn pages(&self) -> PageKind {
@@ -247,5 +275,19 @@ mod tests {
         assert_eq!(kind(0, 5), PageKind::Small);
         assert_eq!(kind(3, 5), PageKind::Mixed { huge_bytes: 3 });
         assert_eq!(kind(5, 5), PageKind::Huge);
+    }
+
+    #[test]
+    fn renewed_memory_is_where_it_was_and_holds_what_it_held() {
+        for bytes in [1, HUGE_BYTES] {
+            let mut mapping = Mapping::new(bytes).unwrap();
+            let base = mapping.start();
+            mapping.as_mut_slice().iter_mut().enumerate().for_each(|(index, byte)| *byte = index as u8);
+            if mapping.renew().is_err() {
+                assert!(mapping.set_apart);
+            }
+            assert_eq!(mapping.start(), base);
+            assert!(mapping.as_slice().iter().enumerate().all(|(index, byte)| *byte == index as u8));
+        }
     }
 }

@@ -5,88 +5,27 @@
 //! is done without, in the same call; nothing is allocated. Refuses: to wait longer than its patience for a full
 //! buffer, and to lend the kernel anything but an attached arena's bytes.
 
+mod counters;
+mod own_ring;
+
 use std::io;
-use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::addr::RawPath;
-use crate::flight::Flight;
 use crate::limits::DEPARTURE_AHEAD_MAX;
 use crate::socket::{gso_refusal, soft_retries, train_segments_max};
 use crate::timing::Timing;
-use crate::uring::{Refused, Trial, Turn, UringSend, Verdict};
+use crate::uring::{Refused, Turn};
 use crate::{Arena, Backend, Socket, sys};
+use own_ring::OwnRing;
+
+pub use counters::{SendCounters, SendReport};
 
 /// How long to leave a full device queue alone: it has no event to wait for.
 const QUEUE_PAUSE: Duration = Duration::from_micros(200);
-
-/// What became of one [`Sender::send`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SendReport {
-    /// Datagrams the kernel took.
-    pub sent: u64,
-    /// Datagrams given up. `sent + dropped` is all that were handed in.
-    pub dropped: u64,
-    /// System calls that sent or tried to.
-    pub system_calls: u64,
-}
-
-/// All that a [`Sender`] has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SendCounters {
-    /// Datagrams the kernel took.
-    pub datagrams: u64,
-    /// Their payload bytes.
-    pub bytes: u64,
-    /// Messages the kernel took that carried more than one datagram.
-    pub trains: u64,
-    /// System calls that sent or tried to.
-    pub system_calls: u64,
-    /// Datagrams finally not sent, whatever the cause.
-    pub packets_send_dropped: u64,
-    /// Waits for a full send buffer or device queue.
-    pub waits_full: u64,
-    /// Trains the kernel refused to cut, whose datagrams went one by one.
-    pub gso_refused: u64,
-    /// Datagrams larger than the path takes (also in `packets_send_dropped`).
-    pub emsgsize: u64,
-    /// Times a device queue was full.
-    pub enobufs: u64,
-    /// Errors of earlier datagrams that a send was told of, and that cost a second try.
-    pub soft_errors: u64,
-    /// Datagrams that could not be sent for another reason: no route, forbidden (also in
-    /// `packets_send_dropped`).
-    pub unreachable: u64,
-    /// Datagrams the kernel took with a departure time that their route keeps.
-    pub departures: u64,
-    /// Datagrams handed in for later, on a route that keeps no departure times: they went at once.
-    pub departures_unkept: u64,
-    /// Datagrams handed in for later than [`DEPARTURE_AHEAD_MAX`]: they leave then (also in `departures`).
-    pub departures_bounded: u64,
-    /// Messages lent to the kernel that the device read where they lay.
-    pub loans_read: u64,
-    /// Messages lent to the kernel that it copied all the same.
-    pub loans_copied: u64,
-    /// Messages whose loan the kernel refused: they went by copy.
-    pub loans_refused: u64,
-    /// Rings that were refused or broke: datagrams go without.
-    pub uring_refused: u64,
-}
-
-impl SendCounters {
-    /// Times that something lesser took the place of what was wanted: single datagrams of a train's, now or sooner of a
-    /// departure time's, a copy of a loan's, a socket of a ring's.
-    pub const fn fallbacks(&self) -> u64 {
-        self.gso_refused
-            + self.departures_unkept
-            + self.departures_bounded
-            + self.loans_refused
-            + self.uring_refused
-    }
-}
 
 /// Sends for one thread.
 #[derive(Debug)]
@@ -97,16 +36,7 @@ pub struct Sender {
     /// The last reason said for `unreachable`, so that each is said once in a row.
     said: Option<i32>,
     timing: Timing,
-    /// A ring is to be made when the sending thread first comes by: a thread that had one is interrupted when it
-    /// goes, and the thread that makes senders may be in a call that does not like that.
-    uring_wanted: bool,
-    uring: Option<UringSend>,
-    /// What is lent from.
-    flight: Option<Arc<Flight>>,
-    /// Of the ring, where nobody forced a backend.
-    trial: Option<Trial>,
-    /// Where the trial's trains go.
-    tried_to: Option<SocketAddr>,
+    ring: OwnRing,
 }
 
 /// One `send` under way.
@@ -130,18 +60,14 @@ struct Job<'a> {
 impl Sender {
     /// A sender on `socket`, with the backend of the socket's caps.
     pub fn new(socket: Arc<Socket>) -> Self {
-        let uring_wanted = socket.caps().backend == Backend::Uring;
+        let ring = OwnRing::new(socket.caps().backend == Backend::Uring, socket.may_try_uring());
         Self {
             socket,
             source: None,
             counters: SendCounters::default(),
             said: None,
             timing: Timing::new(),
-            uring_wanted,
-            uring: None,
-            flight: None,
-            trial: None,
-            tried_to: None,
+            ring,
         }
     }
 
@@ -154,43 +80,20 @@ impl Sender {
     /// # Panics
     /// If an arena is attached already.
     pub fn attach(&mut self, arena: &Arena) {
-        assert!(self.flight.is_none(), "a sender lends from one arena");
-        self.flight = Some(Arc::clone(arena.flight()));
-        self.uring_wanted |= self.socket.may_try_uring();
-        if let Some(uring) = &mut self.uring {
-            uring.attach(arena.flight());
-        }
-    }
-
-    /// Makes the ring that is wanted, in the thread that sends.
-    fn prepare_uring(&mut self) {
-        if !mem::take(&mut self.uring_wanted) {
-            return;
-        }
-        match UringSend::new() {
-            Ok(mut uring) => {
-                if let Some(flight) = &self.flight {
-                    uring.attach(flight);
-                }
-                self.trial = self.socket.may_try_uring().then(|| Trial::new(uring.loans()));
-                self.uring = Some(uring);
-            }
-            Err(cause) => self.leave_uring(&cause),
-        }
+        self.ring.attach(arena.flight());
     }
 
     /// Takes in what the kernel has done with, and waits for the rest no longer than `patience`. Whether nothing
     /// is lent any more: then all that was released of the attached arena can be leased again.
     pub fn settle(&mut self, patience: Duration) -> bool {
-        self.prepare_uring();
-        let Some(uring) = &mut self.uring else { return true };
-        let settled = uring.settle(patience);
-        self.count_uring();
-        if settled && self.verdict().is_some_and(|verdict| verdict != Verdict::Ring) {
-            // Found wanting, and nothing is lent: the arena's memory need not stay pinned.
-            self.uring = None;
+        self.prepare_ring();
+        self.ring.settle(patience, &mut self.counters)
+    }
+
+    fn prepare_ring(&mut self) {
+        if let Err(cause) = self.ring.prepare() {
+            self.leave_ring(&cause);
         }
-        settled
     }
 
     /// From now on datagrams leave from `source`, one of this machine's addresses. `None`, or one of another
@@ -208,8 +111,7 @@ impl Sender {
     pub fn backend(&self) -> Backend {
         let without = if self.socket.gso_works() { Backend::Gso } else { Backend::Sendmmsg };
         match self.socket.caps().backend {
-            Backend::Uring if self.uring.is_some() || self.uring_wanted => Backend::Uring,
-            Backend::Gso if self.uring.is_some() && self.verdict() == Some(Verdict::Ring) => Backend::Uring,
+            Backend::Uring | Backend::Gso if self.ring.is_chosen() => Backend::Uring,
             Backend::Uring | Backend::Gso => without,
             backend @ (Backend::Sendmmsg | Backend::Scalar) => backend,
         }
@@ -285,13 +187,9 @@ impl Sender {
         departure_ns: Option<u64>,
     ) -> SendReport {
         assert!(segment_bytes > 0, "a datagram of no bytes is not sent from an arena");
-        self.prepare_uring();
+        self.ring.head_for(dest);
+        self.prepare_ring();
         let before = self.counters;
-        if let (Some(_), Some(uring), true) = (&self.trial, &self.uring, self.tried_to != Some(dest)) {
-            // What holds of one route says nothing of another.
-            self.trial = Some(Trial::new(uring.loans()));
-            self.tried_to = Some(dest);
-        }
         match self.socket.raw_path(dest, self.source) {
             Ok(path) => self.run(Job {
                 path: RawPath { departure_ns, ..path },
@@ -338,35 +236,22 @@ impl Sender {
             let rest = &job.bytes[job.done..if singly { job.singly_until } else { job.bytes.len() }];
             // One segment a message has no size to set, and one above 65,535 could not be cut.
             let size = if segments > 1 { u16::try_from(job.segment).ok() } else { None };
-            let turn = if size.is_some() { self.turn(rest, message) } else { None };
+            let turn = if size.is_some() { self.ring.turn(rest, message) } else { None };
             let start = turn.map(|turn| (turn, Instant::now()));
             let backend = turn.map_or(backend, Turn::backend);
             match self.hand_over(backend, &job.path, rest, message, size) {
                 Ok(messages) => {
                     let bytes = (messages * message).min(rest.len());
                     if let Some((turn, start)) = start {
-                        self.note_turn(turn, start.elapsed(), bytes.div_ceil(job.segment), messages);
+                        let datagrams = bytes.div_ceil(job.segment);
+                        self.ring.note_turn(turn, start.elapsed(), datagrams, messages, &mut self.counters);
                     }
                     self.note_sent(&mut job, bytes, message);
                 }
                 Err(Refused::Message(error)) => self.handle_error(&mut job, message.min(rest.len()), error),
-                Err(Refused::Ring(cause)) => self.leave_uring(&cause),
+                Err(Refused::Ring(cause)) => self.leave_ring(&cause),
             }
         }
-    }
-
-    /// Whose turn it is while a trial of the ring is on; `None` where none is, or for what is not to be lent.
-    fn turn(&self, bytes: &[u8], message: usize) -> Option<Turn> {
-        let (uring, trial) = (self.uring.as_ref()?, self.trial.as_ref()?);
-        (trial.verdict().is_none() && uring.would_lend(bytes, message)).then(|| trial.turn())
-    }
-
-    /// A turn cost `spent` for `datagrams` in `messages`.
-    fn note_turn(&mut self, turn: Turn, spent: Duration, datagrams: usize, messages: usize) {
-        let (Some(uring), Some(trial)) = (&self.uring, &mut self.trial) else { return };
-        let ns = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX) / datagrams.max(1) as u64;
-        trial.handle_call(turn, ns, messages as u64, uring.loans());
-        self.say_verdict();
     }
 
     /// Gives the kernel as many messages of `message` bytes as one call of `backend` carries.
@@ -379,10 +264,10 @@ impl Sender {
         segment: Option<u16>,
     ) -> Result<usize, Refused> {
         let fd = self.socket.as_fd();
-        match (backend, &mut self.uring) {
+        match (backend, self.ring.made()) {
             (Backend::Uring, Some(uring)) => {
                 let sent = uring.send(fd, path, bytes, message, segment);
-                self.count_uring();
+                self.ring.count(&mut self.counters);
                 sent
             }
             (Backend::Gso | Backend::Sendmmsg | Backend::Uring, _) => {
@@ -397,39 +282,10 @@ impl Sender {
         }
     }
 
-    /// Goes on without a ring.
-    fn leave_uring(&mut self, cause: &dyn std::fmt::Display) {
-        self.count_uring();
-        self.uring = None;
-        self.counters.uring_refused += 1;
+    /// Goes on without a ring, for good.
+    fn leave_ring(&mut self, cause: &dyn std::fmt::Display) {
+        self.ring.leave(&mut self.counters);
         tracing::warn!(%cause, local = %self.socket.local_addr(), "io_uring is refused here: datagrams go without it");
-    }
-
-    fn verdict(&self) -> Option<Verdict> {
-        self.trial.as_ref().and_then(Trial::verdict)
-    }
-
-    fn say_verdict(&self) {
-        match self.verdict() {
-            Some(Verdict::Ring) => {
-                tracing::info!("io_uring lends without a copy here, and is faster: it is used");
-            }
-            Some(verdict) => tracing::debug!(?verdict, "io_uring was tried, and does not pay here"),
-            None => {}
-        }
-    }
-
-    fn count_uring(&mut self) {
-        if let Some(uring) = &mut self.uring {
-            let loans = uring.loans();
-            self.counters.system_calls += mem::take(&mut uring.system_calls);
-            self.counters.loans_read = loans.read_in_place;
-            self.counters.loans_copied = loans.copied;
-            self.counters.loans_refused = loans.refused;
-            if let Some(trial) = &mut self.trial {
-                trial.handle_loans(loans);
-            }
-        }
     }
 
     fn note_sent(&mut self, job: &mut Job<'_>, bytes: usize, message: usize) {
@@ -530,26 +386,5 @@ impl Sender {
             self.said = Some(code);
             tracing::warn!(%cause, "datagrams cannot be sent; they are counted as packets_send_dropped");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::SendCounters;
-
-    #[test]
-    fn each_lesser_way_is_a_fallback_and_nothing_else_is() {
-        let counters = SendCounters {
-            gso_refused: 1,
-            departures_unkept: 10,
-            departures_bounded: 10_000,
-            loans_refused: 100,
-            uring_refused: 1_000,
-            loans_copied: 7,
-            enobufs: 7,
-            soft_errors: 7,
-            ..SendCounters::default()
-        };
-        assert_eq!(counters.fallbacks(), 11_111);
     }
 }

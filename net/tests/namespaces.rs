@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::wire::{Namespace, Wire, on_a_wire};
+use common::without::without;
 use common::{
     Random, WAIT, again_once, all_of, assert_round_trip, backends, collect, drain, exchange, lend, rings,
 };
@@ -295,6 +296,53 @@ fn what_a_queue_still_holds_of_an_arena_is_not_leased_again() {
             arena.release(lease);
             let counters = sender.counters();
             assert!(counters.loans_read + counters.loans_copied >= 3, "{counters:?}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_ring_that_breaks_while_a_queue_holds_its_trains_jams_no_arena() {
+    if !rings() {
+        return;
+    }
+    on_a_wire("loans of a broken ring", 1500, |wire| {
+        wire.a.commands("tc qdisc add dev va root tbf rate 4mbit burst 70kb limit 4mb")?;
+        let (mut receiver, dests) = wire.receiver();
+        let bytes = Random(10).bytes(3 * 44 * 1400);
+        for dest in dests {
+            let mut sender = Sender::new(wire.socket_a("[::]:0", Backend::Uring, 4 << 20));
+            let mut arena = Arena::new(bytes.len()).expect("an arena");
+            sender.attach(&arena);
+            let kept = 1000;
+            let lease = arena.lease(bytes.len()).expect("nothing is on loan");
+            arena.bytes_mut(&lease).copy_from_slice(&bytes);
+            let got = again_once(|| {
+                drain(&mut receiver);
+                assert_eq!(sender.send(dest, arena.bytes(&lease), 1400, WAIT).sent, 3 * 44);
+                // The queue holds two trains when the ring breaks.
+                without(libc::SYS_io_uring_enter, libc::EPERM, || {
+                    assert_eq!(sender.send(dest, &[7; 100], 100, WAIT).sent, 1);
+                });
+                assert_eq!(sender.backend(), Backend::Gso);
+                // By the next lease the arena has other memory.
+                let another = arena.lease(1).expect("whole pages have room for one byte more");
+                arena.release(another);
+                assert!(arena.bytes(&lease).iter().eq(&bytes), "what is leased stays as it was");
+                arena.bytes_mut(&lease)[kept..].fill(0xFF);
+                let got = all_of(&mut receiver, 3 * 44 + 1);
+                arena.bytes_mut(&lease).copy_from_slice(&bytes);
+                got
+            });
+            let (last, lent) = got.split_last().expect("they came");
+            assert_eq!(last.0, [7; 100]);
+            assert!(lent.iter().flat_map(|(bytes, _)| bytes).eq(&bytes), "as it was when it was lent");
+            arena.release(lease);
+            let lease = arena.lease(bytes.len()).expect("what was lent is home");
+            arena.release(lease);
+            let counters = sender.counters();
+            assert!(counters.loans_orphaned > 0, "{counters:?}");
+            assert_eq!(counters.uring_refused, 1);
         }
         Ok(())
     });

@@ -33,14 +33,29 @@ pub(super) struct Attached {
 impl Attached {
     /// This ticket has come back.
     pub(super) fn take_back(&mut self, ticket: u64) {
-        let slots = self.back.len() as u64;
-        let slot = |ticket: u64| (ticket % slots) as usize;
-        self.back[slot(ticket)] = true;
-        let mut settled = self.flight.settled();
-        while settled < self.flight.lent() && mem::take(&mut self.back[slot(settled + 1)]) {
+        let slot = self.slot(ticket);
+        self.back[slot] = true;
+        self.advance();
+    }
+
+    fn slot(&self, ticket: u64) -> usize {
+        (ticket % self.back.len() as u64) as usize
+    }
+
+    /// Tells the arena of all that has come back in a row.
+    pub(super) fn advance(&mut self) {
+        let before = self.flight.settled();
+        let mut settled = before;
+        while settled < self.flight.lent() {
+            let next = self.slot(settled + 1);
+            if !mem::take(&mut self.back[next]) {
+                break;
+            }
             settled += 1;
         }
-        self.flight.settle(settled);
+        if settled > before {
+            self.flight.settle(settled);
+        }
     }
 }
 

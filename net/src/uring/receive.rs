@@ -138,7 +138,7 @@ impl UringReceive {
     ) -> Result<(), Fault> {
         self.make_ring().map_err(Fault::Ring)?;
         self.give_back();
-        self.come_to_this_thread();
+        self.come_to_this_thread().map_err(Fault::Ring)?;
         let mut deadline = None;
         let mut last_look = timeout == Some(Duration::ZERO);
         let mut soft = 0;
@@ -201,19 +201,26 @@ impl UringReceive {
 
     /// Completions are posted by the thread that armed, when it next returns from the kernel: that has to be this
     /// one.
-    fn come_to_this_thread(&mut self) {
+    ///
+    /// # Errors
+    /// What another thread armed cannot be ended: it counts as armed, since the kernel may still write for it.
+    fn come_to_this_thread(&mut self) -> io::Result<()> {
         let here = thread::current().id();
         if self.thread.replace(here).is_none_or(|before| before == here) {
-            return;
+            return Ok(());
         }
-        let Some(ring) = &self.ring else { return };
+        let Some(ring) = &self.ring else { return Ok(()) };
         for (standing, kind) in [(&mut self.receive, RECEIVE), (&mut self.wake, WAKE)] {
-            if mem::take(&mut standing.armed) {
-                // Over already is as good as cancelled.
+            if standing.armed {
                 let which = CancelBuilder::user_data(standing.tag(kind));
-                let _ = ring.submitter().register_sync_cancel(Some(wait_of(CANCEL_WAIT)), which);
+                match ring.submitter().register_sync_cancel(Some(wait_of(CANCEL_WAIT)), which) {
+                    // Over already is as good as cancelled.
+                    Err(error) if error.raw_os_error() != Some(libc::ENOENT) => return Err(error),
+                    Ok(()) | Err(_) => standing.armed = false,
+                }
             }
         }
+        Ok(())
     }
 
     /// Queues what is not with the kernel.

@@ -80,10 +80,12 @@ impl UringSend {
     /// If there is one already: tickets are counted for one arena.
     pub(crate) fn attach(&mut self, flight: &Arc<Flight>) {
         assert!(self.arena.is_none(), "a sender lends from one arena");
-        let registered = self.ring.lends_registered().then(|| self.register(flight.range()));
+        // Pages that the arena is about to replace must not be those that are read from.
+        let lends = self.ring.lends_registered() && flight.orphaned().is_none();
+        let registered = lends.then(|| self.register(flight.range()));
         match &registered {
             None => {
-                tracing::info!("this kernel lends no registered memory: pages are looked up for each train");
+                tracing::info!("no registered memory is lent here: pages are looked up for each train");
             }
             Some(Err(cause)) => {
                 tracing::info!(%cause, "the arena cannot be registered: its pages are looked up for each train");
@@ -265,16 +267,21 @@ impl UringSend {
                 arena.take_back(ticket);
             }
         }
+        if let Some(arena) = &mut self.arena {
+            // What a former ring was not told of may have been settled by the arena meanwhile.
+            arena.advance();
+        }
     }
 
-    /// Waits for all that is lent, for a bounded time.
-    fn wait_out(&mut self) {
+    /// Waits for all that is lent, for a bounded time; the arena then knows of the rest that nobody will tell of it.
+    /// Says how much that is.
+    pub(crate) fn end(&mut self) -> u64 {
         let pause = Duration::from_millis(1);
         let give_up_at = Instant::now() + LOANS_WAIT;
         loop {
             self.reap();
             if self.lent() == 0 {
-                return;
+                return 0;
             }
             if Instant::now() >= give_up_at {
                 break;
@@ -285,7 +292,14 @@ impl UringSend {
             }
         }
         let lent = self.lent();
-        tracing::warn!(lent, "trains on loan have not come back: their place in the arena stays out of use");
+        tracing::warn!(
+            lent,
+            "trains on loan have not come back before their ring went: the arena takes other memory"
+        );
+        if let Some(arena) = self.arena.take() {
+            arena.flight.orphan();
+        }
+        lent
     }
 
     /// The ring broke with requests under way: what they point to must never go.
@@ -302,7 +316,7 @@ impl UringSend {
 
 impl Drop for UringSend {
     fn drop(&mut self) {
-        self.wait_out();
+        self.end();
     }
 }
 

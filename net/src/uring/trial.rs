@@ -3,6 +3,12 @@
 //! Promises: a ring is chosen only if the kernel told of every loan that nothing was copied, and the median cost of
 //! a datagram was a tenth less; a copy seen later ends it. Refuses: to judge by anything but this route's own
 //! trains (loopback and virtual wires copy, and are found out by their first loan).
+//!
+//! What a kernel tells decides what a trial can find. Since 6.15 it lends from registered memory. From 6.10 on it tells of
+//! copies and lends what it looks up for each train, so the trial is the same, and dearer for the ring. Before 6.10 it may
+//! tell (since 6.2), but cannot be asked whether it does: every loan counts as copied, and no ring is ever chosen. An EFAULT that a
+//! train on loan meets by chance on older kernels is a refused loan: the train goes by copy in the same call, it is
+//! counted, and the trial ends.
 
 use super::Loans;
 use crate::Backend;

@@ -6,6 +6,7 @@
 
 pub(crate) mod stamps;
 pub(crate) mod wire;
+pub(crate) mod without;
 
 use std::io::Write;
 use std::net::SocketAddr;
