@@ -52,7 +52,8 @@ fn the_fixed_map_leads_to_the_librarys_bytes() {
     });
     let chosen =
         [(1, 1), (64, 7), (60, 60), (33, 60), (32, 33), (434, 44), (874, 88), (874, 175), (4096, 410)];
-    let chosen = chosen.into_iter().chain([(5000, 3), (9000, 70), (32_000, 100), (3, 5000)]).map(|(k, m)| (k, m, 128));
+    let chosen =
+        chosen.into_iter().chain([(5000, 3), (9000, 70), (32_000, 100), (3, 5000)]).map(|(k, m)| (k, m, 128));
     for (k, m, shard_bytes) in drawn.chain(chosen) {
         let shape = shape_of(k, m, shard_bytes);
         let data = noise((k + m) as u64, shape.data_bytes());
