@@ -7,13 +7,14 @@ mod common;
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::stamps::{Arrival, Stamped, spread};
-use common::wire::{Wire, on_a_wire};
+use common::wire::{Namespace, Wire, on_a_wire};
 use common::{WAIT, backends, exchange};
 use punktfunk_net::limits::{DEPARTURE_AHEAD_MAX, ROUTE_BELIEVED};
-use punktfunk_net::{Arena, Backend, SendReport, Sender};
+use punktfunk_net::{Arena, Backend, SendReport, Sender, Socket, SocketConfig};
 
 const SEGMENT: usize = 1_400;
 
@@ -305,4 +306,89 @@ fn more_than_a_flows_share_of_the_queue_is_waited_for() {
         }
         Ok(())
     });
+}
+
+/// Two wires and a router between them, whose far end delays, loses and changes the order of what it passes on.
+struct Routed {
+    a: Namespace,
+    _router: Namespace,
+    b: Namespace,
+}
+
+impl Routed {
+    const DELAY: Duration = Duration::from_millis(20);
+
+    fn new(netem: &str) -> Result<Self, String> {
+        let [a, router, b] = [Namespace::new()?, Namespace::new()?, Namespace::new()?];
+        for (end, net, name) in [(&a, 1, "va"), (&b, 2, "vb")] {
+            router.commands(&format!(
+                "ip link add r{name} type veth peer name {name}
+                 ip link set {name} netns {}
+                 ip addr add 10.9.{net}.254/24 dev r{name}
+                 ip -6 addr add fd09:{net}::fe/64 dev r{name} nodad
+                 ip link set r{name} up",
+                end.tid()
+            ))?;
+            end.commands(&format!(
+                "ip addr add 10.9.{net}.1/24 dev {name}
+                 ip -6 addr add fd09:{net}::1/64 dev {name} nodad
+                 ip link set {name} up
+                 ip route add default via 10.9.{net}.254
+                 ip -6 route add default via fd09:{net}::fe"
+            ))?;
+        }
+        let set = router.run(|| {
+            std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
+            std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1")
+        });
+        set.map_err(|error| format!("forwarding: {error}"))?;
+        router.commands(&format!("tc qdisc add dev rvb root netem {netem}"))?;
+        Ok(Self { a, _router: router, b })
+    }
+}
+
+#[test]
+fn a_path_that_delays_loses_and_reorders_gets_each_train_at_its_time() {
+    let tier = "departures over netem";
+    let missing = Routed::new("delay 20ms loss 20% reorder 20% limit 10000").and_then(|path| {
+        path.a.commands("tc qdisc replace dev va root fq")?;
+        let to = path.b.run(|| Stamped::bind("[::]:0"));
+        ["10.9.2.1", "fd09:2::1"].into_iter().for_each(|ip| arrives_through(&path, &to, to.address(ip)));
+        Ok(())
+    });
+    if let Err(cause) = missing {
+        print(&format!("punktfunk-net: not run: {tier} ({cause}); cargo xtask vm has it"));
+        assert!(std::env::var("PUNKTFUNK_VM").as_deref() != Ok("1"), "{cause}");
+    }
+}
+
+fn arrives_through(path: &Routed, to: &Stamped, dest: SocketAddr) {
+    let config = SocketConfig {
+        backend: Some(Backend::Gso),
+        ..SocketConfig::new("[::]:0".parse().expect("an address"))
+    };
+    let mut sender = Sender::new(path.a.run(move || Arc::new(Socket::open(&config).expect("a socket"))));
+    // Neighbours are looked up, and the route becomes known.
+    for _ in 0..20 {
+        sender.send(dest, &[0xFF; SEGMENT], SEGMENT, WAIT);
+    }
+    assert!(!to.collect(1, WAIT).is_empty(), "something comes through to {dest}");
+    to.collect(100, Duration::from_millis(200));
+    assert!(sender.honours_departure(), "fq to {dest}");
+    let plan =
+        Plan { count: 60, segments: 10, lead: Duration::from_millis(40), apart: Duration::from_millis(3) };
+    let (departures, report) = plan.send(&mut sender, dest);
+    assert_eq!((report.sent, report.dropped), (600, 0));
+    let came = to.collect(plan.datagrams(), Duration::from_millis(500));
+    let late = lateness(&departures, &came);
+    assert!(late.iter().all(Option::is_some), "before its time to {dest}: {late:?}");
+    let mut late: Vec<_> = late.into_iter().flatten().collect();
+    let overtook = late.iter().filter(|late| **late < Routed::DELAY).count();
+    print(&format!(
+        "fq and netem to {dest}: {} of 600 came, {overtook} of them without the 20 ms: {}",
+        came.len(),
+        spread(&mut late)
+    ));
+    // A train is one packet to netem: each of 60 is kept, lost or sent ahead.
+    assert!((200..600).contains(&came.len()) && overtook > 0 && overtook < came.len(), "{}", came.len());
 }

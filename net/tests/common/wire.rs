@@ -42,6 +42,11 @@ impl Namespace {
         Ok(Self { work: Some(work), thread: Some(thread), tid })
     }
 
+    /// The thread whose network it is, as `ip link set … netns` names it.
+    pub(crate) fn tid(&self) -> i32 {
+        self.tid
+    }
+
     pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (result, results) = mpsc::channel();
         let work = self.work.as_ref().expect("taken only by drop");

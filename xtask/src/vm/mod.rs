@@ -55,7 +55,7 @@ pub(crate) fn run(options: &VmOptions) -> Result<(), Fault> {
     let machine = prepare(&root, options.install)?;
     let job = match options.command.split_first() {
         Some(_) => command_job(&root, &options.command),
-        None => tests_job(&root, &build(&root)?),
+        None => tests_job(&root, &build(&root, Scope::Tests)?),
     };
     machine.run(&job, PATIENCE, &Interrupt::install()?)
 }
@@ -65,7 +65,7 @@ pub(crate) fn run_in_suite(install: bool) -> Result<(), Fault> {
     let root = workspace::root()?;
     match prepare(&root, install) {
         Ok(machine) => {
-            let programs = build(&root)?;
+            let programs = build(&root, Scope::Workspace)?;
             eprintln!("\n== cargo xtask vm");
             machine.run(&tests_job(&root, &programs), PATIENCE, &Interrupt::install()?)
         }
@@ -90,12 +90,26 @@ fn prepare(root: &Path, install: bool) -> Result<guest::Machine, Fault> {
     Ok(guest::Machine::in_folder(&folder))
 }
 
+/// Which packages are built together: what one enables of a library is enabled for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// Those of the tests only.
+    Tests,
+    /// All, as the suite has built them already.
+    Workspace,
+}
+
 /// Builds the test programs; where each is.
-fn build(root: &Path) -> Result<Vec<PathBuf>, Fault> {
+fn build(root: &Path, scope: Scope) -> Result<Vec<PathBuf>, Fault> {
     let mut cargo = workspace::cargo();
     cargo.args(["test", "--locked", "--no-run", "--message-format=json-render-diagnostics", "--lib"]);
+    if scope == Scope::Workspace {
+        cargo.arg("--workspace");
+    }
     for tests in TESTS {
-        cargo.args(["-p", tests.package]);
+        if scope == Scope::Tests {
+            cargo.args(["-p", tests.package]);
+        }
         cargo.args(tests.file.iter().flat_map(|file| ["--test", file]));
     }
     cargo.current_dir(root);
