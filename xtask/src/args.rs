@@ -20,6 +20,8 @@ usage: cargo xtask COMMAND
         look for new paths through a fuzz target (60 s); --keep adds what reaches new code to fuzz/corpus
   instructions [--renew] [--no-install]
         count the instructions of the hot verbs under callgrind and compare with perf/instructions.toml
+  valgrind [--no-install]
+        the tests of the rooms that hold unsafe code, under memcheck
   tidy
         the rules of the house: floors, sizes, names, words, SAFETY comments
 
@@ -34,6 +36,7 @@ pub(crate) enum Command {
     Vm(VmOptions),
     Fuzz(FuzzOptions),
     Instructions(InstructionsOptions),
+    Valgrind(ValgrindOptions),
     Tidy,
 }
 
@@ -75,6 +78,12 @@ pub(crate) struct InstructionsOptions {
     pub(crate) renew: bool,
 }
 
+/// Options of `valgrind`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ValgrindOptions {
+    pub(crate) install: bool,
+}
+
 /// Reads the arguments behind the program's name.
 pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Fault> {
     let mut args = args;
@@ -85,6 +94,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Fault
         Some("vm") => parse_vm(args),
         Some("fuzz") => parse_fuzz(args),
         Some("instructions") => parse_instructions(args),
+        Some("valgrind") => parse_valgrind(args),
         Some("tidy") => match args.next() {
             None => Ok(Command::Tidy),
             Some(extra) => Err(unknown("tidy", &extra)),
@@ -160,6 +170,17 @@ fn parse_instructions(args: impl Iterator<Item = String>) -> Result<Command, Fau
     Ok(Command::Instructions(options))
 }
 
+fn parse_valgrind(args: impl Iterator<Item = String>) -> Result<Command, Fault> {
+    let mut options = ValgrindOptions { install: true };
+    for arg in args {
+        match arg.as_str() {
+            "--no-install" => options.install = false,
+            other => return Err(unknown("valgrind", other)),
+        }
+    }
+    Ok(Command::Valgrind(options))
+}
+
 fn parse_seconds(arg: Option<String>) -> Result<u64, Fault> {
     let seconds = arg.unwrap_or_default();
     match seconds.parse() {
@@ -200,6 +221,10 @@ mod tests {
             })
         );
         assert_eq!(
+            parse_words("valgrind --no-install").unwrap(),
+            Command::Valgrind(ValgrindOptions { install: false })
+        );
+        assert_eq!(
             parse_words("fuzz y4m --seconds 9 --keep").unwrap(),
             Command::Fuzz(FuzzOptions { target: "y4m".to_owned(), seconds: 9, keep: true })
         );
@@ -229,6 +254,7 @@ mod tests {
             ("demo --out", "--out"),
             ("demo --fast", "--fast"),
             ("instructions --fast", "--fast"),
+            ("valgrind --fast", "--fast"),
             ("fuzz", "target"),
             ("fuzz --keep", "target"),
             ("fuzz y4m --seconds 0", "1 to 3600"),

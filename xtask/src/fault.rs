@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     Machine { problem: String },
     /// What ran in the virtual machine ended with this code, or without one.
     Guest { code: Option<u8>, console: PathBuf },
+    /// Tests failed under memcheck, or used memory wrongly.
+    Memory { count: usize },
     /// The demo ended without what it must leave.
     Incomplete { missing: Vec<PathBuf>, log: PathBuf },
     /// Somebody pressed Ctrl-C, or asked for the end by a signal.
@@ -70,6 +72,7 @@ impl Fault {
             | Fault::Instructions { .. }
             | Fault::Machine { .. }
             | Fault::Guest { code: None, .. }
+            | Fault::Memory { .. }
             | Fault::Incomplete { .. } => 1,
         }
     }
@@ -96,29 +99,7 @@ impl fmt::Display for Fault {
                     log.display()
                 )
             }
-            Fault::Packages { missing, why } => {
-                let names = missing.join(" ");
-                match why {
-                    PackageTrouble::Declined => write!(f, "these packages are needed: {names}"),
-                    PackageTrouble::NotRoot => write!(
-                        f,
-                        "neither root nor sudo is here to install packages; as root, run: apt-get install {names}"
-                    ),
-                    PackageTrouble::NotDebian => write!(
-                        f,
-                        "this machine has no dpkg-query and apt-get; install what Debian calls {names} \
-                         by its own means, then add --no-install"
-                    ),
-                    PackageTrouble::AptFailed => write!(
-                        f,
-                        "apt-get could not install {names} (its words are above); \
-                         check the network and the package sources, or install them and add --no-install"
-                    ),
-                    PackageTrouble::StillMissing => {
-                        write!(f, "apt-get ended well, yet these packages are not installed: {names}")
-                    }
-                }
-            }
+            Fault::Packages { missing, why } => say_packages(&missing.join(" "), *why, f),
             Fault::Findings { count } => write!(f, "{count} findings: the tree is not tidy"),
             Fault::Instructions { count } => write!(
                 f,
@@ -140,11 +121,38 @@ impl fmt::Display for Fault {
                     console.display()
                 )
             }
+            Fault::Memory { count } => write!(
+                f,
+                "{count} test programs failed under memcheck; what it says is above and in target/valgrind"
+            ),
             Fault::Incomplete { missing, log } => {
                 let names: Vec<String> = missing.iter().map(|path| path.display().to_string()).collect();
                 write!(f, "the demo did not leave {}; see {}", names.join(", "), log.display())
             }
             Fault::Interrupted => write!(f, "interrupted; everything that was started has been ended"),
+        }
+    }
+}
+
+fn say_packages(names: &str, why: PackageTrouble, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match why {
+        PackageTrouble::Declined => write!(f, "these packages are needed: {names}"),
+        PackageTrouble::NotRoot => write!(
+            f,
+            "neither root nor sudo is here to install packages; as root, run: apt-get install {names}"
+        ),
+        PackageTrouble::NotDebian => write!(
+            f,
+            "this machine has no dpkg-query and apt-get; install what Debian calls {names} \
+             by its own means, then add --no-install"
+        ),
+        PackageTrouble::AptFailed => write!(
+            f,
+            "apt-get could not install {names} (its words are above); \
+             check the network and the package sources, or install them and add --no-install"
+        ),
+        PackageTrouble::StillMissing => {
+            write!(f, "apt-get ended well, yet these packages are not installed: {names}")
         }
     }
 }

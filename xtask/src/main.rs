@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask demo | test | vm | fuzz | instructions | tidy`.
+//! The project's chores: `cargo xtask demo | test | vm | fuzz | instructions | valgrind | tidy`.
 //!
 //! Promises: each command needs nothing but cargo and Debian's stock packages, which it installs itself
 //! (it says which, and asks first where somebody can answer); it ends its children, whatever ends it.
@@ -18,6 +18,7 @@ mod packages;
 mod process;
 mod suite;
 mod tidy;
+mod valgrind;
 mod vm;
 mod workspace;
 
@@ -47,6 +48,7 @@ fn perform(command: Command) -> Result<(), Fault> {
         Command::Vm(options) => vm::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Instructions(options) => instructions::run(&options),
+        Command::Valgrind(options) => valgrind::run(&options),
         Command::Tidy => {
             let root = workspace::root()?;
             let mut findings = tidy::check(&root)?;

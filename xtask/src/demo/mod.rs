@@ -96,6 +96,7 @@ fn no_compositor(fault: &Fault) -> Option<String> {
         | Fault::Packages { .. }
         | Fault::Findings { .. }
         | Fault::Instructions { .. }
+        | Fault::Memory { .. }
         | Fault::Incomplete { .. }
         | Fault::Machine { .. }
         | Fault::Guest { .. }
