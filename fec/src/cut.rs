@@ -10,6 +10,9 @@ use crate::passes::{Butterflies, Passes};
 /// The most passes: fifteen layers of a chunk of 32,768.
 const PASSES_MAX: usize = 5;
 
+/// Chunks of up to `2^7` rows, of which two fit 256 points, are gathered by 256.
+const NEAR_LOG_MAX: usize = 7;
+
 /// How `2^log` rows are cut into passes: lowest layer and layers of each, lowest first.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut {
@@ -25,9 +28,14 @@ impl Cut {
         Cut::of(log, LAYERS_MAX, false)
     }
 
+    /// For `Transform::gather` of chunks of `2^log` rows.
+    pub(crate) fn gathering(passes: &Passes, log: usize) -> Cut {
+        if log <= NEAR_LOG_MAX { Cut::near(log, passes.lowest_near) } else { Cut::far(log) }
+    }
+
     /// With what of the skews lies in GF(2^8), and a lowest pass of `lowest` layers, three or four, where that leaves no
     /// less than two for a top pass.
-    pub(crate) fn near(log: usize, lowest: usize) -> Cut {
+    fn near(log: usize, lowest: usize) -> Cut {
         Cut::of(log, if log >= lowest + 2 { lowest } else { LAYERS_MAX }, true)
     }
 
@@ -70,10 +78,15 @@ impl Cut {
         if self.is_single() { &passes.short } else { &passes.within }
     }
 
+    /// Layers of a chunk.
+    pub(crate) fn log(&self) -> usize {
+        let (layer, log) = self.top();
+        layer + log
+    }
+
     /// Rows of a chunk.
     pub(crate) fn rows(&self) -> usize {
-        let (layer, log) = self.top();
-        1 << (layer + log)
+        1 << self.log()
     }
 }
 

@@ -6,6 +6,7 @@
 //! few losses, by an FFT of the differences for many.
 
 use crate::column::{Code, Rate, columns, start_of};
+use crate::cut::Cut;
 use crate::error::FecError;
 use crate::field::{POINTS, packed};
 use crate::kernel::Kernel;
@@ -27,7 +28,7 @@ pub struct Decoder {
     keys: Vec<u16>,
     /// Data that is there, by runs within one chunk.
     runs: Vec<Run>,
-    /// Rows of one column: what parity lacks, what that is weighted to, a few sums.
+    /// Rows of one column: what parity lacks, what that is weighted to.
     lines: Lines,
 }
 
@@ -37,7 +38,6 @@ struct Work {
     /// By parity shard, or by member of the pattern.
     lacks: Rows,
     weighted: Rows,
-    sums: Rows,
 }
 
 /// How a block is recovered.
@@ -54,6 +54,9 @@ struct Block<'a> {
     code: Code,
     plan: Plan,
     passes: &'static Passes,
+    gathering: Cut,
+    /// Whether the column laps over one before it.
+    laps: bool,
     span: &'a mut [u8],
 }
 
@@ -99,7 +102,7 @@ impl Decoder {
         // A run ends with its chunk, of which there may be as many as data shards, or with a loss.
         let runs = shape.data() + DIRECT_LOSSES_MAX;
         self.runs.reserve_exact(runs.saturating_sub(self.runs.len()));
-        self.lines.reserve((2 * work_rows(shape) + SUM_ROWS) * 2 * LINE_BYTES);
+        self.lines.reserve(2 * work_rows(shape) * 2 * LINE_BYTES);
     }
 
     /// Computes the missing data shards of a block in place; returns how many. `span` is the whole block, data shards
@@ -130,10 +133,20 @@ impl Decoder {
             self.note_runs(shape, code, filled);
         }
         let passes = passes_of(self.kernel, shape.shard_bytes() / 2);
-        let mut block = Block { shape, code, plan, passes, span };
+        let gathering = Cut::gathering(passes, code.log);
+        let mut block = Block { shape, code, plan, passes, gathering, laps: false, span };
         let work = self.work(&block);
         let start = start_of(block.span.as_ptr(), block.span.len(), passes.width);
+        if !plan.is_direct {
+            for &point in &self.pattern.lost {
+                let bytes = shape.shard_bytes();
+                block.span[index_of(code, point) * bytes..][..bytes].fill(0);
+            }
+        }
+        let mut covered = 0;
         for offset in columns(shape.shard_bytes() / 2, passes.width, start) {
+            block.laps = offset < covered;
+            covered = offset + passes.width;
             // SAFETY: the kernel is supported, and so is the narrower one that may take its place; the span has been
             // checked against the shape, and memory for it prepared.
             unsafe { self.recover_column(&mut block, work, offset) };
@@ -181,7 +194,7 @@ impl Decoder {
         }
         let at = self.lines.at();
         let even = |first: usize| Rows::even(at.wrapping_add(first * 2 * width), 2 * width, width);
-        Work { lacks: even(0), weighted: even(rows), sums: even(2 * rows) }
+        Work { lacks: even(0), weighted: even(rows) }
     }
 
     /// # Safety
@@ -213,6 +226,8 @@ impl Decoder {
     unsafe fn lacks_by_sums(&self, block: &Block<'_>, shards: Rows, to: Rows) {
         let passes = block.passes;
         for (group, with) in self.pattern.kept.chunks(passes.sums).enumerate() {
+            let to_rows: [_; SUM_ROWS] =
+                std::array::from_fn(|number| to.row_at(group * passes.sums + number));
             // SAFETY: the caller's contract: the runs' rows are data shards, each with a key.
             unsafe {
                 (passes.quotients)(&Quotients {
@@ -220,34 +235,32 @@ impl Decoder {
                     keys: &self.keys,
                     runs: &self.runs,
                     with,
-                    to: to.from(group * passes.sums),
+                    scales: &[packed(1); SUM_ROWS][..with.len()],
+                    to: &to_rows[..with.len()],
+                    to_high: to.high,
                     wide: block.code.is_wide(),
                 });
             }
         }
     }
 
-    /// The same by parity shard, by encoding what is there. Missing data is cleared first: also what the column before
-    /// has left there, where the two lap.
+    /// The same by parity shard, by encoding what is there. Missing data has been cleared, and is so again where the
+    /// column laps over one that was recovered.
     ///
     /// # Safety
     /// As [`Decoder::recover_column`].
     unsafe fn lacks_by_encoding(&mut self, block: &Block<'_>, shards: Rows, to: Rows) {
         let (shape, code, passes) = (block.shape, block.code, block.passes);
-        for &point in &self.pattern.lost {
-            let row = shards.row_at(index_of(code, point));
+        if block.laps {
             // SAFETY: the caller's contract: a data shard's column lies in the span.
-            unsafe {
-                row.write_bytes(0, passes.width);
-                row.wrapping_add(shards.high).write_bytes(0, passes.width);
-            }
+            unsafe { self.clear_lost(block, shards) };
         }
         let source = Source { rows: shards, count: shape.data(), whole: shape.data(), rest: [0; 2] };
         let last = self.pattern.kept.last().map_or(0, |&point| parity_index_of(code, point));
         // SAFETY: the caller's contract; there are rows for all parity, rounded up to eights.
         unsafe {
             match code.rate {
-                Rate::High => self.transform.gather(passes, code.log, &source, to, last + 1),
+                Rate::High => self.transform.gather(passes, &block.gathering, &source, to, last + 1),
                 Rate::Low => {
                     self.transform.spread(passes, code.log, &source);
                     for chunk in 0..=last / code.chunk() {
@@ -256,6 +269,21 @@ impl Decoder {
                         self.transform.spread_to(passes, code.log, chunk + 1, to.from(first), wanted);
                     }
                 }
+            }
+        }
+    }
+
+    /// Clears what is missing of a column.
+    ///
+    /// # Safety
+    /// As [`Decoder::recover_column`].
+    unsafe fn clear_lost(&self, block: &Block<'_>, shards: Rows) {
+        for &point in &self.pattern.lost {
+            let row = shards.row_at(index_of(block.code, point));
+            // SAFETY: the caller's contract: a data shard's column lies in the span.
+            unsafe {
+                row.write_bytes(0, block.passes.width);
+                row.wrapping_add(shards.high).write_bytes(0, block.passes.width);
             }
         }
     }
@@ -297,20 +325,24 @@ impl Decoder {
         let count = self.pattern.kept.len();
         let runs = [Run { first: 0, count: count as u32, scale: packed(1) }];
         for first in (0..count).step_by(passes.sums) {
-            let with = &self.pattern.lost[first..count.min(first + passes.sums)];
-            // SAFETY: the caller's contract: as many weighted rows as members, each with its point as the key.
+            let group = first..count.min(first + passes.sums);
+            let mut to = [std::ptr::null_mut(); SUM_ROWS];
+            for (to, &point) in to.iter_mut().zip(&self.pattern.lost[group.clone()]) {
+                *to = shards.row_at(index_of(block.code, point));
+            }
+            // SAFETY: the caller's contract: as many weighted rows as members, each with its point as the key; a missing
+            // shard's column lies in the span.
             unsafe {
                 (passes.quotients)(&Quotients {
                     from: work.weighted,
                     keys: &self.pattern.kept,
                     runs: &runs,
-                    with,
-                    to: work.sums,
+                    with: &self.pattern.lost[group.clone()],
+                    scales: &self.pattern.after[group.clone()],
+                    to: &to[..group.len()],
+                    to_high: shards.high,
                     wide: block.code.is_wide(),
                 });
-                for number in 0..with.len() {
-                    self.finish(block, shards, first + number, work.sums.row_at(number), work.sums.high);
-                }
             }
         }
     }
@@ -328,7 +360,13 @@ impl Decoder {
         // SAFETY: the caller's contract; the weighted rows that are not the pattern's are zero.
         unsafe {
             if code.rate == Rate::Low {
-                self.transform.gather(passes, code.log, &source(count), work.lacks, block.shape.data());
+                self.transform.gather(
+                    passes,
+                    &block.gathering,
+                    &source(count),
+                    work.lacks,
+                    block.shape.data(),
+                );
             } else {
                 self.transform.spread(passes, code.log, &source(count.min(code.chunk())));
             }

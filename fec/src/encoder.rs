@@ -1,6 +1,7 @@
 //! Data shards in, parity shards out.
 
 use crate::column::{Code, Rate, columns, start_of};
+use crate::cut::Cut;
 use crate::error::FecError;
 use crate::kernel::Kernel;
 use crate::passes::{Passes, passes_of};
@@ -65,28 +66,37 @@ impl Encoder {
         if shape.parity() > 0 {
             let half = shape.shard_bytes() / 2;
             let passes = passes_of(self.kernel, half);
+            let code = Code::of(shape);
+            let block = Block {
+                shape,
+                code,
+                passes,
+                gathering: Cut::gathering(passes, code.log),
+                data,
+                whole: data.len() / shape.shard_bytes(),
+            };
             for offset in columns(half, passes.width, start_of(data.as_ptr(), data.len(), passes.width)) {
                 // SAFETY: the kernel is supported, and so is the narrower one that may take its place; the data has been
                 // checked against the shape, and memory for it prepared.
-                unsafe { self.encode_column(passes, shape, data, offset) };
+                unsafe { self.encode_column(&block, offset) };
             }
         }
         Ok(Parity { bytes: self.parity.bytes(), stride: stride_of(shape), shape })
     }
 
     /// # Safety
-    /// The CPU has the instructions of `passes`; `data` fits `shape`, for which memory was prepared; `offset` is that of a
-    /// column of the shape's half.
-    unsafe fn encode_column(&mut self, passes: &Passes, shape: Shape, data: &[u8], offset: usize) {
-        let code = Code::of(shape);
+    /// The CPU has the instructions of the block's passes; the data fits the shape, for which memory was prepared;
+    /// `offset` is that of a column of the shape's half.
+    unsafe fn encode_column(&mut self, block: &Block<'_>, offset: usize) {
+        let Block { shape, code, passes, .. } = *block;
         let half = shape.shard_bytes() / 2;
-        let source = source_of(passes, shape, data, offset);
+        let source = block.source(offset);
         let to = Rows::even(self.parity.at(), stride_of(shape), half).along(offset);
         // SAFETY: the caller's contract. Source and parity are separate memory, and rows of either lie within it: parity
-        // has room for a multiple of eight.
+        // has room for a multiple of sixteen.
         unsafe {
             match code.rate {
-                Rate::High => self.transform.gather(passes, code.log, &source, to, shape.parity()),
+                Rate::High => self.transform.gather(passes, &block.gathering, &source, to, shape.parity()),
                 Rate::Low => {
                     self.transform.spread(passes, code.log, &source);
                     for first in (0..shape.parity()).step_by(code.chunk()) {
@@ -100,17 +110,30 @@ impl Encoder {
     }
 }
 
-/// The data as the rows of the column at `offset`: the last row may be short, and a block of one shard empty.
-fn source_of(passes: &Passes, shape: Shape, data: &[u8], offset: usize) -> Source {
-    let (shard_bytes, half) = (shape.shard_bytes(), shape.shard_bytes() / 2);
-    let rest = data.len() % shard_bytes;
-    let there = |from: usize| rest.saturating_sub(from).min(passes.width);
-    Source {
-        // Rows are only read.
-        rows: Rows::even(data.as_ptr().cast_mut(), shard_bytes, half).along(offset),
-        count: shape.data(),
-        whole: data.len() / shard_bytes,
-        rest: [there(offset), there(half + offset)],
+/// What all columns of one block have in common.
+struct Block<'a> {
+    shape: Shape,
+    code: Code,
+    passes: &'static Passes,
+    gathering: Cut,
+    data: &'a [u8],
+    /// Shards that the data fills.
+    whole: usize,
+}
+
+impl Block<'_> {
+    /// The data as the rows of the column at `offset`: the last row may be short, and a block of one shard empty.
+    fn source(&self, offset: usize) -> Source {
+        let (shard_bytes, half) = (self.shape.shard_bytes(), self.shape.shard_bytes() / 2);
+        let rest = self.data.len() - self.whole * shard_bytes;
+        let there = |from: usize| rest.saturating_sub(from).min(self.passes.width);
+        Source {
+            // Rows are only read.
+            rows: Rows::even(self.data.as_ptr().cast_mut(), shard_bytes, half).along(offset),
+            count: self.shape.data(),
+            whole: self.whole,
+            rest: [there(offset), there(half + offset)],
+        }
     }
 }
 

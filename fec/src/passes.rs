@@ -27,7 +27,7 @@ pub(crate) struct Run {
     pub(crate) scale: u32,
 }
 
-/// For each output `t`: the sum over runs of the run's scale times the sum over its rows `r` of `row / (a + b)`, where
+/// For each output `t`, `scales[t]` times the sum over runs of the run's scale times the sum over its rows `r` of `row / (a + b)`, where
 /// `a` is the point numbered `keys[r]` and `b` that numbered `with[t]`.
 pub(crate) struct Quotients<'a> {
     /// Even rows.
@@ -36,7 +36,11 @@ pub(crate) struct Quotients<'a> {
     pub(crate) runs: &'a [Run],
     /// One to `Passes::sums` outputs.
     pub(crate) with: &'a [u16],
-    pub(crate) to: Rows,
+    /// What each output is multiplied by, packed.
+    pub(crate) scales: &'a [u32],
+    /// Where each output's row lies.
+    pub(crate) to: &'a [*mut u8],
+    pub(crate) to_high: usize,
     /// Whether coefficients may lie beyond GF(2^8).
     pub(crate) wide: bool,
 }
@@ -104,7 +108,8 @@ pub(crate) fn passes_of(kernel: Kernel, half: usize) -> &'static Passes {
 }
 
 /// # Safety
-/// The rows of the runs can be read, `with.len()` rows of `to` written; every row has a key; no key is among `with`; the
+/// The rows of the runs can be read, rows of `to` written; `scales` and `to` are as long
+/// as `with`; every row has a key; no key is among `with`; the
 /// CPU has the instructions.
 #[inline(always)]
 unsafe fn quotients<L: Lanes>(pass: &Quotients<'_>) {
@@ -151,7 +156,9 @@ unsafe fn near_quotients<L: Lanes, const N: usize>(pass: &Quotients<'_>) {
                 }
             }
             for (t, total) in total.into_iter().enumerate() {
-                L::store(pass.to.row_at(t).wrapping_add(half * pass.to.high), total);
+                let scale = L::factor(pass.scales.get_unchecked(t).to_le_bytes()[0]);
+                let to = pass.to.get_unchecked(t).wrapping_add(half * pass.to_high);
+                L::store(to, L::multiply(total, scale));
             }
         }
     }
@@ -190,9 +197,10 @@ unsafe fn wide_quotients<L: Lanes, const N: usize>(pass: &Quotients<'_>) {
             }
         }
         for (t, [low, high]) in total.into_iter().enumerate() {
-            let to = pass.to.row_at(t);
-            L::store(to, low);
-            L::store(to.wrapping_add(pass.to.high), high);
+            let (scale, to) = (Wide::<L>::new(*pass.scales.get_unchecked(t)), *pass.to.get_unchecked(t));
+            let [first, carry, both] = scale.products(low, high, L::add(low, high));
+            L::store(to, L::add(first, carry));
+            L::store(to.wrapping_add(pass.to_high), L::add(first, both));
         }
     }
 }

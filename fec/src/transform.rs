@@ -15,8 +15,6 @@ use crate::layers::{LAYERS_MAX, Layers, TopSum};
 use crate::passes::Passes;
 use crate::rows::{LINE_BYTES, Lines, Rows, SCRATCH_OCTET};
 
-/// Chunks of up to `2^7` rows, of which two fit 256 points, are gathered by 256.
-const NEAR_LOG_MAX: usize = 7;
 /// Rows of scratch that chunks are brought to their top layers in together, so that their sum stays in registers; a
 /// fraction of a second-level cache.
 const BATCH_ROWS: usize = 1024;
@@ -64,8 +62,8 @@ impl Transform {
         Rows::scratch(self.lines.at().wrapping_add(offset), width)
     }
 
-    /// Values at chunks `1..` of `2^log` points to values at the first `wanted` points, of the polynomial that is the
-    /// sum of the chunks' own. Rows of `to` are written by sixteens (or all `2^log` if that is less).
+    /// Values at chunks `1..` of the cut's points to values at the first `wanted` points, of the polynomial that is the
+    /// sum of the chunks' own. `cut` is that of [`Cut::gathering`]. Rows of `to` are written by sixteens (or all `2^log` if that is less).
     ///
     /// # Safety
     /// The source can be read as it says and `to` written, `passes.width` bytes a half; scratch for `log` was reserved;
@@ -73,17 +71,17 @@ impl Transform {
     pub(crate) unsafe fn gather(
         &mut self,
         passes: &Passes,
-        log: usize,
+        cut: &Cut,
         source: &Source,
         to: Rows,
         wanted: usize,
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            if log <= NEAR_LOG_MAX {
-                self.gather_near(passes, log, source, to, wanted);
+            if cut.near {
+                self.gather_near(passes, cut, source, to, wanted);
             } else {
-                self.gather_far(passes, log, source, to, wanted);
+                self.gather_far(passes, cut, source, to, wanted);
             }
         }
     }
@@ -96,26 +94,27 @@ impl Transform {
     ///
     /// # Safety
     /// As [`Transform::gather`].
-    unsafe fn gather_near(&mut self, passes: &Passes, log: usize, source: &Source, to: Rows, wanted: usize) {
-        let cut = Cut::near(log, passes.lowest_near);
+    unsafe fn gather_near(&mut self, passes: &Passes, cut: &Cut, source: &Source, to: Rows, wanted: usize) {
+        let rows = cut.rows();
+        let log = cut.log();
         let into = if cut.is_single() { to } else { self.scratch(self.sum, passes.width) };
-        let chunks = source.count.div_ceil(1 << log);
+        let chunks = (source.count + rows - 1) >> log;
         // Chunk `c` stands at position `(c + 1) << log`.
         let per_block = 256 >> log;
-        let last = chunks / per_block;
+        let last = (chunks << log) >> 8;
         let mut state = SumState { into, started: false, forwarded: false };
         for block in (0..=last).rev() {
             let numbers = (block * per_block).max(1) - 1..chunks.min((block + 1) * per_block - 1);
             // SAFETY: the caller's contract; scratch for 256 rows was reserved.
             unsafe {
-                self.sum_block(passes, &cut, source, numbers, &mut state);
+                self.sum_block(passes, cut, source, numbers, &mut state);
                 if block > 0 {
-                    shift(passes, &cut, into, (block ^ (block - 1)) << 8);
+                    shift(passes, cut, into, (block ^ (block - 1)) << 8);
                 }
             }
         }
         // SAFETY: as above.
-        unsafe { lower_forward(passes, &cut, 0, into, to, wanted) };
+        unsafe { lower_forward(passes, cut, 0, into, to, wanted) };
     }
 
     /// Adds the chunks numbered, which lie in one 256 of points, to the sum; takes it through the top pass back to values
@@ -201,8 +200,8 @@ impl Transform {
     ///
     /// # Safety
     /// As [`Transform::gather`].
-    unsafe fn gather_far(&mut self, passes: &Passes, log: usize, source: &Source, to: Rows, wanted: usize) {
-        let (rows, cut) = (1 << log, Cut::far(log));
+    unsafe fn gather_far(&mut self, passes: &Passes, cut: &Cut, source: &Source, to: Rows, wanted: usize) {
+        let rows = cut.rows();
         let into = self.scratch(self.sum, passes.width);
         let chunks = source.count.div_ceil(rows);
         let mut chunk = 0;
@@ -215,15 +214,15 @@ impl Transform {
                 for number in 0..batch {
                     let to = below.from(number * rows);
                     let position = (chunk + number + 1) * rows;
-                    self.lower_layers(passes, &cut, source, chunk + number, position, to);
+                    self.lower_layers(passes, cut, source, chunk + number, position, to);
                 }
                 let is_last = chunk + batch == chunks;
-                self.add_tops(passes, &cut, below, chunk..chunk + batch, is_last, &mut state);
+                self.add_tops(passes, cut, below, chunk..chunk + batch, is_last, &mut state);
                 chunk += batch;
             }
         }
         // SAFETY: as above.
-        unsafe { forward_rest(passes, &cut, into, to, wanted, state.forwarded) };
+        unsafe { forward_rest(passes, cut, into, to, wanted, state.forwarded) };
     }
 
     /// Chunks that need no scratch, of those numbered: all that are whole, or one that is not, brought to the stage.
