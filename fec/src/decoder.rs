@@ -10,7 +10,7 @@ use crate::cut::Cut;
 use crate::error::FecError;
 use crate::field::{POINTS, packed};
 use crate::kernel::Kernel;
-use crate::limits::{DIRECT_LOSSES_MAX, DIRECT_LOSSES_MAX_NEAR, SUMS_LOSSES_MAX};
+use crate::limits::{DIRECT_LOSSES_MAX, SUMS_BASE, SUMS_SHARE};
 use crate::passes::{Passes, Product, Quotients, Run, passes_of};
 use crate::rows::{LINE_BYTES, Lines, Rows};
 use crate::shape::Shape;
@@ -100,7 +100,7 @@ impl Decoder {
         self.pattern.reserve(losses);
         self.keys.reserve_exact(shape.data().saturating_sub(self.keys.len()));
         // A run ends with its chunk, of which there may be as many as data shards, or with a loss.
-        let runs = shape.data() + DIRECT_LOSSES_MAX;
+        let runs = shape.data() + DIRECT_LOSSES_MAX[2].1;
         self.runs.reserve_exact(runs.saturating_sub(self.runs.len()));
         self.lines.reserve(2 * work_rows(shape) * 2 * LINE_BYTES);
     }
@@ -126,7 +126,7 @@ impl Decoder {
         }
         self.prepare(shape);
         let code = Code::of(shape);
-        let plan = Plan::of(code, missing);
+        let plan = Plan::of(code, k.max(shape.parity()), missing);
         self.note_pattern(shape, code, filled, missing);
         self.pattern.solve(code, plan.way);
         if plan.is_direct {
@@ -424,11 +424,13 @@ fn parity_index_of(code: Code, point: u16) -> usize {
 }
 
 impl Plan {
-    fn of(code: Code, missing: usize) -> Plan {
-        let direct_max = if code.is_wide() { DIRECT_LOSSES_MAX } else { DIRECT_LOSSES_MAX_NEAR };
+    fn of(code: Code, larger: usize, missing: usize) -> Plan {
+        let direct_max =
+            DIRECT_LOSSES_MAX.into_iter().find(|&(log, _)| code.log <= log).map_or(0, |(_, max)| max);
+        let sums = 8 * missing * missing <= SUMS_SHARE * larger * code.log + SUMS_BASE;
         Plan {
             is_direct: code.rate == Rate::High && missing <= direct_max,
-            way: if missing <= SUMS_LOSSES_MAX { Way::Sums } else { Way::Transform },
+            way: if sums { Way::Sums } else { Way::Transform },
         }
     }
 }
