@@ -28,9 +28,12 @@ fn unreachable(code: u8, from: u16) -> Vec<u8> {
     icmp
 }
 
-/// The same over IPv6 (RFC 4443), whose checksum the kernel writes.
+/// The same over IPv6 (RFC 4443), whose checksum the kernel writes; "packet too big" for 1280 bytes after the last code.
 fn unreachable6(code: u8, from: u16) -> Vec<u8> {
-    let mut icmp = vec![1, code, 0, 0, 0, 0, 0, 0];
+    let mut icmp = match code {
+        0..=8 => vec![1, code, 0, 0, 0, 0, 0, 0],
+        _ => vec![2, 0, 0, 0, 0, 0, 5, 0],
+    };
     icmp.extend([0x60, 0, 0, 0, 0, 8, 17, 64]);
     let loopback = std::net::Ipv6Addr::LOCALHOST.octets();
     icmp.extend([loopback, loopback].concat());
@@ -112,7 +115,7 @@ fn no_icmp_ends_a_loop() {
     };
     let families = [
         ("127.0.0.1:0", 0..=16, send_to_loopback as fn(&OwnedFd, u8, u16), &v4),
-        ("[::1]:0", 0..=8, send_to_loopback6, &v6),
+        ("[::1]:0", 0..=9, send_to_loopback6, &v6),
     ];
     for ((bind, codes, forge, raw), backend) in
         families.iter().flat_map(|family| backends().into_iter().map(move |backend| (family, backend)))
@@ -135,7 +138,9 @@ fn no_icmp_ends_a_loop() {
         assert_eq!(got[0].0, [7; 100]);
         assert!(receiver.counters().soft_errors > 0, "the errors came: {:?}", receiver.counters());
     }
-    // "Fragmentation needed" was among them, and the kernel took it for the route's.
-    let known = udp_payload_bytes_to("127.0.0.1:9".parse().expect("an address"));
-    assert_eq!(known, Some(1_472), "forged ICMP makes no datagram shorter");
+    // "Fragmentation needed" and "packet too big" were among them, and the kernel took them for the route's.
+    for (dest, payload_bytes) in [("127.0.0.1:9", 1_472), ("[::1]:9", 1_452)] {
+        let known = udp_payload_bytes_to(dest.parse().expect("an address"));
+        assert_eq!(known, Some(payload_bytes), "forged ICMP makes no datagram shorter: {dest}");
+    }
 }
