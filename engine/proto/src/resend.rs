@@ -58,7 +58,9 @@ impl<L> Resend<'_, L> {
     }
 }
 
-/// What the ledger did, in datagrams, totals by value.
+/// What the ledger did, in datagrams, totals by value. Of a shard that is held an ask comes to one end, however often
+/// reports repeat it: what was refused or late is counted anew only if it is sent after all. So what was asked for is the
+/// sum of what was resent, refused and late, of what still waits, and of what went unsent with an evicted lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ResendCounters {
     /// Asked for, what is repeated while an answer is under way left out.
@@ -67,9 +69,9 @@ pub struct ResendCounters {
     pub resent: u64,
     /// Asked for, and the access unit's deadline passed or it ended before they could leave.
     pub late: u64,
-    /// Asked for, and not held any more.
+    /// Evicted while it waited; and asked for when not held any more, each time that a report asks.
     pub gone: u64,
-    /// Asked for a fourth time, or beyond the rate's share.
+    /// Asked for after three times, or beyond the rate's share.
     pub refused: u64,
 }
 
@@ -114,6 +116,8 @@ struct Word {
     once: u64,
     twice: u64,
     thrice: u64,
+    /// Counted as refused or late, and not sent since.
+    settled: u64,
     resent_at: Option<Instant>,
 }
 
@@ -202,7 +206,7 @@ impl<L> ResendLedger<L> {
             first_word: self.oldest_word + self.words.len() as u64,
             wanted: 0,
         };
-        let empty = Word { wanted: 0, once: 0, twice: 0, thrice: 0, resent_at: None };
+        let empty = Word { wanted: 0, once: 0, twice: 0, thrice: 0, settled: 0, resent_at: None };
         self.words.extend(std::iter::repeat_n(empty, block.words()));
         self.blocks.push_back(block);
     }
@@ -367,11 +371,14 @@ impl<L> ResendLedger<L> {
             (false, _) => word.once,
         };
         let new = bits & !word.wanted & !under_way;
+        let first = new & !word.settled;
+        self.counters.asked += u64::from(first.count_ones());
         let (refused, new) = (new & word.thrice, new & !word.thrice);
-        self.counters.asked += u64::from(new.count_ones() + refused.count_ones());
-        self.counters.refused += u64::from(refused.count_ones());
+        let late = if is_done { new } else { 0 };
+        self.counters.refused += u64::from((first & refused).count_ones());
+        self.counters.late += u64::from((first & late).count_ones());
+        word.settled |= refused | late;
         if is_done {
-            self.counters.late += u64::from(new.count_ones());
             return;
         }
         word.wanted |= new;
@@ -405,6 +412,9 @@ impl<L> ResendLedger<L> {
             let word = &mut self.words[words.start + shard / WORD];
             let bit = 1 << (shard % WORD);
             word.wanted &= !bit;
+            // It was counted as refused, and is asked for once more.
+            self.counters.asked += u64::from(word.settled & bit != 0);
+            word.settled &= !bit;
             word.thrice |= word.twice & bit;
             word.twice |= word.once & bit;
             word.once |= bit;
@@ -417,17 +427,22 @@ impl<L> ResendLedger<L> {
         Some(shards)
     }
 
-    /// Wants nothing of a block any more; returns the shards that were wanted.
+    /// Wants nothing of a block any more; returns the shards whose ask comes to its end by that.
     fn drop_wanted(&mut self, index: usize) -> u64 {
         let block = &mut self.blocks[index];
         let words = (block.first_word - self.oldest_word) as usize;
         let words = words..words + block.words();
         let wanted = u64::from(std::mem::take(&mut block.wanted));
+        let mut ended = 0;
         if wanted > 0 {
-            self.words.range_mut(words).for_each(|word| word.wanted = 0);
+            for word in self.words.range_mut(words) {
+                ended += u64::from((word.wanted & !word.settled).count_ones());
+                word.settled |= word.wanted;
+                word.wanted = 0;
+            }
         }
         self.wanted -= wanted;
-        wanted
+        ended
     }
 }
 
@@ -442,12 +457,17 @@ struct Budget {
     rate_kbps: u32,
     /// Bytes that may be spent now.
     bytes: u64,
+    /// Towards the next byte, below [`BYTE_CREDIT`].
+    remainder: u64,
     refilled_at: Option<Instant>,
 }
 
+/// Kilobits a second times nanoseconds that a byte of resends takes.
+const BYTE_CREDIT: u64 = 8_000_000 * RESEND_RATE_PART;
+
 impl Budget {
     fn new(rate_kbps: u32) -> Self {
-        let mut budget = Self { rate_kbps, bytes: 0, refilled_at: None };
+        let mut budget = Self { rate_kbps, bytes: 0, remainder: 0, refilled_at: None };
         budget.bytes = budget.bytes_max();
         budget
     }
@@ -458,14 +478,13 @@ impl Budget {
     }
 
     fn refill(&mut self, now: Instant) {
-        let refilled_at = *self.refilled_at.get_or_insert(now);
-        let micros = now.saturating_duration_since(refilled_at).as_micros() as u64;
-        // Kilobits a second times microseconds are 1/8,000 bytes.
-        let bytes = u64::from(self.rate_kbps).saturating_mul(micros) / (8_000 * RESEND_RATE_PART);
-        if bytes > 0 {
-            self.bytes = self.bytes.saturating_add(bytes).min(self.bytes_max());
-            self.refilled_at = Some(now);
-        }
+        let refilled_at = self.refilled_at.replace(now).unwrap_or(now);
+        let nanos = now.saturating_duration_since(refilled_at).as_nanos() as u64;
+        // Kilobits a second times nanoseconds are 1/8,000,000 bytes; what makes no byte yet is kept.
+        let credit = u64::from(self.rate_kbps).saturating_mul(nanos).saturating_add(self.remainder);
+        let bytes = self.bytes.saturating_add(credit / BYTE_CREDIT);
+        self.remainder = credit % BYTE_CREDIT;
+        self.bytes = bytes.min(self.bytes_max());
     }
 
     fn datagrams(&self, stride: usize) -> usize {
