@@ -246,14 +246,8 @@ fn a_flood_beside_the_stream_costs_cpu_and_nothing_else() {
     let allocations = ALLOCATIONS.load(Ordering::SeqCst);
     assert!(allocations <= ALLOCATIONS_MAX, "{allocations} allocations under attack");
     assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes more");
-    // A machine without a core to spare loses datagrams in full sockets, its own and the attacker's.
-    let missed = shared.missed.load(Ordering::Acquire);
-    if came.kernel_drops == 0 && missed == 0 {
-        assert!(came.lost_aus <= 1, "the one that the stop cut: {came:?}");
-    } else {
-        eprintln!(
-            "not checked: that no picture got lost; the kernel dropped {} and {missed}",
-            came.kernel_drops
-        );
-    }
+    // A machine without a core to spare loses datagrams in full sockets, its own and the attacker's: of a buffer that the
+    // kernel dropped at most two pictures, and one that the stop cut. What came is whole whatever was dropped.
+    let dropped = came.kernel_drops + shared.missed.load(Ordering::Acquire);
+    assert!(came.lost_aus <= 1 + 2 * dropped, "{dropped} buffers dropped by the kernel: {came:?}");
 }

@@ -21,6 +21,9 @@ const AUS: u64 = 1_000;
 /// Epochs that a run goes through at the least.
 const EPOCHS_MIN: u64 = 8;
 
+/// Runs of which one must meet with no full socket.
+const RUNS_MAX: u32 = 4;
+
 /// How long a run may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -52,8 +55,9 @@ fn run(epochs: EpochLimits) -> (HostEnd<Pattern>, ClientEnd<Check>) {
     (host, client)
 }
 
-/// What every run must come to, whatever ended its epochs.
-fn check((host, client): (HostEnd<Pattern>, ClientEnd<Check>)) {
+/// What every run must come to, whatever ended its epochs; `false` where a busy machine's full socket has lost datagrams
+/// that no key is to blame for, so that another run has to judge the rest.
+fn check((host, client): (HostEnd<Pattern>, ClientEnd<Check>)) -> bool {
     let (sent, came, decode) = (host.stats.protect, client.stats.receive, client.stats.decode);
     assert!(sent.epoch >= EPOCHS_MIN, "{sent:?}");
     assert_eq!((host.fault, client.fault), (None, None));
@@ -61,21 +65,30 @@ fn check((host, client): (HostEnd<Pattern>, ClientEnd<Check>)) {
     assert_eq!((sent.dropped_key_exhausted, sent.dropped_protect), (0, 0), "{sent:?}");
     assert_eq!((came.unknown_epoch, came.bad_tag, came.replayed, came.malformed), (0, 0, 0, 0), "{came:?}");
     assert!(decode.whole > 0);
-    // A busy machine's full socket loses datagrams that no key is to blame for; the kernel counts them.
-    if came.kernel_drops == 0 {
-        assert_eq!(came.lost_aus, 0, "{sent:?} {came:?}");
-        assert_eq!(decode.whole + came.dropped_decode_queue, sent.sent, "{sent:?} {came:?}");
-    } else {
-        eprintln!("not checked: that no access unit got lost; the kernel dropped {}", came.kernel_drops);
+    if came.kernel_drops > 0 {
+        eprintln!("the kernel dropped {} buffers: {} access units lost", came.kernel_drops, came.lost_aus);
+        return false;
     }
+    assert_eq!(came.lost_aus, 0, "{sent:?} {came:?}");
+    assert_eq!(decode.whole + came.dropped_decode_queue, sent.sent, "{sent:?} {came:?}");
+    true
+}
+
+/// Runs until one was judged in full.
+fn judge(epochs: EpochLimits) {
+    let judged = (0..RUNS_MAX).any(|_| check(run(epochs)));
+    assert!(
+        judged,
+        "the kernel dropped datagrams in each of {RUNS_MAX} runs: nothing is known of what a key costs"
+    );
 }
 
 #[test]
 fn epochs_that_end_by_their_datagrams_cost_nothing() {
-    check(run(EpochLimits::shorter(15_000, EPOCH_AGE_MAX)));
+    judge(EpochLimits::shorter(15_000, EPOCH_AGE_MAX));
 }
 
 #[test]
 fn epochs_that_end_by_their_age_cost_nothing() {
-    check(run(EpochLimits::shorter(SEQUENCES_PER_EPOCH_MAX, Duration::from_millis(120))));
+    judge(EpochLimits::shorter(SEQUENCES_PER_EPOCH_MAX, Duration::from_millis(120)));
 }
