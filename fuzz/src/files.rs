@@ -7,6 +7,8 @@ use punktfunk_capture::Source;
 use punktfunk_capture::file::Y4m;
 use punktfunk_perf::parse_log;
 
+use crate::trace::Trace;
+
 /// A file that opens has pictures of the size that it announces.
 pub(crate) fn y4m(input: &[u8]) {
     let Ok(mut file) = Y4m::new("input", Cursor::new(input), None, Instant::now()) else { return };
@@ -50,4 +52,20 @@ pub(crate) fn perf_log_seeds() -> Vec<Vec<u8>> {
             .to_vec(),
         b"#counters 1.0 sent=1 lost=2\nTag=send,0.1,1,2,HISTFAAA\n".to_vec(),
     ]
+}
+
+/// A trace that parses is written and read back as itself.
+pub(crate) fn trace(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Ok(trace) = Trace::parse(text) else { return };
+    assert_eq!(Trace::parse(&trace.to_string()), Ok(trace), "{text}");
+}
+
+pub(crate) fn trace_seeds() -> Vec<Vec<u8>> {
+    [
+        "120 pass\n3 lost # why\ncorrupt\ntwice\nlate 3ms\n@1.5s 40 lost\n",
+        "@0s lost\n@60s 4294967295 late 1us\n",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
 }

@@ -15,11 +15,20 @@ mod code;
 mod files;
 mod messages;
 mod model;
+mod netlink;
 mod quic;
 mod reassembly;
 mod video;
 mod wire;
 mod words;
+
+// The tool's files, by their own names of each other.
+#[path = "../../loss-harness/src/link/trace.rs"]
+#[allow(dead_code, missing_docs, reason = "loss-harness's file, of which this uses a part")]
+mod trace;
+#[path = "../../loss-harness/src/units.rs"]
+#[allow(dead_code, missing_docs, reason = "loss-harness's file, of which this uses a part")]
+mod units;
 
 pub use bytes::{Bytes, mutate};
 pub use reassembly::{Census, census};
@@ -45,6 +54,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "test_bitstream", run: video::bitstream, seeds: video::bitstream_seeds },
     Target { name: "y4m", run: files::y4m, seeds: files::y4m_seeds },
     Target { name: "perf_log", run: files::perf_log, seeds: files::perf_log_seeds },
+    Target { name: "netlink", run: netlink::answer, seeds: netlink::seeds },
+    Target { name: "loss_trace", run: files::trace, seeds: files::trace_seeds },
     Target { name: "arguments", run: words::arguments, seeds: words::seeds },
     Target { name: "fec_recover", run: code::recover, seeds: code::seeds },
     Target { name: "reassembler", run: reassembly::against_the_model, seeds: reassembly::seeds },

@@ -89,6 +89,8 @@ replays!(
     test_bitstream,
     y4m,
     perf_log,
+    netlink,
+    loss_trace,
     arguments,
     fec_recover,
     reassembler,
