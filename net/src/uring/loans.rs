@@ -31,11 +31,13 @@ pub(super) struct Attached {
 }
 
 impl Attached {
-    /// This ticket has come back.
+    /// This ticket has come back; one that is told of again is no other's.
     pub(super) fn take_back(&mut self, ticket: u64) {
-        let slot = self.slot(ticket);
-        self.back[slot] = true;
-        self.advance();
+        if ticket > self.flight.settled() {
+            let slot = self.slot(ticket);
+            self.back[slot] = true;
+            self.advance();
+        }
     }
 
     fn slot(&self, ticket: u64) -> usize {
@@ -97,7 +99,7 @@ mod tests {
             for ticket in first..first + 4 {
                 assert_eq!(flight.lend(), ticket);
             }
-            for (ticket, settled) in [(2, 0), (1, 0), (0, 3), (3, 4)] {
+            for (ticket, settled) in [(2, 0), (1, 0), (1, 0), (0, 3), (2, 3), (3, 4), (0, 4)] {
                 attached.take_back(first + ticket);
                 assert_eq!(flight.settled(), round * 4 + settled);
             }

@@ -425,7 +425,9 @@ mod tests {
         };
         lend_and_count(&mut uring, &mut arena, refused);
         let loans = uring.loans();
-        assert_eq!(loans.read_in_place + loans.copied, 10 - 2 * refused[0], "{loans:?}");
+        // A kernel may tell of a refused loan, too, that it copied: it read none of it in place.
+        let told = loans.read_in_place + loans.copied;
+        assert!((10 - 2 * refused[0]..=10).contains(&told), "{loans:?}");
     }
 
     /// Lends two messages each round, which come once each, and counts the refusals so far.
