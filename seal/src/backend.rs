@@ -3,7 +3,7 @@
 //! *What it is.* [`Aead`]: one expanded key, sealing and opening from one buffer into another; [`AwsLc`] and [`Ring`]
 //! are it in each library, [`Gcm`] in ours, [`Key`] is whichever was picked. aws-lc-rs passes over the bytes once; ring
 //! has kernels for CPUs with VAES and no AVX-512, but only works in place, so it copies first; ours is AES-128-GCM for
-//! CPUs with VAES and AVX-512 alone, and made for texts as short as a datagram.
+//! CPUs with VAES alone, in two widths, and made for texts as short as a datagram.
 //!
 //! *What it promises.* The same bytes from all, and no allocation after the key was expanded but for what
 //! `Opener::prepare_thread` describes. All wipe the key on drop or keep it in memory that they wipe.
@@ -11,7 +11,7 @@
 //! *What it refuses.* Lengths that do not agree: the callers have asserted them.
 
 use crate::error::BackendError;
-use crate::gcm::Gcm;
+use crate::gcm::{Gcm, Narrow, Wide};
 use crate::keys::Cipher;
 use crate::limits::{NONCE_BYTES, TAG_BYTES};
 use std::ffi::OsString;
@@ -30,18 +30,21 @@ pub enum Backend {
     Ring,
     /// Our own AES-128-GCM, on CPUs with VAES and AVX-512.
     Vaes512,
+    /// The same on CPUs with VAES and AVX2.
+    Vaes256,
 }
 
 impl Backend {
     /// All; the earlier is taken where two are equal.
-    pub const ALL: [Backend; 3] = [Backend::AwsLc, Backend::Ring, Backend::Vaes512];
+    pub const ALL: [Backend; 4] = [Backend::AwsLc, Backend::Ring, Backend::Vaes512, Backend::Vaes256];
 
     /// Whether it can do this cipher on this CPU.
     #[must_use]
     pub fn supports(self, cipher: Cipher) -> bool {
         match self {
             Backend::AwsLc | Backend::Ring => true,
-            Backend::Vaes512 => cipher == Cipher::Aes128Gcm && Gcm::is_supported(),
+            Backend::Vaes512 => cipher == Cipher::Aes128Gcm && Gcm::<Wide>::is_supported(),
+            Backend::Vaes256 => cipher == Cipher::Aes128Gcm && Gcm::<Narrow>::is_supported(),
         }
     }
 
@@ -65,6 +68,7 @@ impl Backend {
             Backend::AwsLc => "aws-lc",
             Backend::Ring => "ring",
             Backend::Vaes512 => "vaes512",
+            Backend::Vaes256 => "vaes256",
         }
     }
 }
@@ -231,54 +235,62 @@ impl Aead for Ring {
     }
 }
 
-impl Aead for Gcm {
-    fn new(cipher: Cipher, key: &[u8]) -> Self {
-        assert_eq!(cipher, Cipher::Aes128Gcm, "the backend was asked for a cipher that it supports");
-        Gcm::new(key.try_into().expect("the key has the cipher's own length"))
-    }
+/// Both widths of our own kernel.
+macro_rules! impl_aead {
+    ($width:ty) => {
+        impl Aead for Gcm<$width> {
+            fn new(cipher: Cipher, key: &[u8]) -> Self {
+                assert_eq!(cipher, Cipher::Aes128Gcm, "the backend was asked for a cipher that it supports");
+                Gcm::new(key.try_into().expect("the key has the cipher's own length"))
+            }
 
-    #[inline]
-    fn seal(
-        &self,
-        nonce: [u8; NONCE_BYTES],
-        aad: &[u8],
-        plaintext: &[u8],
-        out: &mut [u8],
-        tag: &mut [u8; TAG_BYTES],
-    ) {
-        *tag = Gcm::seal(self, nonce, aad, plaintext, out);
-    }
+            #[inline]
+            fn seal(
+                &self,
+                nonce: [u8; NONCE_BYTES],
+                aad: &[u8],
+                plaintext: &[u8],
+                out: &mut [u8],
+                tag: &mut [u8; TAG_BYTES],
+            ) {
+                *tag = Gcm::seal(self, nonce, aad, plaintext, out);
+            }
 
-    #[inline]
-    fn seal_in_place(
-        &self,
-        nonce: [u8; NONCE_BYTES],
-        aad: &[u8],
-        text: &mut [u8],
-        tag: &mut [u8; TAG_BYTES],
-    ) {
-        *tag = Gcm::seal_in_place(self, nonce, aad, text);
-    }
+            #[inline]
+            fn seal_in_place(
+                &self,
+                nonce: [u8; NONCE_BYTES],
+                aad: &[u8],
+                text: &mut [u8],
+                tag: &mut [u8; TAG_BYTES],
+            ) {
+                *tag = Gcm::seal_in_place(self, nonce, aad, text);
+            }
 
-    #[inline]
-    fn open(
-        &self,
-        nonce: [u8; NONCE_BYTES],
-        aad: &[u8],
-        ciphertext: &[u8],
-        tag: &[u8; TAG_BYTES],
-        out: &mut [u8],
-    ) -> bool {
-        Gcm::open(self, nonce, aad, ciphertext, tag, out)
-    }
+            #[inline]
+            fn open(
+                &self,
+                nonce: [u8; NONCE_BYTES],
+                aad: &[u8],
+                ciphertext: &[u8],
+                tag: &[u8; TAG_BYTES],
+                out: &mut [u8],
+            ) -> bool {
+                Gcm::open(self, nonce, aad, ciphertext, tag, out)
+            }
+        }
+    };
 }
+impl_aead!(Wide);
+impl_aead!(Narrow);
 
 /// A key in what was picked.
 #[expect(clippy::large_enum_variant, reason = "an end has four of them; a box would be a load a datagram")]
 pub(crate) enum Key {
     AwsLc(AwsLc),
     Ring(Ring),
-    Vaes512(Gcm),
+    Vaes512(Gcm<Wide>),
+    Vaes256(Gcm<Narrow>),
 }
 
 impl Key {
@@ -287,6 +299,7 @@ impl Key {
             Backend::AwsLc => Key::AwsLc(Aead::new(cipher, key)),
             Backend::Ring => Key::Ring(Aead::new(cipher, key)),
             Backend::Vaes512 => Key::Vaes512(Aead::new(cipher, key)),
+            Backend::Vaes256 => Key::Vaes256(Aead::new(cipher, key)),
         }
     }
 
@@ -303,6 +316,7 @@ impl Key {
             Key::AwsLc(key) => key.seal(nonce, aad, plaintext, out, tag),
             Key::Ring(key) => key.seal(nonce, aad, plaintext, out, tag),
             Key::Vaes512(key) => Aead::seal(key, nonce, aad, plaintext, out, tag),
+            Key::Vaes256(key) => Aead::seal(key, nonce, aad, plaintext, out, tag),
         }
     }
 
@@ -317,6 +331,7 @@ impl Key {
             Key::AwsLc(key) => key.seal_in_place(nonce, aad, text, tag),
             Key::Ring(key) => key.seal_in_place(nonce, aad, text, tag),
             Key::Vaes512(key) => Aead::seal_in_place(key, nonce, aad, text, tag),
+            Key::Vaes256(key) => Aead::seal_in_place(key, nonce, aad, text, tag),
         }
     }
 
@@ -333,6 +348,7 @@ impl Key {
             Key::AwsLc(key) => key.open(nonce, aad, ciphertext, tag, out),
             Key::Ring(key) => key.open(nonce, aad, ciphertext, tag, out),
             Key::Vaes512(key) => Aead::open(key, nonce, aad, ciphertext, tag, out),
+            Key::Vaes256(key) => Aead::open(key, nonce, aad, ciphertext, tag, out),
         }
     }
 }

@@ -26,7 +26,7 @@ pub enum SealError {
 pub enum BackendError {
     /// A name that none of [`Backend::ALL`] has.
     #[error(
-        "{BACKEND_VARIABLE}={came:?} names nothing to seal with: choose aws-lc, ring or vaes512, or leave it unset to take what measures fastest"
+        "{BACKEND_VARIABLE}={came:?} names nothing to seal with: choose aws-lc, ring, vaes512 or vaes256, or leave it unset to take what measures fastest"
     )]
     Unknown {
         /// What came.
@@ -34,7 +34,7 @@ pub enum BackendError {
     },
     /// This CPU lacks its instructions.
     #[error(
-        "{BACKEND_VARIABLE}={backend} needs VAES, VPCLMULQDQ and AVX-512, which this CPU lacks: choose aws-lc or ring, or leave it unset"
+        "{BACKEND_VARIABLE}={backend} needs instructions that this CPU lacks (VAES, VPCLMULQDQ, and AVX-512 or AVX2): choose aws-lc or ring, or leave it unset"
     )]
     Unsupported {
         /// What was asked for.

@@ -39,7 +39,10 @@
 mod backend;
 mod choice;
 mod error;
-#[expect(unsafe_code, reason = "vector instructions, which seal straight from buffer to buffer")]
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "vector instructions, which seal straight from buffer to buffer")
+)]
 mod gcm;
 mod keys;
 mod limits;

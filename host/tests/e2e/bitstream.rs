@@ -4,6 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use punktfunk_perf::{ParsedLog, parse_log};
+use punktfunk_seal::{Backend, Cipher};
 use serde_json::Value;
 
 use crate::support::{ClientStart, HostStart, PATIENCE, Place, assert_all_came, count, session_turn};
@@ -177,9 +178,14 @@ fn each_way_to_send_works_when_it_is_asked_for() {
 #[test]
 fn each_backend_opens_what_another_seals() {
     let (_turn, place) = (session_turn(), Place::new());
-    let ours = punktfunk_seal::Backend::Vaes512.supports(punktfunk_seal::Cipher::Aes128Gcm);
-    let with_ours: &[_] = if ours { &[("vaes512", "ring"), ("aws-lc", "vaes512")] } else { &[] };
-    for &(seals, opens) in [("ring", "aws-lc"), ("aws-lc", "ring")].iter().chain(with_ours) {
+    let able = |name: &str| name.parse::<Backend>().is_ok_and(|backend| backend.supports(Cipher::Aes128Gcm));
+    for (seals, opens) in
+        [("ring", "aws-lc"), ("aws-lc", "ring"), ("vaes512", "vaes256"), ("vaes256", "vaes512")]
+    {
+        if !able(seals) || !able(opens) {
+            eprintln!("{seals} to {opens} was not run: this CPU lacks the instructions");
+            continue;
+        }
         let host = HostStart::new(&place, MODERATE).args(&["--once"]).env("PUNKTFUNK_SEAL", seals).ready();
         let client = ClientStart::new(&place, host.port).args(&["--seconds", "1"]);
         let ended = client.env("PUNKTFUNK_SEAL", opens).run();
