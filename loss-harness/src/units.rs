@@ -187,7 +187,7 @@ impl fmt::Display for Rate {
 
 spelled!(Rate);
 
-/// A span of time, spelled `3ms`, `500us`, `1s`.
+/// A span of time in whole microseconds, spelled `3ms`, `500us`, `1s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Span(pub Duration);
@@ -202,7 +202,9 @@ impl FromStr for Span {
             Some(text.trim().strip_suffix(unit)?.trim().parse::<f64>().ok()? * scale)
         });
         match seconds {
-            Some(seconds) if (0.0..=60.0).contains(&seconds) => Ok(Span(Duration::from_secs_f64(seconds))),
+            Some(seconds) if (0.0..=60.0).contains(&seconds) => {
+                Ok(Span(Duration::from_micros((seconds * 1e6).round() as u64)))
+            }
             Some(_) | None => Err(refused(EXPECTED, text)),
         }
     }
