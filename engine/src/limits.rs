@@ -25,6 +25,12 @@ pub(crate) const STAGE_WAIT: Duration = Duration::from_millis(20);
 /// reported.
 pub(crate) const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
 
+/// How long a host whose source has ended stays for what its last access unit lost on the way: several times what the
+/// client waits for it, and less than a shutdown does.
+pub(crate) const LINGER_MAX: Duration = Duration::from_secs(1);
+
+const _: () = assert!(LINGER_MAX.as_millis() < SHUTDOWN_WAIT.as_millis());
+
 /// A feedback report leaves at least this often while media flows.
 pub(crate) const FEEDBACK_INTERVAL: Duration = Duration::from_millis(5);
 

@@ -156,6 +156,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
                 !slices.is_empty() || slices.is_abandoned() || !commands.is_empty()
             });
         }
+        self.linger();
         self.finish()
     }
 

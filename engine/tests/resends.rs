@@ -3,7 +3,7 @@
 #[allow(dead_code, reason = "this file uses a part")]
 mod support;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use punktfunk_engine::Merge;
 use punktfunk_proto::{Header, RedundancyPolicy};
 
-use support::{Check, Pattern, Relay, machine, start_lossy};
+use support::{Check, Pattern, Relay, machine, start_lossy, wait_for};
 
 /// What a path saw.
 #[derive(Default)]
@@ -66,6 +66,38 @@ fn lose_and_send_again(merge: Merge) {
     assert_eq!(client.decode.expect("the stage gave it back").wrong, 0);
     assert!(again <= sent.datagrams_resent, "{sent:?}");
     assert!(sent.resend_asked >= sent.datagrams_resent, "{sent:?}");
+    assert_eq!((host.arena_leased_bytes, host.slices_out, client.spans_out), (0, 0, 0));
+}
+
+#[test]
+fn the_last_access_unit_of_a_source_is_sent_again_too() {
+    [Merge::Apart, Merge::Together].into_iter().for_each(lose_of_the_last);
+}
+
+fn lose_of_the_last(merge: Merge) {
+    const AUS: u64 = 20;
+    let check = Check::new(false);
+    let decoded = check.decoded.clone();
+    let pattern = Pattern::closed(1, 65_000, 3, AUS, &check);
+    let (mut seen, mut lost) = (HashSet::new(), 0_u64);
+    // The first twelve datagrams of the last one, of which parity can mend five.
+    let keeps = move |datagram: &[u8]| {
+        let header = Header::parse(datagram).expect("it is media");
+        let is_lost = u64::from(header.au) == AUS - 1 && seen.insert(header.sequence) && lost < 12;
+        lost += u64::from(is_lost);
+        !is_lost
+    };
+    let mut relay = None;
+    let mut pair = start_lossy(machine(merge), (pattern, check), RedundancyPolicy::Fixed, |client| {
+        relay.insert(Relay::start(client, keeps)).address()
+    });
+    let all = pair.control_until(Duration::from_secs(30), || decoded.load(Ordering::Relaxed) >= AUS);
+    let ended = wait_for(Duration::from_secs(10), || pair.host.is_ended());
+    let (host, client) = (pair.host.stop(), pair.client.stop());
+    drop(relay);
+    let (sent, came) = (host.stats.protect, client.stats.receive);
+    assert!(all && ended, "{sent:?} {came:?}");
+    assert!(sent.datagrams_resent >= 12 - 5, "{sent:?}");
     assert_eq!((host.arena_leased_bytes, host.slices_out, client.spans_out), (0, 0, 0));
 }
 

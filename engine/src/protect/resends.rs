@@ -14,7 +14,8 @@ use punktfunk_proto::{
 };
 
 use super::{Command, Cut, ProtectStage};
-use crate::limits::PACE_SLEEP_MAX;
+use crate::limits::{LINGER_MAX, PACE_SLEEP_MAX, PICTURE_WAIT_TOGETHER};
+use crate::stage::wait_until;
 use crate::stats::{ProtectCounters, add, set};
 
 /// A feedback report, and what the control thread knew when it came.
@@ -117,6 +118,24 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
             self.handle_command(&command);
         }
         self.resend()
+    }
+
+    /// Stays when nothing more comes, until a report shows the last access units whole or their deadlines have passed:
+    /// what they lost on the way is still asked for.
+    pub(crate) fn linger(&mut self) {
+        let end = Instant::now() + LINGER_MAX;
+        while !self.stop.is_requested() {
+            self.handle_commands();
+            // A stop is noticed above.
+            let _ = self.resend();
+            let now = Instant::now();
+            self.resends.release(&mut self.arena, now);
+            let Some(due) = self.resends.ledger.poll_timeout().filter(|_| now < end) else { return };
+            let (commands, stop) = (&self.commands, &self.stop);
+            // In short waits: where the stage has no thread of its own, nobody wakes it.
+            let wait_end = due.min(end).min(now + PICTURE_WAIT_TOGETHER);
+            wait_until(self.idle, wait_end, || !commands.is_empty() || stop.is_requested());
+        }
     }
 
     /// Sends again what is asked for, as the pacer lets it.
