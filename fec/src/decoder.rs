@@ -257,7 +257,7 @@ impl Decoder {
         }
         let source = Source { rows: shards, count: shape.data(), whole: shape.data(), rest: [0; 2] };
         let last = self.pattern.kept.last().map_or(0, |&point| parity_index_of(code, point));
-        // SAFETY: the caller's contract; there are rows for all parity, rounded up to eights.
+        // SAFETY: the caller's contract; `work_rows` has room for a whole chunk, and no more than that is written.
         unsafe {
             match code.rate {
                 Rate::High => self.transform.gather(passes, &block.gathering, &source, to, last + 1),

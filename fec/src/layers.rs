@@ -1,6 +1,6 @@
 //! Butterflies over the rows of one column, in place or from one place to another.
 //!
-//! *What it is.* [`layers`] takes rows through up to three layers of the additive FFT, eight at a time in registers;
+//! *What it is.* [`layers`] takes rows through up to four layers of the additive FFT, sixteen at a time in registers;
 //! [`top_sum`] does so for several chunks and keeps the sum.
 //!
 //! *What it promises.* A group of rows is read before any of it is written, so that a pass may work in place, and so
@@ -70,11 +70,11 @@ pub(crate) const SHIFT: Way = 3;
 pub(crate) type Place = u8;
 /// Anywhere, to anywhere. The layer is the lowest.
 pub(crate) const OUTSIDE: Place = 0;
-/// Anywhere, to scratch. The layer is the lowest, and there are three.
+/// Anywhere, to scratch. The layer is the lowest, and there are three, or four of near skews.
 pub(crate) const IN: Place = 1;
 /// In scratch. The layer is not the lowest.
 pub(crate) const WITHIN: Place = 2;
-/// From scratch, to anywhere. The layer is the lowest, and there are three.
+/// From scratch, to anywhere. The layer is the lowest, and there are three, or four of near skews.
 pub(crate) const OUT: Place = 3;
 
 /// `rows`, which the compiler learns the distances of if they are scratch.

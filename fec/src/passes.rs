@@ -82,9 +82,9 @@ pub(crate) struct Passes {
     pub(crate) short: Butterflies,
     /// For the others, in scratch.
     pub(crate) within: Butterflies,
-    /// The three lowest layers to coefficients, from anywhere to scratch.
+    /// The three or four lowest layers to coefficients, from anywhere to scratch.
     pub(crate) inverse_in: unsafe fn(&Layers),
-    /// The three lowest layers to values, from scratch to anywhere.
+    /// The three or four lowest layers to values, from scratch to anywhere.
     pub(crate) forward_out: unsafe fn(&Layers),
     pub(crate) quotients: unsafe fn(&Quotients<'_>),
     pub(crate) product: unsafe fn(&Product),

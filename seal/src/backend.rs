@@ -1,12 +1,12 @@
 //! What can seal, behind one trait: two libraries and a kernel of our own.
 //!
 //! *What it is.* [`Aead`]: one expanded key, sealing and opening from one buffer into another; [`AwsLc`] and [`Ring`]
-//! are it in each library, [`Gcm`] in ours, [`Key`] is whichever was picked. aws-lc-rs passes over the bytes once; ring
-//! has kernels for CPUs with VAES and no AVX-512, but only works in place, so it copies first; ours is AES-128-GCM for
-//! CPUs with VAES alone, in two widths, and made for texts as short as a datagram.
+//! are it in each library, [`Gcm`] in ours, [`Key`] is whichever was picked. aws-lc-rs passes over the bytes once, and has
+//! no kernel for VAES without AVX-512; ring has, but only works in place, so it copies first; ours is AES-128-GCM for CPUs
+//! with VAES, in two widths, and made for texts as short as a datagram.
 //!
 //! *What it promises.* The same bytes from all, and no allocation after the key was expanded but for what
-//! `Opener::prepare_thread` describes. All wipe the key on drop or keep it in memory that they wipe.
+//! `Opener::prepare_thread` describes. All wipe the expanded key on drop or keep it in memory that they wipe.
 //!
 //! *What it refuses.* Lengths that do not agree: the callers have asserted them.
 
@@ -24,9 +24,9 @@ pub const BACKEND_VARIABLE: &str = "PUNKTFUNK_SEAL";
 /// What seals and opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Backend {
-    /// aws-lc-rs: the faster library wherever there is AVX-512.
+    /// aws-lc-rs: on a par with ring where there is AVX-512, and the slower one where there is not.
     AwsLc,
-    /// ring: the faster one on CPUs with VAES and no AVX-512.
+    /// ring: the faster library on CPUs with VAES and no AVX-512.
     Ring,
     /// Our own AES-128-GCM, on CPUs with VAES and AVX-512.
     Vaes512,

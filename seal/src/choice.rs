@@ -127,7 +127,10 @@ impl fmt::Display for Backends {
             write!(f, ", {name}: sealed by {sealing} ({seal}), opened by {opening} ({open})")?;
         }
         match self.asked {
-            Some(asked) => write!(f, ", because {BACKEND_VARIABLE}={asked}"),
+            Some(asked) if Cipher::ALL.into_iter().all(|cipher| asked.supports(cipher)) => {
+                write!(f, ", because {BACKEND_VARIABLE}={asked}")
+            }
+            Some(asked) => write!(f, ", AES-128-GCM because {BACKEND_VARIABLE}={asked}"),
             None => Ok(()),
         }
     }

@@ -34,7 +34,7 @@ pub enum BackendError {
     },
     /// This CPU lacks its instructions.
     #[error(
-        "{BACKEND_VARIABLE}={backend} needs instructions that this CPU lacks (VAES, VPCLMULQDQ, and AVX-512 or AVX2): choose aws-lc or ring, or leave it unset"
+        "{BACKEND_VARIABLE}={backend} needs instructions that this CPU lacks (VAES, VPCLMULQDQ, and AVX-512 or AVX2): choose another of aws-lc, ring, vaes512 and vaes256, or leave it unset"
     )]
     Unsupported {
         /// What was asked for.

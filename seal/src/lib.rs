@@ -6,15 +6,15 @@
 //!
 //! *What it promises.* No nonce is used twice: a sequence is consumed by [`Sealer::reserve`], sent or not. Nothing in
 //! the receiver moves, neither window nor epoch, before a tag was found good. A datagram allocates nothing; an epoch's
-//! change derives a key, which does, and so does a thread's first wrong tag, see [`Opener::prepare_thread`]. Keys are
-//! wiped when they are dropped.
+//! change derives a key, which does, and so does a thread's first wrong tag, see [`Opener::prepare_thread`]. Expanded
+//! keys are wiped when they are dropped; what a pass keeps in registers and on its stack is not.
 //!
 //! Two libraries and a kernel of our own can do the work, see [`Backend`]; [`Backends`] measures which does it fastest
 //! on this CPU. Their bytes are the same.
 //!
 //! *What it refuses.* To seal a datagram past [`SEQUENCES_PER_EPOCH_MAX`] under one key; to open a forged, altered,
 //! repeated or too old datagram, or one of an epoch other than n, n + 1, and for [`PREVIOUS_EPOCH_GRACE`] n − 1; and a
-//! header of more than [`AAD_BYTES_MAX`] bytes.
+//! header of more than [`AAD_BYTES_MAX`] or a text of more than [`TEXT_BYTES_MAX`] bytes.
 //!
 //! # Keys and nonces, byte for byte
 //! HKDF is RFC 5869 with SHA-256; integers are little endian, like the rest of the wire.
@@ -56,7 +56,7 @@ pub use error::{BackendError, OpenError, SealError};
 pub use keys::{Cipher, Direction, Plane, PlaneKeys, Secret};
 pub use limits::{
     AAD_BYTES_MAX, EPOCH_AGE_MAX, EpochLimits, PREVIOUS_EPOCH_GRACE, REPLAY_WINDOW_DEFAULT,
-    REPLAY_WINDOW_MAX, REPLAY_WINDOW_MIN, SECRET_BYTES, SEQUENCES_PER_EPOCH_MAX, TAG_BYTES,
+    REPLAY_WINDOW_MAX, REPLAY_WINDOW_MIN, SECRET_BYTES, SEQUENCES_PER_EPOCH_MAX, TAG_BYTES, TEXT_BYTES_MAX,
 };
 pub use opener::Opener;
 pub use replay::{ReplayWindow, Verdict};

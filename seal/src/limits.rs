@@ -12,6 +12,10 @@ pub(crate) const NONCE_BYTES: usize = 12;
 /// as long. One vector of the widest kernel.
 pub const AAD_BYTES_MAX: usize = 64;
 
+/// Bytes of a text, padding included: more than a UDP datagram carries, and far below the 2^36 at which the counter of
+/// AES-GCM would come round.
+pub const TEXT_BYTES_MAX: usize = 1 << 16;
+
 /// Bytes of the session's secret: what the TLS exporter is asked for, one SHA-256 output.
 pub const SECRET_BYTES: usize = 32;
 

@@ -2,7 +2,9 @@
 
 use crate::error::OpenError;
 use crate::keys::{EpochKey, PlaneKeys};
-use crate::limits::{AAD_BYTES_MAX, PREVIOUS_EPOCH_GRACE, SEQUENCES_PER_EPOCH_MAX, TAG_BYTES};
+use crate::limits::{
+    AAD_BYTES_MAX, PREVIOUS_EPOCH_GRACE, SEQUENCES_PER_EPOCH_MAX, TAG_BYTES, TEXT_BYTES_MAX,
+};
 use crate::replay::{ReplayWindow, Verdict};
 use crate::sealer::epoch_low;
 use std::time::Instant;
@@ -64,8 +66,8 @@ impl Opener {
     /// [`OpenError`], with `out` scribbled on: even a replay's right plaintext is not to be used.
     ///
     /// # Panics
-    /// When `sealed` has room for a tag and `out` is not [`TAG_BYTES`] shorter, or `aad` is longer than
-    /// [`AAD_BYTES_MAX`].
+    /// When `sealed` has room for a tag and `out` is not [`TAG_BYTES`] shorter, `aad` is longer than
+    /// [`AAD_BYTES_MAX`], or the text than [`TEXT_BYTES_MAX`].
     #[inline]
     pub fn open(
         &mut self,
@@ -88,6 +90,7 @@ impl Opener {
         }
         assert_eq!(out.len(), sealed.len() - TAG_BYTES, "bytes of an opened datagram's room");
         assert!(aad.len() <= AAD_BYTES_MAX, "bytes of a datagram's header");
+        assert!(out.len() <= TEXT_BYTES_MAX, "bytes of a datagram");
         if !self.key(holding).is_some_and(|key| key.open(sequence, aad, sealed, out)) {
             return Err(OpenError::BadTag { sequence });
         }

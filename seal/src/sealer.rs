@@ -2,7 +2,7 @@
 
 use crate::error::SealError;
 use crate::keys::{Direction, EpochKey, Plane, PlaneKeys};
-use crate::limits::{AAD_BYTES_MAX, EpochLimits, TAG_BYTES};
+use crate::limits::{AAD_BYTES_MAX, EpochLimits, TAG_BYTES, TEXT_BYTES_MAX};
 use std::time::Instant;
 
 /// Leave to seal one datagram: one epoch and sequence, handed out once. Neither `Clone` nor `Copy`, and used up by
@@ -113,12 +113,13 @@ impl Sealer {
     ///
     /// # Panics
     /// When `out` is not `plaintext + padding + `[`TAG_BYTES`] long, `aad` is longer than
-    /// [`AAD_BYTES_MAX`](crate::AAD_BYTES_MAX), or the ticket comes from another sealer or from an
+    /// [`AAD_BYTES_MAX`](crate::AAD_BYTES_MAX) or the text than [`TEXT_BYTES_MAX`](crate::TEXT_BYTES_MAX), or the ticket comes from another sealer or from an
     /// epoch before the previous one.
     #[inline]
     pub fn seal(&self, ticket: Ticket, aad: &[u8], plaintext: &[u8], padding: usize, out: &mut [u8]) {
         assert_eq!(out.len(), plaintext.len() + padding + TAG_BYTES, "bytes of a sealed datagram's room");
         assert!(aad.len() <= AAD_BYTES_MAX, "bytes of a datagram's header");
+        assert!(out.len() <= TEXT_BYTES_MAX + TAG_BYTES, "bytes of a datagram");
         assert!(
             ticket.plane == self.keys.plane() && ticket.direction == self.keys.direction(),
             "a ticket of another sealer: its nonce may be in use here"

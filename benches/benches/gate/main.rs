@@ -54,11 +54,7 @@ fn whole(mut call: impl FnMut() + 'static) -> Run {
 
 /// The table: every pair with its bound and the bound's reason.
 fn pairs() -> Vec<Pair> {
-    let (aead_bound, aead_reason) = if aead::has_kernel() {
-        (0.75, "0.43–0.52 measured by our kernel")
-    } else {
-        (1.25, "1.01–1.05 measured around the library; a fifth for the machine")
-    };
+    let (aead_bound, aead_reason) = aead::bound();
     vec![
         aead::seal("seal 1408 bytes", aead_bound, aead_reason),
         aead::open("open 1408 bytes", aead_bound, aead_reason),

@@ -27,7 +27,7 @@ const _: () = assert!(POWERS.is_multiple_of(LANES_MAX));
 /// What the field is reduced by, both halves.
 const POLYNOMIAL: [u64; 2] = [1, 0xC2 << 56];
 
-/// Round keys and powers. Kept on the heap, so that a move leaves no copy behind.
+/// Round keys and powers. Kept on the heap, so that moving the key moves none of this.
 #[repr(C, align(64))]
 pub(crate) struct Expanded {
     /// H^128 / x down to H / x, and zeros: what the unused lanes of a last vector are multiplied by.
