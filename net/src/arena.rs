@@ -1,9 +1,9 @@
 //! The wire arena: the memory that an access unit's datagrams are written in and sent from.
 //!
 //! Promises: a lease is contiguous, starts on a cache line, and stays put until it is released; nothing is
-//! allocated and no page faults after [`Arena::new`]; space returns in order of leasing, and not before the
-//! kernel is done with what a [`Sender`](crate::Sender) lent it of that space, or, where a ring broke and nobody will
-//! tell, has pages of its own.
+//! allocated and no page faults after [`Arena::new`], but by the lease that finds a ring gone with loans of which nobody
+//! will tell: it puts other pages below the arena and copies once what it holds; space returns in order of leasing, and
+//! not before the kernel is done with what a [`Sender`](crate::Sender) lent it of that space, or has pages of its own.
 //!
 //! Refuses: to wait ([`Arena::lease`] says `None` when there is no room now) and to hand out the same bytes
 //! twice: a [`Lease`] cannot be copied, and [`Arena::release`] takes it away.
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::NetError;
 use crate::flight::Flight;
 use crate::ledger::Ledger;
-use crate::limits::{ARENA_BYTES_MAX, LEASES_MAX};
+use crate::limits::{ARENA_BYTES_MAX, LEASES_MAX, RENEWAL_PAUSE_MAX};
 use crate::mapping::{Mapping, PageKind};
 
 /// The right to a range of one arena's bytes. Not `Clone`: whoever holds it is the only one.
@@ -50,6 +50,37 @@ pub struct Arena {
     capacity: usize,
     /// What is lent to the kernel.
     flight: Arc<Flight>,
+    renewal: Renewal,
+}
+
+/// When other memory is asked for: at once, and where there was none, after twice as many leases each time.
+#[derive(Debug, Default)]
+struct Renewal {
+    /// Leases to go by.
+    left: u32,
+    /// What `left` was after the last refusal.
+    pause: u32,
+}
+
+impl Renewal {
+    /// Whether this lease asks.
+    fn is_due(&mut self) -> bool {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// There was none. Whether that is the first time in a row.
+    fn handle_refusal(&mut self) -> bool {
+        let is_first = self.pause == 0;
+        self.pause = (2 * self.pause).clamp(1, RENEWAL_PAUSE_MAX);
+        self.left = self.pause;
+        is_first
+    }
 }
 
 impl Arena {
@@ -65,14 +96,17 @@ impl Arena {
         let memory = Mapping::new(bytes)?;
         let capacity = memory.as_slice().len();
         let flight = Arc::new(Flight::new(memory.as_slice().as_ptr() as usize, capacity));
-        Ok(Self { memory, ledger: Ledger::new(capacity, LEASES_MAX), capacity, flight })
+        let ledger = Ledger::new(capacity, LEASES_MAX);
+        Ok(Self { memory, ledger, capacity, flight, renewal: Renewal::default() })
     }
 
     /// Leases `bytes` contiguous bytes. Their contents are whatever was there before.
     ///
     /// `None` if there is no such room now, or [`LEASES_MAX`] leases are out.
     pub fn lease(&mut self, bytes: usize) -> Option<Lease> {
-        if let Some(orphaned) = self.flight.orphaned() {
+        if let Some(orphaned) = self.flight.orphaned()
+            && self.renewal.is_due()
+        {
             self.replace_orphaned(orphaned);
         }
         let place = self.ledger.take(bytes, self.flight.settled())?;
@@ -133,10 +167,14 @@ impl Arena {
             Ok(()) => {
                 // The old pages are the kernel's alone.
                 self.flight.settle(orphaned);
+                self.renewal = Renewal::default();
                 tracing::info!("an arena has taken other memory for trains on loan that nobody tells of");
             }
-            // It is tried again by the next lease; until then the place stays out of use.
-            Err(cause) => tracing::debug!(%cause, "an arena keeps the memory of trains on loan"),
+            // Until there is some the place stays out of use.
+            Err(cause) if self.renewal.handle_refusal() => {
+                tracing::warn!(%cause, "an arena finds no other memory for trains on loan that nobody tells of");
+            }
+            Err(cause) => tracing::debug!(%cause, "an arena still finds no other memory"),
         }
     }
 
@@ -233,6 +271,43 @@ mod tests {
         arena.flight().settle(second);
         let again = arena.lease(arena.capacity()).unwrap();
         arena.release(again);
+    }
+
+    #[test]
+    fn what_nobody_tells_of_is_leased_again_on_other_memory() {
+        for bytes in [4096, 2 << 20] {
+            let mut arena = Arena::new(bytes).unwrap();
+            for round in 0..3 {
+                let lent = arena.lease(arena.capacity() - 128).unwrap();
+                let held = arena.lease(100).unwrap();
+                arena.bytes_mut(&held).fill(round);
+                arena.flight().lend();
+                arena.release(lent);
+                assert!(arena.lease(1).is_none(), "somebody may tell");
+                arena.flight().orphan();
+                let again = arena.lease(arena.capacity() - 128).unwrap();
+                assert_eq!(arena.flight().orphaned(), None);
+                arena.bytes_mut(&again).fill(0xFF);
+                assert!(arena.bytes(&held).iter().all(|byte| *byte == round));
+                arena.release(held);
+                arena.release(again);
+            }
+        }
+    }
+
+    #[test]
+    fn memory_that_was_refused_is_asked_for_ever_more_rarely() {
+        let mut renewal = Renewal::default();
+        let mut asked = Vec::new();
+        for lease in 0..4 * RENEWAL_PAUSE_MAX {
+            if renewal.is_due() {
+                assert_eq!(renewal.handle_refusal(), lease == 0);
+                asked.push(lease);
+            }
+        }
+        assert_eq!(asked[..5], [0, 2, 5, 10, 19]);
+        let pauses = asked.windows(2).map(|pair| pair[1] - pair[0] - 1);
+        assert_eq!(pauses.max(), Some(RENEWAL_PAUSE_MAX));
     }
 
     #[test]

@@ -64,11 +64,19 @@ pub const LOAN_REFUSALS_MAX: u32 = 3;
 /// Calls of each kind that a trial of the ring measures: two or three access units' worth.
 pub const TRIAL_CALLS: usize = 16;
 
-/// Destinations of one sender on whose way a ring is tried: a session has one or two, and each trial makes a ring.
+/// Trials of a ring by one sender, one for each change of destination: a session has one or two, and each trial makes a
+/// ring.
 pub const TRIALS_MAX: u32 = 8;
+
 /// How long a ring that ends or breaks is waited for to tell of what it lent: a device's queue is rarely longer, and for
-/// what is not back then the arena takes other memory.
+/// what is not back then the arena, if it is leased from again, takes other memory. A train with a departure time stays
+/// lent until then, up to [`DEPARTURE_AHEAD_MAX`] in fq: a ring that goes meanwhile leaves it behind in any case, since
+/// whoever sends must not stand still for that long.
 pub const LOANS_WAIT: Duration = Duration::from_millis(20);
+
+/// Leases at most that go by before an arena asks again for memory that it was refused: asking may map and copy all of
+/// it, and some hundred leases are a second's.
+pub const RENEWAL_PAUSE_MAX: u32 = 512;
 
 /// Bytes of one part of the kernel's answer about routes, devices and qdiscs: its own parts are no longer.
 pub const ROUTE_ANSWER_BYTES: usize = 32 << 10;

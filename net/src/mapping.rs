@@ -1,9 +1,12 @@
 //! Memory from the kernel: anonymous, prefaulted, on huge pages where they are to be had: those set apart
 //! (`MAP_HUGETLB`), else those that the kernel puts together (`MADV_HUGEPAGE`).
 //!
-//! Promises: no page fault later, zeroed at first, given back on drop. Refuses: to be resized or shared.
+//! Promises: no page fault later, nor by [`Mapping::renew`]; zeroed at first, given back on drop. Refuses: to be resized or
+//! shared.
 
 use std::io;
+use std::mem;
+use std::process;
 use std::ptr::{self, NonNull};
 
 use crate::NetError;
@@ -31,8 +34,6 @@ pub(crate) struct Mapping {
     base: NonNull<u8>,
     bytes: usize,
     pages: PageKind,
-    /// Of huge pages that somebody has set apart.
-    set_apart: bool,
 }
 
 // SAFETY: the mapping is owned by this value alone, like a `Box<[u8]>`; nothing in it belongs to a thread.
@@ -54,41 +55,52 @@ impl Mapping {
             && let Ok(base) = map(whole, libc::MAP_HUGETLB | libc::MAP_HUGE_2MB | libc::MAP_POPULATE)
         {
             // Of the pages that somebody has set apart: whole or not at all, and never swapped.
-            return Ok(Self { base, bytes: whole, pages: PageKind::Huge, set_apart: true });
+            return Ok(Self { base, bytes: whole, pages: PageKind::Huge });
         }
-        let base = map_aligned(whole, unit).map_err(refused)?;
-        let mut mapping = Self { base, bytes: whole, pages: PageKind::Small, set_apart: false };
-        // SAFETY: the range is this mapping's own; the advice changes no contents. A refusal (no transparent
-        // huge pages in this kernel) leaves small pages, which `pages` then says.
-        unsafe { libc::madvise(base.as_ptr().cast(), whole, libc::MADV_HUGEPAGE) };
-        mapping.prefault();
-        mapping.pages = pages_of(base.as_ptr() as usize, whole);
+        let mut mapping = Self::of_no_pages_set_apart(whole, unit).map_err(refused)?;
+        mapping.pages = pages_of(mapping.base.as_ptr() as usize, whole);
         Ok(mapping)
     }
 
-    /// The same bytes at the same place on other pages: what the kernel still reads of the old ones stays as it is,
-    /// whatever is written from now on.
+    /// `bytes` at a multiple of `unit`, on the pages that there are for everybody.
+    fn of_no_pages_set_apart(bytes: usize, unit: usize) -> io::Result<Self> {
+        let base = map_aligned(bytes, unit)?;
+        let mut mapping = Self { base, bytes, pages: PageKind::Small };
+        // SAFETY: the range is this mapping's own; the advice changes no contents. A refusal (no transparent
+        // huge pages in this kernel) leaves small pages, which `pages` then says.
+        unsafe { libc::madvise(base.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
+        mapping.prefault();
+        Ok(mapping)
+    }
+
+    /// The same bytes at the same place on other pages, none of them set apart: what the kernel still reads of the old
+    /// ones stays as it is, whatever is written from now on.
     ///
     /// # Errors
-    /// [`NetError::Map`] if the kernel takes no page back, or if there may be none in its place: of those that are set
-    /// apart the old ones stay in use. Then nothing has changed.
+    /// [`NetError::Map`] if the kernel has no such memory, or moves none. Then nothing has changed.
     pub(crate) fn renew(&mut self) -> Result<(), NetError> {
-        if self.set_apart {
-            return Err(NetError::Map { bytes: self.bytes, source: io::ErrorKind::Unsupported.into() });
+        let bytes = self.bytes;
+        let refused = |source| NetError::Map { bytes, source };
+        let unit = if bytes >= HUGE_BYTES { HUGE_BYTES } else { page_bytes() };
+        let mut other = Self::of_no_pages_set_apart(bytes, unit).map_err(refused)?;
+        other.as_mut_slice().copy_from_slice(self.as_slice());
+        let (from, to) = (other.base.as_ptr().cast(), self.base.as_ptr().cast());
+        // SAFETY: both ranges are mappings of this length of which nothing is borrowed: `other` is known here only, and
+        // `&mut self` says so of ours. Pages that the kernel has pinned of the old ones live on with it.
+        let moved =
+            unsafe { libc::mremap(from, bytes, bytes, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, to) };
+        if moved == libc::MAP_FAILED {
+            let source = io::Error::last_os_error();
+            // SAFETY: advice that every page has already; it is refused only where none is mapped.
+            if unsafe { libc::madvise(to, bytes, libc::MADV_NORMAL) } != 0 {
+                // The old pages were taken and no others put there: whoever reads or writes them must not go on.
+                process::abort();
+            }
+            return Err(refused(source));
         }
-        let contents = self.as_slice().to_vec();
-        // Locked pages are taken back only by the newer advice, which older kernels do not know.
-        let taken = [libc::MADV_DONTNEED_LOCKED, libc::MADV_DONTNEED].into_iter().any(|advice| {
-            // SAFETY: the range is this mapping's own, private and anonymous: it reads as zeroes afterwards, and
-            // `&mut self` says that nobody looks. Pages that the kernel has pinned live on with it.
-            unsafe { libc::madvise(self.base.as_ptr().cast(), self.bytes, advice) == 0 }
-        });
-        if !taken {
-            return Err(NetError::Map { bytes: self.bytes, source: io::Error::last_os_error() });
-        }
-        self.prefault();
-        self.as_mut_slice().copy_from_slice(&contents);
-        self.pages = pages_of(self.base.as_ptr() as usize, self.bytes);
+        // Its range is empty now.
+        mem::forget(other);
+        self.pages = pages_of(self.base.as_ptr() as usize, bytes);
         Ok(())
     }
 
@@ -282,12 +294,14 @@ mod tests {
         for bytes in [1, HUGE_BYTES] {
             let mut mapping = Mapping::new(bytes).unwrap();
             let base = mapping.start();
-            mapping.as_mut_slice().iter_mut().enumerate().for_each(|(index, byte)| *byte = index as u8);
-            if mapping.renew().is_err() {
-                assert!(mapping.set_apart);
+            let bytes = mapping.len();
+            for round in 0..3 {
+                let byte = |index: usize| (index + round) as u8;
+                mapping.as_mut_slice().iter_mut().enumerate().for_each(|(index, at)| *at = byte(index));
+                mapping.renew().unwrap();
+                assert_eq!((mapping.start(), mapping.len()), (base, bytes));
+                assert!(mapping.as_slice().iter().enumerate().all(|(index, at)| *at == byte(index)));
             }
-            assert_eq!(mapping.start(), base);
-            assert!(mapping.as_slice().iter().enumerate().all(|(index, byte)| *byte == index as u8));
         }
     }
 }

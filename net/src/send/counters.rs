@@ -55,7 +55,7 @@ pub struct SendCounters {
     pub loans_copied: u64,
     /// Messages whose loan the kernel refused: they went by copy.
     pub loans_refused: u64,
-    /// Loans whose ring broke before they came back: the arena takes other memory for theirs.
+    /// Loans whose ring broke before they came back: the arena takes other memory for theirs when it is leased from.
     pub loans_orphaned: u64,
     /// Rings that were refused or broke, or that turned out worse after they had been chosen: datagrams go without.
     pub uring_refused: u64,

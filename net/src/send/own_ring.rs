@@ -1,8 +1,8 @@
 //! A sender's ring: wanted, on trial, used, or done without.
 //!
 //! Promises: it is made by the thread that sends; how a trial ended is said, and said again when that changes; where nobody
-//! forced a backend, each new destination has a trial of its own, [`TRIALS_MAX`] in all, whatever came of the last one.
-//! Refuses: to make another ring once one was refused or broke, and to judge a route by another's loans.
+//! forced a backend, each change of destination has a trial of its own, [`TRIALS_MAX`] in all, whatever came of the last
+//! one, and a former destination's too. Refuses: to make another ring once one was refused or broke, and to judge a route by another's loans.
 
 use std::io;
 use std::mem;
@@ -138,11 +138,19 @@ impl OwnRing {
     /// Takes in what the kernel has done with, and waits for the rest no longer than `patience`. Whether nothing is
     /// lent any more.
     pub(super) fn settle(&mut self, patience: Duration, counters: &mut SendCounters) -> bool {
-        let Some(ring) = &mut self.made else { return true };
+        let Some(ring) = &mut self.made else {
+            // What a ring that has gone left behind settles with the arena's next lease.
+            return self.flight.as_ref().is_none_or(|flight| flight.lent() == flight.settled());
+        };
         let settled = ring.settle(patience);
         self.count(counters);
-        if settled && self.verdict().is_some_and(|verdict| verdict != Verdict::Ring) {
-            // Found wanting, and nothing is lent: the arena's memory need not stay pinned.
+        let is_of_no_use = match self.verdict() {
+            Some(verdict) => verdict != Verdict::Ring,
+            // No trial is left that could choose it.
+            None => self.on_trial && !self.trial_due && self.trial.is_none(),
+        };
+        if settled && is_of_no_use {
+            // The arena's memory need not stay pinned.
             self.let_go();
         }
         settled
@@ -229,6 +237,45 @@ mod tests {
         }
         assert_eq!(trial.verdict(), Some(Verdict::Ring));
         trial
+    }
+
+    #[test]
+    fn what_a_ring_left_behind_is_settled_by_the_arena() {
+        let mut arena = Arena::new(MESSAGE).unwrap();
+        let (mut ring, mut counters) = (OwnRing::new(false, false), SendCounters::default());
+        assert!(ring.settle(Duration::ZERO, &mut counters), "nothing can be lent");
+        ring.attach(arena.flight());
+        assert!(ring.settle(Duration::ZERO, &mut counters), "nothing is lent");
+        arena.flight().lend();
+        arena.flight().orphan();
+        ring.leave(&mut counters);
+        assert!(!ring.settle(Duration::ZERO, &mut counters), "nobody has told");
+        let lease = arena.lease(1).unwrap();
+        assert!(ring.settle(Duration::ZERO, &mut counters), "the arena has other memory");
+        arena.release(lease);
+    }
+
+    #[test]
+    fn a_ring_is_let_go_once_no_trial_is_left_that_could_choose_it() {
+        if let Err(cause) = uring::probe() {
+            eprintln!("punktfunk-net: not run: a ring without trials ({cause})");
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "CI runs every tier: {cause}");
+            return;
+        }
+        let arena = Arena::new(MESSAGE).unwrap();
+        let (mut ring, mut counters) = (OwnRing::new(false, true), SendCounters::default());
+        ring.attach(arena.flight());
+        // To and fro: each change counts.
+        for change in 0..TRIALS_MAX {
+            ring.head_for(SocketAddr::from(([127, 0, 0, 1], 9 + (change % 2) as u16)));
+            ring.prepare().unwrap();
+            assert!(ring.settle(Duration::ZERO, &mut counters));
+            assert!(ring.made().is_some() && ring.trial_due, "change {change}");
+        }
+        ring.head_for(SocketAddr::from(([127, 0, 0, 1], 11)));
+        ring.prepare().unwrap();
+        assert!(ring.settle(Duration::ZERO, &mut counters));
+        assert!(ring.made().is_none() && !ring.is_chosen());
     }
 
     #[test]

@@ -294,7 +294,7 @@ impl UringSend {
         let lent = self.lent();
         tracing::warn!(
             lent,
-            "trains on loan have not come back before their ring went: the arena takes other memory"
+            "trains on loan have not come back before their ring went: their memory is not used again"
         );
         if let Some(arena) = self.arena.take() {
             arena.flight.orphan();
