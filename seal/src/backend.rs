@@ -235,55 +235,6 @@ impl Aead for Ring {
     }
 }
 
-/// Both widths of our own kernel.
-macro_rules! impl_aead {
-    ($width:ty) => {
-        impl Aead for Gcm<$width> {
-            fn new(cipher: Cipher, key: &[u8]) -> Self {
-                assert_eq!(cipher, Cipher::Aes128Gcm, "the backend was asked for a cipher that it supports");
-                Gcm::new(key.try_into().expect("the key has the cipher's own length"))
-            }
-
-            #[inline]
-            fn seal(
-                &self,
-                nonce: [u8; NONCE_BYTES],
-                aad: &[u8],
-                plaintext: &[u8],
-                out: &mut [u8],
-                tag: &mut [u8; TAG_BYTES],
-            ) {
-                *tag = Gcm::seal(self, nonce, aad, plaintext, out);
-            }
-
-            #[inline]
-            fn seal_in_place(
-                &self,
-                nonce: [u8; NONCE_BYTES],
-                aad: &[u8],
-                text: &mut [u8],
-                tag: &mut [u8; TAG_BYTES],
-            ) {
-                *tag = Gcm::seal_in_place(self, nonce, aad, text);
-            }
-
-            #[inline]
-            fn open(
-                &self,
-                nonce: [u8; NONCE_BYTES],
-                aad: &[u8],
-                ciphertext: &[u8],
-                tag: &[u8; TAG_BYTES],
-                out: &mut [u8],
-            ) -> bool {
-                Gcm::open(self, nonce, aad, ciphertext, tag, out)
-            }
-        }
-    };
-}
-impl_aead!(Wide);
-impl_aead!(Narrow);
-
 /// A key in what was picked.
 #[expect(clippy::large_enum_variant, reason = "an end has four of them; a box would be a load a datagram")]
 pub(crate) enum Key {
@@ -315,8 +266,8 @@ impl Key {
         match self {
             Key::AwsLc(key) => key.seal(nonce, aad, plaintext, out, tag),
             Key::Ring(key) => key.seal(nonce, aad, plaintext, out, tag),
-            Key::Vaes512(key) => Aead::seal(key, nonce, aad, plaintext, out, tag),
-            Key::Vaes256(key) => Aead::seal(key, nonce, aad, plaintext, out, tag),
+            Key::Vaes512(key) => key.seal(nonce, aad, plaintext, out, tag),
+            Key::Vaes256(key) => key.seal(nonce, aad, plaintext, out, tag),
         }
     }
 
@@ -330,8 +281,8 @@ impl Key {
         match self {
             Key::AwsLc(key) => key.seal_in_place(nonce, aad, text, tag),
             Key::Ring(key) => key.seal_in_place(nonce, aad, text, tag),
-            Key::Vaes512(key) => Aead::seal_in_place(key, nonce, aad, text, tag),
-            Key::Vaes256(key) => Aead::seal_in_place(key, nonce, aad, text, tag),
+            Key::Vaes512(key) => key.seal_in_place(nonce, aad, text, tag),
+            Key::Vaes256(key) => key.seal_in_place(nonce, aad, text, tag),
         }
     }
 
@@ -347,8 +298,8 @@ impl Key {
         match self {
             Key::AwsLc(key) => key.open(nonce, aad, ciphertext, tag, out),
             Key::Ring(key) => key.open(nonce, aad, ciphertext, tag, out),
-            Key::Vaes512(key) => Aead::open(key, nonce, aad, ciphertext, tag, out),
-            Key::Vaes256(key) => Aead::open(key, nonce, aad, ciphertext, tag, out),
+            Key::Vaes512(key) => key.open(nonce, aad, ciphertext, tag, out),
+            Key::Vaes256(key) => key.open(nonce, aad, ciphertext, tag, out),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The kernel on other architectures: there is none, and no value of its key either.
 
+use crate::backend::Aead;
+use crate::keys::Cipher;
 use crate::limits::{NONCE_BYTES, TAG_BYTES};
 use std::convert::Infallible;
 use std::marker::PhantomData;
@@ -20,29 +22,24 @@ impl<W> Gcm<W> {
     pub(crate) fn is_supported() -> bool {
         false
     }
+}
 
+impl<W> Aead for Gcm<W> {
     /// # Panics
     /// Always.
-    pub(crate) fn new(_key: &[u8; 16]) -> Self {
+    fn new(_: Cipher, _: &[u8]) -> Self {
         panic!("the backend was asked for on a CPU that has it not")
     }
 
-    pub(crate) fn seal(&self, _: [u8; NONCE_BYTES], _: &[u8], _: &[u8], _: &mut [u8]) -> [u8; TAG_BYTES] {
+    fn seal(&self, _: [u8; NONCE_BYTES], _: &[u8], _: &[u8], _: &mut [u8], _: &mut [u8; TAG_BYTES]) {
         match self.never {}
     }
 
-    pub(crate) fn seal_in_place(&self, _: [u8; NONCE_BYTES], _: &[u8], _: &mut [u8]) -> [u8; TAG_BYTES] {
+    fn seal_in_place(&self, _: [u8; NONCE_BYTES], _: &[u8], _: &mut [u8], _: &mut [u8; TAG_BYTES]) {
         match self.never {}
     }
 
-    pub(crate) fn open(
-        &self,
-        _: [u8; NONCE_BYTES],
-        _: &[u8],
-        _: &[u8],
-        _: &[u8; TAG_BYTES],
-        _: &mut [u8],
-    ) -> bool {
+    fn open(&self, _: [u8; NONCE_BYTES], _: &[u8], _: &[u8], _: &[u8; TAG_BYTES], _: &mut [u8]) -> bool {
         match self.never {}
     }
 }

@@ -3,6 +3,8 @@
 use super::key::{Expanded, to_bytes};
 pub(crate) use super::lanes::{Narrow, Wide};
 use super::pass::{Text, pass};
+use crate::backend::Aead;
+use crate::keys::Cipher;
 use crate::limits::{AAD_BYTES_MAX, NONCE_BYTES, TAG_BYTES};
 use std::arch::x86_64::__m128i;
 use std::marker::PhantomData;
@@ -81,58 +83,52 @@ impl<W: Width> Gcm<W> {
     pub(crate) fn is_supported() -> bool {
         W::is_supported()
     }
+}
 
-    /// Expands `key`.
-    ///
+impl<W: Width> Aead for Gcm<W> {
     /// # Panics
     /// When the CPU lacks the instructions.
-    pub(crate) fn new(key: &[u8; 16]) -> Self {
-        assert!(W::is_supported(), "the backend was asked for on a CPU that has it");
+    fn new(cipher: Cipher, key: &[u8]) -> Self {
+        assert!(
+            cipher == Cipher::Aes128Gcm && W::is_supported(),
+            "the backend supports what it is asked for"
+        );
+        let key = key.try_into().expect("the key has the cipher's own length");
         // SAFETY: the assertion is about more than AES and PCLMULQDQ.
         Gcm { key: unsafe { Expanded::new(key) }, width: PhantomData }
     }
 
-    /// Encrypts `plaintext` into `out`; returns the tag.
-    ///
-    /// # Panics
-    /// When the lengths differ, or `aad` is longer than [`AAD_BYTES_MAX`].
     #[inline]
-    pub(crate) fn seal(
+    fn seal(
         &self,
         nonce: [u8; NONCE_BYTES],
         aad: &[u8],
         plaintext: &[u8],
         out: &mut [u8],
-    ) -> [u8; TAG_BYTES] {
+        tag: &mut [u8; TAG_BYTES],
+    ) {
         assert!(plaintext.len() == out.len() && aad.len() <= AAD_BYTES_MAX, "the callers have asserted this");
         let text = Text { from: plaintext.as_ptr(), to: out.as_mut_ptr(), bytes: out.len() };
         // SAFETY: `new` has asserted the instructions; both slices have the text's length.
-        to_bytes(unsafe { W::seal(&self.key, nonce, aad, text) })
+        *tag = to_bytes(unsafe { W::seal(&self.key, nonce, aad, text) });
     }
 
-    /// The same where the text lies.
-    ///
-    /// # Panics
-    /// When `aad` is longer than [`AAD_BYTES_MAX`].
-    pub(crate) fn seal_in_place(
+    fn seal_in_place(
         &self,
         nonce: [u8; NONCE_BYTES],
         aad: &[u8],
         text: &mut [u8],
-    ) -> [u8; TAG_BYTES] {
+        tag: &mut [u8; TAG_BYTES],
+    ) {
         assert!(aad.len() <= AAD_BYTES_MAX, "the callers have asserted this");
         let to = text.as_mut_ptr();
         let text = Text { from: to, to, bytes: text.len() };
         // SAFETY: `new` has asserted the instructions; the pass reads each vector before it writes it.
-        to_bytes(unsafe { W::seal(&self.key, nonce, aad, text) })
+        *tag = to_bytes(unsafe { W::seal(&self.key, nonce, aad, text) });
     }
 
-    /// Decrypts `ciphertext` into `out`; false when `tag` is not its tag.
-    ///
-    /// # Panics
-    /// When the lengths differ, or `aad` is longer than [`AAD_BYTES_MAX`].
     #[inline]
-    pub(crate) fn open(
+    fn open(
         &self,
         nonce: [u8; NONCE_BYTES],
         aad: &[u8],
