@@ -346,12 +346,7 @@ fn refuse_single_messages(code: i32) {
         statement(libc::BPF_RET, 0, 0, libc::SECCOMP_RET_ERRNO | code as u32),
         statement(libc::BPF_RET, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
-    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: no pointers are passed.
-    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
-    // SAFETY: `program` and its statements are alive; the kernel copies them.
-    let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
-    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    common::without::filter(&mut program);
 }
 
 #[test]

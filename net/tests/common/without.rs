@@ -14,6 +14,11 @@ fn refuse(call: libc::c_long, code: i32) {
         statement(libc::BPF_RET, 0, 0, libc::SECCOMP_RET_ERRNO | code as u32),
         statement(libc::BPF_RET, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
+    filter(&mut program);
+}
+
+/// Lets `program` answer every system call of this thread, as long as it lives.
+pub(crate) fn filter(program: &mut [libc::sock_filter]) {
     let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     // SAFETY: no pointers are passed.
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
