@@ -5,11 +5,15 @@
 
 pub mod card;
 mod error;
+#[cfg(any(feature = "pipewire", feature = "wayland"))]
+mod exchange;
 pub mod file;
 pub mod limits;
 mod mode;
 mod picture;
 pub mod schedule;
+#[cfg(any(feature = "pipewire", feature = "wayland"))]
+mod stamp;
 #[cfg(feature = "wayland")]
 pub mod wayland;
 

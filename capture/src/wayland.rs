@@ -16,10 +16,8 @@
 //! it: a caller that is busy for three refreshes finds the third picture, not the first one of them.
 
 mod buffer;
-mod exchange;
 mod link;
 mod screen;
-mod stamp;
 
 use std::io::{self, PipeWriter};
 use std::path::{Path, PathBuf};
@@ -27,16 +25,17 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::exchange::{Captured, End, Exchange};
 use crate::limits::FIRST_PICTURE_DEADLINE;
 use crate::{CaptureError, Counters, Diagnosis, Mode, Picture, PixelFormat, Source};
-use exchange::{Captured, End, Exchange};
+use buffer::Buffer;
 use link::Link;
 
 /// A compositor's screen as a source of pictures.
 #[derive(Debug)]
 pub struct WaylandSource {
-    exchange: Arc<Exchange>,
-    lent: Option<Captured>,
+    exchange: Arc<Exchange<Buffer>>,
+    lent: Option<Captured<Buffer>>,
     output: String,
     mode: Mode,
     /// Dropped, it stops the thread.
@@ -147,7 +146,7 @@ impl Drop for WaylandSource {
 }
 
 /// Tells of an end even where the thread panics: nobody waits for one that is gone.
-struct LastWords(Arc<Exchange>);
+struct LastWords(Arc<Exchange<Buffer>>);
 
 impl Drop for LastWords {
     fn drop(&mut self) {

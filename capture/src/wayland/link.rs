@@ -14,8 +14,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use wayland_client::backend::WaylandError;
 use wayland_client::{Connection, DispatchError, EventQueue};
 
-use super::exchange::{End, Exchange};
+use super::buffer::Buffer;
 use super::screen::Screen;
+use crate::exchange::{End, Exchange};
 use crate::limits::SCREEN_FAILURES_MAX;
 use crate::{CaptureError, Diagnosis, Mode};
 
@@ -31,7 +32,11 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn connect(path: &Path, exchange: Arc<Exchange>, stop: PipeReader) -> Result<Self, Diagnosis> {
+    pub(super) fn connect(
+        path: &Path,
+        exchange: Arc<Exchange<Buffer>>,
+        stop: PipeReader,
+    ) -> Result<Self, Diagnosis> {
         let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Diagnosis::SocketMissing { path: path.to_owned() },
             cause => Diagnosis::SocketRefused { path: path.to_owned(), cause },
@@ -72,7 +77,7 @@ impl Link {
     }
 
     /// The thread: captures until the source goes or the compositor does.
-    pub(super) fn run(mut self, exchange: &Exchange, first_picture_deadline: Duration) {
+    pub(super) fn run(mut self, exchange: &Exchange<Buffer>, first_picture_deadline: Duration) {
         let mut first_at = self.connected_at.checked_add(first_picture_deadline);
         loop {
             let now = Instant::now();

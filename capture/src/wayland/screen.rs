@@ -22,12 +22,11 @@ use wayland_protocols_wlr::screencopy::v1::client::{
 };
 
 use super::buffer::{Buffer, Shape};
-use super::exchange::Exchange;
-use super::stamp;
+use crate::exchange::Exchange;
 use crate::limits::{
     REFRESH_MHZ_MAX, REFRESH_MHZ_MIN, SCREEN_BUFFERS, SCREEN_COPIES_IN_FLIGHT, SCREEN_RETRY_INTERVAL,
 };
-use crate::{Diagnosis, Mode, ModeError};
+use crate::{Diagnosis, Mode, ModeError, stamp};
 
 /// `buffer_done`, without which nobody knows when to ask.
 const SCREENCOPY_VERSION: u32 = 3;
@@ -62,7 +61,7 @@ struct Flight {
 /// The state behind the event queue.
 #[derive(Debug)]
 pub(super) struct Screen {
-    exchange: Arc<Exchange>,
+    exchange: Arc<Exchange<Buffer>>,
     shm: Option<WlShm>,
     manager: Option<ZwlrScreencopyManagerV1>,
     outputs: Vec<Output>,
@@ -83,7 +82,7 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn new(exchange: Arc<Exchange>) -> Self {
+    pub(super) fn new(exchange: Arc<Exchange<Buffer>>) -> Self {
         Self {
             exchange,
             shm: None,

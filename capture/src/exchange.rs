@@ -1,4 +1,4 @@
-//! Where the screen's thread and the caller meet: the newest picture, and buffers that come back.
+//! Where a screen's thread and the caller meet: the newest picture, and buffers that come back.
 //!
 //! Promises: the newest picture wins, the one that it takes the place of is counted; a buffer has one
 //! holder at any time, because it is moved; an end is told to every verb from then on. The lock is held
@@ -7,22 +7,21 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::buffer::Buffer;
 use crate::limits::SCREEN_BUFFERS;
 use crate::{CaptureError, Counters, Diagnosis, Mode};
 
 /// A picture that can be taken.
 #[derive(Debug)]
-pub(super) struct Captured {
-    pub(super) buffer: Buffer,
-    pub(super) mode: Mode,
-    pub(super) captured_at: Instant,
-    pub(super) number: u64,
+pub(crate) struct Captured<B> {
+    pub(crate) buffer: B,
+    pub(crate) mode: Mode,
+    pub(crate) captured_at: Instant,
+    pub(crate) number: u64,
 }
 
 /// Why and when there were no more pictures.
 #[derive(Clone, Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     /// Before the first one: it cannot be captured from.
     Unusable(Diagnosis),
     /// The first one did not come within this.
@@ -41,16 +40,16 @@ impl From<End> for CaptureError {
     }
 }
 
-#[derive(Debug, Default)]
-struct State {
-    newest: Option<Captured>,
-    returned: Vec<Buffer>,
+#[derive(Debug)]
+struct State<B> {
+    newest: Option<Captured<B>>,
+    returned: Vec<B>,
     counters: Counters,
     end: Option<End>,
 }
 
-impl State {
-    fn give_back(&mut self, buffer: Buffer) {
+impl<B> State<B> {
+    fn give_back(&mut self, buffer: B) {
         debug_assert!(self.returned.len() < SCREEN_BUFFERS, "there are no more buffers than that");
         self.returned.push(buffer);
     }
@@ -62,24 +61,29 @@ impl State {
 
 /// The meeting place.
 #[derive(Debug)]
-pub(super) struct Exchange {
-    state: Mutex<State>,
+pub(crate) struct Exchange<B> {
+    state: Mutex<State<B>>,
     changed: Condvar,
 }
 
-impl Exchange {
-    pub(super) fn new() -> Self {
-        let state = State { returned: Vec::with_capacity(SCREEN_BUFFERS), ..State::default() };
+impl<B> Exchange<B> {
+    pub(crate) fn new() -> Self {
+        let state = State {
+            newest: None,
+            returned: Vec::with_capacity(SCREEN_BUFFERS),
+            counters: Counters::default(),
+            end: None,
+        };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// A state that somebody left while panicking is as good as any: moves are all that happen to it.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<B>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The screen's thread has a picture.
-    pub(super) fn publish(&self, buffer: Buffer, mode: Mode, captured_at: Instant) {
+    pub(crate) fn publish(&self, buffer: B, mode: Mode, captured_at: Instant) {
         let mut state = self.lock();
         let number = state.counters.captured;
         state.counters.captured += 1;
@@ -92,20 +96,20 @@ impl Exchange {
     }
 
     /// The screen's thread needs a buffer: one that came back, if there is one.
-    pub(super) fn reuse(&self) -> Option<Buffer> {
+    pub(crate) fn reuse(&self) -> Option<B> {
         self.lock().returned.pop()
     }
 
     /// There will be no more pictures. The first end is the one that is told; whatever could be taken
     /// until then still can.
-    pub(super) fn end(&self, end: End) {
+    pub(crate) fn end(&self, end: End) {
         self.lock().end.get_or_insert(end);
         self.changed.notify_one();
     }
 
     /// Waits until a picture can be taken or there is an end.
-    pub(super) fn wait(&self, timeout: Duration) -> Result<bool, CaptureError> {
-        let nothing = |state: &mut State| state.newest.is_none() && state.end.is_none();
+    pub(crate) fn wait(&self, timeout: Duration) -> Result<bool, CaptureError> {
+        let nothing = |state: &mut State<B>| state.newest.is_none() && state.end.is_none();
         let state = self.lock();
         let (state, _) =
             self.changed.wait_timeout_while(state, timeout, nothing).unwrap_or_else(PoisonError::into_inner);
@@ -116,7 +120,7 @@ impl Exchange {
     }
 
     /// Takes the newest picture, and gives back the one before.
-    pub(super) fn take(&self, lent: &mut Option<Captured>) -> Result<(), CaptureError> {
+    pub(crate) fn take(&self, lent: &mut Option<Captured<B>>) -> Result<(), CaptureError> {
         let mut state = self.lock();
         if let Some(before) = lent.take() {
             state.give_back(before.buffer);
@@ -126,14 +130,14 @@ impl Exchange {
     }
 
     /// Gives back what is lent.
-    pub(super) fn take_back(&self, lent: &mut Option<Captured>) {
+    pub(crate) fn take_back(&self, lent: &mut Option<Captured<B>>) {
         if let Some(before) = lent.take() {
             self.lock().give_back(before.buffer);
         }
     }
 
     /// Drops the newest picture.
-    pub(super) fn skip(&self) {
+    pub(crate) fn skip(&self) {
         let mut state = self.lock();
         if let Some(skipped) = state.newest.take() {
             state.counters.skipped += 1;
@@ -141,12 +145,12 @@ impl Exchange {
         }
     }
 
-    pub(super) fn counters(&self) -> Counters {
+    pub(crate) fn counters(&self) -> Counters {
         self.lock().counters
     }
 
     /// The mode of the picture that could be taken now.
-    pub(super) fn newest_mode(&self) -> Option<Mode> {
+    pub(crate) fn newest_mode(&self) -> Option<Mode> {
         self.lock().newest.as_ref().map(|newest| newest.mode)
     }
 }

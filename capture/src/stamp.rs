@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::limits::SCREEN_STAMP_AGE_MAX;
 
 /// The instant at which `presented`, a time on the compositor's clock, was.
-pub(super) fn instant_of(presented: Duration) -> Instant {
+pub(crate) fn instant_of(presented: Duration) -> Instant {
     let clock = clock_gettime(ClockId::Monotonic);
     let now = Instant::now();
     let seconds = u64::try_from(clock.tv_sec).unwrap_or(0);
