@@ -13,6 +13,9 @@ usage: cargo xtask COMMAND
         (demo-out, 15 s). Installs the Debian packages that it needs; asks first where it can.
   test [--no-install] [-- ARGS]
         install what the tests need and run them all, or those that ARGS pick (-p fec)
+  userland [--no-install] [-- COMMAND...]
+        make a newer Debian's userland in target/userland, and run there the tests that want its compositors and its
+        PipeWire; or COMMAND. Wants root
   vm [--no-install] [-- COMMAND...]
         boot Debian's 6.12 kernel in a virtual machine, with this machine's files to read, and run there the tests
         that the kernel at hand may have no means for; or COMMAND
@@ -33,6 +36,7 @@ pub(crate) enum Command {
     Help,
     Demo(DemoOptions),
     Test(TestOptions),
+    Userland(UserlandOptions),
     Vm(VmOptions),
     Fuzz(FuzzOptions),
     Instructions(InstructionsOptions),
@@ -53,6 +57,14 @@ pub(crate) struct DemoOptions {
 pub(crate) struct TestOptions {
     pub(crate) install: bool,
     pub(crate) runner_args: Vec<String>,
+}
+
+/// Options of `userland`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UserlandOptions {
+    pub(crate) install: bool,
+    /// What to run instead of the tests; empty for those.
+    pub(crate) command: Vec<String>,
 }
 
 /// Options of `vm`.
@@ -91,7 +103,11 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Fault
         None | Some("help" | "--help" | "-h") => Ok(Command::Help),
         Some("demo") => parse_demo(args),
         Some("test") => parse_test(args),
-        Some("vm") => parse_vm(args),
+        Some("userland") => parse_place("userland", args)
+            .map(|(install, command)| Command::Userland(UserlandOptions { install, command })),
+        Some("vm") => {
+            parse_place("vm", args).map(|(install, command)| Command::Vm(VmOptions { install, command }))
+        }
         Some("fuzz") => parse_fuzz(args),
         Some("instructions") => parse_instructions(args),
         Some("valgrind") => parse_valgrind(args),
@@ -132,16 +148,17 @@ fn parse_test(mut args: impl Iterator<Item = String>) -> Result<Command, Fault> 
     Ok(Command::Test(options))
 }
 
-fn parse_vm(mut args: impl Iterator<Item = String>) -> Result<Command, Fault> {
-    let mut options = VmOptions { install: true, command: Vec::new() };
+/// Of a command that runs tests elsewhere: whether it may install, and what it is to run in their place.
+fn parse_place(name: &str, mut args: impl Iterator<Item = String>) -> Result<(bool, Vec<String>), Fault> {
+    let (mut install, mut command) = (true, Vec::new());
     while let Some(arg) = args.next() {
         match arg.as_str() {
-            "--no-install" => options.install = false,
-            "--" => options.command = args.by_ref().collect(),
-            other => return Err(unknown("vm", other)),
+            "--no-install" => install = false,
+            "--" => command = args.by_ref().collect(),
+            other => return Err(unknown(name, other)),
         }
     }
-    Ok(Command::Vm(options))
+    Ok((install, command))
 }
 
 fn parse_fuzz(mut args: impl Iterator<Item = String>) -> Result<Command, Fault> {
@@ -221,6 +238,13 @@ mod tests {
             })
         );
         assert_eq!(
+            parse_words("userland -- sway --version").unwrap(),
+            Command::Userland(UserlandOptions {
+                install: true,
+                command: ["sway", "--version"].map(str::to_owned).to_vec()
+            })
+        );
+        assert_eq!(
             parse_words("valgrind --no-install").unwrap(),
             Command::Valgrind(ValgrindOptions { install: false })
         );
@@ -260,6 +284,7 @@ mod tests {
             ("fuzz y4m --seconds 0", "1 to 3600"),
             ("test --fast", "--fast"),
             ("vm uname", "uname"),
+            ("userland sway", "sway"),
             ("tidy now", "now"),
         ] {
             let fault = parse_words(words).unwrap_err();

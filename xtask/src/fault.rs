@@ -24,12 +24,14 @@ pub(crate) enum Fault {
     Findings { count: usize },
     /// Verbs take other instructions than the table says.
     Instructions { count: usize },
-    /// The virtual machine cannot be had.
+    /// What a tier of tests runs in, a virtual machine or another userland, cannot be had.
     Machine { problem: String },
-    /// What ran in the virtual machine ended with this code, or without one.
+    /// What ran in the virtual machine or another userland ended with this code, or without one.
     Guest { code: Option<u8>, console: PathBuf },
     /// Tests failed under memcheck, or used memory wrongly.
     Memory { count: usize },
+    /// Programs of tests failed in the newer userland.
+    Userland { count: usize },
     /// The demo ended without what it must leave.
     Incomplete { missing: Vec<PathBuf>, log: PathBuf },
     /// Somebody pressed Ctrl-C, or asked for the end by a signal.
@@ -73,6 +75,7 @@ impl Fault {
             | Fault::Machine { .. }
             | Fault::Guest { code: None, .. }
             | Fault::Memory { .. }
+            | Fault::Userland { .. }
             | Fault::Incomplete { .. } => 1,
         }
     }
@@ -108,23 +111,18 @@ impl fmt::Display for Fault {
             ),
             Fault::Machine { problem } => write!(f, "{problem}"),
             Fault::Guest { code: Some(code), console } => {
-                write!(
-                    f,
-                    "what ran in the virtual machine ended with {code}; its words are in {}",
-                    console.display()
-                )
+                write!(f, "what ran there ended with {code}; its words are in {}", console.display())
             }
             Fault::Guest { code: None, console } => {
-                write!(
-                    f,
-                    "the virtual machine ended before its job did; its words are in {}",
-                    console.display()
-                )
+                write!(f, "it was ended before its job was done; its words are in {}", console.display())
             }
             Fault::Memory { count } => write!(
                 f,
                 "{count} test programs failed under memcheck; what it says is above and in target/valgrind"
             ),
+            Fault::Userland { count } => {
+                write!(f, "{count} programs of tests failed in the newer userland; their words are above")
+            }
             Fault::Incomplete { missing, log } => {
                 let names: Vec<String> = missing.iter().map(|path| path.display().to_string()).collect();
                 write!(f, "the demo did not leave {}; see {}", names.join(", "), log.display())

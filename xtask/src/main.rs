@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask demo | test | vm | fuzz | instructions | valgrind | tidy`.
+//! The project's chores: `cargo xtask demo | test | userland | vm | fuzz | instructions | valgrind | tidy`.
 //!
 //! Promises: each command needs nothing but cargo and Debian's stock packages, which it installs itself
 //! (it says which, and asks first where somebody can answer); it ends its children, whatever ends it.
@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, reason = "a program's words to a person")]
 
 mod args;
+mod debian;
 mod demo;
 mod fault;
 mod floors;
@@ -17,7 +18,9 @@ mod machine;
 mod packages;
 mod process;
 mod suite;
+mod test_programs;
 mod tidy;
+mod userland;
 mod valgrind;
 mod vm;
 mod workspace;
@@ -45,6 +48,7 @@ fn perform(command: Command) -> Result<(), Fault> {
         }
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => suite::run(&options),
+        Command::Userland(options) => userland::run(&options),
         Command::Vm(options) => vm::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Instructions(options) => instructions::run(&options),

@@ -13,8 +13,12 @@ use crate::process;
 pub(crate) type Package = (&'static str, &'static str);
 
 /// What building takes, beside Rust and a C compiler.
-pub(crate) const BUILD: &[Package] =
-    &[("g++", "compiles openh264"), ("nasm", "assembles openh264's kernels")];
+pub(crate) const BUILD: &[Package] = &[
+    ("g++", "compiles openh264"),
+    ("nasm", "assembles openh264's kernels"),
+    ("libpipewire-0.3-dev", "the library that hands a desktop's pictures out"),
+    ("libclang-dev", "reads its headers"),
+];
 
 /// What the demo shows.
 pub(crate) const DESKTOP: &[Package] =
@@ -35,6 +39,9 @@ pub(crate) const VM: &[Package] = &[
     ("xz-utils", "unpacks its modules"),
     ("zstd", "unpacks its kernel"),
 ];
+
+/// What a newer userland is made with.
+pub(crate) const USERLAND: &[Package] = &[("mmdebstrap", "makes a newer Debian's userland in a folder")];
 
 /// What counts instructions and watches memory.
 pub(crate) const VALGRIND: &[Package] =

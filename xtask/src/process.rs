@@ -7,6 +7,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -24,6 +25,9 @@ const BIND_ARGS: [&str; 3] = ["--pdeathsig", "TERM", "--"];
 
 /// How long a program may take to end itself: the host stops a compositor meanwhile.
 const GRACE: Duration = Duration::from_secs(8);
+
+/// How often a program that is followed is listened to.
+const LISTEN: Duration = Duration::from_millis(50);
 
 /// Runs a program to its end on this terminal.
 pub(crate) fn run(command: &mut Command) -> Result<(), Fault> {
@@ -97,6 +101,8 @@ pub(crate) struct Background {
     pidfd: OwnedFd,
     words: String,
     log: PathBuf,
+    /// Whether it is asked to end before it is ended.
+    asked: bool,
 }
 
 impl Background {
@@ -128,7 +134,7 @@ impl Background {
             .map_err(Fault::io(format!("start `{words}`")))?;
         let pid = Pid::from_child(&child);
         match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(pidfd) => Ok(Background { child, pidfd, words, log: log.to_owned() }),
+            Ok(pidfd) => Ok(Background { child, pidfd, words, log: log.to_owned(), asked: true }),
             Err(refused) => {
                 // Unwatched it must not stay; both can only fail if it is gone already.
                 let _ = child.kill();
@@ -136,6 +142,12 @@ impl Background {
                 Err(Fault::Io { action: format!("watch `{words}`"), source: refused.into() })
             }
         }
+    }
+
+    /// The same program, ended without being asked: for one that hears no SIGTERM and has nothing to put away.
+    pub(crate) fn unasked(mut self) -> Background {
+        self.asked = false;
+        self
     }
 
     /// Waits at most `patience` for its end; `None` when it still runs. A signal to us ends the wait.
@@ -157,6 +169,26 @@ impl Background {
         self.child.try_wait().map_err(Fault::io(format!("wait for `{}`", self.words)))
     }
 
+    /// Waits at most `patience` for its end, and passes what comes into the file `said` on to our standard output;
+    /// `None` when it still runs.
+    pub(crate) fn follow(
+        &mut self,
+        said: &Path,
+        patience: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<Option<ExitStatus>, Fault> {
+        let mut said = File::open(said).map_err(Fault::io(format!("read {}", said.display())))?;
+        let give_up_at = Instant::now() + patience;
+        loop {
+            let ended = self.wait_for(LISTEN)?;
+            pass_on(&mut said)?;
+            interrupt.check()?;
+            if ended.is_some() || Instant::now() >= give_up_at {
+                return Ok(ended);
+            }
+        }
+    }
+
     /// The error that says how it ended.
     pub(crate) fn ended(&self, status: ExitStatus) -> Fault {
         Fault::Command { command: self.words.clone(), status, log: Some(self.log.clone()) }
@@ -172,7 +204,7 @@ impl Background {
     pub(crate) fn stop(&mut self) {
         let _ = pidfd_send_signal(&self.pidfd, Signal::TERM);
         let deadline = Instant::now() + GRACE;
-        loop {
+        while self.asked {
             let rest = deadline.saturating_duration_since(Instant::now());
             match self.wait_for(rest) {
                 Ok(None) if !rest.is_zero() => {}
@@ -184,6 +216,15 @@ impl Background {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What was said since the last time, to our standard output; a serial line's returns are left out.
+fn pass_on(words: &mut impl Read) -> Result<(), Fault> {
+    let mut said = Vec::new();
+    words.read_to_end(&mut said).map_err(Fault::io("listen to a program"))?;
+    said.retain(|byte| *byte != b'\r');
+    let mut out = std::io::stdout().lock();
+    out.write_all(&said).and_then(|()| out.flush()).map_err(Fault::io("pass a program's words on"))
 }
 
 /// A command whose process the kernel ends when the thread that starts it does, however that ends.

@@ -1,14 +1,14 @@
 //! `cargo xtask test`: everything that the tests need, then all of them.
 //!
 //! Uses cargo-nextest where it is installed (each test in a process of its own, so that one that hangs is
-//! named), else `cargo test`. Documentation's examples run in both cases. What this machine's kernel cannot show runs in a
-//! virtual machine at the end.
+//! named), else `cargo test`. Documentation's examples run in both cases. What this machine's programs cannot show runs in a
+//! newer userland at the end, and what its kernel cannot, in a virtual machine.
 
 use std::process::Stdio;
 
 use crate::args::TestOptions;
 use crate::fault::Fault;
-use crate::{packages, process, vm, workspace};
+use crate::{packages, process, userland, vm, workspace};
 
 // One run names all that fails.
 const NEXTEST: [&str; 4] = ["nextest", "run", "--locked", "--no-fail-fast"];
@@ -25,20 +25,49 @@ pub(crate) fn run(options: &TestOptions) -> Result<(), Fault> {
         process::run(&mut command)
     };
     // End-to-end tests start the two programs themselves.
-    cargo(&["build", "--locked", "-p", "punktfunk-host", "-p", "punktfunk-client"], &[])?;
+    let programs = ["punktfunk-host", "punktfunk-client"];
+    let of_programs = workspace::features(|package| programs.contains(&package));
+    cargo(&["build", "--locked", "-p", programs[0], "-p", programs[1]], &of_programs)?;
     let has_nextest = has_nextest();
     let runner = if has_nextest { &NEXTEST[..] } else { &CARGO_TEST[..] };
     if !options.runner_args.is_empty() {
         return cargo(runner, &options.runner_args);
     }
-    cargo(&[runner, &["--workspace"]].concat(), &[])?;
+    let of_all = workspace::features(|_| true);
+    cargo(&[runner, &["--workspace"]].concat(), &of_all)?;
     if has_nextest {
-        cargo(&["test", "--locked", "--workspace", "--doc"], &[])?;
+        cargo(&["test", "--locked", "--workspace", "--doc"], &of_all)?;
     }
+    userland::run_in_suite(options.install)?;
     vm::run_in_suite(options.install)
+}
+
+/// What the tests of a tier run in; where that cannot be had, one line, and a failure only where `CI=true`.
+pub(crate) fn unless_missing<T>(tier: &str, prepared: Result<T, Fault>) -> Result<Option<T>, Fault> {
+    match prepared {
+        Ok(place) => Ok(Some(place)),
+        Err(Fault::Interrupted) => Err(Fault::Interrupted),
+        Err(fault) if std::env::var("CI").as_deref() == Ok("true") => Err(fault),
+        Err(fault) => {
+            eprintln!("not run: the tests in {tier} ({fault})");
+            Ok(None)
+        }
+    }
 }
 
 fn has_nextest() -> bool {
     let mut version = workspace::cargo();
     process::output(version.args(["nextest", "--version"]).stderr(Stdio::null())).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ci_lints_with_the_features_that_everything_is_built_with() {
+        let script = std::fs::read_to_string(workspace::root().unwrap().join(".ci/run")).unwrap();
+        let words = [&["--workspace".to_owned()], &workspace::features(|_| true)[..]].concat().join(" ");
+        assert!(script.contains(&format!("cargo clippy {words} --all-targets")), "{words}");
+    }
 }

@@ -10,6 +10,9 @@ use crate::process;
 /// Folders that a walk leaves out: what builds and runs leave behind.
 const LEFT_OUT: &[&str] = &["target", ".git", "demo-out", "out"];
 
+/// What is off where a library may be missing, and on wherever the project's own chores build: package and feature.
+const FEATURES: &[(&str, &str)] = &[];
+
 /// The workspace's root: the folder above this package's manifest.
 pub(crate) fn root() -> Result<PathBuf, Fault> {
     // Cargo sets the variable for `cargo run` and `cargo test`; a moved checkout is found by it too.
@@ -42,6 +45,15 @@ pub(crate) fn target_folder(root: &Path) -> Result<PathBuf, Fault> {
 /// The cargo that runs us, or the one in the path; it ends when we do.
 pub(crate) fn cargo() -> Command {
     process::bound_to_us(Path::new(&std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())))
+}
+
+/// The arguments that switch on what this machine's libraries make possible, for the packages that are built. Every
+/// command that builds one of them has these, so that nothing is built twice.
+pub(crate) fn features(is_built: impl Fn(&str) -> bool) -> Vec<String> {
+    let features = FEATURES.iter().filter(|(package, _)| is_built(package));
+    features
+        .flat_map(|(package, feature)| ["--features".to_owned(), format!("{package}/{feature}")])
+        .collect()
 }
 
 /// The project's files, tracked or about to be, relative to `root`, sorted. Asks git; where there is

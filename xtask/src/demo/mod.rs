@@ -28,6 +28,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<(), Fault> {
     let root = workspace::root()?;
     let mut build = workspace::cargo();
     build.args(["build", "--release", "--locked", "-p", "punktfunk-host", "-p", "punktfunk-client"]);
+    build.args(workspace::features(|package| package == "punktfunk-host"));
     eprintln!("\n== {}", process::words(&build));
     process::run(build.current_dir(&root))?;
 
@@ -97,6 +98,7 @@ fn no_compositor(fault: &Fault) -> Option<String> {
         | Fault::Findings { .. }
         | Fault::Instructions { .. }
         | Fault::Memory { .. }
+        | Fault::Userland { .. }
         | Fault::Incomplete { .. }
         | Fault::Machine { .. }
         | Fault::Guest { .. }

@@ -6,17 +6,13 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::archive::Archive;
 use super::kernel::{KERNEL, MODULE_FOLDER, MODULE_ORDER};
 use crate::fault::Fault;
 use crate::process::{self, Background, Interrupt};
-
-/// How often the guest is listened to.
-const LISTEN: Duration = Duration::from_millis(50);
 
 /// The guest's processors and megabytes.
 const PROCESSORS: &str = "2";
@@ -80,17 +76,9 @@ impl Machine {
         let args = self.args(&first_files, [&console, &answer]);
         let args: Vec<_> = args.iter().map(OsString::as_os_str).collect();
         let mut guest = Background::start(&program, &args, &[], &log, None)?;
-        let mut words = File::open(&console).map_err(Fault::io("listen to the guest"))?;
-        let give_up_at = Instant::now() + patience;
-        let status = loop {
-            let ended = guest.wait_for(LISTEN)?;
-            pass_on(&mut words)?;
-            interrupt.check()?;
-            match ended {
-                Some(status) => break status,
-                None if Instant::now() >= give_up_at => return Err(guest.late(patience, "end its job")),
-                None => {}
-            }
+        let status = match guest.follow(&console, patience, interrupt)? {
+            Some(status) => status,
+            None => return Err(guest.late(patience, "end its job")),
         };
         if !status.success() {
             return Err(guest.ended(status));
@@ -142,13 +130,4 @@ impl Machine {
         }
         args
     }
-}
-
-/// What was said since the last time, to our standard output; a serial line's returns are left out.
-fn pass_on(words: &mut impl Read) -> Result<(), Fault> {
-    let mut said = Vec::new();
-    words.read_to_end(&mut said).map_err(Fault::io("listen to the guest"))?;
-    said.retain(|byte| *byte != b'\r');
-    let mut out = std::io::stdout().lock();
-    out.write_all(&said).and_then(|()| out.flush()).map_err(Fault::io("pass the guest's words on"))
 }
