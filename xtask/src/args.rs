@@ -25,6 +25,8 @@ usage: cargo xtask COMMAND
         count the instructions of the hot verbs under callgrind and compare with perf/instructions.toml
   valgrind [--no-install]
         the tests of the rooms that hold unsafe code, under memcheck
+  package [--no-install]
+        build Debian packages of the two programs into target/packages
   tidy
         the rules of the house: floors, sizes, names, words, SAFETY comments
 
@@ -41,6 +43,7 @@ pub(crate) enum Command {
     Fuzz(FuzzOptions),
     Instructions(InstructionsOptions),
     Valgrind(ValgrindOptions),
+    Package(PackageOptions),
     Tidy,
 }
 
@@ -96,6 +99,12 @@ pub(crate) struct ValgrindOptions {
     pub(crate) install: bool,
 }
 
+/// Options of `package`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PackageOptions {
+    pub(crate) install: bool,
+}
+
 /// Reads the arguments behind the program's name.
 pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Fault> {
     let mut args = args;
@@ -110,7 +119,10 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Fault
         }
         Some("fuzz") => parse_fuzz(args),
         Some("instructions") => parse_instructions(args),
-        Some("valgrind") => parse_valgrind(args),
+        Some("valgrind") => {
+            Ok(Command::Valgrind(ValgrindOptions { install: parse_install("valgrind", args)? }))
+        }
+        Some("package") => Ok(Command::Package(PackageOptions { install: parse_install("package", args)? })),
         Some("tidy") => match args.next() {
             None => Ok(Command::Tidy),
             Some(extra) => Err(unknown("tidy", &extra)),
@@ -187,15 +199,16 @@ fn parse_instructions(args: impl Iterator<Item = String>) -> Result<Command, Fau
     Ok(Command::Instructions(options))
 }
 
-fn parse_valgrind(args: impl Iterator<Item = String>) -> Result<Command, Fault> {
-    let mut options = ValgrindOptions { install: true };
+/// Of a command that knows no other option: whether packages may be installed.
+fn parse_install(command: &str, args: impl Iterator<Item = String>) -> Result<bool, Fault> {
+    let mut install = true;
     for arg in args {
         match arg.as_str() {
-            "--no-install" => options.install = false,
-            other => return Err(unknown("valgrind", other)),
+            "--no-install" => install = false,
+            other => return Err(unknown(command, other)),
         }
     }
-    Ok(Command::Valgrind(options))
+    Ok(install)
 }
 
 fn parse_seconds(arg: Option<String>) -> Result<u64, Fault> {
@@ -249,6 +262,10 @@ mod tests {
             Command::Valgrind(ValgrindOptions { install: false })
         );
         assert_eq!(
+            parse_words("package --no-install").unwrap(),
+            Command::Package(PackageOptions { install: false })
+        );
+        assert_eq!(
             parse_words("fuzz y4m --seconds 9 --keep").unwrap(),
             Command::Fuzz(FuzzOptions { target: "y4m".to_owned(), seconds: 9, keep: true })
         );
@@ -279,6 +296,7 @@ mod tests {
             ("demo --fast", "--fast"),
             ("instructions --fast", "--fast"),
             ("valgrind --fast", "--fast"),
+            ("package --fast", "--fast"),
             ("fuzz", "target"),
             ("fuzz --keep", "target"),
             ("fuzz y4m --seconds 0", "1 to 3600"),

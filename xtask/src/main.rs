@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask demo | test | userland | vm | fuzz | instructions | valgrind | tidy`.
+//! The project's chores: `cargo xtask demo | test | userland | vm | fuzz | instructions | valgrind | package | tidy`.
 //!
 //! Promises: each command needs nothing but cargo and Debian's stock packages, which it installs itself
 //! (it says which, and asks first where somebody can answer); it ends its children, whatever ends it.
@@ -15,6 +15,7 @@ mod floors;
 mod fuzz;
 mod instructions;
 mod machine;
+mod package;
 mod packages;
 mod process;
 mod suite;
@@ -53,6 +54,7 @@ fn perform(command: Command) -> Result<(), Fault> {
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Instructions(options) => instructions::run(&options),
         Command::Valgrind(options) => valgrind::run(&options),
+        Command::Package(options) => package::run(&options),
         Command::Tidy => {
             let root = workspace::root()?;
             let mut findings = tidy::check(&root)?;

@@ -47,6 +47,9 @@ pub(crate) const USERLAND: &[Package] = &[("mmdebstrap", "makes a newer Debian's
 pub(crate) const VALGRIND: &[Package] =
     &[("valgrind", "counts instructions and watches the unsafe code's memory")];
 
+/// What makes Debian packages.
+pub(crate) const PACKAGE: &[Package] = &[("dpkg-dev", "tells which packages a program links")];
+
 /// Sees to it that every package of `groups` is installed.
 pub(crate) fn ensure(groups: &[&[Package]], install: bool) -> Result<(), Fault> {
     if !install {
