@@ -4,7 +4,7 @@
 //! shards, [`Decoder`] computes the missing data shards from any `k` of the `k + m`. The code is the one of Lin, Chung
 //! and Han ("Novel Polynomial Basis and Its Application to Reed-Solomon Erasure Codes", FOCS 2014): an additive FFT
 //! over GF(2^16) in a Cantor basis, the high-rate form, or the low-rate form where the parity outnumbers the data. Which
-//! form, and how bytes map to symbols, is wire format: `docs/fec.md` says it, `tests/vectors.txt` pins it. A [`Kernel`]
+//! form, and how bytes map to symbols, is wire format: `docs/fec.md` says it, `docs/vectors/fec.txt` pins it. A [`Kernel`]
 //! is a set of instructions to compute it with; all of them give the same bytes.
 //!
 //! *What it promises.* Data is borrowed where it lies: one slice in, no list of shards. The first pass reads it there

@@ -1,10 +1,10 @@
-//! The code is wire format: the bytes of `vectors.txt` may change only with the protocol's version. `docs/fec.md` says how
+//! The code is wire format: the bytes of `docs/vectors/fec.txt` may change only with the protocol's version. `docs/fec.md` says how
 //! they come about.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use punktfunk_fec::{Encoder, Kernel, Shape};
 
-const VECTORS: &str = include_str!("vectors.txt");
+const VECTORS: &str = include_str!("../../docs/vectors/fec.txt");
 
 /// FNV-1a, 64 bits: enough to notice a change, short enough to print.
 fn fnv1a(bytes: &[u8]) -> u64 {
