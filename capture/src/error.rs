@@ -134,6 +134,61 @@ pub enum Diagnosis {
         /// The output.
         output: String,
     },
+    /// There is no PipeWire to connect to.
+    #[error("there is no PipeWire in this session ({words}): is it installed and running?")]
+    PipeWireMissing {
+        /// The library's word.
+        words: String,
+    },
+    /// PipeWire went away.
+    #[error("PipeWire went away ({words}): start it again")]
+    PipeWireGone {
+        /// The library's word.
+        words: String,
+    },
+    /// PipeWire takes requests and nothing comes back.
+    #[error("PipeWire does not answer: it hangs; restart it")]
+    PipeWireHangs,
+    /// No node of that name or number.
+    #[error("PipeWire has no node {wanted}; it has {have:?}")]
+    NodeMissing {
+        /// What was asked for.
+        wanted: String,
+        /// Some of those that it has, with their numbers.
+        have: Vec<String>,
+    },
+    /// The node was removed in mid-stream.
+    #[error("the PipeWire node {node} was removed: what it showed has ended")]
+    NodeRemoved {
+        /// Its number and name.
+        node: String,
+    },
+    /// The node was never linked to us.
+    #[error(
+        "PipeWire has not linked us to its node {node}: is a session manager, such as wireplumber, running?"
+    )]
+    NotLinked {
+        /// Its number and name.
+        node: String,
+    },
+    /// The node agreed on a format and does not begin.
+    #[error("the PipeWire node {node} agreed on a format and does not start: restart what makes it")]
+    NotStarted {
+        /// Its number and name.
+        node: String,
+    },
+    /// The producer has no format that is read.
+    #[error("the producer's pictures cannot be read: {offered}")]
+    FormatRefused {
+        /// What it offers.
+        offered: String,
+    },
+    /// PipeWire ended the stream.
+    #[error("PipeWire ended the stream: {words}")]
+    StreamEnded {
+        /// Its word.
+        words: String,
+    },
     /// The connection broke.
     #[error("the connection to the compositor broke: {cause}")]
     Disconnected {

@@ -95,6 +95,14 @@ impl<B> Exchange<B> {
         self.changed.notify_one();
     }
 
+    /// The screen's thread leaves out a picture, for a newer one or because it is spoiled.
+    #[cfg(feature = "pipewire")]
+    pub(crate) fn pass_over(&self) {
+        let mut state = self.lock();
+        state.counters.captured += 1;
+        state.counters.superseded += 1;
+    }
+
     /// The screen's thread needs a buffer: one that came back, if there is one.
     pub(crate) fn reuse(&self) -> Option<B> {
         self.lock().returned.pop()

@@ -1,4 +1,4 @@
-//! Picture sources: the moving test card, Y4M files, and a Wayland compositor's screen.
+//! Picture sources: the moving test card, Y4M files, a Wayland compositor's screen, and PipeWire's nodes.
 //!
 //! Every source gives one picture at a time through [`Source`]: the newest wins, and what was passed over is
 //! counted. Sources pace themselves; a stamp is taken when the picture came to be. Nothing here encodes.
@@ -11,6 +11,8 @@ pub mod file;
 pub mod limits;
 mod mode;
 mod picture;
+#[cfg(feature = "pipewire")]
+pub mod pipewire;
 pub mod schedule;
 #[cfg(any(feature = "pipewire", feature = "wayland"))]
 mod stamp;

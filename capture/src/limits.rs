@@ -35,6 +35,36 @@ pub const SCREEN_RETRY_INTERVAL: std::time::Duration = std::time::Duration::from
 /// instead.
 pub const SCREEN_STAMP_AGE_MAX: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// Buffers that a PipeWire producer is asked for, so that it never waits for one while we read another.
+pub const STREAM_BUFFERS: u32 = 4;
+
+/// Fewer than this are refused: one that is written, and one that is read.
+pub const STREAM_BUFFERS_MIN: u32 = 2;
+
+/// More than this are of no use: a quarter of a second at 60 Hz.
+pub const STREAM_BUFFERS_MAX: u32 = 16;
+
+/// The longest side of a cursor's bitmap in pixels: the largest that display hardware has.
+pub const STREAM_CURSOR_SIDE_MAX: u32 = 256;
+
+/// Buffers in a row that may contradict themselves before the stream is ended: a quarter of a second at 60 Hz.
+pub const STREAM_SPOILED_MAX: u32 = 15;
+
+/// From one question to PipeWire, whether it is alive, to the next.
+pub const STREAM_SYNC_INTERVAL: std::time::Duration = std::time::Duration::from_millis(400);
+
+/// What PipeWire may take to answer: the interval and this are below the two seconds within which an end is
+/// named.
+pub const STREAM_ANSWER_DEADLINE: std::time::Duration = std::time::Duration::from_millis(1200);
+
+/// How long the cause of an end is waited for, once one of its consequences was told.
+pub const STREAM_CAUSE_WAIT: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Nodes that are named where one is not found: as many as somebody reads.
+pub const STREAM_NODES_TOLD_MAX: usize = 24;
+
+const _: () = assert!(STREAM_BUFFERS_MIN <= STREAM_BUFFERS && STREAM_BUFFERS <= STREAM_BUFFERS_MAX);
+
 /// Bytes of a Y4M file's first line: real ones have less than a hundred.
 pub const Y4M_HEADER_BYTES_MAX: usize = 1024;
 

@@ -1,0 +1,111 @@
+//! Pictures in memory of our own.
+//!
+//! What is it: the buffer that goes through the exchange. What does it promise: a picture is read out of the
+//! producer's file by a call, not through a mapping, so that a producer that shortens its file spoils a picture
+//! and not this program; the producer has its buffer back at once. What does it refuse: a file that is shorter
+//! than its producer says.
+
+use std::os::fd::BorrowedFd;
+
+use super::agreed::{Agreed, ByteOrder, Place};
+use super::cursor::Cursor;
+use crate::Diagnosis;
+
+/// One picture of blue, green, red, unused.
+#[derive(Debug, Default)]
+pub(super) struct Pixels {
+    pub(super) bytes: Vec<u8>,
+    pub(super) stride: usize,
+    /// The format that it came in, for people.
+    pub(super) format_name: &'static str,
+}
+
+impl Pixels {
+    /// Reads the picture at `place` of a producer's file.
+    pub(super) fn read(
+        &mut self,
+        file: BorrowedFd<'_>,
+        place: Place,
+        agreed: &Agreed,
+    ) -> Result<(), Diagnosis> {
+        // Whole rows, so that every one of them can be taken as one.
+        let bytes = place.stride * agreed.height as usize;
+        if self.bytes.len() != bytes {
+            self.bytes.clear();
+            self.bytes.resize(bytes, 0);
+        }
+        self.stride = place.stride;
+        self.format_name = agreed.format_name();
+        let mut read = 0;
+        while read < place.bytes {
+            let at = place.file_offset + read as u64;
+            match rustix::io::pread(file, &mut self.bytes[read..place.bytes], at) {
+                Ok(0) => return Err(short(place, "it is shorter")),
+                Ok(count) => read += count,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(short(place, &error.to_string())),
+            }
+        }
+        match agreed.order {
+            ByteOrder::Bgrx => {}
+            ByteOrder::Rgbx => swap_red_blue(&mut self.bytes),
+        }
+        Ok(())
+    }
+
+    /// Becomes `clean` with a cursor over it.
+    pub(super) fn compose(&mut self, clean: &Self, cursor: &Cursor, agreed: &Agreed) {
+        self.bytes.clone_from(&clean.bytes);
+        (self.stride, self.format_name) = (clean.stride, clean.format_name);
+        cursor.draw(&mut self.bytes, self.stride, agreed.width, agreed.height);
+    }
+}
+
+fn short(place: Place, why: &str) -> Diagnosis {
+    let offered = format!("a file with a picture of {} bytes at {}: {why}", place.bytes, place.file_offset);
+    Diagnosis::BufferRefused { offered }
+}
+
+/// Red first to blue first and back, in place.
+pub(super) fn swap_red_blue(bytes: &mut [u8]) {
+    for pixel in bytes.chunks_exact_mut(4) {
+        pixel.swap(0, 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Mode;
+    use pipewire::spa::param::video::{VideoFormat, VideoInfoRaw};
+    use pipewire::spa::utils::Rectangle;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+
+    fn agreed(format: VideoFormat) -> Agreed {
+        let mut video = VideoInfoRaw::new();
+        video.set_format(format);
+        video.set_size(Rectangle { width: 16, height: 16 });
+        Agreed::parse(&video, Mode::new(16, 16, 60_000).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_picture_is_read_from_its_place_and_a_short_file_is_named() {
+        let mut file = tempfile::tempfile().unwrap();
+        let content: Vec<u8> = (0..=255).cycle().take(8 + 80 * 15 + 64).collect();
+        file.write_all(&content).unwrap();
+        let place = Place { file_offset: 8, stride: 80, bytes: 80 * 15 + 64 };
+        let mut pixels = Pixels::default();
+        pixels.read(file.as_fd(), place, &agreed(VideoFormat::BGRx)).unwrap();
+        assert_eq!(pixels.bytes.len(), 80 * 16);
+        assert_eq!(pixels.bytes[..place.bytes], content[8..]);
+        pixels.read(file.as_fd(), place, &agreed(VideoFormat::RGBA)).unwrap();
+        assert_eq!(pixels.bytes[..4], [content[10], content[9], content[8], content[11]]);
+
+        file.set_len(8 + 80 * 15 + 63).unwrap();
+        let error = pixels.read(file.as_fd(), place, &agreed(VideoFormat::BGRx)).unwrap_err();
+        assert!(error.to_string().contains("shorter"), "{error}");
+        let beyond = Place { file_offset: u64::MAX, ..place };
+        assert!(pixels.read(file.as_fd(), beyond, &agreed(VideoFormat::BGRx)).is_err());
+    }
+}

@@ -1,0 +1,140 @@
+//! The library's buffers, read into types of our own.
+//!
+//! Promises: a buffer goes back to its stream whatever happens; every pointer in it is looked at once, and only
+//! for as long as the buffer is ours. Refuses nothing: numbers are handed on as they are, for
+//! [`super::agreed`] to judge.
+//!
+//! The only file of this source that has unsafe code: the library's own safe words for a buffer panic where a
+//! producer leaves something out, and hide where a file's block begins.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::ptr::{self, NonNull};
+
+use pipewire::spa::sys;
+use pipewire::stream::Stream;
+use pipewire::sys::pw_buffer;
+
+use super::agreed::Block;
+
+/// A buffer that a producer filled; given back when dropped.
+pub(super) struct Filled<'s> {
+    stream: &'s Stream,
+    buffer: NonNull<pw_buffer>,
+}
+
+/// What a buffer's header says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Nanoseconds on the producer's clock.
+    pub(super) pts_ns: i64,
+    /// The picture's number at the producer.
+    pub(super) sequence: u64,
+    /// The producer's word that the pixels are not to be used.
+    pub(super) is_corrupted: bool,
+}
+
+impl<'s> Filled<'s> {
+    /// The oldest buffer that is filled, if there is one.
+    pub(super) fn take(stream: &'s Stream) -> Option<Self> {
+        // SAFETY: dequeueing asks for nothing but a live stream, which the reference is. What comes back is null
+        // or a buffer that stays valid until it is queued again, which `drop` does once.
+        let buffer = unsafe { stream.dequeue_raw_buffer() };
+        NonNull::new(buffer).map(|buffer| Self { stream, buffer })
+    }
+
+    fn spa(&self) -> Option<&sys::spa_buffer> {
+        // SAFETY: the buffer is dequeued, so the library keeps it and what it points to in place; both structures
+        // lie in this process' own memory (only chunks and metadata are shared with the producer).
+        unsafe { self.buffer.as_ref().buffer.as_ref() }
+    }
+
+    /// The first block of memory: its file, what is said of it, and whether the chunk is marked as corrupted.
+    pub(super) fn block(&self) -> Option<(RawFd, Block, bool)> {
+        let spa = self.spa()?;
+        if spa.n_datas == 0 {
+            return None;
+        }
+        // SAFETY: `datas` points to `n_datas` ≥ 1 structures, or is null.
+        let data = unsafe { spa.datas.as_ref() }?;
+        if data.chunk.is_null() {
+            return None;
+        }
+        // SAFETY: a chunk that is not null is a whole, aligned structure of plain numbers in memory that is
+        // mapped for as long as the buffer is ours. The producer may write to it at any time, so it is copied
+        // out once, without a reference, and only the copy is judged.
+        let chunk = unsafe { ptr::read_volatile(data.chunk) };
+        let block = Block {
+            kind: data.type_,
+            map_offset: data.mapoffset,
+            bytes_max: data.maxsize,
+            offset: chunk.offset,
+            size: chunk.size,
+            stride: chunk.stride,
+        };
+        let is_corrupted = chunk.flags.cast_unsigned() & sys::SPA_CHUNK_FLAG_CORRUPTED != 0;
+        Some((RawFd::try_from(data.fd).unwrap_or(-1), block, is_corrupted))
+    }
+
+    /// The file behind a descriptor that [`Filled::block`] told.
+    pub(super) fn file(&self, fd: RawFd) -> Option<BorrowedFd<'_>> {
+        // SAFETY: the descriptor is the library's and stays open for as long as the buffer is ours, which the
+        // borrow sees to; -1, which means none, is left out.
+        (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
+    }
+
+    /// At most `into.len()` bytes of the metadata of this kind; how many there were to copy.
+    fn copy_meta(&self, kind: u32, into: &mut [MaybeUninit<u8>]) -> usize {
+        let Some(spa) = self.spa() else { return 0 };
+        if spa.metas.is_null() {
+            return 0;
+        }
+        for index in 0..spa.n_metas as usize {
+            // SAFETY: `metas` points to `n_metas` structures in this process' own memory.
+            let meta = unsafe { &*spa.metas.add(index) };
+            if meta.type_ == kind && !meta.data.is_null() {
+                let bytes = into.len().min(meta.size as usize);
+                // SAFETY: `data` is mapped for `size` bytes while the buffer is ours, `into` has room for as
+                // many, and the two do not overlap, for one is ours alone. The producer may write meanwhile:
+                // bytes are copied once and nothing is read from there again.
+                unsafe {
+                    ptr::copy_nonoverlapping(meta.data.cast::<MaybeUninit<u8>>(), into.as_mut_ptr(), bytes);
+                }
+                return bytes;
+            }
+        }
+        0
+    }
+
+    /// The header, where the producer gives one.
+    pub(super) fn header(&self) -> Option<Header> {
+        let mut bytes = [MaybeUninit::uninit(); size_of::<sys::spa_meta_header>()];
+        if self.copy_meta(sys::SPA_META_Header, &mut bytes) < bytes.len() {
+            return None;
+        }
+        // SAFETY: every byte was copied, the structure is of plain numbers that take any bits, and it is read
+        // without an assumption about alignment.
+        let header = unsafe { ptr::read_unaligned(bytes.as_ptr().cast::<sys::spa_meta_header>()) };
+        Some(Header {
+            pts_ns: header.pts,
+            sequence: header.seq,
+            is_corrupted: header.flags & sys::SPA_META_HEADER_FLAG_CORRUPTED != 0,
+        })
+    }
+
+    /// What is said of the cursor, put into `scratch`, at most as much as that has room for.
+    pub(super) fn cursor<'a>(&self, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+        scratch.clear();
+        let bytes = self.copy_meta(sys::SPA_META_Cursor, scratch.spare_capacity_mut());
+        // SAFETY: `copy_meta` initialised that many bytes of the spare capacity, and the vector was empty.
+        unsafe { scratch.set_len(bytes) };
+        (bytes > 0).then_some(scratch.as_slice())
+    }
+}
+
+impl Drop for Filled<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the buffer came from this stream and is given back once.
+        unsafe { self.stream.queue_raw_buffer(self.buffer.as_ptr()) };
+    }
+}

@@ -1,0 +1,160 @@
+//! A desktop session of our own: a bus, PipeWire, its session manager, and what a test adds to them.
+//!
+//! Every program lives in a folder of its own and ends with the session, by its process id.
+
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use punktfunk_capture::pipewire::{Door, PipeWireSource, Surroundings};
+use punktfunk_capture::{CaptureError, Diagnosis, Mode};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// What a program of the newer userland may take to be there, on a busy machine too.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+pub struct Session {
+    dir: tempfile::TempDir,
+    bus: String,
+    children: Vec<(&'static str, Child)>,
+}
+
+impl Session {
+    /// A bus, PipeWire and wireplumber.
+    pub fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        let bus = format!("unix:path={}", dir.path().join("bus").display());
+        let mut session = Self { dir, bus, children: Vec::new() };
+        session.spawn(
+            "dbus-daemon",
+            &["--session", "--nofork", "--nopidfile", "--address", &session.bus.clone()],
+        );
+        session.wait_for_file(Path::new("bus"));
+        session.spawn("pipewire", &[]);
+        session.wait_for_file(Path::new("pipewire-0"));
+        session.spawn("wireplumber", &[]);
+        session
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn surroundings(&self) -> Surroundings {
+        Surroundings { pipewire: Some(self.dir().join("pipewire-0")) }
+    }
+
+    /// Starts a program in this session; what it says goes to a file of its name.
+    pub fn spawn(&mut self, program: &'static str, arguments: &[&str]) {
+        self.spawn_with(program, arguments, &[]);
+    }
+
+    pub fn spawn_with(&mut self, program: &'static str, arguments: &[&str], environment: &[(&str, &str)]) {
+        let name = Path::new(program).file_name().unwrap().to_str().unwrap();
+        let log = File::create(self.dir().join(format!("{name}.log"))).unwrap();
+        let child = Command::new(program)
+            .args(arguments)
+            .env("XDG_RUNTIME_DIR", self.dir())
+            .env("HOME", self.dir())
+            .env("XDG_CONFIG_HOME", self.dir().join("config"))
+            .env("DBUS_SESSION_BUS_ADDRESS", &self.bus)
+            .env_remove("WAYLAND_DISPLAY")
+            .env_remove("DISPLAY")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program}: {error}"));
+        self.children.push((program, child));
+    }
+
+    /// A live test pattern at 60 pictures a second.
+    pub fn spawn_synthetic(&mut self, name: &str, width: u32, height: u32) {
+        let caps = format!("video/x-raw,format=BGRx,width={width},height={height},framerate=60/1");
+        let properties = format!(
+            "stream-properties=props,media.class=Video/Source,node.name={name},node.description={name}"
+        );
+        let arguments = [
+            "videotestsrc",
+            "is-live=true",
+            "pattern=ball",
+            "!",
+            &caps,
+            "!",
+            "pipewiresink",
+            "mode=provide",
+            &properties,
+        ];
+        self.spawn("gst-launch-1.0", &arguments);
+    }
+
+    pub fn wait_for_file(&self, name: &Path) -> PathBuf {
+        let path = self.dir().join(name);
+        let started = Instant::now();
+        while !path.exists() {
+            assert!(started.elapsed() < DEADLINE, "{} never came: {}", path.display(), self.logs());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        path
+    }
+
+    /// Connects as soon as the node is there.
+    pub fn connect(&self, door: &Door, wanted: Mode) -> PipeWireSource {
+        let started = Instant::now();
+        loop {
+            match PipeWireSource::connect_in(&self.surroundings(), door.clone(), wanted, DEADLINE) {
+                Ok(source) => return source,
+                Err(CaptureError::Unusable { diagnosis: Diagnosis::NodeMissing { .. } })
+                    if started.elapsed() < DEADLINE =>
+                {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                Err(error) => panic!("{error}\n{}", self.logs()),
+            }
+        }
+    }
+
+    fn child(&mut self, program: &str) -> &mut Child {
+        &mut self.children.iter_mut().find(|(name, _)| *name == program).expect("it was started").1
+    }
+
+    pub fn signal(&mut self, program: &str, signal: Signal) {
+        let pid = Pid::from_child(self.child(program));
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Kills a program and waits until it is gone.
+    pub fn kill(&mut self, program: &str) {
+        let child = self.child(program);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// What the programs said, for a test that failed.
+    pub fn logs(&self) -> String {
+        let mut logs = String::new();
+        for entry in std::fs::read_dir(self.dir()).unwrap().flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "log") {
+                let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+                let tail = text.lines().rev().take(25).collect::<Vec<_>>();
+                let tail: Vec<_> = tail.into_iter().rev().collect();
+                logs += &format!("--- {}\n{}\n", entry.file_name().display(), tail.join("\n"));
+            }
+        }
+        logs
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // The last one first, so that nothing complains about what it stands on.
+        for (_, child) in self.children.iter_mut().rev() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
