@@ -91,8 +91,8 @@ pub enum Diagnosis {
         /// The request that was not answered.
         request: &'static str,
     },
-    /// The compositor does not speak wlr-screencopy.
-    #[error("the compositor has no {missing}: use one based on wlroots, such as sway")]
+    /// The compositor speaks no protocol by which a screen is copied.
+    #[error("the compositor has no {missing}: use one that lets its screen be copied, such as sway")]
     GlobalMissing {
         /// The interface that is missing, with its version.
         missing: &'static str,
@@ -189,10 +189,24 @@ pub enum Diagnosis {
         /// Its word.
         words: String,
     },
+    /// The compositor ended the capture.
+    #[error("the compositor ended the capture of {output:?}")]
+    Stopped {
+        /// The output.
+        output: String,
+    },
     /// The connection broke.
     #[error("the connection to the compositor broke: {cause}")]
     Disconnected {
         /// The library's word.
         cause: String,
     },
+}
+
+impl Diagnosis {
+    /// The compositor offers nothing that two processes could both reach.
+    #[cfg(feature = "wayland")]
+    pub(crate) fn no_shared_memory() -> Self {
+        Self::BufferRefused { offered: "no shared-memory buffer, only others".to_owned() }
+    }
 }

@@ -31,6 +31,12 @@ pub const SCREEN_FAILURES_MAX: u32 = 60;
 /// From a failed copy to the next attempt, so that a compositor that fails at once is not kept busy.
 pub const SCREEN_RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_millis(16);
 
+/// A compositor that has said nothing for this long is asked whether it is there: a still screen says nothing for hours.
+pub const SCREEN_QUIET: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// How long it may take to answer: a change of several monitors' modes holds one up for two or three seconds.
+pub const SCREEN_ANSWER_DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// A presentation time that is further away than this is not on our clock; the time of arrival is taken
 /// instead.
 pub const SCREEN_STAMP_AGE_MAX: std::time::Duration = std::time::Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! A Wayland compositor's screen, by wlr-screencopy over shared memory.
+//! A Wayland compositor's screen, by ext-image-copy-capture or wlr-screencopy over shared memory.
 //!
 //! What is it: a [`Source`] whose pictures are copies of one output, made by the compositor at each of
 //! its refreshes that changed something, cursor included. The pure Rust Wayland library speaks; nothing
@@ -7,17 +7,23 @@
 //! What does it promise: the newest picture, stamped with the time at which the compositor presented it
 //! (so what is measured from the stamp on includes the copy); a still screen is no error, after a first
 //! picture; a mode change in mid-stream is followed; whatever ends the capture is named by a
-//! [`Diagnosis`], a first picture that does not come included. No verb waits longer than it was told.
+//! [`Diagnosis`], a first picture that does not come and a compositor that hangs included. No verb waits longer than
+//! it was told.
 //!
-//! What does it refuse: compositors without wlr-screencopy version 3 (that is: not made of wlroots), and
+//! What does it refuse: compositors with neither ext-image-copy-capture nor wlr-screencopy version 3, and
 //! pixels that are not 8 bits a colour.
 //!
-//! A copy takes two rounds with the compositor, an offer and a request, so a thread of its own answers
+//! A copy takes rounds with the compositor, so a thread of its own answers
 //! it: a caller that is busy for three refreshes finds the third picture, not the first one of them.
 
 mod buffer;
+mod delivery;
+mod image_copy;
 mod link;
+mod outputs;
 mod screen;
+mod screencopy;
+mod way;
 
 use std::io::{self, PipeWriter};
 use std::path::{Path, PathBuf};
@@ -30,6 +36,7 @@ use crate::limits::FIRST_PICTURE_DEADLINE;
 use crate::{CaptureError, Counters, Diagnosis, Mode, Picture, PixelFormat, Source};
 use buffer::Buffer;
 use link::Link;
+pub use way::Protocol;
 
 /// A compositor's screen as a source of pictures.
 #[derive(Debug)]
@@ -37,6 +44,7 @@ pub struct WaylandSource {
     exchange: Arc<Exchange<Buffer>>,
     lent: Option<Captured<Buffer>>,
     output: String,
+    protocol: Protocol,
     mode: Mode,
     /// Dropped, it stops the thread.
     stop: Option<PipeWriter>,
@@ -65,20 +73,34 @@ impl WaylandSource {
         output: Option<&str>,
         first_picture_deadline: Duration,
     ) -> Result<Self, CaptureError> {
+        Self::connect_by(None, display, output, first_picture_deadline)
+    }
+
+    /// [`WaylandSource::connect_within`] by one protocol and no other; `None`: by the best that is there.
+    ///
+    /// # Errors
+    /// [`CaptureError::Unusable`], which names the cause.
+    pub fn connect_by(
+        protocol: Option<Protocol>,
+        display: Option<&Path>,
+        output: Option<&str>,
+        first_picture_deadline: Duration,
+    ) -> Result<Self, CaptureError> {
         let unusable = |diagnosis| CaptureError::Unusable { diagnosis };
         let no_thread = |source| CaptureError::Read { name: "a thread for the screen".to_owned(), source };
         let path = socket_path(display).map_err(unusable)?;
         let exchange = Arc::new(Exchange::new());
         let (reader, writer) = io::pipe().map_err(no_thread)?;
         let mut link = Link::connect(&path, Arc::clone(&exchange), reader).map_err(unusable)?;
-        link.learn_globals(output, first_picture_deadline).map_err(unusable)?;
+        let protocol = link.open(output, protocol, first_picture_deadline).map_err(unusable)?;
         let (output, mode) = link.output();
         let mode = mode?;
 
         let last_words = LastWords(Arc::clone(&exchange));
         let run = move || link.run(&last_words.0, first_picture_deadline);
         let thread = thread::Builder::new().name("capture".to_owned()).spawn(run).map_err(no_thread)?;
-        let source = Self { exchange, lent: None, output, mode, stop: Some(writer), thread: Some(thread) };
+        let (stop, thread) = (Some(writer), Some(thread));
+        let source = Self { exchange, lent: None, output, protocol, mode, stop, thread };
         tracing::info!(socket = %path.display(), source = %source.describe(), "screen capture is ready");
         Ok(source)
     }
@@ -87,13 +109,19 @@ impl WaylandSource {
     pub fn output(&self) -> &str {
         &self.output
     }
+
+    /// How it is captured.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
 }
 
 impl Source for WaylandSource {
     fn describe(&self) -> String {
         let lent = self.lent.as_ref().map(|captured| captured.buffer.shape.format_name());
         let format = lent.map_or_else(String::new, |name| format!(", {name}"));
-        format!("wayland output {} {} over shared memory{format}", self.output, self.mode)
+        let Self { output, mode, protocol, .. } = self;
+        format!("wayland output {output} {mode} by {protocol} over shared memory{format}")
     }
 
     fn mode(&self) -> Mode {

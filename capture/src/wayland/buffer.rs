@@ -29,7 +29,19 @@ pub(super) enum ByteOrder {
     Rgbx,
 }
 
-/// What a buffer has to be, as the compositor says for each copy.
+impl ByteOrder {
+    /// That of a format, if it is read.
+    pub(super) fn of(format: WEnum<wl_shm::Format>) -> Option<Self> {
+        use wl_shm::Format;
+        match format {
+            WEnum::Value(Format::Xrgb8888 | Format::Argb8888) => Some(Self::Bgrx),
+            WEnum::Value(Format::Xbgr8888 | Format::Abgr8888) => Some(Self::Rgbx),
+            WEnum::Value(_) | WEnum::Unknown(_) => None,
+        }
+    }
+}
+
+/// What a buffer has to be, as the compositor says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     format: wl_shm::Format,
@@ -41,7 +53,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// The shape that a `buffer` event asks for. Its numbers come from another process.
+    /// The shape that the compositor asks for. Its numbers come from another process.
     pub(super) fn parse(
         format: WEnum<wl_shm::Format>,
         width: u32,
@@ -56,16 +68,8 @@ impl Shape {
             let offered = format!("{width}x{height} {name} with {stride} bytes a row: {why}");
             Err(Diagnosis::BufferRefused { offered })
         };
-        let (format, order) = match format {
-            WEnum::Value(format @ (wl_shm::Format::Xrgb8888 | wl_shm::Format::Argb8888)) => {
-                (format, ByteOrder::Bgrx)
-            }
-            WEnum::Value(format @ (wl_shm::Format::Xbgr8888 | wl_shm::Format::Abgr8888)) => {
-                (format, ByteOrder::Rgbx)
-            }
-            WEnum::Value(_) | WEnum::Unknown(_) => {
-                return refuse("only XRGB8888, ARGB8888, XBGR8888 and ABGR8888 are read");
-            }
+        let (Some(order), WEnum::Value(format)) = (ByteOrder::of(format), format) else {
+            return refuse("only XRGB8888, ARGB8888, XBGR8888 and ABGR8888 are read");
         };
         let sides = SIDE_MIN..=SIDE_MAX;
         if !sides.contains(&width) || !sides.contains(&height) {

@@ -16,8 +16,9 @@ use wayland_client::{Connection, DispatchError, EventQueue};
 
 use super::buffer::Buffer;
 use super::screen::Screen;
+use super::way::Protocol;
 use crate::exchange::{End, Exchange};
-use crate::limits::SCREEN_FAILURES_MAX;
+use crate::limits::{SCREEN_ANSWER_DEADLINE, SCREEN_FAILURES_MAX, SCREEN_QUIET};
 use crate::{CaptureError, Diagnosis, Mode};
 
 /// A connection with its queue and its state.
@@ -27,6 +28,9 @@ pub(super) struct Link {
     queue: EventQueue<Screen>,
     screen: Screen,
     connected_at: Instant,
+    /// When the compositor last said something, and when it was asked to since.
+    heard_at: Instant,
+    asked_at: Option<Instant>,
     /// Closed by the source when it is dropped.
     stop: PipeReader,
 }
@@ -44,16 +48,18 @@ impl Link {
         let connection = Connection::from_socket(stream)
             .map_err(|error| Diagnosis::Disconnected { cause: error.to_string() })?;
         let queue = connection.new_event_queue();
-        Ok(Self { connection, queue, screen: Screen::new(exchange), connected_at: Instant::now(), stop })
+        let (screen, now) = (Screen::new(exchange), Instant::now());
+        Ok(Self { connection, queue, screen, connected_at: now, heard_at: now, asked_at: None, stop })
     }
 
     /// Two answers: after the first one the globals are known, after the second one what they say of
-    /// themselves. Then the output is chosen.
-    pub(super) fn learn_globals(
+    /// themselves. Then the output is chosen, and the way of copying it: the `protocol` that is wanted, or the best.
+    pub(super) fn open(
         &mut self,
         output: Option<&str>,
+        protocol: Option<Protocol>,
         deadline: Duration,
-    ) -> Result<(), Diagnosis> {
+    ) -> Result<Protocol, Diagnosis> {
         let queue = self.queue.handle();
         let display = self.connection.display();
         display.get_registry(&queue, ());
@@ -67,13 +73,12 @@ impl Link {
                 self.pump(left)?;
             }
         }
-        self.screen.check_globals()?;
-        self.screen.choose_output(output)
+        self.screen.open(output, protocol, &queue)
     }
 
     /// The output's name and its mode.
     pub(super) fn output(&self) -> (String, Result<Mode, CaptureError>) {
-        (self.screen.output_name(), self.screen.mode().map_err(CaptureError::from))
+        (self.screen.outputs.name(), self.screen.outputs.mode().map_err(CaptureError::from))
     }
 
     /// The thread: captures until the source goes or the compositor does.
@@ -81,20 +86,47 @@ impl Link {
         let mut first_at = self.connected_at.checked_add(first_picture_deadline);
         loop {
             let now = Instant::now();
-            if self.screen.has_captured {
+            if self.screen.delivery.has_captured {
                 first_at = None;
             } else if first_at.is_some_and(|first_at| first_at <= now) {
                 exchange.end(End::NoFirstPicture(first_picture_deadline, self.screen.diagnose()));
                 return;
             }
-            let looks = [first_at, self.screen.retry_at];
+            let hang_at = self.screen.delivery.has_captured.then(|| self.look_after(now));
+            let looks = [first_at, self.screen.delivery.retry_at, hang_at];
             let wait = looks.into_iter().flatten().min().map(|look| look.saturating_duration_since(now));
-            match self.pump(wait.unwrap_or(IDLE_WAIT)) {
+            let outcome = self.pump(wait.unwrap_or(IDLE_WAIT)).and_then(|pumped| self.judge_silence(pumped));
+            match outcome {
                 Ok(Pumped::Going) => {}
                 Ok(Pumped::Stopped) => return,
-                Err(diagnosis) if self.screen.has_captured => return exchange.end(End::Ended(diagnosis)),
+                Err(diagnosis) if self.screen.delivery.has_captured => {
+                    return exchange.end(End::Ended(diagnosis));
+                }
                 Err(diagnosis) => return exchange.end(End::Unusable(diagnosis)),
             }
+        }
+    }
+
+    /// A compositor that is quiet is asked whether it is there: a still screen has nothing to say, and one that hangs
+    /// has not either. When to look again.
+    fn look_after(&mut self, now: Instant) -> Instant {
+        if self.asked_at.is_none() && now.saturating_duration_since(self.heard_at) >= SCREEN_QUIET {
+            self.connection.display().sync(&self.queue.handle(), ());
+            self.asked_at = Some(now);
+        }
+        match self.asked_at {
+            Some(asked_at) => asked_at + SCREEN_ANSWER_DEADLINE,
+            None => self.heard_at + SCREEN_QUIET,
+        }
+    }
+
+    /// Only once all has been read that it may have said, also while this program was held up.
+    fn judge_silence(&self, pumped: Pumped) -> Result<Pumped, Diagnosis> {
+        match self.asked_at {
+            Some(asked_at) if asked_at.elapsed() >= SCREEN_ANSWER_DEADLINE => {
+                Err(Diagnosis::NoAnswer { request: "wl_display.sync" })
+            }
+            Some(_) | None => Ok(pumped),
         }
     }
 
@@ -119,7 +151,10 @@ impl Link {
                 return Ok(Pumped::Stopped);
             }
             let outcome = match polled {
-                Ok(_) if readable => guard.read().map(|_| ()),
+                Ok(_) if readable => {
+                    (self.heard_at, self.asked_at) = (Instant::now(), None);
+                    guard.read().map(|_| ())
+                }
                 Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
                 Err(error) => Err(WaylandError::Io(error.into())),
             };
@@ -142,10 +177,10 @@ impl Link {
                 return Err(Diagnosis::Disconnected { cause: error.to_string() });
             }
         }
-        if let Some(fault) = self.screen.fault.take() {
+        if let Some(fault) = self.screen.delivery.fault.take() {
             return Err(fault);
         }
-        if self.screen.has_captured && self.screen.failures > SCREEN_FAILURES_MAX {
+        if self.screen.delivery.has_captured && self.screen.delivery.failures > SCREEN_FAILURES_MAX {
             return Err(self.screen.diagnose());
         }
         Ok(())
