@@ -11,7 +11,7 @@ use crate::process;
 const LEFT_OUT: &[&str] = &["target", ".git", "demo-out", "out"];
 
 /// What is off where a library may be missing, and on wherever the project's own chores build: package and feature.
-const FEATURES: &[(&str, &str)] = &[];
+const FEATURES: &[(&str, &str)] = &[("punktfunk-capture", "pipewire"), ("punktfunk-host", "pipewire")];
 
 /// The workspace's root: the folder above this package's manifest.
 pub(crate) fn root() -> Result<PathBuf, Fault> {

@@ -27,7 +27,10 @@ const PROGRAM_PATIENCE: Duration = Duration::from_secs(200);
 const PATIENCE: Duration = Duration::from_secs(900);
 
 /// What runs there where nothing else is asked for: of each program the tests that are ignored elsewhere.
-const TESTS: &[Tests] = &[Tests { package: "punktfunk-capture", file: Some("userland"), filter: "" }];
+const TESTS: &[Tests] = &[
+    Tests { package: "punktfunk-capture", file: Some("userland"), filter: "" },
+    Tests { package: "punktfunk-capture", file: Some("pipewire"), filter: "" },
+];
 
 /// Makes the userland and runs the tests in it, or what `options` ask for.
 pub(crate) fn run(options: &UserlandOptions) -> Result<(), Fault> {
