@@ -131,7 +131,10 @@ impl Figures<'_> {
             },
             "datagrams": self.datagrams(),
             "link": host.map(link),
-            "path": host.map(|host| json!({ "shard_bytes": host.shard_bytes, "shrunk": host.path_shrunk })),
+            "path": host.map(|host| json!({
+                "shard_bytes": host.shard_bytes, "shrunk": host.path_shrunk,
+                "changed": host.path_changed, "refused": host.path_refused,
+            })),
             "stages": self.stages(),
             "recorded": self.recorded,
             "snapshot": self.snapshot,

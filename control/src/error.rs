@@ -209,8 +209,8 @@ pub enum SessionEnd {
     },
     /// The client fell silent at its own address, and datagrams that name its session come from another one.
     #[error(
-        "the client has been silent for {:.1} s, and datagrams of its session came from {to}: its address has \
-         changed, which ends a session; it can connect again",
+        "the client has been silent for {:.1} s, and datagrams of its session came from {to}: its address seems \
+         to have changed, and nobody there has proven to be the client; it can connect again",
         .silent.as_secs_f32()
     )]
     Moved {

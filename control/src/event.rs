@@ -98,6 +98,13 @@ pub enum HostEvent {
         /// Bytes of UDP payload.
         udp_payload_bytes: u16,
     },
+    /// The client has proven another address: media shall go there. Of this path nothing else is known yet.
+    Path {
+        /// The session.
+        session: SessionId,
+        /// The way to it now.
+        path: Path,
+    },
     /// The client wants to leave: answer with `send_stats` and `bye` within a second, or it goes
     /// without them.
     Leaving {

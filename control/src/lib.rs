@@ -28,6 +28,7 @@ pub mod messages;
 mod planes;
 mod port;
 mod printable;
+mod roaming;
 mod skew;
 mod stats;
 #[cfg(test)]

@@ -67,6 +67,23 @@ pub const IN_FLIGHT_BYTES_FLOOR: u64 = 64 * 1024;
 /// Bytes in flight that control never needs more of: a few hundred messages.
 pub const IN_FLIGHT_BYTES_MAX: u64 = 1024 * 1024;
 
+/// How long a client's own address must be silent before QUIC may look at what names its session from elsewhere: by
+/// more than this no copy overtakes its original on a LAN. A client that has moved waits for it.
+pub const CLAIM_HOLD: Duration = Duration::from_millis(5);
+
+/// Addresses that claim one session at a time: a client's next one, and some strangers.
+pub const CLAIMS_MAX: usize = 4;
+
+/// Datagrams of each that are kept meanwhile, in pieces of received memory of 8 KiB each; the oldest goes first.
+pub const CLAIM_DATAGRAMS_MAX: usize = 8;
+
+/// Bytes that a report has at least while no media comes: of a client that has moved, one such datagram makes a path
+/// challenge possible, which may be three times as long.
+pub const SILENT_REPORT_BYTES_MIN: usize = 400;
+
+const _: () = assert!(SILENT_REPORT_BYTES_MIN * 3 >= UDP_PAYLOAD_BYTES_MIN as usize);
+const _: () = assert!(SILENT_REPORT_BYTES_MIN <= PLANE_PAYLOAD_BYTES_MAX);
+
 /// QUIC datagrams in one GSO send of control.
 pub const TRANSMIT_SEGMENTS_MAX: usize = 8;
 

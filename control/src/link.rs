@@ -11,8 +11,8 @@ use bytes::Bytes;
 use punktfunk_seal::Secret;
 use quinn_proto::crypto::rustls::HandshakeData;
 use quinn_proto::{
-    Connection, ConnectionError, ConnectionHandle, Dir, Event, ReadError, StreamEvent, StreamId, VarInt,
-    WriteError,
+    Connection, ConnectionError, ConnectionEvent, ConnectionHandle, Dir, Event, ReadError, StreamEvent,
+    StreamId, VarInt, WriteError,
 };
 use rustls::pki_types::CertificateDer;
 use zeroize::Zeroizing;
@@ -20,10 +20,11 @@ use zeroize::Zeroizing;
 use crate::error::Violation;
 use crate::event::{Path, Transmit};
 use crate::fingerprint::Fingerprint;
-use crate::limits::{MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX, TRANSMIT_SEGMENTS_MAX};
-use crate::messages::{LENGTH_BYTES, Message, parse_length};
+use crate::limits::{MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX, TRANSMIT_SEGMENTS_MAX, UDP_PAYLOAD_BYTES_MIN};
+use crate::messages::{LENGTH_BYTES, Message, PathPing, PathPong, parse_length};
 use crate::planes::{Plane, Planes};
 use crate::port::Port;
+use crate::roaming::Roaming;
 use crate::stats::LinkStats;
 
 /// The exporter's label (RFC 8446 section 7.5): the media secret, first form.
@@ -95,6 +96,8 @@ pub(crate) struct Link {
     peer_finished: bool,
     planes: Planes,
     last_heard: Instant,
+    /// Where the peer is, and where it may have gone.
+    roaming: Roaming<ConnectionEvent>,
     /// Where datagrams with this connection's id come from while the peer's own address is silent.
     strayed: Option<SocketAddr>,
     udp_payload_told: u16,
@@ -114,6 +117,7 @@ impl Link {
             peer_finished: false,
             planes: Planes::default(),
             last_heard: now,
+            roaming: Roaming::new(connection.remote_address()),
             strayed: None,
             udp_payload_told: connection.current_mtu(),
             stats: LinkStats::default(),
@@ -125,29 +129,94 @@ impl Link {
         self.handle
     }
 
-    /// Takes what the port has routed here; QUIC ignores what does not come from the peer's own address.
+    /// Takes what the port has routed here, a datagram of so many bytes.
     pub(crate) fn handle_datagram(
         &mut self,
         from: SocketAddr,
-        event: quinn_proto::ConnectionEvent,
+        event: ConnectionEvent,
+        bytes: usize,
         now: Instant,
     ) {
-        if from == self.remote() {
-            self.last_heard = now;
-            self.strayed = None;
-        } else {
-            self.stats.datagrams_strayed += 1;
+        if from != self.roaming.home() {
             self.strayed = Some(from);
         }
+        // A host does not move, and hands are shaken where they were offered.
+        let may_follow = self.connection.side().is_server() && !self.connection.is_handshaking();
+        if !may_follow && from != self.roaming.home() {
+            self.stats.datagrams_strayed += 1;
+            return;
+        }
+        if let Some(event) = self.roaming.handle_datagram(from, bytes, event, now) {
+            self.deliver(from, event, now);
+        }
+        self.judge_claims(now);
+    }
+
+    fn deliver(&mut self, from: SocketAddr, event: ConnectionEvent, now: Instant) {
+        let frames = self.frames_received();
         self.connection.handle_event(event);
+        let is_authentic = self.frames_received() != frames;
+        let is_from_home = from == self.roaming.home();
+        if is_authentic {
+            self.last_heard = now;
+        }
+        self.follow(now);
+        if is_authentic && is_from_home {
+            self.strayed = None;
+            self.roaming.handle_home_heard();
+        }
+    }
+
+    fn judge_claims(&mut self, now: Instant) {
+        while let Some(event) = self.roaming.poll_datagram(now) {
+            self.connection.handle_event(event);
+            self.follow(now);
+        }
+    }
+
+    /// Looks where QUIC is, and pings an address that it has gone to.
+    fn follow(&mut self, now: Instant) {
+        if let Some(nonce) = self.roaming.handle_path(self.connection.remote_address(), nonce) {
+            // A path that nothing is known of: short datagrams, which what came from there allows.
+            self.connection.path_changed(now);
+            // A client that does not read is not asked; its address stays what it was.
+            let _ = self.send(&Message::PathPing(PathPing { nonce }));
+        }
+    }
+
+    /// The peer has answered a ping; whether it has thereby proven another address.
+    pub(crate) fn handle_pong(&mut self, pong: PathPong, now: Instant) -> bool {
+        let proven = self.roaming.handle_pong(pong.nonce);
+        if proven {
+            self.strayed = None;
+            // What was kept from an unproven address looked like a loss.
+            self.connection.path_changed(now);
+        }
+        proven
+    }
+
+    /// Frames in authentic packets that came for the first time.
+    fn frames_received(&self) -> u64 {
+        let frames = self.connection.stats().frame_rx;
+        let of_streams =
+            frames.stream + frames.max_data + frames.max_stream_data + frames.stream_data_blocked;
+        let of_paths = frames.path_challenge + frames.path_response + frames.new_connection_id;
+        let of_ids = frames.retire_connection_id + u64::from(frames.handshake_done);
+        frames.acks + frames.ping + frames.crypto + frames.datagram + of_streams + of_paths + of_ids
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.judge_claims(now);
         self.connection.handle_timeout(now);
+        // QUIC returns by itself from where its challenge stays unanswered.
+        self.follow(now);
     }
 
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
-        self.connection.poll_timeout()
+        match (self.connection.poll_timeout(), self.roaming.poll_timeout()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
     }
 
     /// Lets the connection and its endpoint tell each other about connection ids.
@@ -321,15 +390,26 @@ impl Link {
     pub(crate) fn poll_transmit(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<Transmit> {
         self.flush();
         self.planes.flush(&mut self.connection);
-        buf.clear();
-        let transmit = self.connection.poll_transmit(now, TRANSMIT_SEGMENTS_MAX, buf)?;
-        buf.truncate(transmit.size);
-        Some(Transmit {
-            dest: transmit.destination,
-            source: transmit.src_ip,
-            bytes_len: transmit.size,
-            segment_bytes: transmit.segment_size,
-        })
+        let is_on_trial = self.roaming.is_on_trial();
+        let segments_max = if is_on_trial { 1 } else { TRANSMIT_SEGMENTS_MAX };
+        while self.roaming.may_send(usize::from(UDP_PAYLOAD_BYTES_MIN)) {
+            buf.clear();
+            let transmit = self.connection.poll_transmit(now, segments_max, buf)?;
+            buf.truncate(transmit.size);
+            let is_tried = is_on_trial && transmit.destination == self.connection.remote_address();
+            if is_tried && !self.roaming.may_send(transmit.size) {
+                // A probe of longer datagrams, which an unproven address must not draw; QUIC takes it for lost.
+                continue;
+            }
+            self.roaming.handle_sent(transmit.destination, transmit.size);
+            return Some(Transmit {
+                dest: transmit.destination,
+                source: transmit.src_ip,
+                bytes_len: transmit.size,
+                segment_bytes: transmit.segment_size,
+            });
+        }
+        None
     }
 
     pub(crate) fn close(&mut self, code: CloseCode, text: &str, now: Instant) {
@@ -363,8 +443,9 @@ impl Link {
         agreed.and_then(|data| data.protocol).is_some_and(|protocol| protocol == alpn)
     }
 
+    /// The address that the peer has proven.
     pub(crate) fn remote(&self) -> SocketAddr {
-        self.connection.remote_address()
+        self.roaming.home()
     }
 
     pub(crate) fn path(&self) -> Path {
@@ -378,6 +459,10 @@ impl Link {
 
     /// The path's new UDP payload, once for each change.
     pub(crate) fn poll_mtu_change(&mut self) -> Option<u16> {
+        if self.roaming.is_on_trial() {
+            // Of a path that media does not go.
+            return None;
+        }
         let udp_payload = self.connection.current_mtu();
         (std::mem::replace(&mut self.udp_payload_told, udp_payload) != udp_payload).then_some(udp_payload)
     }
@@ -394,8 +479,11 @@ impl Link {
     }
 
     pub(crate) fn stats(&self) -> LinkStats {
-        let quic = self.connection.stats();
+        let (quic, roaming) = (self.connection.stats(), self.roaming.counters());
         LinkStats {
+            datagrams_strayed: self.stats.datagrams_strayed + roaming.strayed,
+            paths_changed: roaming.changed,
+            paths_refused: roaming.refused,
             rtt: quic.path.rtt,
             udp_payload_bytes: quic.path.current_mtu,
             in_flight_bytes_max: quic.path.cwnd,
@@ -420,4 +508,11 @@ impl Link {
     pub(crate) fn held_bytes(&self) -> usize {
         self.inbox.capacity() + self.outbox.capacity()
     }
+}
+
+/// A number that nobody can guess.
+fn nonce() -> u64 {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system's generator of random numbers works");
+    u64::from_ne_bytes(bytes)
 }

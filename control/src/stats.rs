@@ -20,8 +20,12 @@ pub struct LinkStats {
     pub datagrams_sent: u64,
     /// QUIC datagrams received.
     pub datagrams_received: u64,
-    /// Datagrams with this connection's id that came from another address than the peer's: dropped.
+    /// Datagrams with this connection's id that came from another address than the one that the peer had proven.
     pub datagrams_strayed: u64,
+    /// Times that the peer proved another address.
+    pub paths_changed: u64,
+    /// Times that another address was tried and not proven.
+    pub paths_refused: u64,
     /// QUIC packets that never arrived at the peer.
     pub packets_lost: u64,
     /// Control messages queued to be sent.
@@ -49,6 +53,8 @@ impl Default for LinkStats {
             datagrams_sent: 0,
             datagrams_received: 0,
             datagrams_strayed: 0,
+            paths_changed: 0,
+            paths_refused: 0,
             packets_lost: 0,
             messages_sent: 0,
             messages_received: 0,

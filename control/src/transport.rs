@@ -2,7 +2,7 @@
 //!
 //! Promises: one bidirectional stream and small datagrams, every buffer bounded; first bytes of 0x40
 //! and more (no greasing of the fixed bit); silence noticed within `GONE_NOTICED_MAX`; a host that was
-//! restarted tells old peers so. Refuses: further streams, 0-RTT, spin bits, and to move to another address.
+//! restarted tells old peers so. Refuses: further streams, 0-RTT and spin bits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,9 +78,8 @@ pub(crate) fn server_config(
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config
         .transport_config(transport_config(UDP_PAYLOAD_BYTES_MIN, IDLE_MAX, 1))
-        // QUIC would follow any authentic datagram to wherever it came from, before that address is proven: a
-        // copy that overtakes its original could redirect a session.
-        .migration(false)
+        // What QUIC may see of another address is `roaming`'s business.
+        .migration(true)
         .max_incoming(limits.connections_max)
         .incoming_buffer_size(u64::from(STREAM_WINDOW_BYTES))
         .incoming_buffer_size_total(u64::from(STREAM_WINDOW_BYTES) * 4);

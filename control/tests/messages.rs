@@ -83,6 +83,8 @@ fn message() -> impl Strategy<Value = Message> {
         (any::<u32>(), any::<[u64; 3]>()).prop_map(|(round, [t_client_us, t_received_us, t_sent_us])| {
             Message::SkewPong(SkewPong { round, t_client_us, t_received_us, t_sent_us })
         }),
+        any::<u64>().prop_map(|nonce| Message::PathPing(PathPing { nonce })),
+        any::<u64>().prop_map(|nonce| Message::PathPong(PathPong { nonce })),
         (any::<[u64; 4]>(), any::<bool>(), name()).prop_map(|([a, b, c, d], last, name)| {
             let stage = StageSummary { name, count: a, p50_us: b, p99_us: c, p999_us: d, max_us: d };
             Message::HostStats(HostStats {
@@ -112,7 +114,7 @@ proptest! {
 
     #[test]
     fn random_bytes_behind_a_right_start_never_panic(
-        kind in 0u8..14, bytes in prop::collection::vec(any::<u8>(), 0..200),
+        kind in 0u8..16, bytes in prop::collection::vec(any::<u8>(), 0..200),
     ) {
         let _ = Message::parse(&[&[0x82, kind][..], &bytes].concat());
     }

@@ -20,7 +20,9 @@ use punktfunk_seal::Opener;
 use crate::decode::{Decode, DecodeEnd, DecodeStage, Next, SessionTime};
 use crate::encode::StageFault;
 use crate::error::EngineError;
-use crate::limits::{CONTROL_RING, DECODE_BACKLOG, DECODE_BACKLOG_AUS_MIN, FEEDBACK_RING, TAP_SAMPLES};
+use crate::limits::{
+    CONTROL_RING, DECODE_BACKLOG, DECODE_BACKLOG_AUS_MIN, FEEDBACK_INTERVAL, FEEDBACK_RING, TAP_SAMPLES,
+};
 use crate::machine::{CoreClaim, Idle, Machine, StageSetup};
 use crate::receive::{ControlDatagram, Outbox, ReceiveEnd, ReceiveStage};
 use crate::stage::{Running, Stop, Waker, drain, start};
@@ -190,6 +192,11 @@ fn decode_backlog_aus(negotiated: &Negotiated) -> u64 {
     aus.max(DECODE_BACKLOG_AUS_MIN)
 }
 
+/// Not so short that what is reported of silence is much.
+fn picture_interval(refresh_mhz: u32) -> Duration {
+    Duration::from_nanos(1_000_000_000_000 / u64::from(refresh_mhz.max(1))).max(2 * FEEDBACK_INTERVAL)
+}
+
 fn build<D: Decode>(
     decode: D,
     receiver: Receiver,
@@ -225,6 +232,8 @@ fn build<D: Decode>(
         last_batch: Instant::now(),
         wake_control: false,
         last_feedback: Instant::now(),
+        last_media: Instant::now(),
+        picture_interval: picture_interval(config.negotiated.refresh_mhz),
         datagrams: 0,
         wire_bytes: 0,
         clock: config.clock,

@@ -167,7 +167,8 @@ impl<E: Encode> HostPipeline<E> {
         Ok(())
     }
 
-    /// Sends media to another address from the next slice on.
+    /// Sends media to another address from the next slice on, over a path of which nothing is known: in short shards,
+    /// and at the rate that a session begins with.
     ///
     /// # Errors
     /// The command ring is full; try again later.

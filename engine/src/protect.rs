@@ -194,9 +194,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
     fn handle_command(&mut self, command: &Command) {
         match command {
             Command::Destination(destination, source) => {
-                self.path.restart();
-                self.destination = *destination;
-                self.sender.set_source(*source);
+                self.handle_path(*destination, *source);
             }
             Command::ShardBytes(bytes) => self.packetizer.set_shard_bytes(*bytes),
             Command::PaceRate(kbps) if self.link.is_none() => self.pacer.set_rate(*kbps),
@@ -207,6 +205,19 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
             }
             Command::Feedback(told) => self.handle_told(told),
         }
+    }
+
+    /// Media goes another way now, of which nothing is known: short shards, and a rate as in a new session.
+    fn handle_path(&mut self, destination: SocketAddr, source: Option<IpAddr>) {
+        self.destination = destination;
+        self.sender.set_source(source);
+        self.sender.restart();
+        self.path.restart();
+        self.packetizer.set_shard_bytes(self.packetizer.shard_bytes().min(SHARD_BYTES_START));
+        if let Some(link) = &mut self.link {
+            link.restart();
+        }
+        add(&self.counters.path_changed, 1);
     }
 
     /// The path carries no such long datagrams any more. The next access unit has short ones, and an IDR repairs what

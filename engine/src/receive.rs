@@ -49,6 +49,10 @@ pub(crate) struct ReceiveStage {
     pub(crate) last_batch: Instant,
     pub(crate) wake_control: bool,
     pub(crate) last_feedback: Instant,
+    /// When media came last.
+    pub(crate) last_media: Instant,
+    /// How far apart pictures are.
+    pub(crate) picture_interval: Duration,
     pub(crate) datagrams: u64,
     pub(crate) wire_bytes: u64,
     /// The client's clock, and its join to the host's.
@@ -220,6 +224,7 @@ impl ReceiveStage {
         }
         self.datagrams += media;
         if media > 0 {
+            self.last_media = now;
             self.outbox.tap.record(Stage::Open, now.elapsed());
         }
         // With the socket drained, a deadline means that nothing came. A flood that never lets it drain must not
@@ -269,8 +274,17 @@ impl ReceiveStage {
     fn feedback_due(&self) -> Instant {
         let is_open = self.reassembler.poll_timeout().is_some();
         let due = self.last_feedback + if is_open { FEEDBACK_INTERVAL } else { FEEDBACK_INTERVAL_IDLE };
+        let due = self.overdue().map_or(due, |overdue| due.min(overdue));
         let spaced = |asks: Instant| asks.max(self.last_feedback + FEEDBACK_SPACING);
         self.reassembler.poll_report().map_or(due, |asks| due.min(spaced(asks)))
+    }
+
+    /// When a picture that has not come is reported so. This client may be at another address than it was, which the
+    /// host learns from what it says only; a screen that stands still costs a few reports more.
+    fn overdue(&self) -> Option<Instant> {
+        let first = self.last_media + self.picture_interval * 5 / 4;
+        let due = first.max(self.last_feedback + self.picture_interval);
+        (due < self.last_media + FEEDBACK_INTERVAL_IDLE).then_some(due)
     }
 
     fn wake(&mut self) {

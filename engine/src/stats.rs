@@ -97,6 +97,8 @@ counters! {
         shard_bytes,
         /// Times that the path carried no long datagrams any more, and shards were made short.
         path_shrunk,
+        /// Times that media was sent another way.
+        path_changed,
         /// Feedback reports that arrived.
         reports,
         /// Datagrams that reports asked for again, those under way left out.

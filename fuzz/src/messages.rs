@@ -1,7 +1,7 @@
 //! Control messages: greeting, course, skew, statistics.
 
 use punktfunk_control::messages::{
-    LENGTH_BYTES, Message, RequestIdr, SkewPing, SkewPong, Start, parse_length,
+    LENGTH_BYTES, Message, PathPing, PathPong, RequestIdr, SkewPing, SkewPong, Start, parse_length,
 };
 use punktfunk_control::{
     Bye, ByeReason, Codec, CompositorOffer, Hello, Mode, PROTOCOL, Reconfigure, Reconfigured, Refusal,
@@ -57,6 +57,8 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         Message::RequestIdr(RequestIdr { after_au: 7 }),
         Message::SkewPing(SkewPing { round: 1, t_client_us: 5 }),
         Message::SkewPong(SkewPong { round: 1, t_client_us: 5, t_received_us: 6, t_sent_us: 7 }),
+        Message::PathPing(PathPing { nonce: u64::MAX }),
+        Message::PathPong(PathPong { nonce: 3 }),
         Message::Bye(Bye::new(ByeReason::Asked, "that was all")),
     ];
     let body = |message: Message| {

@@ -92,6 +92,7 @@ impl Report {
             burst_lost: protect.burst_lost,
             shard_bytes: protect.shard_bytes,
             path_shrunk: protect.path_shrunk,
+            path_changed: protect.path_changed,
             stages: self.stages(),
             ..HostStats::default()
         }
@@ -124,7 +125,7 @@ impl Report {
     }
 }
 
-fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 28] {
+fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 29] {
     let (encode, protect) = (stats.encode, stats.protect);
     [
         ("pictures_captured", encode.captured),
@@ -155,6 +156,7 @@ fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 28] {
         ("burst_lost", protect.burst_lost),
         ("shard_bytes", protect.shard_bytes),
         ("path_shrunk", protect.path_shrunk),
+        ("path_changed", protect.path_changed),
     ]
 }
 

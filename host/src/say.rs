@@ -72,6 +72,12 @@ impl Say {
         self.line(&json!({"event": "rejected", "remote": remote.to_string(), "reason": reason.to_string()}));
     }
 
+    /// The client has proven another address.
+    pub fn moved(self, remote: SocketAddr) {
+        tracing::info!(%remote, "the client has moved, and its media follows");
+        self.line(&json!({"event": "moved", "remote": remote.to_string()}));
+    }
+
     /// A stage ended by itself.
     pub fn fault(self, fault: &StageFault) {
         tracing::error!(%fault, "the stream ends");
@@ -89,6 +95,8 @@ impl Say {
             aus_dropped = stats.aus_dropped,
             send_dropped = stats.packets_send_dropped,
             key_dropped = stats.blocks_dropped_key,
+            paths_changed = stats.path_changed,
+            paths_refused = stats.path_refused,
             fallbacks,
             "the stream has ended"
         );
@@ -102,6 +110,8 @@ impl Say {
             "aus_dropped": stats.aus_dropped,
             "packets_send_dropped": stats.packets_send_dropped,
             "blocks_dropped_key": stats.blocks_dropped_key,
+            "path_changed": stats.path_changed,
+            "path_refused": stats.path_refused,
             "fallbacks": fallbacks,
             "cpu_us": stats.cpu_us,
         }));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use punktfunk_capture::CaptureError;
 use punktfunk_control::{
-    Bye, ByeReason, CompositorOffer, Hello, HostControl, HostEvent, PROTOCOL, Refusal, RefusalCode,
+    Bye, ByeReason, CompositorOffer, Hello, HostControl, HostEvent, PROTOCOL, Path, Refusal, RefusalCode,
     SessionId, Welcome,
 };
 use punktfunk_engine::StageFault;
@@ -196,6 +196,7 @@ impl Serve {
                     stream.handle_mtu(udp_payload_bytes);
                 }
             }
+            HostEvent::Path { session, path } => self.handle_path(session, path),
             HostEvent::Leaving { session, bye } => {
                 tracing::info!(%session, %bye, "the client leaves");
                 self.end(session, Bye::new(ByeReason::Asked, ""), now);
@@ -205,6 +206,16 @@ impl Serve {
                 self.say.ended(&reason);
             }
             HostEvent::Rejected { remote, reason } => self.say.rejected(remote, &reason),
+        }
+    }
+
+    /// Of the new path nothing is known until an `Mtu` of its own comes.
+    fn handle_path(&mut self, id: SessionId, path: Path) {
+        let Some(session) = self.session.as_mut().filter(|session| session.id == id) else { return };
+        session.udp_payload_bytes = None;
+        self.say.moved(path.remote);
+        if let State::Streaming(stream) = &mut session.state {
+            stream.handle_path(path);
         }
     }
 
@@ -293,7 +304,8 @@ impl Serve {
     fn poll_stream(&mut self, now: Instant) {
         let Some(Session { id, state: State::Streaming(stream), .. }) = &mut self.session else { return };
         let id = *id;
-        if let Some(stats) = stream.poll(now) {
+        if let Some(mut stats) = stream.poll(now) {
+            stats.path_refused = paths_refused(&self.control, id);
             log_late(self.control.send_stats(id, &stats, now));
         }
         if let Some(reconfigured) = stream.poll_reconfigured() {
@@ -340,7 +352,8 @@ impl Serve {
                 None
             }
             State::Streaming(stream) => {
-                let end = stream.stop(now);
+                let mut end = stream.stop(now);
+                end.stats.path_refused = paths_refused(&self.control, id);
                 log_late(self.control.send_stats(id, &end.stats, now));
                 self.say.figures(&end.stats, end.fallbacks);
                 let fault = end.fault.clone();
@@ -377,6 +390,11 @@ impl Serve {
         }
         outcome
     }
+}
+
+/// How often somebody elsewhere was tried and did not prove to be the client.
+fn paths_refused(control: &HostControl, id: SessionId) -> u64 {
+    control.stats(id).map_or(0, |link| link.paths_refused)
 }
 
 /// A verb met a session that has just ended: the event that says so is on its way.

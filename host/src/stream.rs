@@ -52,6 +52,8 @@ pub struct Stream {
     redundancy_per_mille: u16,
     fallbacks: u64,
     shard_bytes_max: u16,
+    /// A path that met a full command ring.
+    path_pending: Option<Path>,
     /// A shard length that met a full command ring.
     shard_bytes_pending: Option<u16>,
     /// How often the path had shrunk when that was last told.
@@ -130,6 +132,7 @@ impl Stream {
             redundancy_per_mille: redundancy.per_mille_at_start(),
             fallbacks,
             shard_bytes_max: negotiated.shard_bytes_max,
+            path_pending: None,
             shard_bytes_pending: None,
             path_shrunk: 0,
             wire_kbps: negotiated.bitrate_kbps,
@@ -150,6 +153,21 @@ impl Stream {
     /// Passes a report on that came over a path of this round trip.
     pub fn handle_feedback(&mut self, report: FeedbackReport, rtt: Option<Duration>) {
         self.pipeline.handle_feedback(report, rtt);
+    }
+
+    /// Media follows the client to another address; in short shards, until it is known what the path carries.
+    pub fn handle_path(&mut self, path: Path) {
+        self.shard_bytes_pending = None;
+        self.path_pending = Some(path);
+        self.tell_path();
+    }
+
+    fn tell_path(&mut self) {
+        if let Some(path) = self.path_pending
+            && self.pipeline.set_destination(path.remote, path.local).is_ok()
+        {
+            self.path_pending = None;
+        }
     }
 
     /// The path carries datagrams of this many bytes now: shards follow with the next access unit.
@@ -222,7 +240,9 @@ impl Stream {
 
     /// Reads the stages' samples; returns figures for the client when they are due.
     pub fn poll(&mut self, now: Instant) -> Option<HostStats> {
-        if let Some(bytes) = self.shard_bytes_pending.take()
+        self.tell_path();
+        if self.path_pending.is_none()
+            && let Some(bytes) = self.shard_bytes_pending.take()
             && self.pipeline.set_shard_bytes(bytes).is_err()
         {
             self.shard_bytes_pending = Some(bytes);

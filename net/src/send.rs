@@ -102,6 +102,12 @@ impl Sender {
         self.source = source;
     }
 
+    /// The peer is on another path from now on: what the kernel refused on the last one is tried again, and refused
+    /// again if need be. (Of departure times, and of rings, each new destination is asked by itself.)
+    pub fn restart(&mut self) {
+        self.socket.allow_gso();
+    }
+
     /// Segments of `segment_bytes` that one train carries: min(44, ⌊65,507 ÷ segment⌋), at least 1.
     pub fn segments_max(&self, segment_bytes: usize) -> usize {
         train_segments_max(segment_bytes)

@@ -257,6 +257,11 @@ impl Socket {
         }
     }
 
+    /// Lets trains be tried again: the way is another, and may have what the last one lacked.
+    pub(crate) fn allow_gso(&self) {
+        self.gso_refused.store(false, Ordering::Relaxed);
+    }
+
     /// Reads the error queue away.
     pub(crate) fn drain_errors(&self) {
         let drained = sys::drain_errors(self.as_fd(), |dest, errno| {

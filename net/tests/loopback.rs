@@ -323,6 +323,11 @@ fn refuse_a_train(bind: &str) {
     assert!(!socket.gso_works());
     assert_round_trip(&mut sender, &mut receiver, dest, &bytes, 1000);
     assert_eq!(sender.counters().gso_refused, 1);
+    // Another path may do what this one does not; here it does not either.
+    sender.restart();
+    assert!(socket.gso_works());
+    assert_round_trip(&mut sender, &mut receiver, dest, &bytes, 1000);
+    assert_eq!((sender.counters().gso_refused, sender.backend()), (2, Backend::Sendmmsg));
 
     let got = exchange(&mut receiver, 5, || {
         let plain = fresh();

@@ -22,11 +22,11 @@ use crate::event::{ClientEvent, Transmit};
 use crate::fingerprint::Fingerprint;
 use crate::identity::Identity;
 use crate::limits::{
-    ALPN, CONNECT_MAX, EVENTS_MAX, GOODBYE_MAX, PROTOCOL, STREAM_WINDOW_BYTES, UDP_PAYLOAD_BYTES_SEARCHED,
-    WELCOME_MAX,
+    ALPN, CONNECT_MAX, EVENTS_MAX, GOODBYE_MAX, PROTOCOL, SILENT_REPORT_BYTES_MIN, STREAM_WINDOW_BYTES,
+    UDP_PAYLOAD_BYTES_SEARCHED, WELCOME_MAX,
 };
 use crate::link::{CloseCode, Link, LinkEvent};
-use crate::messages::{Bye, Hello, Message, Reconfigure, RequestIdr, Start, Welcome};
+use crate::messages::{Bye, Hello, Message, PathPong, Reconfigure, RequestIdr, Start, Welcome};
 use crate::planes::Plane;
 use crate::port::{Port, Routed};
 use crate::skew::SkewMeter;
@@ -158,7 +158,7 @@ impl ClientControl {
         match self.port.handle(from, to, bytes, now) {
             None => {}
             Some(Routed::Connection(_, event)) => {
-                self.link.handle_datagram(from, event, now);
+                self.link.handle_datagram(from, event, bytes.len(), now);
                 self.advance(now);
             }
             // Only an endpoint that serves makes these.
@@ -238,13 +238,20 @@ impl ClientControl {
         self.send(&Message::RequestIdr(RequestIdr { after_au }), now)
     }
 
-    /// Sends a report. It never waits for long: newer reports push older ones out.
+    /// Sends a report. It never waits for long: newer reports push older ones out. One that tells of no media is made
+    /// long enough that the host can ask an address that it does not know yet.
     ///
     /// # Errors
     /// When the session is not running.
     pub fn send_feedback(&mut self, report: &FeedbackReport, _now: Instant) -> Result<(), ControlError> {
         self.require_running("send_feedback")?;
-        self.link.send_datagram(Plane::Feedback, |payload| report.encode(payload));
+        // Silence may be a moved client's: what it sends must allow the host to ask it where it is.
+        let least = if report.receive_kbps == 0 { SILENT_REPORT_BYTES_MIN } else { 0 };
+        self.link.send_datagram(Plane::Feedback, |payload| {
+            let bytes = report.encode(payload);
+            payload[bytes..least.max(bytes)].fill(0);
+            least.max(bytes)
+        });
         Ok(())
     }
 
@@ -404,6 +411,13 @@ impl ClientControl {
                     self.events.push_back(ClientEvent::Skew(estimate));
                 }
                 self.ask_clock(now).map_err(|_| Violation::DoesNotRead)?;
+            }
+            (Stage::Welcomed | Stage::Running | Stage::Leaving(_), Message::PathPing(ping)) => {
+                let pong = PathPong { nonce: ping.nonce };
+                // One that has said its last word is not followed any more.
+                if !self.link.send(&Message::PathPong(pong)) && !matches!(self.stage, Stage::Leaving(_)) {
+                    return Err(Violation::DoesNotRead);
+                }
             }
             // What was under way when we left.
             (Stage::Leaving(_), Message::Welcome(_) | Message::Reconfigured(_) | Message::SkewPong(_)) => {}

@@ -1,8 +1,8 @@
 //! The host's end of every control session on one port.
 //!
 //! Promises: sessions are told apart by connection, so that two clients behind one address stay
-//! themselves; a session stays at the address that it began at, and what names it from elsewhere is
-//! counted and dropped; a stranger costs a place for five seconds at most. Refuses: more connections than
+//! themselves; a session follows its client to another address once that is proven there, and no copy of its
+//! datagrams can redirect or end it (`roaming`); a stranger costs a place for five seconds at most. Refuses: more connections than
 //! its limits, and clients that are not trusted, naming them.
 
 mod session;
@@ -101,7 +101,7 @@ impl HostControl {
             Some(Routed::New(incoming)) => self.handle_incoming(incoming, now),
             Some(Routed::Connection(handle, event)) => {
                 if let Some(index) = self.index_of_handle(handle) {
-                    self.sessions[index].link.handle_datagram(from, event, now);
+                    self.sessions[index].link.handle_datagram(from, event, bytes.len(), now);
                     self.advance(index, now);
                 }
             }
@@ -232,7 +232,7 @@ impl HostControl {
         Ok(())
     }
 
-    /// Where QUIC reaches the client, and from which of this machine's addresses.
+    /// Where the client has proven to be, and from which of this machine's addresses it is reached.
     pub fn path(&self, session: SessionId) -> Option<Path> {
         self.sessions.iter().find(|s| s.id == session).map(|s| s.link.path())
     }

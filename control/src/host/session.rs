@@ -218,6 +218,11 @@ impl Session {
                 tidings.tell(HostEvent::Reconfigure { session, reconfigure });
             }
             (Stage::Running, Message::SkewPing(ping)) => return self.answer_ping(ping, now),
+            (_, Message::PathPong(pong)) => {
+                if self.link.handle_pong(pong, now) && self.announced {
+                    tidings.tell(HostEvent::Path { session, path: self.link.path() });
+                }
+            }
             (Stage::Greeted | Stage::Welcomed | Stage::Running, Message::Bye(bye)) => {
                 self.stage = Stage::Farewell(bye.clone());
                 self.deadline = Some(now + FAREWELL_MAX);

@@ -1,4 +1,4 @@
-//! The messages of a running session: Start, changes, requests, clock rounds, endings.
+//! The messages of a running session: Start, changes, requests, clock rounds, path checks, endings.
 //!
 //! Promises: bounded, extensible, small. Refuses: nothing that it can read.
 
@@ -80,6 +80,24 @@ pub struct SkewPong {
     /// When the answer left, on the host's session clock.
     #[n(3)]
     pub t_sent_us: u64,
+}
+
+/// The host's question to an address that its client seems to have moved to. It goes there and nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PathPing {
+    /// Not to be guessed, and never used again.
+    #[n(0)]
+    pub nonce: u64,
+}
+
+/// The client's answer: it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PathPong {
+    /// The question's number.
+    #[n(0)]
+    pub nonce: u64,
 }
 
 /// Why a host turns a client away.

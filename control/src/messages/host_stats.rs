@@ -130,4 +130,10 @@ pub struct HostStats {
     /// Times that the path carried no long datagrams any more.
     #[cbor(n(46), default)]
     pub path_shrunk: u64,
+    /// Times that media followed the client to another address.
+    #[cbor(n(47), default)]
+    pub path_changed: u64,
+    /// Times that another address was tried and not proven.
+    #[cbor(n(48), default)]
+    pub path_refused: u64,
 }

@@ -12,7 +12,8 @@ mod greeting;
 mod host_stats;
 
 pub use course::{
-    Bye, ByeReason, Reconfigure, Reconfigured, Refusal, RefusalCode, RequestIdr, SkewPing, SkewPong, Start,
+    Bye, ByeReason, PathPing, PathPong, Reconfigure, Reconfigured, Refusal, RefusalCode, RequestIdr,
+    SkewPing, SkewPong, Start,
 };
 pub use greeting::{Codec, CompositorOffer, Hello, Mode, Welcome};
 pub use host_stats::{HostStats, StageSummary};
@@ -37,6 +38,8 @@ pub enum Message {
     RequestIdr(RequestIdr),
     SkewPing(SkewPing),
     SkewPong(SkewPong),
+    PathPing(PathPing),
+    PathPong(PathPong),
     HostStats(HostStats),
     Bye(Bye),
 }
@@ -81,9 +84,10 @@ impl Message {
             Message::RequestIdr(_) => 7,
             Message::SkewPing(_) => 8,
             Message::SkewPong(_) => 9,
-            // 10 is kept for the answer to a path check.
+            Message::PathPong(_) => 10,
             Message::HostStats(_) => 11,
             Message::Bye(_) => 12,
+            Message::PathPing(_) => 13,
         }
     }
 
@@ -99,6 +103,8 @@ impl Message {
             Message::RequestIdr(_) => "RequestIdr",
             Message::SkewPing(_) => "SkewPing",
             Message::SkewPong(_) => "SkewPong",
+            Message::PathPing(_) => "PathPing",
+            Message::PathPong(_) => "PathPong",
             Message::HostStats(_) => "HostStats",
             Message::Bye(_) => "Bye",
         }
@@ -119,6 +125,8 @@ impl Message {
             Message::RequestIdr(body) => encode_body(kind, body, out),
             Message::SkewPing(body) => encode_body(kind, body, out),
             Message::SkewPong(body) => encode_body(kind, body, out),
+            Message::PathPing(body) => encode_body(kind, body, out),
+            Message::PathPong(body) => encode_body(kind, body, out),
             Message::HostStats(body) => encode_body(kind, body, out),
             Message::Bye(body) => encode_body(kind, body, out),
         }
@@ -144,8 +152,10 @@ impl Message {
             7 => d.decode().map(Message::RequestIdr),
             8 => d.decode().map(Message::SkewPing),
             9 => d.decode().map(Message::SkewPong),
+            10 => d.decode().map(Message::PathPong),
             11 => d.decode().map(Message::HostStats),
             12 => d.decode().map(Message::Bye),
+            13 => d.decode().map(Message::PathPing),
             _ => return Ok(None),
         }
         .map_err(|error| malformed(kind, &error))?;

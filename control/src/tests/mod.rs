@@ -6,3 +6,4 @@ mod greeting;
 mod hostile;
 mod network;
 mod pair;
+mod roaming;

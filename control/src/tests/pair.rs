@@ -1,5 +1,6 @@
 //! A host, its clients, the network between them, and programs that answer as real ones would.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -70,6 +71,8 @@ pub(super) struct Pair {
     pub(super) ended: Vec<(SessionId, SessionEnd)>,
     pub(super) clients: Vec<Client>,
     pub(super) network: Network,
+    /// Bytes that the host has sent to each address.
+    pub(super) sent_to: HashMap<SocketAddr, usize>,
     buf: Vec<u8>,
 }
 
@@ -108,6 +111,7 @@ impl Pair {
             ended: Vec::new(),
             clients: Vec::new(),
             network: Network::new(Rng::announced(name, seed), to_host, to_client),
+            sent_to: HashMap::new(),
             buf: Vec::new(),
         }
     }
@@ -249,6 +253,7 @@ impl Pair {
                 Some(self.host_addr.ip()),
                 "an answer leaves from where it was asked"
             );
+            *self.sent_to.entry(transmit.dest).or_default() += transmit.bytes_len;
             for segment in self.buf.chunks(transmit.segment_bytes.unwrap_or(self.buf.len())) {
                 self.network.send(self.host_addr, transmit.dest, false, segment, self.now);
             }

@@ -98,6 +98,8 @@ fn all() -> Vec<Message> {
             t_received_us: 500,
             t_sent_us: 510,
         }),
+        Message::PathPing(PathPing { nonce: 0x0123_4567_89ab_cdef }),
+        Message::PathPong(PathPong { nonce: 0x0123_4567_89ab_cdef }),
         Message::HostStats(stats),
         Message::Bye(Bye::new(ByeReason::Asked, "")),
     ]

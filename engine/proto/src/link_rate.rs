@@ -172,10 +172,9 @@ pub struct LinkRate {
 impl LinkRate {
     /// An estimator for a session of `wire_kbps`, with `burst_bytes` at once at most.
     pub fn new(wire_kbps: u32, burst_bytes: usize) -> Self {
-        let start = share(wire_kbps, START_PER_MILLE).max(START_KBPS_MIN);
         Self {
             wire_kbps,
-            proven_kbps: within(start),
+            proven_kbps: start_kbps(wire_kbps),
             burst_max: burst_bytes,
             burst_bytes,
             burst_since: None,
@@ -194,6 +193,17 @@ impl LinkRate {
             cure: None,
             counters: LinkRateCounters::default(),
         }
+    }
+
+    /// The path is another: what its link carries is to be proven anew, as in a new session.
+    pub fn restart(&mut self) {
+        self.proven_kbps = start_kbps(self.wire_kbps);
+        (self.burst_bytes, self.burst_since) = (self.burst_max, None);
+        self.courses.iter_mut().for_each(Course::forget);
+        (self.trial_au, self.strikes, self.late_in_a_row) = (None, [None; STRIKES], 0);
+        (self.is_queued, self.is_clear) = (false, false);
+        (self.hold, self.hold_until) = (*HOLD.start(), None);
+        (self.air_ppm, self.lossy_in_a_row, self.cure) = (0, 0, None);
     }
 
     /// What AUs are paced by, trials apart.
@@ -513,6 +523,10 @@ fn noise_ns(verdict: &Verdict) -> u64 {
 
 fn share(kbps: u32, per_mille: u64) -> u32 {
     u32::try_from(u64::from(kbps) * per_mille / 1_000).unwrap_or(u32::MAX)
+}
+
+fn start_kbps(wire_kbps: u32) -> u32 {
+    within(share(wire_kbps, START_PER_MILLE).max(START_KBPS_MIN))
 }
 
 fn within(kbps: u32) -> u32 {

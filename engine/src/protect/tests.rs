@@ -156,3 +156,25 @@ fn trains_fit_the_burst_and_the_rate() {
         assert!(stats.system_calls * segments >= stats.datagrams, "{stats:?}");
     }
 }
+
+#[test]
+fn another_path_is_begun_as_a_session_is() {
+    let mut bench = Bench::new(sealer());
+    bench.stage.packetizer.set_shard_bytes(1_408);
+    bench.stage.link = Some(LinkRate::new(20_000, 1 << 20));
+    let (new, old) = (Socket::open(&SocketConfig::new(([127, 0, 0, 1], 0).into())), bench.stage.destination);
+    let new = new.expect("a loopback socket").local_addr();
+    bench.send(0, 20_000);
+    assert!(bench.commands.push(Command::Destination(new, None)).is_ok());
+    bench.stage.handle_commands();
+    assert!(bench.stage.destination == new && old != new);
+    assert_eq!(bench.stage.packetizer.shard_bytes(), SHARD_BYTES_START);
+    bench.send(1, 20_000);
+    let counters = bench.stage.counters.snapshot();
+    assert_eq!((counters.path_changed, counters.shard_bytes), (1, u64::from(SHARD_BYTES_START)));
+    // QUIC has found out more.
+    assert!(bench.commands.push(Command::ShardBytes(1_408)).is_ok());
+    bench.stage.handle_commands();
+    assert_eq!(bench.stage.packetizer.shard_bytes(), 1_408);
+    bench.stage.resends.release_all(&mut bench.stage.arena, Instant::now());
+}

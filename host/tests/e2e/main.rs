@@ -21,5 +21,6 @@ mod loss;
 mod mtu;
 mod rate;
 mod refusals;
+mod roaming;
 mod substitutes;
 mod support;

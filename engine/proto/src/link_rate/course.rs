@@ -98,6 +98,12 @@ impl Course {
         };
     }
 
+    /// Forgets what was there, and is judged by nobody.
+    pub(super) fn forget(&mut self) {
+        self.begin(self.au, self.rate_kbps, false, false);
+        (self.is_delay_judged, self.is_loss_judged) = (true, true);
+    }
+
     /// A train was handed to the kernel, paced by `rate_kbps`.
     pub(super) fn handle_train(&mut self, datagrams: u32, bytes: usize, rate_kbps: u32, at: Instant) {
         let first_at = *self.first_at.get_or_insert(at);

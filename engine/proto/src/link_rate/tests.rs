@@ -237,6 +237,25 @@ fn the_airs_losses_are_no_ceiling() {
 }
 
 #[test]
+fn another_path_begins_as_a_session_does() {
+    let mut sim = Sim::new(WIRED, Media { wire_kbps: 300_000, refresh: 120, idr_every: u64::MAX });
+    let fresh = sim.rate.pace();
+    for au in 0..200 {
+        sim.now = sim.now.max(u64::from(au) * 8_333_333);
+        sim.au(au, 312_500, false);
+    }
+    assert!(sim.rate.pace().rate_kbps > 2 * fresh.rate_kbps, "{:?}", sim.rate.pace());
+    let counters = sim.rate.counters();
+    // In the midst of an access unit, whose report and the one before it come later.
+    sim.rate.begin_au(200, false, sim.at(sim.now));
+    sim.rate.handle_train(44, 44 * DATAGRAM, sim.at(sim.now));
+    sim.rate.restart();
+    sim.rate.end_au(true, false);
+    sim.report(200, &[(sim.now, 0), (sim.now + 50_000_000, 43)]);
+    assert_eq!((sim.rate.pace(), sim.rate.counters()), (fresh, counters));
+}
+
+#[test]
 fn a_link_that_becomes_slow_is_followed_at_once() {
     let media = Media { wire_kbps: 300_000, refresh: 120, idr_every: u64::MAX };
     let mut sim = Sim::new(WIRED, media);

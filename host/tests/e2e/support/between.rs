@@ -14,9 +14,13 @@ use punktfunk_net::{ReceiveLimits, Receiver, Socket, SocketConfig};
 /// Gets each datagram, and a way to send.
 pub(crate) type Meddler = Box<dyn FnMut(&[u8], &mut dyn FnMut(&[u8])) + Send>;
 
-/// Two sockets: clients talk to the one, the host to the other.
+/// Two sockets: clients talk to the one, the host to the other, which another may take the place of.
 pub(crate) struct Between {
     port: u16,
+    front: Arc<Socket>,
+    back: Arc<Mutex<Arc<Socket>>>,
+    /// Ends the present back's way down.
+    is_bound: Arc<AtomicBool>,
     client: Arc<Mutex<Option<SocketAddr>>>,
     drops: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
@@ -26,7 +30,7 @@ pub(crate) struct Between {
 /// One direction.
 struct Way {
     from: Receiver,
-    to: Arc<Socket>,
+    to: Arc<Mutex<Arc<Socket>>>,
     /// Where it goes; unknown towards the client until it has spoken.
     dest: Arc<Mutex<Option<SocketAddr>>>,
     /// Where the address of whoever speaks is kept.
@@ -44,27 +48,51 @@ impl Between {
         let receive =
             |socket: &Arc<Socket>| Receiver::new(Arc::clone(socket), ReceiveLimits::default()).unwrap();
         let (front, back, client) = (open(), open(), Arc::new(Mutex::new(None)));
+        let swapped = Arc::new(Mutex::new(Arc::clone(&back)));
         let drops = Arc::new(AtomicU64::new(0));
         let up = Way {
             from: receive(&front),
-            to: Arc::clone(&back),
+            to: Arc::clone(&swapped),
             dest: Arc::new(Mutex::new(Some(local(host_port)))),
             speaker: Some(Arc::clone(&client)),
             meddler: up,
             drops: Arc::clone(&drops),
         };
         let port = front.local_addr().port();
-        let dest = Arc::clone(&client);
-        let drops_down = Arc::clone(&drops);
-        let down =
-            Way { from: receive(&back), to: front, dest, speaker: None, meddler: down, drops: drops_down };
-        let stop = Arc::new(AtomicBool::new(false));
-        let run = |way: Way| {
-            let stop = Arc::clone(&stop);
-            thread::spawn(move || way.run(&stop))
+        let (stop, is_bound) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
+        let mut between =
+            Self { port, front, back: swapped, is_bound, client, drops, stop, threads: Vec::new() };
+        between.run(up, &Arc::new(AtomicBool::new(true)));
+        between.start_down(&back, down);
+        between
+    }
+
+    fn start_down(&mut self, back: &Arc<Socket>, meddler: Meddler) {
+        let down = Way {
+            from: Receiver::new(Arc::clone(back), ReceiveLimits::default()).unwrap(),
+            to: Arc::new(Mutex::new(Arc::clone(&self.front))),
+            dest: Arc::clone(&self.client),
+            speaker: None,
+            meddler,
+            drops: Arc::clone(&self.drops),
         };
-        let threads = vec![run(up), run(down)];
-        Self { port, client, drops, stop, threads }
+        let is_bound = Arc::clone(&self.is_bound);
+        self.run(down, &is_bound);
+    }
+
+    fn run(&mut self, way: Way, is_bound: &Arc<AtomicBool>) {
+        let (stop, is_bound) = (Arc::clone(&self.stop), Arc::clone(is_bound));
+        self.threads.push(thread::spawn(move || way.run(&stop, &is_bound)));
+    }
+
+    /// From now on the client is at this address as far as the host sees, with a port of its own. What comes for the
+    /// former one goes nowhere, as at a NAT that has forgotten.
+    pub(crate) fn rebind(&mut self, ip: Ipv4Addr, down: Meddler) {
+        let back = Arc::new(Socket::open(&SocketConfig::new((ip, 0).into())).unwrap());
+        self.is_bound.store(false, Ordering::Relaxed);
+        self.is_bound = Arc::new(AtomicBool::new(true));
+        *self.back.lock().unwrap() = Arc::clone(&back);
+        self.start_down(&back, down);
     }
 
     /// The port that a client connects to in place of the host's.
@@ -98,15 +126,16 @@ impl Drop for Between {
 }
 
 impl Way {
-    fn run(mut self, stop: &AtomicBool) {
+    fn run(mut self, stop: &AtomicBool, is_bound: &AtomicBool) {
         let mut told = 0;
-        while !stop.load(Ordering::Relaxed) {
+        while !stop.load(Ordering::Relaxed) && is_bound.load(Ordering::Relaxed) {
             for segment in self.from.receive(Some(Duration::from_millis(20))).unwrap() {
                 if let Some(speaker) = &self.speaker {
                     *speaker.lock().unwrap() = Some(segment.from);
                 }
                 let Some(dest) = *self.dest.lock().unwrap() else { continue };
-                (self.meddler)(segment.bytes, &mut |bytes| self.to.send_to(dest, None, bytes, None).unwrap());
+                let to = Arc::clone(&self.to.lock().unwrap());
+                (self.meddler)(segment.bytes, &mut |bytes| to.send_to(dest, None, bytes, None).unwrap());
             }
             let drops = self.from.counters().kernel_drops;
             self.drops.fetch_add(drops - told, Ordering::Relaxed);
