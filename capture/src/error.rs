@@ -134,6 +134,53 @@ pub enum Diagnosis {
         /// The output.
         output: String,
     },
+    /// There is no session bus.
+    #[error("there is no D-Bus session bus ({words}): is DBUS_SESSION_BUS_ADDRESS a running one's?")]
+    NoSessionBus {
+        /// The library's word.
+        words: String,
+    },
+    /// Nobody answers for the desktop portal's screen cast.
+    #[error(
+        "this session has no desktop portal with a screen cast ({words}): install xdg-desktop-portal and the back \
+         end of your desktop, such as xdg-desktop-portal-wlr, -gnome or -kde"
+    )]
+    PortalMissing {
+        /// The bus' word.
+        words: String,
+    },
+    /// Nobody answers for GNOME's screen cast.
+    #[error("this session has no mutter with a screen cast ({words}): is it GNOME's?")]
+    MutterMissing {
+        /// The bus' word.
+        words: String,
+    },
+    /// The screen cast was refused.
+    #[error("{by} refused the screen cast: {words}")]
+    PortalRefused {
+        /// Who.
+        by: &'static str,
+        /// Why, in its words.
+        words: String,
+    },
+    /// The door was not opened in time.
+    #[error("asked {asked}, and no answer came: look at the screen, or restart it")]
+    PortalTimedOut {
+        /// Who was asked what.
+        asked: &'static str,
+    },
+    /// Who handed out the screen cast went away.
+    #[error("{by} went away: restart it")]
+    PortalGone {
+        /// Who.
+        by: &'static str,
+    },
+    /// The screen cast was ended from outside.
+    #[error("{by} ended the screen cast: somebody stopped it there, or what it showed is gone")]
+    ScreenCastEnded {
+        /// By whom.
+        by: &'static str,
+    },
     /// There is no PipeWire to connect to.
     #[error("there is no PipeWire in this session ({words}): is it installed and running?")]
     PipeWireMissing {

@@ -66,6 +66,9 @@ pub const STREAM_ANSWER_DEADLINE: std::time::Duration = std::time::Duration::fro
 /// How long the cause of an end is waited for, once one of its consequences was told.
 pub const STREAM_CAUSE_WAIT: std::time::Duration = std::time::Duration::from_millis(100);
 
+/// Bytes of a portal's restore token: real ones have 36.
+pub const TOKEN_BYTES_MAX: usize = 1024;
+
 /// Nodes that are named where one is not found: as many as somebody reads.
 pub const STREAM_NODES_TOLD_MAX: usize = 24;
 

@@ -15,17 +15,21 @@
 //! producer has back at once.
 
 mod agreed;
+mod bus;
 mod cursor;
+mod door;
 mod link;
+mod mutter;
 mod params;
 mod picture;
+mod portal;
 mod raw;
+mod session_env;
 mod stream;
+mod token;
 
-use std::fmt;
 use std::io::{self, PipeWriter};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
@@ -33,58 +37,22 @@ use std::time::{Duration, Instant};
 
 use crate::exchange::{Captured, End, Exchange};
 use crate::{CaptureError, Counters, Diagnosis, Mode, Picture, PixelFormat, Source};
+pub use door::{Door, NodeRef};
+use door::{Keeper, Opened};
 use link::{Remote, Target};
 use params::Size;
 use picture::Pixels;
-
-/// A node of the session's PipeWire.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NodeRef {
-    /// Its number.
-    Id(u32),
-    /// Its name, `node.name`; the first one of that name.
-    Name(String),
-}
-
-impl FromStr for NodeRef {
-    type Err = std::convert::Infallible;
-
-    /// Digits are a number, everything else is a name.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Id))
-    }
-}
-
-impl fmt::Display for NodeRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Id(id) => write!(f, "{id}"),
-            Self::Name(name) => write!(f, "{name:?}"),
-        }
-    }
-}
-
-/// The ways to a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Door {
-    /// A node of the session's PipeWire, asked of nobody.
-    Node(NodeRef),
-}
-
-impl fmt::Display for Door {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Node(node) => write!(f, "PipeWire node {node}"),
-        }
-    }
-}
 
 /// The session that a door is looked for in. The default is this program's own, as its environment tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Surroundings {
     /// PipeWire's socket: a path, or a name in the runtime folder.
     pub pipewire: Option<PathBuf>,
+    /// The session bus' address.
+    pub bus: Option<String>,
+    /// What names the session; told to systemd and D-Bus before the portal is asked. Of it only the few variables
+    /// that a compositor is found by are passed on.
+    pub environment: Option<Vec<(String, String)>>,
 }
 
 /// A PipeWire node as a source of pictures.
@@ -97,6 +65,8 @@ pub struct PipeWireSource {
     /// Dropped, it stops the thread.
     stop: Option<PipeWriter>,
     thread: Option<JoinHandle<()>>,
+    /// Dropped after the thread ended.
+    _keeper: Option<Keeper>,
 }
 
 impl PipeWireSource {
@@ -122,20 +92,32 @@ impl PipeWireSource {
         deadline: Duration,
     ) -> Result<Self, CaptureError> {
         let started = Instant::now();
-        let no_thread = |source| CaptureError::Read { name: "a thread for the stream".to_owned(), source };
-        let Door::Node(node) = door.clone();
         let exchange = Arc::new(Exchange::new());
-        let (reader, writer) = io::pipe().map_err(no_thread)?;
         let (ready, is_ready) = mpsc::sync_channel(1);
+        let size = if door == Door::MutterVirtual { Size::Wanted } else { Size::Theirs };
+        let session = Remote::Session(surroundings.pipewire.clone());
+        let (remote, node, keeper) = if let Door::Node(node) = &door {
+            (session, node.clone(), None)
+        } else {
+            let (ended, not_ready) = (Arc::clone(&exchange), ready.clone());
+            let on_end = move |diagnosis| {
+                let end = End::Ended(diagnosis);
+                // Only heard where the stream is not ready yet.
+                let _ = not_ready.try_send(Err(end.clone()));
+                ended.end(end);
+            };
+            let (opened, keeper) = open(&door, surroundings, deadline, on_end)?;
+            (opened.remote.map_or(session, Remote::Opened), NodeRef::Id(opened.node), Some(keeper))
+        };
         let left = deadline.saturating_sub(started.elapsed());
-        let remote = Remote::Session(surroundings.pipewire.clone());
-        let target = Target { remote, node, size: Size::Theirs, wanted, deadline: left };
+        let target = Target { remote, node, size, wanted, deadline: left };
+        let (reader, writer) = io::pipe().map_err(no_thread)?;
         let last_words = LastWords(Arc::clone(&exchange));
         let run = move || link::run(target, &last_words.0, reader, &ready);
         let thread = thread::Builder::new().name("capture".to_owned()).spawn(run).map_err(no_thread)?;
-        let mut source =
-            Self { exchange, lent: None, door, mode: wanted, stop: Some(writer), thread: Some(thread) };
-        match is_ready.recv_timeout(left) {
+        let (stop, thread) = (Some(writer), Some(thread));
+        let mut source = Self { exchange, lent: None, door, mode: wanted, stop, thread, _keeper: keeper };
+        match is_ready.recv_timeout(left + READY_GRACE) {
             Ok(Ok((mode, node))) => {
                 source.mode = mode;
                 tracing::info!(node, source = %source.describe(), "PipeWire capture is ready");
@@ -143,7 +125,7 @@ impl PipeWireSource {
             }
             Ok(Err(end)) => Err(end.into()),
             Err(RecvTimeoutError::Timeout) => {
-                let diagnosis = Diagnosis::NoAnswer { request: "PipeWire's thread" };
+                let diagnosis = Diagnosis::PipeWireHangs;
                 Err(CaptureError::NoFirstPicture { waited: deadline, diagnosis })
             }
             Err(RecvTimeoutError::Disconnected) => {
@@ -152,6 +134,33 @@ impl PipeWireSource {
             }
         }
     }
+}
+
+/// The thread keeps the deadline and names the cause; it has this long to say so.
+const READY_GRACE: Duration = Duration::from_millis(100);
+
+fn no_thread(source: io::Error) -> CaptureError {
+    CaptureError::Read { name: "a thread for the stream".to_owned(), source }
+}
+
+/// Opens a door that somebody has to be asked for.
+fn open(
+    door: &Door,
+    surroundings: &Surroundings,
+    deadline: Duration,
+    on_end: impl FnOnce(Diagnosis) + Send + 'static,
+) -> Result<(Opened, Keeper), CaptureError> {
+    let (opened, is_opened) = mpsc::sync_channel(1);
+    let keeper = Keeper::start(door.clone(), surroundings.clone(), opened, on_end).map_err(no_thread)?;
+    let diagnosis = match is_opened.recv_timeout(deadline) {
+        Ok(Ok(opened)) => return Ok((opened, keeper)),
+        Ok(Err(diagnosis)) => diagnosis,
+        Err(RecvTimeoutError::Timeout) => Diagnosis::PortalTimedOut { asked: keeper.asking() },
+        Err(RecvTimeoutError::Disconnected) => {
+            Diagnosis::Disconnected { cause: "the portal's thread ended".to_owned() }
+        }
+    };
+    Err(CaptureError::Unusable { diagnosis })
 }
 
 impl Source for PipeWireSource {

@@ -53,7 +53,6 @@ pub(super) enum Remote {
     /// The session's own: by the socket's path or name, or as the library finds it.
     Session(Option<PathBuf>),
     /// A connection that somebody opened for us.
-    #[expect(dead_code, reason = "for the portal")]
     Opened(OwnedFd),
 }
 

@@ -43,7 +43,6 @@ pub(super) enum Size {
     /// As large as the producer's are: the screen exists.
     Theirs,
     /// As large as was wanted: the producer makes a screen of that size.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for producers that make a screen"))]
     Wanted,
 }
 

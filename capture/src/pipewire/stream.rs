@@ -196,11 +196,13 @@ impl Receiver {
         agreed: &Agreed,
     ) -> Result<Option<Pixels>, Diagnosis> {
         let refuse = |offered: &str| Diagnosis::BufferRefused { offered: offered.to_owned() };
-        let (fd, block, is_corrupted) = filled.block().ok_or_else(|| refuse("a buffer without memory"))?;
-        // Producers mark a buffer so that carries a cursor alone, or leave it empty.
-        if is_corrupted || header.is_some_and(|header| header.is_corrupted) || block.size == 0 {
-            self.exchange.pass_over();
+        let (fd, block, is_marked) = filled.block().ok_or_else(|| refuse("a buffer without memory"))?;
+        // Producers mark a buffer so that carries a cursor alone, or nothing new at all: that is no picture.
+        if is_marked || block.size == 0 {
             return Ok(None);
+        }
+        if header.is_some_and(|header| header.is_corrupted) {
+            return Err(refuse("a picture that its producer calls corrupted"));
         }
         let place = block.place(agreed)?;
         let file = filled.file(fd).ok_or_else(|| refuse("memory without a descriptor"))?;

@@ -161,3 +161,108 @@ fn what_is_not_there_is_named_at_once() {
         "{error}"
     );
 }
+
+#[test]
+#[ignore = "needs a newer userland; cargo xtask userland"]
+fn sway_through_the_portal_comes_at_its_rate() {
+    let mut session = Session::start();
+    session.start_sway(full_hd());
+    let token_file = Some(session.dir().join("token"));
+    let door = Door::Portal { token_file: token_file.clone() };
+    let mut source = session.connect(&door, full_hd());
+    let measured = measure("sway through the portal", &mut source, Duration::from_secs(6));
+    assert_eq!(measured.size, (1920, 1080));
+    assert!(measured.rate >= 55.0, "{:.1} pictures/s\n{}", measured.rate, session.logs());
+    assert!(measured.different > 200, "{}", measured.different);
+    drop(source);
+
+    // A token that the portal does not know costs no more than a question, which is asked once.
+    std::fs::write(token_file.as_ref().unwrap(), "unknown").unwrap();
+    let mut source = session.connect(&door, full_hd());
+    assert!(source.next_picture(DEADLINE).unwrap().is_some());
+}
+
+#[test]
+#[ignore = "needs a newer userland; cargo xtask userland"]
+fn a_portal_a_compositor_and_a_bus_that_die_are_named() {
+    for (what, name) in [
+        ("portal killed", "org.freedesktop.portal.Desktop"),
+        ("portal's back end killed", "org.freedesktop.impl.portal.desktop.wlr"),
+        ("sway killed", ""),
+        ("bus killed", ""),
+    ] {
+        let mut session = Session::start();
+        session.start_sway(Mode::new(640, 480, 60_000).unwrap());
+        let mut source = session.connect(&Door::Portal { token_file: None }, full_hd());
+        assert!(source.next_picture(DEADLINE).unwrap().is_some());
+        let killed = Instant::now();
+        match what {
+            "sway killed" => session.kill("sway"),
+            "bus killed" => session.kill("dbus-daemon"),
+            _ => rustix::process::kill_process(session.owner(name), Signal::KILL).unwrap(),
+        }
+        let diagnosis = end_of(what, &mut source, killed);
+        assert!(
+            matches!(
+                diagnosis,
+                Diagnosis::PortalGone { .. }
+                    | Diagnosis::ScreenCastEnded { .. }
+                    | Diagnosis::NodeRemoved { .. }
+            ),
+            "{what}: {diagnosis}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs a newer userland; cargo xtask userland"]
+fn mutter_gives_its_monitor_and_one_of_the_wanted_size() {
+    let mut session = Session::start();
+    session.start_mutter(full_hd());
+    let mut source = session.connect(&Door::MutterMonitor { connector: None }, full_hd());
+    let measured = measure("mutter's monitor", &mut source, Duration::from_secs(6));
+    assert_eq!(measured.size, (1920, 1080));
+    assert!(measured.rate >= 10.0, "{:.1} pictures/s\n{}", measured.rate, session.logs());
+    drop(source);
+
+    let wanted = Mode::new(1280, 800, 60_000).unwrap();
+    let mut source = session.connect(&Door::MutterVirtual, wanted);
+    assert_eq!((source.mode().width(), source.mode().height()), (1280, 800));
+    let measured = measure("mutter's virtual monitor", &mut source, Duration::from_secs(2));
+    assert_eq!(measured.size, (1280, 800));
+
+    let killed = Instant::now();
+    session.kill("mutter");
+    let diagnosis = end_of("mutter killed", &mut source, killed);
+    assert!(
+        matches!(
+            diagnosis,
+            Diagnosis::PortalGone { .. } | Diagnosis::ScreenCastEnded { .. } | Diagnosis::NodeRemoved { .. }
+        ),
+        "{diagnosis}"
+    );
+}
+
+#[test]
+#[ignore = "needs a newer userland; cargo xtask userland"]
+fn a_door_that_nobody_opens_is_named() {
+    let session = Session::start();
+    for (door, said) in [
+        (Door::Portal { token_file: None }, "xdg-desktop-portal"),
+        (Door::MutterVirtual, "mutter"),
+        (Door::MutterMonitor { connector: None }, "mutter"),
+    ] {
+        let started = Instant::now();
+        let error =
+            PipeWireSource::connect_in(&session.surroundings(), door, full_hd(), DEADLINE).unwrap_err();
+        eprintln!("after {:?}: {error}", started.elapsed());
+        assert!(error.to_string().contains(said), "{error}");
+    }
+    let mut nowhere = session.surroundings();
+    nowhere.bus = Some("unix:path=/nonexistent".to_owned());
+    let error = PipeWireSource::connect_in(&nowhere, Door::MutterVirtual, full_hd(), DEADLINE).unwrap_err();
+    assert!(
+        matches!(&error, CaptureError::Unusable { diagnosis: Diagnosis::NoSessionBus { .. } }),
+        "{error}"
+    );
+}

@@ -18,6 +18,8 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 pub struct Session {
     dir: tempfile::TempDir,
     bus: String,
+    /// What a compositor is found by.
+    environment: Vec<(String, String)>,
     children: Vec<(&'static str, Child)>,
 }
 
@@ -27,7 +29,7 @@ impl Session {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         let bus = format!("unix:path={}", dir.path().join("bus").display());
-        let mut session = Self { dir, bus, children: Vec::new() };
+        let mut session = Self { dir, bus, environment: Vec::new(), children: Vec::new() };
         session.spawn(
             "dbus-daemon",
             &["--session", "--nofork", "--nopidfile", "--address", &session.bus.clone()],
@@ -44,7 +46,11 @@ impl Session {
     }
 
     pub fn surroundings(&self) -> Surroundings {
-        Surroundings { pipewire: Some(self.dir().join("pipewire-0")) }
+        Surroundings {
+            pipewire: Some(self.dir().join("pipewire-0")),
+            bus: Some(self.bus.clone()),
+            environment: Some(self.environment.clone()),
+        }
     }
 
     /// Starts a program in this session; what it says goes to a file of its name.
@@ -90,6 +96,83 @@ impl Session {
             &properties,
         ];
         self.spawn("gst-launch-1.0", &arguments);
+    }
+
+    /// sway with one screen, a clock that moves on it, and what its portal has to know. Nobody starts the portal:
+    /// the bus does, once it is asked, and finds sway by what it is told then.
+    pub fn start_sway(&mut self, mode: Mode) {
+        let config = self.dir().join("config");
+        for (name, text) in [
+            ("xdg-desktop-portal/portals.conf", "[preferred]\ndefault=wlr\n".to_owned()),
+            (
+                "xdg-desktop-portal-wlr/config",
+                "[screencast]\nchooser_type=none\noutput_name=HEADLESS-1\nmax_fps=60\n".to_owned(),
+            ),
+            ("clock.sh", include_str!("../../../display/src/sway/clock.sh").to_owned()),
+            (
+                "sway.conf",
+                format!(
+                    "output HEADLESS-1 mode {}x{}@{}Hz\ndefault_border none\nexec foot -e sh {}/clock.sh\n",
+                    mode.width(),
+                    mode.height(),
+                    mode.refresh_mhz() / 1000,
+                    config.display()
+                ),
+            ),
+        ] {
+            let path = config.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let sway = config.join("sway.conf");
+        self.spawn_with(
+            "sway",
+            &["--unsupported-gpu", "-c", sway.to_str().unwrap()],
+            &[("WLR_BACKENDS", "headless"), ("WLR_RENDERER", "pixman"), ("WLR_LIBINPUT_NO_DEVICES", "1")],
+        );
+        self.wait_for_file(Path::new("wayland-1"));
+        self.environment = [("WAYLAND_DISPLAY", "wayland-1"), ("XDG_CURRENT_DESKTOP", "sway")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+    }
+
+    /// GNOME's mutter with one virtual monitor, and a clock that moves on it.
+    pub fn start_mutter(&mut self, mode: Mode) {
+        let monitor = format!("{}x{}", mode.width(), mode.height());
+        self.spawn(
+            "mutter",
+            &[
+                "--headless",
+                "--wayland",
+                "--no-x11",
+                "--wayland-display=wayland-9",
+                "--virtual-monitor",
+                &monitor,
+            ],
+        );
+        self.wait_for_file(Path::new("wayland-9"));
+        let clock = self.dir().join("clock.sh");
+        std::fs::write(&clock, include_str!("../../../display/src/sway/clock.sh")).unwrap();
+        let words = ["-e", "sh", clock.to_str().unwrap()];
+        self.spawn_with("foot", &words, &[("WAYLAND_DISPLAY", "wayland-9")]);
+    }
+
+    /// The process behind a name on the bus.
+    pub fn owner(&self, name: &str) -> Pid {
+        let output = Command::new("dbus-send")
+            .args([
+                "--print-reply=literal",
+                "--dest=org.freedesktop.DBus",
+                "/",
+                "org.freedesktop.DBus.GetConnectionUnixProcessID",
+                &format!("string:{name}"),
+            ])
+            .env("DBUS_SESSION_BUS_ADDRESS", &self.bus)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let pid = text.split_whitespace().last().and_then(|pid| pid.parse().ok());
+        pid.and_then(Pid::from_raw).unwrap_or_else(|| panic!("{name}: {output:?}"))
     }
 
     pub fn wait_for_file(&self, name: &Path) -> PathBuf {
