@@ -68,6 +68,9 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
     tracing::info!("{}", socket.caps());
     tracing::info!("FEC by {}", machine.fec_kernel());
     tracing::info!("{seal}");
+    let mut caps = punktfunk_perf::machine_facts();
+    caps.extend([format!("net: {}", socket.caps()), format!("fec: {}", machine.fec_kernel())]);
+    caps.push(seal.to_string());
     let mut receiver = Receiver::new(Arc::clone(&socket), ReceiveLimits::default())?;
     let trust = if args.open { Trust::Open } else { Trust::Pinned(args.trust.clone()) };
     let mode =
@@ -88,18 +91,30 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
             let host = greeted.host_fingerprint;
             say(&format!("--open believes any host; --trust {host} would believe this one only"));
         }
+        caps.extend(agreed(&greeted.welcome));
         Ok((greeted.welcome, media))
     });
     match begun {
         Ok((welcome, media)) => {
             let table = (!args.json).then(|| Box::new(std::io::stdout()) as Box<dyn Write>);
-            Session::new(link, welcome, media, perf, table).run(args, stop, cpu_at_start)
+            Session::new(link, (welcome, caps), media, perf, table).run(args, stop, cpu_at_start)
         }
         Err(error) => {
             link.leave(&Bye::new(ByeReason::Fault, error.to_string()));
             Err(error)
         }
     }
+}
+
+/// What the host said in its Welcome, as lines of a log's head.
+fn agreed(welcome: &Welcome) -> Vec<String> {
+    let Mode { width, height, refresh_mhz } = welcome.mode;
+    vec![
+        format!("source: {}", welcome.source),
+        format!("mode: {width}x{height}@{}", f64::from(refresh_mhz) / 1e3),
+        format!("encoder: {}", welcome.encoder),
+        format!("cipher: {:?}", welcome.cipher),
+    ]
 }
 
 /// What a person wants to keep.
@@ -199,6 +214,8 @@ struct Session {
     link: Link,
     pipeline: ClientPipeline<Sink>,
     welcome: Welcome,
+    /// What the log's head says of this machine and of what was agreed.
+    caps: Vec<String>,
     time: Arc<SessionTime>,
     report: Report,
     asked: Asked,
@@ -212,17 +229,20 @@ struct Session {
 impl Session {
     fn new(
         link: Link,
-        welcome: Welcome,
+        (welcome, mut caps): (Welcome, Vec<String>),
         media: Media,
         perf: Option<PerfTarget>,
         table: Option<Box<dyn Write>>,
     ) -> Self {
         let Media { mut pipeline, time, asked, snapshot, started } = media;
         let report = Report::new(perf, pipeline.take_collectors(), table, started);
+        caps.extend(pipeline.setups().iter().map(|setup| format!("stage: {setup}")));
+        caps.push(format!("memory: {}", pipeline.memory().trim_start_matches("memory ")));
         Self {
             link,
             pipeline,
             welcome,
+            caps,
             time,
             report,
             asked,
@@ -296,7 +316,7 @@ impl Session {
         self.time.join(offset_us);
         if self.clocks.handle_skew(skew, now) {
             tracing::info!(offset_us, error_us, rtt_us, "clocks joined");
-            self.report.join_clocks(self.link.control.clock(), skew, &self.welcome.source, now);
+            self.report.join_clocks(self.link.control.clock(), skew, &self.caps, now);
         } else {
             tracing::debug!(offset_us, error_us, rtt_us, "clocks compared anew");
         }

@@ -13,6 +13,7 @@ use punktfunk_perf::{Collector, HistogramLog, LogHeader, PerfTarget, Recorder, S
 use punktfunk_proto::SessionClock;
 
 use crate::pictures::Pictures;
+use crate::terminal::printable;
 
 /// A line of the table this often, however often the log is written on.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
@@ -78,19 +79,18 @@ impl Report {
         &self.recorder
     }
 
-    /// The clocks are joined: the log can begin.
-    pub fn join_clocks(&mut self, clock: SessionClock, skew: SkewEstimate, source: &str, now: Instant) {
+    /// The clocks are joined: the log can begin, with `caps` as lines of its head.
+    pub fn join_clocks(&mut self, clock: SessionClock, skew: SkewEstimate, caps: &[String], now: Instant) {
         if self.log.is_some() {
             return;
         }
         let Some(target) = &self.target else { return };
         let origin = now.checked_sub(Duration::from_micros(clock.micros(now))).unwrap_or(now);
         let axis = TimeAxis::with_offset(origin, skew.offset_us, SystemTime::now(), now);
-        let comments = [
-            format!("punktfunk {}", env!("CARGO_PKG_VERSION")),
-            format!("source: {source}"),
-            format!("clocks joined within {} us", skew.error_us),
-        ];
+        let mut comments = vec![format!("punktfunk {}", env!("CARGO_PKG_VERSION"))];
+        // What a host said of itself must not end a line, or it could say more than one.
+        comments.extend(caps.iter().map(|line| printable(line).into_owned()));
+        comments.push(format!("clocks joined within {} us", skew.error_us));
         match target.open_log("client", &LogHeader { axis, comments: &comments }) {
             Ok(log) => self.log = Some((log, axis)),
             Err(error) => tracing::error!(%error, "no PUNKTFUNK_PERF log"),

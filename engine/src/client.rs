@@ -256,6 +256,7 @@ fn build<D: Decode>(
         tap: decode_tap,
         next: Next::default(),
         spent: Duration::ZERO,
+        decoded_at: None,
     };
     Built {
         receive,

@@ -85,6 +85,8 @@ pub(crate) struct DecodeStage<D: Decode> {
     pub(crate) next: Next,
     /// Decoder time spent on the access unit so far.
     pub(crate) spent: Duration,
+    /// When the picture before came out of the decoder.
+    pub(crate) decoded_at: Option<Instant>,
 }
 
 /// The block that has to come next.
@@ -213,6 +215,9 @@ impl<D: Decode> DecodeStage<D> {
     /// Records the latencies of a picture that was just decoded; its last block was handed on at `handed_at`.
     fn stamp(&mut self, block: &DeliveredBlock, handed_at: Instant, done: Instant) {
         self.tap.record(Stage::Decode, std::mem::take(&mut self.spent));
+        if let Some(before) = self.decoded_at.replace(done) {
+            self.tap.record(Stage::DecodeInterval, done.saturating_duration_since(before));
+        }
         let Some(done_us) = self.time.host_us(self.clock.micros(done)) else {
             return add(&self.counters.without_clock, 1);
         };

@@ -303,6 +303,8 @@ pub(crate) struct EncodeStage<E: Encode> {
     /// shed.
     pub(crate) lags_since: Option<u64>,
     pub(crate) shed: u64,
+    /// When the picture encoded before was captured.
+    pub(crate) captured_at: Option<Instant>,
 }
 
 /// How the stage came to its end.
@@ -413,6 +415,9 @@ impl<E: Encode> EncodeStage<E> {
             captured_at: sink.captured_at,
             import: sink.import,
         };
+        if encoded.slices > 0 && !again {
+            self.note_cadence(encoded.captured_at);
+        }
         self.note(&encoded, request.au, now);
         if outcome? == EncodeOutcome::Skipped && !again {
             add(&self.counters.skipped, 1);
@@ -439,6 +444,12 @@ impl<E: Encode> EncodeStage<E> {
             self.tap.record(Stage::Import, encoded.import);
         }
         self.tap.record(Stage::Encode, now.elapsed().saturating_sub(encoded.import));
+    }
+
+    fn note_cadence(&mut self, captured_at: Instant) {
+        if let Some(before) = self.captured_at.replace(captured_at) {
+            self.tap.record(Stage::CaptureInterval, captured_at.saturating_duration_since(before));
+        }
     }
 
     fn idr_due(&mut self, now: Instant) -> bool {

@@ -319,14 +319,10 @@ fn build<E: Encode>(
         slices_out: 0,
         lags_since: None,
         shed: 0,
+        captured_at: None,
     };
-    Ok(Built {
-        encode,
-        protect,
-        waker,
-        commands: commands_in,
-        collectors: vec![encode_collector, protect_collector],
-    })
+    let collectors = vec![encode_collector, protect_collector];
+    Ok(Built { encode, protect, waker, commands: commands_in, collectors })
 }
 
 fn link(config: &HostConfig) -> Option<LinkRate> {

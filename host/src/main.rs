@@ -99,6 +99,14 @@ fn log_filter() -> Result<EnvFilter, HostError> {
     }
 }
 
+/// What the machine can do, as lines of a log's head.
+fn caps(socket: &Socket, wishes: Wishes, seal: Backends) -> Vec<String> {
+    let mut caps = punktfunk_perf::machine_facts();
+    caps.extend([format!("net: {}", socket.caps()), format!("fec: {}", wishes.fec_kernel)]);
+    caps.push(seal.to_string());
+    caps
+}
+
 fn serve(args: &ServeArgs) -> Result<(), HostError> {
     let wishes = Wishes::from_env().map_err(|error| HostError::Usage(error.to_string()))?;
     let source: SourceSpec = args.source.parse()?;
@@ -115,6 +123,10 @@ fn serve(args: &ServeArgs) -> Result<(), HostError> {
     let machine = Machine::probe(wishes);
     let asked = SealBackend::asked(std::env::var_os(SEAL_VARIABLE));
     let seal = Backends::measure(asked.map_err(|error| HostError::Usage(error.to_string()))?, Instant::now);
+    let socket = Arc::new(open_socket(args)?);
+    tracing::info!("{}", socket.caps());
+    tracing::info!("FEC by {}", wishes.fec_kernel);
+    tracing::info!("{seal}");
     let config = ServeConfig {
         opening: OpeningConfig { source, slices: args.slices, redundancy: args.redundancy },
         once: args.once,
@@ -124,12 +136,9 @@ fn serve(args: &ServeArgs) -> Result<(), HostError> {
             machine: machine.clone(),
             seal,
             perf: PerfTarget::from_env().map_err(|error| HostError::Usage(error.to_string()))?,
+            caps: caps(&socket, wishes, seal),
         },
     };
-    let socket = Arc::new(open_socket(args)?);
-    tracing::info!("{}", socket.caps());
-    tracing::info!("FEC by {}", wishes.fec_kernel);
-    tracing::info!("{seal}");
     let trust = if args.open { Trust::Open } else { Trust::Pinned(args.trust.clone()) };
     if args.open {
         tracing::warn!("--open: every client that reaches this port may connect");

@@ -37,6 +37,8 @@ pub struct StreamConfig {
     pub seal: Backends,
     /// Where PUNKTFUNK_PERF logs go.
     pub perf: Option<PerfTarget>,
+    /// What the machine can do, as lines of a log's head.
+    pub caps: Vec<String>,
 }
 
 /// A running stream.
@@ -95,8 +97,16 @@ impl Stream {
         config: &StreamConfig,
         now: Instant,
     ) -> Result<Self, Box<(HostError, Screen)>> {
-        let Opened { fitting, screen, source, fallbacks, negotiated, redundancy, cipher, .. } = opened;
-        let comments = [format!("punktfunk-host {}", env!("CARGO_PKG_VERSION")), format!("source: {source}")];
+        let Opened { fitting, screen, source, encoder, fallbacks, negotiated, redundancy, cipher, .. } =
+            opened;
+        let mut comments = vec![
+            format!("punktfunk-host {}", env!("CARGO_PKG_VERSION")),
+            format!("source: {source}"),
+            format!("mode: {}x{}@{}", mode.width, mode.height, f64::from(mode.refresh_mhz) / 1e3),
+            format!("encoder: {encoder}"),
+            format!("cipher: {cipher:?}"),
+        ];
+        comments.extend(config.caps.iter().cloned());
         let follows_rate = fitting.follows_rate();
         let clock = SessionClock::new(now);
         let host = HostConfig {
@@ -118,8 +128,10 @@ impl Stream {
         };
         for setup in pipeline.setups() {
             tracing::info!("stage {setup}");
+            comments.push(format!("stage: {setup}"));
         }
         tracing::info!("{}", pipeline.memory());
+        comments.push(format!("memory: {}", pipeline.memory().trim_start_matches("memory ")));
         let report = Report::new(config.perf.as_ref(), pipeline.take_collectors(), &comments, now);
         Ok(Self {
             pipeline,
@@ -322,6 +334,7 @@ mod tests {
             machine: Machine::probe(Wishes::default()),
             seal: Backends::measure(None, Instant::now),
             perf: None,
+            caps: Vec::new(),
         };
         let (secret, to) = (Secret::new([7; 32]), (Arc::new(socket), path));
         Stream::start(opened, MODE, &secret, to, &config, Instant::now()).map_err(|failed| failed.0).unwrap()

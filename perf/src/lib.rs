@@ -17,6 +17,7 @@ mod error;
 mod histogram_text;
 mod limits;
 mod log;
+mod machine;
 mod parse;
 mod recorder;
 mod stage;
@@ -30,7 +31,8 @@ pub use limits::{
     LINE_BYTES_MAX, LOG_BYTES_MAX, SIGNIFICANT_DIGITS, TAP_SAMPLES_DEFAULT, VALUE_MAX, VALUE_MIN,
 };
 pub use log::{HistogramLog, LogHeader};
-pub use parse::{CounterLine, LoggedInterval, ParsedLog, parse_log};
+pub use machine::machine_facts;
+pub use parse::{CounterLine, LogEntry, LogReader, LoggedInterval, ParsedLog, parse_log};
 pub use recorder::{Recorder, Summary};
 pub use stage::Stage;
 pub use tap::{Collector, Tap, channel};

@@ -1,11 +1,12 @@
 //! Reads an interval log back: for tests, and for whatever reports on it.
 //!
 //! Promises: what [`crate::HistogramLog`] wrote comes back equal; a log of another HdrHistogram port is
-//! read too. A last line without its end (a killed process's) is left out and said.
+//! read too. A last line without its end (a killed process's) is left out and said. [`LogReader`] holds one line
+//! at a time, and goes on behind a line that is none; [`parse_log`] holds all of it, and ends there.
 //!
 //! Refuses: lines and logs over the limits, and anything that is no interval log, with the line's number.
 
-use std::io::Read;
+use std::io::{self, BufRead, BufReader, Read};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -72,43 +73,161 @@ impl ParsedLog {
     }
 }
 
+/// What one line of a log says.
+#[derive(Debug, Clone)]
+pub enum LogEntry {
+    /// Seconds since the epoch at which the session started.
+    StartTime(f64),
+    /// Seconds since the epoch that interval times count from.
+    BaseTime(f64),
+    /// One stage in one interval.
+    Interval(LoggedInterval),
+    /// The counters at one moment.
+    Counters(CounterLine),
+    /// Any other comment, without its `#`.
+    Comment(String),
+}
+
+/// Reads a log entry by entry.
+///
+/// An error says what is wrong with one line; the next entry is that of a line behind it. After an error of the reader,
+/// or at the longest log's end, there is none.
+#[derive(Debug)]
+pub struct LogReader<R: Read> {
+    reader: BufReader<R>,
+    text: Vec<u8>,
+    line: usize,
+    bytes: usize,
+    cut_off: bool,
+    ended: bool,
+}
+
+/// How a line ended.
+enum Line {
+    /// With its end; so many bytes, of which those within the limit were kept.
+    Whole(usize),
+    /// With the log, in its middle.
+    CutOff,
+    /// There is none.
+    None,
+}
+
+impl<R: Read> LogReader<R> {
+    /// Reads from `reader`, from the log's first line on.
+    pub fn new(reader: R) -> Self {
+        let reader = BufReader::new(reader);
+        Self { reader, text: Vec::new(), line: 0, bytes: 0, cut_off: false, ended: false }
+    }
+
+    /// Whether the last line had no end and was left out; known once there are no more entries.
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off
+    }
+
+    /// Reads one line into `text`, which keeps no more than a line may have.
+    fn read_line(&mut self) -> io::Result<Line> {
+        self.text.clear();
+        let mut bytes = 0;
+        loop {
+            let there = match self.reader.fill_buf() {
+                Ok(there) => there,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            if there.is_empty() {
+                return Ok(if bytes == 0 { Line::None } else { Line::CutOff });
+            }
+            let end = there.iter().position(|byte| *byte == b'\n');
+            let part = &there[..end.unwrap_or(there.len())];
+            let room = LINE_BYTES_MAX.saturating_sub(self.text.len());
+            self.text.extend_from_slice(&part[..part.len().min(room)]);
+            bytes += part.len();
+            let used = part.len() + usize::from(end.is_some());
+            self.reader.consume(used);
+            self.bytes += used;
+            if end.is_some() {
+                return Ok(Line::Whole(bytes));
+            }
+            if self.bytes > LOG_BYTES_MAX {
+                return Ok(Line::CutOff);
+            }
+        }
+    }
+
+    fn fault(&self, fault: LogFault) -> PerfError {
+        PerfError::Parse { line: self.line, fault }
+    }
+}
+
+impl<R: Read> Iterator for LogReader<R> {
+    type Item = Result<LogEntry, PerfError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.ended {
+            let line = self.read_line();
+            self.line += 1;
+            let entry = match line {
+                Err(source) => {
+                    self.ended = true;
+                    return Some(Err(PerfError::Read { path: "the histogram log".into(), source }));
+                }
+                Ok(_) if self.bytes > LOG_BYTES_MAX => {
+                    self.ended = true;
+                    return Some(Err(self.fault(LogFault::LogTooLong { max: LOG_BYTES_MAX })));
+                }
+                Ok(Line::None) => {
+                    self.ended = true;
+                    continue;
+                }
+                Ok(Line::CutOff) => {
+                    (self.ended, self.cut_off) = (true, true);
+                    continue;
+                }
+                Ok(Line::Whole(bytes)) if bytes > LINE_BYTES_MAX => {
+                    Err(LogFault::LineTooLong { bytes, max: LINE_BYTES_MAX })
+                }
+                Ok(Line::Whole(_)) => parse_line(&self.text),
+            };
+            match entry {
+                Ok(None) => {}
+                Ok(Some(entry)) => return Some(Ok(entry)),
+                Err(fault) => return Some(Err(self.fault(fault))),
+            }
+        }
+        None
+    }
+}
+
 /// Reads a whole log.
 ///
 /// # Errors
 /// [`PerfError::Read`] when the reader fails, [`PerfError::Parse`] with the line and what is wrong there.
 pub fn parse_log(reader: impl Read) -> Result<ParsedLog, PerfError> {
-    let mut bytes = Vec::new();
-    reader
-        .take(LOG_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|source| PerfError::Read { path: "the histogram log".into(), source })?;
-    if bytes.len() > LOG_BYTES_MAX {
-        return Err(PerfError::Parse { line: 1, fault: LogFault::LogTooLong { max: LOG_BYTES_MAX } });
-    }
     let mut log = ParsedLog::default();
-    for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        let Some(line) = line.strip_suffix(b"\n") else {
-            log.cut_off = true;
-            break;
-        };
-        parse_line(line, &mut log).map_err(|fault| PerfError::Parse { line: index + 1, fault })?;
+    let mut entries = LogReader::new(reader);
+    for entry in &mut entries {
+        match entry? {
+            LogEntry::StartTime(seconds) => log.start_time_s = Some(seconds),
+            LogEntry::BaseTime(seconds) => log.base_time_s = Some(seconds),
+            LogEntry::Interval(interval) => log.intervals.push(interval),
+            LogEntry::Counters(counters) => log.counters.push(counters),
+            LogEntry::Comment(comment) => log.comments.push(comment),
+        }
     }
+    log.cut_off = entries.is_cut_off();
     Ok(log)
 }
 
-fn parse_line(line: &[u8], log: &mut ParsedLog) -> Result<(), LogFault> {
-    if line.len() > LINE_BYTES_MAX {
-        return Err(LogFault::LineTooLong { bytes: line.len(), max: LINE_BYTES_MAX });
-    }
+/// What a line says; nothing, where it is empty or the legend.
+fn parse_line(line: &[u8]) -> Result<Option<LogEntry>, LogFault> {
     let line = std::str::from_utf8(line).map_err(|_| LogFault::NotText)?.trim_end_matches('\r');
     if let Some(comment) = line.strip_prefix('#') {
-        return parse_comment(comment, log);
+        return parse_comment(comment).map(Some);
     }
     if line.is_empty() || line.starts_with("\"StartTimestamp\"") {
-        return Ok(());
+        return Ok(None);
     }
-    log.intervals.push(parse_interval(line)?);
-    Ok(())
+    parse_interval(line).map(|interval| Some(LogEntry::Interval(interval)))
 }
 
 fn parse_interval(line: &str) -> Result<LoggedInterval, LogFault> {
@@ -129,19 +248,18 @@ fn parse_interval(line: &str) -> Result<LoggedInterval, LogFault> {
     })
 }
 
-fn parse_comment(comment: &str, log: &mut ParsedLog) -> Result<(), LogFault> {
+fn parse_comment(comment: &str) -> Result<LogEntry, LogFault> {
     let first_number =
         |rest: &str| rest.split([' ', ']', ',']).find(|part| !part.is_empty()).map(str::to_owned);
     if let Some(rest) = comment.strip_prefix("[StartTime:") {
-        log.start_time_s = Some(seconds("StartTime", &first_number(rest).unwrap_or_default())?);
+        Ok(LogEntry::StartTime(seconds("StartTime", &first_number(rest).unwrap_or_default())?))
     } else if let Some(rest) = comment.strip_prefix("[BaseTime:") {
-        log.base_time_s = Some(seconds("BaseTime", &first_number(rest).unwrap_or_default())?);
+        Ok(LogEntry::BaseTime(seconds("BaseTime", &first_number(rest).unwrap_or_default())?))
     } else if let Some(line) = parse_counters(comment) {
-        log.counters.push(line);
+        Ok(LogEntry::Counters(line))
     } else {
-        log.comments.push(comment.to_owned());
+        Ok(LogEntry::Comment(comment.to_owned()))
     }
-    Ok(())
 }
 
 /// A counter line, or `None` where the comment is none: comments of others are nobody's fault.

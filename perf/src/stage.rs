@@ -1,9 +1,9 @@
-//! The stages whose time is measured, and the sums across them.
+//! The stages whose time is measured, the sums across them, and how far pictures lie apart.
 //!
 //! One closed list for both ends, so that a log's tags, a summary's keys and a report's columns are
 //! the same words. A stage that an end does not have simply has no samples there.
 
-/// A step of the pipeline, or a sum of steps, that has a histogram.
+/// A step of the pipeline, a sum of steps, or a distance between pictures, that has a histogram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
     /// The compositor's stamp (or the request) to the picture in our hands.
@@ -43,6 +43,11 @@ pub enum Stage {
     IdrToReassembled,
     /// [`Stage::CaptureToDecoded`] of IDR pictures alone.
     IdrToDecoded,
+    /// Between the capture of an encoded picture and of the one encoded before it. A picture that is encoded again
+    /// has no capture of its own.
+    CaptureInterval,
+    /// Between two pictures that came out of the decoder.
+    DecodeInterval,
 }
 
 impl Stage {
@@ -66,10 +71,12 @@ impl Stage {
         Stage::CaptureToDecoded,
         Stage::IdrToReassembled,
         Stage::IdrToDecoded,
+        Stage::CaptureInterval,
+        Stage::DecodeInterval,
     ];
 
     /// How many stages there are.
-    pub const COUNT: usize = 18;
+    pub const COUNT: usize = 20;
 
     /// The stage's place in [`Stage::ALL`], less than [`Stage::COUNT`].
     pub fn index(self) -> usize {
@@ -97,6 +104,8 @@ impl Stage {
             Stage::CaptureToDecoded => "capture_to_decoded",
             Stage::IdrToReassembled => "idr_to_reassembled",
             Stage::IdrToDecoded => "idr_to_decoded",
+            Stage::CaptureInterval => "capture_interval",
+            Stage::DecodeInterval => "decode_interval",
         }
     }
 

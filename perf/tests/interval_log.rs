@@ -9,7 +9,8 @@ use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use proptest::prelude::*;
 use punktfunk_perf::{
-    HistogramLog, LogFault, LogHeader, ParsedLog, PerfError, Recorder, Stage, TimeAxis, channel, parse_log,
+    HistogramLog, LogFault, LogHeader, LogReader, ParsedLog, PerfError, Recorder, Stage, TimeAxis, channel,
+    parse_log,
 };
 
 /// Two intervals of 1.5 s; `Encode` in both, `Seal` in the second alone.
@@ -93,6 +94,27 @@ fn a_killed_writers_log_reads_up_to_there() {
     let log = parse_log(&bytes[..second + 30]).unwrap();
     assert!(log.cut_off);
     assert_eq!(log.intervals.len(), whole.intervals.len() - 1);
+}
+
+#[test]
+fn a_reader_goes_on_behind_a_line_that_is_none() {
+    let long = "#".repeat(punktfunk_perf::LINE_BYTES_MAX + 1);
+    let bytes =
+        [b"Tag=encode,0,1,2,x\n".as_slice(), long.as_bytes(), b"\n", &sample_log(), b"Tag=se"].concat();
+    let mut reader = LogReader::new(bytes.as_slice());
+    let (entries, faults): (Vec<_>, Vec<_>) = reader.by_ref().partition(Result::is_ok);
+    let lines: Vec<usize> = faults
+        .iter()
+        .map(|fault| match fault {
+            Err(PerfError::Parse { line, .. }) => *line,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(lines, [1, 2]);
+    let intervals =
+        entries.iter().filter(|entry| matches!(entry, Ok(punktfunk_perf::LogEntry::Interval(_)))).count();
+    assert_eq!((intervals, reader.is_cut_off()), (3, true));
+    assert!(reader.next().is_none());
 }
 
 #[test]

@@ -114,6 +114,7 @@ impl Bench {
             tap,
             next: Next::default(),
             spent: Duration::ZERO,
+            decoded_at: None,
         };
         Self { stage, deliveries, home, wire: Wire::new() }
     }
@@ -164,6 +165,20 @@ fn after_a_loss_nothing_is_decoded_until_an_idr_that_was_asked_for() {
     assert!(stats.idr_requests >= 1);
     assert_eq!(idr_after, 3, "an IDR newer than access unit 2");
     assert_eq!(home, 6, "every span is home");
+}
+
+#[test]
+fn the_distance_of_decoded_pictures_is_recorded() {
+    let mut bench = Bench::new(Scripted::default());
+    let (tap, mut collector) = punktfunk_perf::channel(64);
+    bench.stage.tap = tap;
+    for au in 0..5 {
+        bench.send(au, au == 0);
+    }
+    bench.run();
+    let mut intervals = 0;
+    collector.drain(|stage, _| intervals += u32::from(stage == Stage::DecodeInterval));
+    assert_eq!(intervals, 4, "five pictures");
 }
 
 #[test]
