@@ -50,8 +50,8 @@ pub struct ConnectArgs {
     /// End after this many seconds of streaming; without it, at Ctrl-C or when the host ends.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: Option<u32>,
-    /// Record the H.264 stream as it came.
-    #[arg(long, value_name = "FILE.h264")]
+    /// Record the stream: with its times into an MP4, or as it came under any other name.
+    #[arg(long, value_name = "FILE.mp4")]
     pub record: Option<PathBuf>,
     /// Keep a recent picture: at most half a second older than the last one.
     #[arg(long, value_name = "FILE.png")]

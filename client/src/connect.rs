@@ -34,7 +34,7 @@ use crate::link::{Greeted, Link, TICK, greet};
 use crate::out_file::OutFile;
 use crate::pictures::Pictures;
 use crate::report::Report;
-use crate::sink::{H264, Output, Sink};
+use crate::sink::{Format, H264, Output, RecordingState, Sink};
 use crate::terminal::say;
 
 /// How long the last access units may take to come in once the host has said how many there are.
@@ -127,14 +127,17 @@ struct Asked {
 /// The files that were asked for.
 #[derive(Default)]
 struct Files {
-    record: Option<OutFile>,
+    record: Option<(OutFile, Format)>,
     snapshot: Option<OutFile>,
 }
 
 impl Files {
     fn open(args: &ConnectArgs) -> Result<Self, ClientError> {
-        let open = |path: &Option<PathBuf>| path.as_deref().map(OutFile::open).transpose();
-        Ok(Self { record: open(&args.record)?, snapshot: open(&args.snapshot)? })
+        let record = |path: &PathBuf| Format::of(path).and_then(|format| Ok((OutFile::open(path)?, format)));
+        Ok(Self {
+            record: args.record.as_ref().map(record).transpose()?,
+            snapshot: args.snapshot.as_deref().map(OutFile::open).transpose()?,
+        })
     }
 
     fn asked(&self) -> Asked {
@@ -146,6 +149,7 @@ impl Files {
 struct Media {
     pipeline: ClientPipeline<Sink>,
     time: Arc<SessionTime>,
+    recording: Arc<RecordingState>,
     asked: Asked,
     snapshot: Option<OutFile>,
     started: Instant,
@@ -173,10 +177,12 @@ impl Media {
         .map_err(|error| ClientError::Welcome(error.to_string()))?;
         let asked = files.asked();
         let Files { record, snapshot } = files;
+        let recording = Arc::new(RecordingState::default());
         let sink = match welcome.codec {
             Codec::H264 => {
                 let card = welcome.source.starts_with("test card");
-                let output = Output { record, keep_picture: snapshot.is_some(), card };
+                let recording = Arc::clone(&recording);
+                let output = Output { record, recording, keep_picture: snapshot.is_some(), card };
                 Sink::H264(Box::new(H264::new(output, now)?))
             }
             Codec::Pattern => {
@@ -205,7 +211,7 @@ impl Media {
         for setup in pipeline.setups() {
             tracing::info!("stage {setup}");
         }
-        Ok(Self { pipeline, time, asked, snapshot, started: now })
+        Ok(Self { pipeline, time, recording, asked, snapshot, started: now })
     }
 }
 
@@ -217,6 +223,7 @@ struct Session {
     /// What the log's head says of this machine and of what was agreed.
     caps: Vec<String>,
     time: Arc<SessionTime>,
+    recording: Arc<RecordingState>,
     report: Report,
     asked: Asked,
     snapshot: Option<OutFile>,
@@ -234,7 +241,7 @@ impl Session {
         perf: Option<PerfTarget>,
         table: Option<Box<dyn Write>>,
     ) -> Self {
-        let Media { mut pipeline, time, asked, snapshot, started } = media;
+        let Media { mut pipeline, time, recording, asked, snapshot, started } = media;
         let report = Report::new(perf, pipeline.take_collectors(), table, started);
         caps.extend(pipeline.setups().iter().map(|setup| format!("stage: {setup}")));
         caps.push(format!("memory: {}", pipeline.memory().trim_start_matches("memory ")));
@@ -244,6 +251,7 @@ impl Session {
             welcome,
             caps,
             time,
+            recording,
             report,
             asked,
             snapshot,
@@ -288,7 +296,8 @@ impl Session {
         if let Some(report) = self.pipeline.poll_feedback() {
             log_late(self.link.control.send_feedback(&report, now));
         }
-        if let Some(after_au) = self.pipeline.poll_idr_request() {
+        let asks = [self.pipeline.poll_idr_request(), self.recording.poll_idr_request()];
+        for after_au in asks.into_iter().flatten() {
             log_late(self.link.control.request_idr(after_au, now));
         }
         if !self.leaving && self.clocks.poll_refresh(now) {
@@ -391,6 +400,7 @@ impl Session {
             card,
             verify,
             recorded: self.asked.record.then_some(recorded),
+            recording_dropped: self.recording.dropped(),
             snapshot: self.asked.snapshot.then_some(kept),
             ended: &reason.to_string(),
         };

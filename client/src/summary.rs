@@ -40,6 +40,8 @@ pub struct Figures<'a> {
     pub verify: Option<VerifyReport>,
     /// Whether the stream was recorded; none when nobody asked.
     pub recorded: Option<bool>,
+    /// Access units that the recording lacks, because the disk was too slow.
+    pub recording_dropped: u64,
     /// Whether a picture was kept; none when nobody asked.
     pub snapshot: Option<bool>,
     /// How the session ended.
@@ -137,6 +139,7 @@ impl Figures<'_> {
             })),
             "stages": self.stages(),
             "recorded": self.recorded,
+            "recording_dropped": self.recorded.map(|_| self.recording_dropped),
             "snapshot": self.snapshot,
             "card": self.card.map(|card| json!({
                 "read": card.read, "unreadable": card.unreadable, "out_of_order": card.out_of_order,
@@ -199,6 +202,9 @@ impl Figures<'_> {
             "pictures: {sent} sent{stale}, {} decoded, {} lost, {} late, {} dropped\n",
             self.stats.decode.decoded, pictures.lost, pictures.late, pictures.dropped
         ));
+        if self.recording_dropped > 0 {
+            text.push_str(&format!("the disk was too slow for {} of them\n", self.recording_dropped));
+        }
         if !self.clocks.are_joined() {
             text.push_str("the clocks were not joined: there are no latencies across machines\n");
         }

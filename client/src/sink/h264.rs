@@ -1,8 +1,9 @@
 //! H.264 in software: decode, record, keep a picture, read the card.
 //!
-//! Promises: the recording holds each access unit that was decoded, from an IDR on, as it came. Refuses to
-//! copy every picture for the sake of a snapshot.
+//! Promises: the recording holds each access unit that was decoded, from an IDR on. Refuses to copy every picture for
+//! the sake of a snapshot, and to wait for a disk.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use punktfunk_codec::h264::Decoder;
@@ -11,7 +12,7 @@ use punktfunk_engine::{Decode, DecodeOutcome, StageFault};
 use punktfunk_proto::DeliveredBlock;
 
 use super::CardReport;
-use super::recording::Recording;
+use super::recording::{Format, Picture, Recording, RecordingState};
 use crate::error::ClientError;
 use crate::out_file::OutFile;
 
@@ -21,8 +22,10 @@ const KEEP_INTERVAL: Duration = Duration::from_millis(500);
 /// What shall be made of the decoded stream.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// Where the stream is recorded.
-    pub record: Option<OutFile>,
+    /// Where the stream is recorded, and as what.
+    pub record: Option<(OutFile, Format)>,
+    /// What the recording tells.
+    pub recording: Arc<RecordingState>,
     /// Whether a picture is kept.
     pub keep_picture: bool,
     /// Whether pictures are a test card.
@@ -56,7 +59,9 @@ impl H264 {
     /// # Errors
     /// No decoder, or the recording cannot be begun.
     pub fn new(output: Output, now: Instant) -> Result<Self, ClientError> {
-        let recording = output.record.map(|file| Recording::new(file, now)).transpose()?;
+        let state = output.recording;
+        let begin = |(file, format)| Recording::new(file, format, state);
+        let recording = output.record.map(begin).transpose()?;
         Ok(Self {
             decoder: Decoder::new()?,
             au: Vec::with_capacity(1 << 20),
@@ -74,7 +79,8 @@ impl H264 {
         Made { kept: self.kept, card: self.card, recorded }
     }
 
-    fn decode(&mut self) -> Result<DecodeOutcome, CodecError> {
+    /// Decodes the access unit that ends with `last`.
+    fn decode(&mut self, last: &DeliveredBlock) -> Result<DecodeOutcome, CodecError> {
         let picture = match self.decoder.decode(&self.au) {
             Ok(Some(picture)) => picture.as_i420(),
             Ok(None) => return Ok(DecodeOutcome::Refused("there is no picture in it".into())),
@@ -92,7 +98,9 @@ impl H264 {
             keep(&mut self.kept, &picture)?;
         }
         if let Some(recording) = &mut self.recording {
-            recording.write(&self.au, now);
+            let (au, pts_us, idr) = (last.au, last.pts_us, last.flags.idr());
+            let sides = (picture.width(), picture.height());
+            recording.write(&Picture { au, pts_us, idr, sides, bytes: &self.au }, now);
         }
         Ok(DecodeOutcome::Picture)
     }
@@ -108,7 +116,7 @@ impl Decode for H264 {
         if !block.flags.last_block() {
             return Ok(DecodeOutcome::Pending);
         }
-        let outcome = self.decode().map_err(|error| StageFault::new("decode", error));
+        let outcome = self.decode(block).map_err(|error| StageFault::new("decode", error));
         self.au.clear();
         outcome
     }

@@ -13,6 +13,7 @@ use punktfunk_proto::DeliveredBlock;
 
 pub use card::CardReport;
 pub use h264::{H264, Output};
+pub use recording::{Format, RecordingState};
 pub use verify::{Verify, VerifyReport};
 
 /// The fittings that there are.

@@ -52,7 +52,7 @@ fn nobody_is_believed_unless_told_so() {
 #[test]
 fn wrong_arguments_are_named() {
     let connect = |more: &[&'static str]| [&["connect", "127.0.0.1:9", "--open"], more].concat();
-    let cases: [(Vec<&str>, &[&str]); 9] = [
+    let cases: [(Vec<&str>, &[&str]); 10] = [
         (vec![], &["Usage"]),
         (vec!["connect"], &["HOST[:PORT]"]),
         (connect(&["--mode", "big"]), &["--mode", "big"]),
@@ -62,6 +62,7 @@ fn wrong_arguments_are_named() {
         (connect(&["--trust", "abc"]), &["--trust", "64 hex digits"]),
         (connect(&["--trust", &"0".repeat(64).leak()[..]]), &["--open", "cannot be used with"]),
         (connect(&["--shout"]), &["--shout"]),
+        (connect(&["--record", "desk.mkv"]), &["desk.mkv", ".mp4"]),
     ];
     for (args, said) in cases {
         run(&args, &[]).expect(64, said);

@@ -20,6 +20,7 @@ mod leaving;
 mod loss;
 mod mtu;
 mod rate;
+mod recording;
 mod refusals;
 mod roaming;
 mod substitutes;

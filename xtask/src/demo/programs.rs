@@ -93,7 +93,7 @@ impl Outcome {
     pub(crate) fn in_folder(folder: &Path) -> Outcome {
         Outcome {
             folder: folder.to_owned(),
-            recording: folder.join("recording.h264"),
+            recording: folder.join("recording.mp4"),
             picture: folder.join("picture.png"),
             perf_host: folder.join("perf-host.hlog"),
             perf_client: folder.join("perf-client.hlog"),

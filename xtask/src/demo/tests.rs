@@ -18,7 +18,7 @@ until [ -e "$0.gone" ]; do sleep 0.02; done
 /// A client that writes all it must, tells the host to go, and answers.
 const CLIENT: &str = r#"
 folder=${PUNKTFUNK_PERF%,*}
-for file in recording.h264 picture.png perf-host.hlog perf-client.hlog; do echo x > "$folder/$file"; done
+for file in recording.mp4 picture.png perf-host.hlog perf-client.hlog; do echo x > "$folder/$file"; done
 echo "$@" > "$0.args"
 touch "${0%punktfunk}punktfunk-host.gone"
 echo '{"pictures":{"decoded":1}}'
