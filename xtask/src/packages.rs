@@ -17,7 +17,8 @@ pub(crate) const BUILD: &[Package] = &[
     ("g++", "compiles openh264"),
     ("nasm", "assembles openh264's kernels"),
     ("libpipewire-0.3-dev", "the library that hands a desktop's pictures out"),
-    ("libclang-dev", "reads its headers"),
+    ("libclang1", "reads its headers"),
+    ("pkg-config", "finds it"),
 ];
 
 /// What the demo shows.
