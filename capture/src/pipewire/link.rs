@@ -279,14 +279,18 @@ impl Link {
         if let Some(fault) = self.notes.fault.borrow_mut().take() {
             return Err(fault);
         }
+        let words = self.notes.stream_end.borrow_mut().take();
+        // The library's own words, for want of a number; a producer that finds no format may end by that.
+        if let Some(words) = words.as_ref().filter(|words| words.contains("format"))
+            && self.notes.agreed.get().is_none()
+        {
+            return Err(Diagnosis::FormatRefused { offered: words.clone() });
+        }
         if let Some(node) = self.node.as_ref().filter(|_| is_removed) {
+            tracing::debug!(?words, "the node was removed");
             return Err(Diagnosis::NodeRemoved { node: format!("{} {}", node.id, node.name) });
         }
-        let words = self.notes.stream_end.borrow_mut().take().unwrap_or_default();
-        // The library's own words, for want of a number.
-        if self.notes.agreed.get().is_none() && words.contains("format") {
-            return Err(Diagnosis::FormatRefused { offered: words });
-        }
+        let words = words.unwrap_or_default();
         Err(Diagnosis::StreamEnded { words })
     }
 

@@ -80,7 +80,11 @@ impl Session {
 
     /// A live test pattern at 60 pictures a second.
     pub fn spawn_synthetic(&mut self, name: &str, width: u32, height: u32) {
-        let caps = format!("video/x-raw,format=BGRx,width={width},height={height},framerate=60/1");
+        self.spawn_synthetic_of(name, "BGRx", width, height);
+    }
+
+    pub fn spawn_synthetic_of(&mut self, name: &str, format: &str, width: u32, height: u32) {
+        let caps = format!("video/x-raw,format={format},width={width},height={height},framerate=60/1");
         let properties = format!(
             "stream-properties=props,media.class=Video/Source,node.name={name},node.description={name}"
         );
@@ -134,6 +138,23 @@ impl Session {
         self.environment = [("WAYLAND_DISPLAY", "wayland-1"), ("XDG_CURRENT_DESKTOP", "sway")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
+    }
+
+    /// Changes the mode of sway's screen.
+    pub fn change_mode(&self, width: u32, height: u32) {
+        let is_ipc = |name: &str| name.starts_with("sway-ipc.");
+        let entries = std::fs::read_dir(self.dir()).unwrap().flatten();
+        let ipc = entries
+            .map(|entry| entry.path())
+            .find(|path| is_ipc(path.file_name().unwrap().to_str().unwrap()));
+        let mode = format!("{width}x{height}@60Hz");
+        let output = Command::new("swaymsg")
+            .arg("-s")
+            .arg(ipc.expect("sway listens"))
+            .args(["--", "output", "HEADLESS-1", "mode", "--custom", &mode])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
 
     /// GNOME's mutter with one virtual monitor, and a clock that moves on it.
