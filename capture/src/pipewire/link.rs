@@ -192,7 +192,7 @@ impl Link {
         let listener = receiver.listen(&stream).map_err(refused)?;
         let formats = params::formats(wanted, size, Memory::Shared);
         let mut pods: Vec<&Pod> = formats.iter().filter_map(Param::pod).collect();
-        // Not mapped: pictures are read from the producer's file.
+        // Not mapped by the library, which maps what can be shortened.
         let flags = StreamFlags::AUTOCONNECT | StreamFlags::DONT_RECONNECT;
         stream.connect(Direction::Input, Some(node.id), flags, &mut pods).map_err(refused)?;
         self.node = Some(node);

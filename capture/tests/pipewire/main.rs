@@ -170,28 +170,10 @@ fn sway_through_the_portal_comes_at_its_rate() {
     let token_file = Some(session.dir().join("token"));
     let door = Door::Portal { token_file: token_file.clone() };
     let mut source = session.connect(&door, full_hd());
-    let measured = measure("sway through the portal", &mut source, Duration::from_secs(6));
+    let measured = measure("sway through the portal", &mut source, Duration::from_secs(5));
     assert_eq!(measured.size, (1920, 1080));
     assert!(measured.rate >= 55.0, "{:.1} pictures/s\n{}", measured.rate, session.logs());
     assert!(measured.different > 200, "{}", measured.different);
-    drop(source);
-
-    // Another mode in mid-stream is followed.
-    let mut source = session.connect(&door, full_hd());
-    for (width, height) in [(1280, 720), (800, 600), (1920, 1080)] {
-        assert!(source.next_picture(DEADLINE).unwrap().is_some());
-        session.change_mode(width, height);
-        let started = Instant::now();
-        while source
-            .next_picture(Duration::from_millis(50))
-            .unwrap()
-            .is_none_or(|picture| picture.width != width)
-        {
-            assert!(started.elapsed() < DEADLINE, "{width}x{height} never came\n{}", session.logs());
-        }
-        assert_eq!((source.mode().width(), source.mode().height()), (width, height));
-        eprintln!("{width}x{height} came after {:?}", started.elapsed());
-    }
     drop(source);
 
     // A token that the portal does not know costs no more than a question, which is asked once.

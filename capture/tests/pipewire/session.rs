@@ -140,23 +140,6 @@ impl Session {
             .into();
     }
 
-    /// Changes the mode of sway's screen.
-    pub fn change_mode(&self, width: u32, height: u32) {
-        let is_ipc = |name: &str| name.starts_with("sway-ipc.");
-        let entries = std::fs::read_dir(self.dir()).unwrap().flatten();
-        let ipc = entries
-            .map(|entry| entry.path())
-            .find(|path| is_ipc(path.file_name().unwrap().to_str().unwrap()));
-        let mode = format!("{width}x{height}@60Hz");
-        let output = Command::new("swaymsg")
-            .arg("-s")
-            .arg(ipc.expect("sway listens"))
-            .args(["--", "output", "HEADLESS-1", "mode", "--custom", &mode])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-    }
-
     /// GNOME's mutter with one virtual monitor, and a clock that moves on it.
     pub fn start_mutter(&mut self, mode: Mode) {
         let monitor = format!("{}x{}", mode.width(), mode.height());
@@ -212,9 +195,10 @@ impl Session {
         loop {
             match PipeWireSource::connect_in(&self.surroundings(), door.clone(), wanted, DEADLINE) {
                 Ok(source) => return source,
-                Err(CaptureError::Unusable { diagnosis: Diagnosis::NodeMissing { .. } })
-                    if started.elapsed() < DEADLINE =>
-                {
+                // mutter listens for windows before it does for us.
+                Err(CaptureError::Unusable {
+                    diagnosis: Diagnosis::NodeMissing { .. } | Diagnosis::MutterMissing { .. },
+                }) if started.elapsed() < DEADLINE => {
                     std::thread::sleep(Duration::from_millis(50));
                 }
                 Err(error) => panic!("{error}\n{}", self.logs()),
