@@ -19,7 +19,6 @@ mod bus;
 mod cursor;
 mod door;
 mod link;
-mod mapping;
 mod mutter;
 mod params;
 mod picture;

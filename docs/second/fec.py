@@ -1,6 +1,8 @@
 """The FEC code by its definition in docs/fec.md: a sum over the data for each parity symbol, and elimination for the way back."""
 
-from aead import gf256_mul, xor
+import functools
+
+from aead import gf256_mul
 
 U = 0x31
 BASIS = [0x0001, 0x00BD, 0x00E1, 0x00EC, 0x00FE, 0x00F9, 0x0047, 0x0031]
@@ -34,15 +36,15 @@ def mul(a: int, b: int) -> int:
 
 
 def inverse(a: int) -> int:
-    """The inverse of what is not zero, as the power 2^16 - 2."""
+    """The inverse of what is not zero: its conjugate over its norm, which lies in GF(2^8)."""
     assert a
-    out, power = 1, a
-    for _ in range(15):
-        power = mul(power, power)
-        out = mul(out, power)
-    return out
+    low, high = a & 0xFF, a >> 8
+    norm = _mul8(low, low) ^ _mul8(low, high) ^ _mul8(U, _mul8(high, high))
+    scale = _EXP[255 - _LOG[norm]]
+    return _mul8(low ^ high, scale) | _mul8(high, scale) << 8
 
 
+@functools.cache
 def point(index: int) -> int:
     out = 0
     for bit, element in enumerate(BASIS):
@@ -60,14 +62,21 @@ def factor(k: int, m: int, data: int, parity: int) -> int:
     return mul(point(max(a, b) // c), inverse(point(a) ^ point(b)))
 
 
+@functools.cache
+def _table(by: int) -> bytes:
+    return bytes(_mul8(by, byte) for byte in range(256))
+
+
 def _row_of(shard: bytes, by: int) -> bytes:
-    """A shard times one factor."""
+    """A shard times one factor: `mul` for all its symbols at once."""
+    b0, b1 = by & 0xFF, by >> 8
+    if b1 == 0:
+        return shard.translate(_table(b0))
     half = len(shard) // 2
-    if by >> 8 == 0:
-        table = bytes(_mul8(by, byte) for byte in range(256))
-        return shard.translate(table)
-    products = [mul(by, lo | hi << 8) for lo, hi in zip(shard[:half], shard[half:])]
-    return bytes(p & 0xFF for p in products) + bytes(p >> 8 for p in products)
+    low, high = shard[:half], shard[half:]
+    return _plus(low.translate(_table(b0)), high.translate(_table(_mul8(U, b1)))) + _plus(
+        low.translate(_table(b1)), high.translate(_table(b0 ^ b1))
+    )
 
 
 def _plus(left: bytes, right: bytes) -> bytes:
@@ -117,5 +126,3 @@ def recover(k: int, m: int, have: dict) -> list:
     found = dict(zip(missing, known))
     return [have[index] if index in have else found[index] for index in range(k)]
 
-
-__all__ = ["parity_of", "recover", "point", "factor", "mul", "inverse", "xor"]

@@ -30,6 +30,7 @@ pub(crate) const TESTS: &[Package] = &[
     ("ethtool", "switches a network device's offloads"),
     ("ffmpeg", "an independent decoder"),
     ("iproute2", "network namespaces"),
+    ("python3", "a second implementation of the wire"),
 ];
 
 /// What a virtual machine is made and run with.

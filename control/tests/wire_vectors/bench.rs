@@ -1,24 +1,17 @@
-//! A sender whose every header can be bent, and a receiver whose every answer is written down.
+//! A sender whose every header can be bent, and a receiver whose every answer is put in words.
 
-use crate::keys::cipher_name;
-use crate::{hex, secret};
 use punktfunk_fec::Encoder;
 use punktfunk_proto::{
-    Arrival, BlockPlan, Delivery, Flags, HEADER_BYTES, Header, Negotiated, Reassembler, ReassemblerLimits,
-    seal_data, seal_parity,
+    Arrival, BlockPlan, Delivery, FeedbackReport, Flags, HEADER_BYTES, Header, Negotiated, Reassembler,
+    ReassemblerLimits, seal_data, seal_parity,
 };
 use punktfunk_seal::{Cipher, Direction, EpochLimits, Opener, Plane, PlaneKeys, Sealer, Secret};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// What all cases have agreed on: the shortest shards but one, so that the vectors stay short.
-pub(crate) fn negotiated() -> Negotiated {
-    Negotiated::new(320, 20_000, 60_000, 4, 100, 65_536).unwrap()
-}
-
-/// A byte pattern that differs from AU to AU and from place to place.
-pub(crate) fn payload(seed: usize, bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|i| ((i * i + 7 * i) / 3 + seed * 31).to_le_bytes()[0]).collect()
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// One FEC block as a sender would plan it.
@@ -51,43 +44,27 @@ impl Block {
     }
 }
 
-/// A case: what arrives when, and what becomes of it.
-pub(crate) struct Case {
-    name: &'static str,
-    about: &'static str,
-    cipher: Cipher,
-    steps: Vec<Value>,
-    pub(crate) sealer: Sealer,
-    encoder: Encoder,
-    reassembler: Reassembler,
-    start: Instant,
+/// The video plane's keys of a session with this secret.
+pub(crate) fn video_keys(secret: [u8; 32], cipher: Cipher) -> PlaneKeys {
+    PlaneKeys::new(&Secret::new(secret), cipher, Direction::HostToClient, Plane::Video)
 }
 
-impl Case {
-    pub(crate) fn new(name: &'static str, cipher: Cipher, about: &'static str) -> Self {
-        let keys = || PlaneKeys::new(&Secret::new(secret()), cipher, Direction::HostToClient, Plane::Video);
-        let (start, limits) = (Instant::now(), ReassemblerLimits::from(&negotiated()));
-        let opener = Opener::new(keys(), limits.replay_window);
-        Self {
-            name,
-            about,
-            cipher,
-            steps: Vec::new(),
-            // An epoch a second, and only when a report is handed in.
-            sealer: Sealer::with_limits(keys(), EpochLimits::shorter(1 << 22, Duration::from_secs(1)), start),
-            encoder: Encoder::new(),
-            reassembler: Reassembler::new(limits, opener),
-            start,
-        }
-    }
+/// The sending side: whole blocks, and datagrams that no sender makes.
+pub(crate) struct Sender {
+    pub(crate) sealer: Sealer,
+    encoder: Encoder,
+}
 
-    fn at(&self, at_us: u64) -> Instant {
-        self.start + Duration::from_micros(at_us)
+impl Sender {
+    /// An epoch a second, and only when a report is handed in.
+    pub(crate) fn new(keys: PlaneKeys, now: Instant) -> Self {
+        let limits = EpochLimits::shorter(1 << 22, Duration::from_secs(1));
+        Self { sealer: Sealer::with_limits(keys, limits, now), encoder: Encoder::new() }
     }
 
     /// The k + m datagrams of a block, sealed in order.
-    pub(crate) fn block(&mut self, at_us: u64, block: Block, bytes: &[u8]) -> Vec<Vec<u8>> {
-        let (plan, now) = (block.plan(bytes.len()), self.at(at_us));
+    pub(crate) fn block(&mut self, block: Block, bytes: &[u8], now: Instant) -> Vec<Vec<u8>> {
+        let plan = block.plan(bytes.len());
         let mut slots = vec![0; plan.slots_bytes()];
         seal_data(&plan, 0..usize::from(plan.k), bytes, &mut slots, &mut self.sealer, now).unwrap();
         let parity = self.encoder.encode(plan.fec_shape().unwrap(), bytes).unwrap();
@@ -98,12 +75,12 @@ impl Case {
     /// One authentic datagram of zeros whose 24 header bytes `bend` may change before they are sealed.
     pub(crate) fn authentic(
         &mut self,
-        at_us: u64,
         plan: BlockPlan,
         shard: u16,
         bend: impl FnOnce(&mut [u8; HEADER_BYTES]),
+        now: Instant,
     ) -> Vec<u8> {
-        let ticket = self.sealer.reserve(self.at(at_us)).unwrap();
+        let ticket = self.sealer.reserve(now).unwrap();
         let mut header = [0; HEADER_BYTES];
         Header {
             plane: Plane::Video,
@@ -126,35 +103,34 @@ impl Case {
         self.sealer.seal(ticket, &header, &zeros, 0, &mut datagram[HEADER_BYTES..]);
         datagram
     }
+}
 
-    /// A datagram arrives, and this is what has to become of it.
-    pub(crate) fn arrive(&mut self, at_us: u64, datagram: &[u8], outcome: &str, what: &str) {
-        let now = self.at(at_us);
-        let came = outcome_of(self.reassembler.handle_datagram(datagram, now));
-        assert_eq!(came, outcome, "{}: {what}", self.name);
-        let mut step = json!({ "at_us": at_us, "datagram": hex(datagram), "outcome": outcome, "what": what });
-        self.deliver(at_us, &mut step);
-        self.steps.push(step);
+/// The receiving side, whose every answer is put in words.
+pub(crate) struct Receiver {
+    reassembler: Reassembler,
+}
+
+impl Receiver {
+    pub(crate) fn new(agreed: &Negotiated, keys: PlaneKeys) -> Self {
+        let limits = ReassemblerLimits::from(agreed);
+        Self { reassembler: Reassembler::new(limits, Opener::new(keys, limits.replay_window)) }
     }
 
-    /// All of them arrive and are accepted.
-    pub(crate) fn all_arrive(&mut self, at_us: u64, datagrams: &[Vec<u8>], what: &str) {
-        for (index, datagram) in datagrams.iter().enumerate() {
-            self.arrive(at_us, datagram, "accepted", &format!("{what}, shard {index}"));
+    /// The outcome, None where only time goes by.
+    pub(crate) fn step(&mut self, datagram: Option<&[u8]>, now: Instant) -> Option<&'static str> {
+        match datagram {
+            Some(datagram) => Some(outcome_of(self.reassembler.handle_datagram(datagram, now))),
+            None => {
+                self.reassembler.handle_timeout(now);
+                None
+            }
         }
     }
 
-    /// Time goes by.
-    pub(crate) fn wait(&mut self, at_us: u64, what: &str) {
-        self.reassembler.handle_timeout(self.at(at_us));
-        let mut step = json!({ "at_us": at_us, "what": what });
-        self.deliver(at_us, &mut step);
-        self.steps.push(step);
-    }
-
-    fn deliver(&mut self, at_us: u64, step: &mut Value) {
+    /// What is handed on now.
+    pub(crate) fn deliveries(&mut self, now: Instant) -> Vec<Value> {
         let mut delivered = Vec::new();
-        while let Some(delivery) = self.reassembler.poll_delivery(self.at(at_us)) {
+        while let Some(delivery) = self.reassembler.poll_delivery(now) {
             delivered.push(match delivery {
                 Delivery::Block(block) => {
                     let value = json!({
@@ -171,18 +147,11 @@ impl Case {
                 }),
             });
         }
-        if !delivered.is_empty() {
-            step["delivered"] = delivered.into();
-        }
+        delivered
     }
 
-    /// The case as it stands in the file.
-    pub(crate) fn end(mut self) -> Value {
-        let epoch_opened = self.reassembler.feedback(self.start).epoch_opened;
-        json!({
-            "name": self.name, "about": self.about, "cipher": cipher_name(self.cipher),
-            "secret": hex(&secret()), "epoch_opened": epoch_opened, "steps": self.steps,
-        })
+    pub(crate) fn feedback(&mut self, now: Instant) -> FeedbackReport {
+        self.reassembler.feedback(now)
     }
 }
 
@@ -197,11 +166,6 @@ fn outcome_of(arrival: Arrival) -> &'static str {
         Arrival::UnknownEpoch => "unknown_epoch",
         Arrival::OverLimit => "over_limit",
     }
-}
-
-/// What was agreed, and what follows from it, as both files say it.
-pub(crate) fn agreed() -> Value {
-    limits_of(&negotiated())
 }
 
 /// The six values and the bounds that a receiver derives.

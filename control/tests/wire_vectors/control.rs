@@ -1,6 +1,6 @@
 //! Control messages: their bytes and the same as JSON, a map's numbers as its keys; and bytes that are none.
 
-use crate::hex;
+use crate::bench::hex;
 use minicbor::Decoder;
 use minicbor::data::Type;
 use punktfunk_control::limits::PROTOCOL;

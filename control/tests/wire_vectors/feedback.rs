@@ -1,6 +1,6 @@
 //! Feedback reports: what each byte means, and bytes that are none.
 
-use crate::hex;
+use crate::bench::hex;
 use punktfunk_proto::feedback::{FeedbackError, REPORT_BYTES_MAX};
 use punktfunk_proto::{AuArrivals, FeedbackReport, MissingShards, OpenAuReport};
 use serde_json::{Value, json};

@@ -1,6 +1,7 @@
 //! Datagrams that must be refused, each with its reason. A refused one changes nothing: each case goes on after it.
 
-use crate::bench::{Block, Case, agreed, payload};
+use crate::bench::Block;
+use crate::case::{Case, agreed, payload};
 use punktfunk_proto::{Flags, HEADER_BYTES, ReassemblerLimits};
 use punktfunk_seal::{Cipher, Direction, Plane, PlaneKeys, Sealer, Secret};
 use serde_json::{Value, json};
@@ -74,7 +75,7 @@ fn headers() -> Value {
 
 fn limits() -> Value {
     amid("limits", "Authentic, and more than was agreed on.", |case| {
-        let limits = ReassemblerLimits::from(&crate::bench::negotiated());
+        let limits = ReassemblerLimits::from(&crate::case::negotiated());
         let plan = Block { au: 1, ..USUAL }.plan(BYTES);
         let mut bent = |what: &str, bend: &dyn Fn(&mut Header)| {
             let datagram = case.authentic(1, plan, 1, bend);
@@ -153,7 +154,7 @@ fn replays() -> Value {
     let datagrams = case.block(0, USUAL, &payload(41, BYTES));
     case.arrive(0, &datagrams[0], "accepted", "sequence 0");
     case.arrive(1, &datagrams[0], "replayed", "sequence 0 again");
-    while case.sealer.reserve(Instant::now()).unwrap().sequence() < 65_536 {}
+    while case.sender.sealer.reserve(Instant::now()).unwrap().sequence() < 65_536 {}
     let again = case.block(1, USUAL, &payload(41, BYTES));
     case.arrive(2, &again[0], "surplus", "sequence 65,537, the same shard: authentic, there already");
     case.arrive(3, &datagrams[1], "replayed", "sequence 1: 65,536 below the highest, never seen, too old");

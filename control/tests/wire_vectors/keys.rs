@@ -1,6 +1,7 @@
 //! The key schedule, put together here from HKDF by itself, and held against what `seal` seals.
 
-use crate::{hex, secret};
+use crate::bench::hex;
+use crate::secret;
 use aws_lc_rs::aead::{AES_128_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use punktfunk_seal::{Cipher, Direction, EpochLimits, Plane, PlaneKeys, Sealer, Secret};

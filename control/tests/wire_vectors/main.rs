@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bench;
+mod case;
 mod clocks;
 mod control;
 mod feedback;
@@ -15,11 +16,6 @@ mod media;
 
 use serde_json::Value;
 use std::path::Path;
-
-/// Lower-case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// The secret of every vector that does not name another: bytes 0 to 31.
 fn secret() -> [u8; 32] {

@@ -1,6 +1,7 @@
 //! Access units of every shape on their way: what is sent, what is lost, and the bytes that come out.
 
-use crate::bench::{Block, Case, agreed, payload};
+use crate::bench::Block;
+use crate::case::{Case, agreed, payload};
 use punktfunk_proto::Flags;
 use punktfunk_seal::Cipher;
 use serde_json::{Value, json};
@@ -157,7 +158,7 @@ fn epochs(cipher: Cipher) -> Value {
         let at_us = u64::from(au) * 1_000_000;
         let datagrams = case.block(at_us, single(au, LAST, 2), &payload(21 + au as usize, 200));
         case.arrive(at_us, &datagrams[0], "accepted", &format!("AU {au} under epoch {au}, shard 0"));
-        case.sealer.handle_epoch_opened(au);
+        case.sender.sealer.handle_epoch_opened(au);
         stragglers.push(datagrams);
     }
     case.arrive(5_000_010, &stragglers[4][1], "surplus", "epoch 4 behind epoch 5: authentic, not needed");
