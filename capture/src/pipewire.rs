@@ -19,6 +19,7 @@ mod bus;
 mod cursor;
 mod door;
 mod link;
+mod mapping;
 mod mutter;
 mod params;
 mod picture;

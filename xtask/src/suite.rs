@@ -4,6 +4,7 @@
 //! named), else `cargo test`. Documentation's examples run in both cases. What this machine's programs cannot show runs in a
 //! newer userland at the end, and what its kernel cannot, in a virtual machine.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use crate::args::TestOptions;
@@ -18,28 +19,33 @@ const CARGO_TEST: [&str; 3] = ["test", "--locked", "--no-fail-fast"];
 pub(crate) fn run(options: &TestOptions) -> Result<(), Fault> {
     packages::ensure(&[packages::BUILD, packages::DESKTOP, packages::TESTS], options.install)?;
     let root = workspace::root()?;
-    let cargo = |words: &[&str], more: &[String]| {
-        let mut command = workspace::cargo();
-        command.args(words).args(more).current_dir(&root).stdin(Stdio::null());
-        eprintln!("\n== {}", process::words(&command));
-        process::run(&mut command)
-    };
-    // End-to-end tests start the two programs themselves.
-    let programs = ["punktfunk-host", "punktfunk-client"];
-    let of_programs = workspace::features(|package| programs.contains(&package));
-    cargo(&["build", "--locked", "-p", programs[0], "-p", programs[1]], &of_programs)?;
+    build_programs(&root)?;
     let has_nextest = has_nextest();
     let runner = if has_nextest { &NEXTEST[..] } else { &CARGO_TEST[..] };
     if !options.runner_args.is_empty() {
-        return cargo(runner, &options.runner_args);
+        return cargo(&root, runner, &options.runner_args);
     }
     let of_all = workspace::features(|_| true);
-    cargo(&[runner, &["--workspace"]].concat(), &of_all)?;
+    cargo(&root, &[runner, &["--workspace"]].concat(), &of_all)?;
     if has_nextest {
-        cargo(&["test", "--locked", "--workspace", "--doc"], &of_all)?;
+        cargo(&root, &["test", "--locked", "--workspace", "--doc"], &of_all)?;
     }
     userland::run_in_suite(options.install)?;
     vm::run_in_suite(options.install)
+}
+
+/// The two programs, which end-to-end tests start themselves.
+pub(crate) fn build_programs(root: &Path) -> Result<(), Fault> {
+    let programs = ["punktfunk-host", "punktfunk-client"];
+    let of_programs = workspace::features(|package| programs.contains(&package));
+    cargo(root, &["build", "--locked", "-p", programs[0], "-p", programs[1]], &of_programs)
+}
+
+fn cargo(root: &Path, words: &[&str], more: &[String]) -> Result<(), Fault> {
+    let mut command = workspace::cargo();
+    command.args(words).args(more).current_dir(root).stdin(Stdio::null());
+    eprintln!("\n== {}", process::words(&command));
+    process::run(&mut command)
 }
 
 /// What the tests of a tier run in; where that cannot be had, one line, and a failure only where `CI=true`.

@@ -192,7 +192,7 @@ impl Link {
         let listener = receiver.listen(&stream).map_err(refused)?;
         let formats = params::formats(wanted, size, Memory::Shared);
         let mut pods: Vec<&Pod> = formats.iter().filter_map(Param::pod).collect();
-        // Not mapped: pictures are read from the producer's file.
+        // Not mapped by the library, which maps what can be shortened.
         let flags = StreamFlags::AUTOCONNECT | StreamFlags::DONT_RECONNECT;
         stream.connect(Direction::Input, Some(node.id), flags, &mut pods).map_err(refused)?;
         self.node = Some(node);
@@ -279,14 +279,18 @@ impl Link {
         if let Some(fault) = self.notes.fault.borrow_mut().take() {
             return Err(fault);
         }
+        let words = self.notes.stream_end.borrow_mut().take();
+        // The library's own words, for want of a number; a producer that finds no format may end by that.
+        if let Some(words) = words.as_ref().filter(|words| words.contains("format"))
+            && self.notes.agreed.get().is_none()
+        {
+            return Err(Diagnosis::FormatRefused { offered: words.clone() });
+        }
         if let Some(node) = self.node.as_ref().filter(|_| is_removed) {
+            tracing::debug!(?words, "the node was removed");
             return Err(Diagnosis::NodeRemoved { node: format!("{} {}", node.id, node.name) });
         }
-        let words = self.notes.stream_end.borrow_mut().take().unwrap_or_default();
-        // The library's own words, for want of a number.
-        if self.notes.agreed.get().is_none() && words.contains("format") {
-            return Err(Diagnosis::FormatRefused { offered: words });
-        }
+        let words = words.unwrap_or_default();
         Err(Diagnosis::StreamEnded { words })
     }
 

@@ -1,9 +1,9 @@
 //! Pictures in memory of our own.
 //!
-//! What is it: the buffer that goes through the exchange. What does it promise: a picture is read out of the
-//! producer's file by a call, not through a mapping, so that a producer that shortens its file spoils a picture
-//! and not this program; the producer has its buffer back at once. What does it refuse: a file that is shorter
-//! than its producer says.
+//! What is it: the buffer that goes through the exchange. What does it promise: a picture is copied once, out of a
+//! mapping that cannot be shortened or by a call that can be, so that a producer that shortens its file spoils a
+//! picture and not this program; the producer has its buffer back at once. What does it refuse: a file that is
+//! shorter than its producer says.
 
 use std::os::fd::BorrowedFd;
 
@@ -21,21 +21,21 @@ pub(super) struct Pixels {
 }
 
 impl Pixels {
-    /// Reads the picture at `place` of a producer's file.
+    /// Takes the picture that is in `source`.
+    pub(super) fn copy(&mut self, source: &[u8], place: Place, agreed: &Agreed) {
+        self.shape(place, agreed);
+        self.bytes[..place.bytes].copy_from_slice(source);
+        self.order(agreed);
+    }
+
+    /// Reads the picture at `place` of a producer's file, by a call.
     pub(super) fn read(
         &mut self,
         file: BorrowedFd<'_>,
         place: Place,
         agreed: &Agreed,
     ) -> Result<(), Diagnosis> {
-        // Whole rows, so that every one of them can be taken as one.
-        let bytes = place.stride * agreed.height as usize;
-        if self.bytes.len() != bytes {
-            self.bytes.clear();
-            self.bytes.resize(bytes, 0);
-        }
-        self.stride = place.stride;
-        self.format_name = agreed.format_name();
+        self.shape(place, agreed);
         let mut read = 0;
         while read < place.bytes {
             let at = place.file_offset + read as u64;
@@ -46,11 +46,26 @@ impl Pixels {
                 Err(error) => return Err(short(place, &error.to_string())),
             }
         }
+        self.order(agreed);
+        Ok(())
+    }
+
+    fn shape(&mut self, place: Place, agreed: &Agreed) {
+        // Whole rows, so that every one of them can be taken as one.
+        let bytes = place.stride * agreed.height as usize;
+        if self.bytes.len() != bytes {
+            self.bytes.clear();
+            self.bytes.resize(bytes, 0);
+        }
+        self.stride = place.stride;
+        self.format_name = agreed.format_name();
+    }
+
+    fn order(&mut self, agreed: &Agreed) {
         match agreed.order {
             ByteOrder::Bgrx => {}
             ByteOrder::Rgbx => swap_red_blue(&mut self.bytes),
         }
-        Ok(())
     }
 
     /// Becomes `clean` with a cursor over it.
@@ -101,6 +116,10 @@ mod tests {
         assert_eq!(pixels.bytes[..place.bytes], content[8..]);
         pixels.read(file.as_fd(), place, &agreed(VideoFormat::RGBA)).unwrap();
         assert_eq!(pixels.bytes[..4], [content[10], content[9], content[8], content[11]]);
+
+        let mut copied = Pixels::default();
+        copied.copy(&content[8..], place, &agreed(VideoFormat::RGBA));
+        assert_eq!(copied.bytes, pixels.bytes);
 
         file.set_len(8 + 80 * 15 + 63).unwrap();
         let error = pixels.read(file.as_fd(), place, &agreed(VideoFormat::BGRx)).unwrap_err();

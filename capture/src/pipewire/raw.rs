@@ -4,8 +4,8 @@
 //! for as long as the buffer is ours. Refuses nothing: numbers are handed on as they are, for
 //! [`super::agreed`] to judge.
 //!
-//! The only file of this source that has unsafe code: the library's own safe words for a buffer panic where a
-//! producer leaves something out, and hide where a file's block begins.
+//! Unsafe, because the library's own safe words for a buffer panic where a producer leaves something out, and hide
+//! where a file's block begins.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, RawFd};

@@ -18,6 +18,7 @@ use pipewire::stream::{Stream, StreamListener, StreamState};
 
 use super::agreed::Agreed;
 use super::cursor::{self, Cursor};
+use super::mapping::Mappings;
 use super::params;
 use super::picture::Pixels;
 use super::raw::{Filled, Header};
@@ -48,6 +49,8 @@ pub(super) struct Receiver {
     agreed: Option<Agreed>,
     /// Buffers that the producer shares with us.
     buffers: u32,
+    /// Their files.
+    mappings: Mappings,
     cursor: Cursor,
     /// What the cursor's metadata is copied to.
     cursor_meta: Vec<u8>,
@@ -75,6 +78,7 @@ impl Receiver {
             wanted,
             agreed: None,
             buffers: 0,
+            mappings: Mappings::default(),
             cursor: Cursor::default(),
             cursor_meta: Vec::with_capacity(cursor::bytes_of(STREAM_CURSOR_SIDE_MAX)),
             clean: None,
@@ -97,7 +101,10 @@ impl Receiver {
                 }
             })
             .add_buffer(|_, receiver, _| receiver.buffers += 1)
-            .remove_buffer(|_, receiver, _| receiver.buffers = receiver.buffers.saturating_sub(1))
+            .remove_buffer(|_, receiver, _| {
+                receiver.buffers = receiver.buffers.saturating_sub(1);
+                receiver.mappings.clear();
+            })
             .process(|stream, receiver| receiver.process(stream))
             .register()
     }
@@ -190,7 +197,7 @@ impl Receiver {
 
     /// A picture out of a buffer; `None` where the producer says that there is none in it.
     fn read(
-        &self,
+        &mut self,
         filled: &Filled<'_>,
         header: Option<Header>,
         agreed: &Agreed,
@@ -207,7 +214,10 @@ impl Receiver {
         let place = block.place(agreed)?;
         let file = filled.file(fd).ok_or_else(|| refuse("memory without a descriptor"))?;
         let mut pixels = self.exchange.reuse().unwrap_or_default();
-        pixels.read(file, place, agreed)?;
+        match self.mappings.bytes(file, place.file_offset, place.bytes) {
+            Some(source) => pixels.copy(source, place, agreed),
+            None => pixels.read(file, place, agreed)?,
+        }
         Ok(Some(pixels))
     }
 

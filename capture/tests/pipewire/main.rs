@@ -170,7 +170,7 @@ fn sway_through_the_portal_comes_at_its_rate() {
     let token_file = Some(session.dir().join("token"));
     let door = Door::Portal { token_file: token_file.clone() };
     let mut source = session.connect(&door, full_hd());
-    let measured = measure("sway through the portal", &mut source, Duration::from_secs(6));
+    let measured = measure("sway through the portal", &mut source, Duration::from_secs(5));
     assert_eq!(measured.size, (1920, 1080));
     assert!(measured.rate >= 55.0, "{:.1} pictures/s\n{}", measured.rate, session.logs());
     assert!(measured.different > 200, "{}", measured.different);
@@ -180,6 +180,47 @@ fn sway_through_the_portal_comes_at_its_rate() {
     std::fs::write(token_file.as_ref().unwrap(), "unknown").unwrap();
     let mut source = session.connect(&door, full_hd());
     assert!(source.next_picture(DEADLINE).unwrap().is_some());
+    drop(source);
+
+    // A portal that hangs is named when the time that was given is over, and says what it was asked.
+    let portal = session.owner("org.freedesktop.portal.Desktop");
+    rustix::process::kill_process(portal, Signal::STOP).unwrap();
+    let (started, deadline) = (Instant::now(), Duration::from_millis(500));
+    let error = PipeWireSource::connect_in(&session.surroundings(), door, full_hd(), deadline).unwrap_err();
+    eprintln!("portal stopped: after {:?}: {error}", started.elapsed());
+    assert!(started.elapsed() < NAMED_WITHIN);
+    assert!(
+        matches!(&error, CaptureError::Unusable { diagnosis: Diagnosis::PortalTimedOut { .. } }),
+        "{error}"
+    );
+}
+
+#[test]
+#[ignore = "needs a newer userland; cargo xtask userland"]
+fn formats_that_are_not_read_are_named_and_red_first_is_turned() {
+    let mut session = Session::start();
+    session.spawn_synthetic_of("synth", "NV12", 640, 480);
+    let started = Instant::now();
+    let error = loop {
+        let deadline = Duration::from_secs(5);
+        match PipeWireSource::connect_in(&session.surroundings(), synthetic(), full_hd(), deadline) {
+            Err(CaptureError::Unusable { diagnosis: Diagnosis::NodeMissing { .. } })
+                if started.elapsed() < DEADLINE => {}
+            outcome => break outcome.unwrap_err(),
+        }
+    };
+    eprintln!("NV12: {error}\n{}", session.logs());
+    assert!(
+        matches!(&error, CaptureError::Unusable { diagnosis: Diagnosis::FormatRefused { .. } }),
+        "{error}"
+    );
+
+    let mut session = Session::start();
+    session.spawn_synthetic_of("synth", "RGBA", 641, 481);
+    let mut source = session.connect(&synthetic(), full_hd());
+    let picture = source.next_picture(DEADLINE).unwrap().expect("a first picture");
+    assert_eq!((picture.width, picture.height), (640, 480));
+    assert!(picture.bytes.len() >= picture.stride * 480);
 }
 
 #[test]

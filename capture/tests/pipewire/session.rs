@@ -80,7 +80,11 @@ impl Session {
 
     /// A live test pattern at 60 pictures a second.
     pub fn spawn_synthetic(&mut self, name: &str, width: u32, height: u32) {
-        let caps = format!("video/x-raw,format=BGRx,width={width},height={height},framerate=60/1");
+        self.spawn_synthetic_of(name, "BGRx", width, height);
+    }
+
+    pub fn spawn_synthetic_of(&mut self, name: &str, format: &str, width: u32, height: u32) {
+        let caps = format!("video/x-raw,format={format},width={width},height={height},framerate=60/1");
         let properties = format!(
             "stream-properties=props,media.class=Video/Source,node.name={name},node.description={name}"
         );
@@ -191,9 +195,10 @@ impl Session {
         loop {
             match PipeWireSource::connect_in(&self.surroundings(), door.clone(), wanted, DEADLINE) {
                 Ok(source) => return source,
-                Err(CaptureError::Unusable { diagnosis: Diagnosis::NodeMissing { .. } })
-                    if started.elapsed() < DEADLINE =>
-                {
+                // mutter listens for windows before it does for us.
+                Err(CaptureError::Unusable {
+                    diagnosis: Diagnosis::NodeMissing { .. } | Diagnosis::MutterMissing { .. },
+                }) if started.elapsed() < DEADLINE => {
                     std::thread::sleep(Duration::from_millis(50));
                 }
                 Err(error) => panic!("{error}\n{}", self.logs()),

@@ -20,13 +20,14 @@ use crate::test_programs::{self, Scope, Tests};
 use crate::{packages, suite, workspace};
 use room::Room;
 
-/// How long one program of tests may take: several times what the longest does.
+/// How long one program of tests may take: several times what the longest does, on a busy machine too.
 const PROGRAM_PATIENCE: Duration = Duration::from_secs(200);
 
 /// How long all of them may take.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// What runs there where nothing else is asked for: of each program the tests that are ignored elsewhere.
+/// What runs there where nothing else is asked for: of each program the tests that are ignored elsewhere. A test that
+/// says so, and whose program is not here, fails this crate's own tests.
 const TESTS: &[Tests] = &[
     Tests { package: "punktfunk-capture", file: Some("userland"), filter: "" },
     Tests { package: "punktfunk-capture", file: Some("pipewire"), filter: "" },
@@ -42,7 +43,10 @@ pub(crate) fn run(options: &UserlandOptions) -> Result<(), Fault> {
             Some(0) => Ok(()),
             code => Err(Fault::Guest { code, console: room.console() }),
         },
-        None => test(&room, &root, Scope::Tests, &interrupt),
+        None => {
+            suite::build_programs(&root)?;
+            test(&room, &root, Scope::Tests, &interrupt)
+        }
     }
 }
 
@@ -77,35 +81,95 @@ fn prepare(root: &Path, install: bool) -> Result<Room, Fault> {
     })
 }
 
-/// Runs each program of tests, and once more if it fails, as the suite does with tests of real programs.
+/// Runs each program of tests, and what of it fails once more, as the suite does with tests of real programs.
 fn test(room: &Room, root: &Path, scope: Scope, interrupt: &Interrupt) -> Result<(), Fault> {
     let programs = test_programs::build(root, scope, TESTS)?;
     eprintln!("\n== cargo xtask userland");
     let give_up_at = Instant::now() + PATIENCE;
-    let mut failed = 0;
+    let mut count = 0;
     for (program, tests) in programs.iter().zip(TESTS) {
-        let mut words = vec![program.to_string_lossy().into_owned()];
-        words.extend(["--ignored", "--test-threads=1", "--nocapture"].map(str::to_owned));
-        words.extend(
-            [tests.filter].iter().filter(|filter| !filter.is_empty()).map(|filter| (*filter).to_owned()),
-        );
         // Where cargo would run it.
         let folder = root.join(tests.folder());
-        let passes = || {
+        let passes = |filters: &[String]| {
+            let mut words = vec![program.to_string_lossy().into_owned()];
+            words.extend(["--ignored", "--test-threads=1", "--nocapture"].map(str::to_owned));
+            words.extend_from_slice(filters);
             let left = give_up_at.saturating_duration_since(Instant::now());
             let code = room.run(&words, &folder, left.min(PROGRAM_PATIENCE), interrupt)?;
             Ok::<bool, Fault>(code == Some(0))
         };
         println!("\n-- {}", tests.name());
-        if passes()? {
+        let filter: Vec<String> = [tests.filter]
+            .iter()
+            .filter(|filter| !filter.is_empty())
+            .map(|filter| (*filter).to_owned())
+            .collect();
+        if passes(&filter)? {
             continue;
         }
         println!("\n-- FLAKY or a fault: once more");
-        failed += usize::from(!passes()?);
+        let said = std::fs::read(room.console()).map_err(Fault::io("read what the tests said"))?;
+        let mut failed = failed(&String::from_utf8_lossy(&said));
+        match failed.is_empty() {
+            // It did not come to its end.
+            true => failed = filter,
+            false => failed.push("--exact".to_owned()),
+        }
+        count += usize::from(!passes(&failed)?);
     }
-    if failed == 0 { Ok(()) } else { Err(Fault::Userland { count: failed }) }
+    if count == 0 { Ok(()) } else { Err(Fault::Userland { count }) }
+}
+
+/// The tests that a program says have failed: the names in the last list of that title.
+fn failed(said: &str) -> Vec<String> {
+    let list = said.rsplit_once("\nfailures:\n").map_or("", |(_, list)| list);
+    list.lines().map_while(|line| line.strip_prefix("    ")).map(str::to_owned).collect()
 }
 
 fn missing(problem: &str) -> Fault {
     Fault::Machine { problem: problem.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The package and the program of a file of tests: `ROOM/tests/PROGRAM.rs` or `ROOM/tests/PROGRAM/….rs`.
+    fn program(path: &Path) -> Option<(String, String)> {
+        let mut parts = path.iter().map(|part| part.to_string_lossy());
+        let (room, tests, program) = (parts.next()?, parts.next()?, parts.next()?);
+        let program = program.strip_suffix(".rs").unwrap_or(&program).to_owned();
+        (tests == "tests").then(|| (format!("punktfunk-{room}"), program))
+    }
+
+    #[test]
+    fn what_failed_is_read_from_the_programs_last_words() {
+        let said = "running 3 tests\ntest a ... FAILED\n\nfailures:\n\nfailures:\n    a\n    b::c\n\n\
+                    test result: FAILED. 1 passed; 2 failed\n";
+        assert_eq!(failed(said), ["a", "b::c"]);
+        assert_eq!(failed("running 3 tests\ntest a ... "), [""; 0]);
+        assert_eq!(failed("running 1 test\ntest a ... ok\n"), [""; 0]);
+    }
+
+    #[test]
+    fn every_test_that_says_it_runs_here_does() {
+        let root = workspace::root().unwrap();
+        let mut programs = 0;
+        for path in workspace::files(&root).unwrap() {
+            let text = std::fs::read_to_string(root.join(&path)).unwrap_or_default();
+            let says_so = |line: &str| line.contains("#[ignore") && line.contains("cargo xtask userland");
+            let Some((package, file)) = program(&path).filter(|_| text.lines().any(says_so)) else {
+                continue;
+            };
+            let is_it = |tests: &&Tests| tests.package == package && tests.file == Some(file.as_str());
+            assert!(TESTS.iter().any(|tests| is_it(&tests)), "{} is in no program of TESTS", path.display());
+            programs += 1;
+        }
+        assert!(programs >= TESTS.len(), "{programs} files");
+        assert_eq!(
+            program(Path::new("host/tests/e2e/desktop.rs")),
+            Some(("punktfunk-host".into(), "e2e".into()))
+        );
+        assert_eq!(program(Path::new("host/src/main.rs")), None);
+    }
 }
