@@ -25,6 +25,8 @@ struct Package {
     description: &'static str,
     /// Beside what is linked.
     recommends: &'static str,
+    /// A library without which a feature is missing that the package is there for.
+    must_link: Option<&'static str>,
     /// From the checkout to the system, the program and the licences apart.
     files: &'static [(&'static str, &'static str)],
 }
@@ -35,6 +37,7 @@ const HOST: Package = Package {
     summary: "streams a Linux desktop or game over a LAN, host",
     description: "Captures a desktop by PipeWire or Wayland, encodes it, and sends it with FEC, sealed and paced.",
     recommends: "pipewire, wireplumber, xdg-desktop-portal, sway",
+    must_link: Some("libpipewire-0.3"),
     files: &[
         ("packaging/systemd/punktfunk-host.service", "usr/lib/systemd/user/punktfunk-host.service"),
         ("packaging/sysctl/90-punktfunk.conf", "usr/lib/sysctl.d/90-punktfunk-host.conf"),
@@ -49,6 +52,7 @@ const CLIENT: Package = Package {
     summary: "streams a Linux desktop or game over a LAN, client",
     description: "Receives, decodes, measures and records what a punktfunk host on the LAN sends.",
     recommends: "",
+    must_link: None,
     files: &[
         ("packaging/sysctl/90-punktfunk.conf", "usr/lib/sysctl.d/90-punktfunk.conf"),
         ("README.md", "usr/share/doc/punktfunk/README.md"),
@@ -89,7 +93,15 @@ fn make(package: &Package, root: &Path, program: &Path, out: &Path) -> Result<Pa
     }
     let licences = [read(&root.join("LICENSE-MIT"))?, b"\n".to_vec(), read(&root.join("LICENSE-APACHE"))?];
     put(&staged.join(copyright), &licences.concat(), 0o644)?;
-    let control = control(package, &linked(&staged, package.program)?, installed_kib(&staged)?);
+    let depends = linked(&staged, package.program)?;
+    if let Some(library) = package.must_link.filter(|library| !depends.contains(library)) {
+        return Err(Fault::Answer {
+            program: format!("the build of {}", package.program),
+            expected: "a program with all its features",
+            got: format!("one that links {depends} and not {library}"),
+        });
+    }
+    let control = control(package, &depends, installed_kib(&staged)?);
     put(&staged.join("DEBIAN/control"), control.as_bytes(), 0o644)?;
     let file = out.join(format!("{}_{}_{ARCHITECTURE}.deb", package.name, env!("CARGO_PKG_VERSION")));
     let mut build = Command::new("dpkg-deb");
@@ -191,7 +203,7 @@ mod tests {
         if !has_tools() {
             return;
         }
-        for package in [&HOST, &CLIENT] {
+        for package in [&Package { must_link: None, ..HOST }, &CLIENT] {
             let (_out, file) = made(package);
             let listing = dpkg_deb("--contents", &file);
             let has = |start: &str, path: &str| {
@@ -209,6 +221,16 @@ mod tests {
             assert!(control.contains(&format!("Package: {}\n", package.name)), "{control}");
             assert!(control.contains("Depends: libc6"), "what `ls` links: {control}");
         }
+    }
+
+    #[test]
+    fn a_host_that_was_built_without_pipewire_is_no_package() {
+        if !has_tools() {
+            return;
+        }
+        let (out, root) = (tempfile::tempdir().unwrap(), workspace::root().unwrap());
+        let fault = make(&HOST, &root, &process::find("ls").unwrap(), out.path()).unwrap_err();
+        assert!(fault.to_string().contains("libpipewire-0.3"), "{fault}");
     }
 
     #[test]
