@@ -108,7 +108,8 @@ fn a_synthetic_node_comes_at_its_rate() {
     let measured = measure("synthetic node", &mut source, Duration::from_secs(5));
     assert_eq!(measured.size, (1920, 1080));
     assert!(measured.rate >= 55.0, "{:.1} pictures/s\n{}", measured.rate, session.logs());
-    assert!(measured.different > 100, "{}", measured.different);
+    // It blinks: cheap to make, so that the rate is not the producer's.
+    assert_eq!(measured.different, 2);
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl Session {
         let arguments = [
             "videotestsrc",
             "is-live=true",
-            "pattern=ball",
+            "pattern=blink",
             "!",
             &caps,
             "!",
