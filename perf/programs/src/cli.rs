@@ -31,6 +31,8 @@ pub enum Command {
     Protect(Box<ProtectArgs>),
     /// One table of a picture's way, from the PUNKTFUNK_PERF folders of both ends.
     Glass(GlassArgs),
+    /// A page and a picture of what a session left: its PUNKTFUNK_PERF logs and summary.
+    Report(ReportArgs),
     /// Two builds, or two sets of options, measured in turn.
     Compare(Box<CompareArgs>),
     /// Both ends for long, with loss, rekeys and changes of mode, and their memory watched.
@@ -231,6 +233,26 @@ pub struct GlassArgs {
     /// A folder for a plot
     #[arg(long, value_name = "DIR")]
     pub plots: Option<PathBuf>,
+}
+
+/// What `report` is told.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// The folder with perf-host.hlog, perf-client.hlog and summary.json: all of them, or some
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// The page; DIR/report.html unless said
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// The picture; beside the page, with the ending .png, unless said
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
+    /// No picture
+    #[arg(long, conflicts_with = "png")]
+    pub no_png: bool,
+    /// One JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What `compare` is told.

@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a program's words to a person")]
 
+mod axis;
 mod cadence;
 mod case;
 mod cli;
@@ -22,6 +23,7 @@ mod host_end;
 mod limits;
 mod loop_command;
 mod machine;
+mod markup;
 mod meter;
 #[allow(unsafe_code, reason = "the two calls that std has no words for, argued there")]
 mod os;
@@ -32,6 +34,7 @@ mod protect;
 mod relay;
 mod report;
 mod search;
+mod session;
 mod sink;
 mod soak;
 mod source;
@@ -47,7 +50,7 @@ use clap::Parser;
 use punktfunk_engine::Waker;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Cli, Command, CompareArgs, GlassArgs, SoakArgs};
+use cli::{Cli, Command, CompareArgs, GlassArgs, ReportArgs, SoakArgs};
 use compare::Contender;
 use error::PerfProgramError;
 use talk::{Answer, EndConfig, Orders, answer};
@@ -77,6 +80,7 @@ fn perform(command: &Command) -> Result<bool, PerfProgramError> {
         Command::Recv(args) => loop_command::receive(args),
         Command::Protect(args) => loop_command::protect(args),
         Command::Glass(args) => run_glass(args),
+        Command::Report(args) => run_report(args),
         Command::Compare(args) => run_compare(args),
         Command::Soak(args) => run_soak(args),
         Command::End => Ok(end()),
@@ -89,6 +93,12 @@ fn run_glass(args: &GlassArgs) -> Result<bool, PerfProgramError> {
         glass::plot(&way).write(folder, "glass.svg")?;
     }
     print!("{}", if args.json { report::json(&way)? + "\n" } else { glass::text(&way) });
+    Ok(true)
+}
+
+fn run_report(args: &ReportArgs) -> Result<bool, PerfProgramError> {
+    let written = session::report(args)?;
+    print!("{}", if args.json { report::json(&written.session)? + "\n" } else { written.text() });
     Ok(true)
 }
 

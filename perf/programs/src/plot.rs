@@ -7,7 +7,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+pub use crate::axis::Scale;
+use crate::axis::{Axis, short};
 use crate::error::PerfProgramError;
+use crate::markup::escape;
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 440.0;
@@ -18,15 +21,6 @@ const BOTTOM: f64 = 58.0;
 
 /// Told apart by the colour-blind, too (Okabe and Ito's eight, without yellow and black).
 const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"];
-
-/// A scale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scale {
-    /// From zero.
-    Linear,
-    /// By powers; what is not above zero is left out.
-    Log,
-}
 
 /// One line.
 #[derive(Debug, Clone)]
@@ -52,80 +46,6 @@ pub struct Plot {
     pub y_scale: Scale,
     /// The lines.
     pub series: Vec<Series>,
-}
-
-/// The largest and, on a logarithmic axis, one over the smallest number that has a place: far beyond any measurement,
-/// and far within what a sum or a ratio of two can hold.
-const VALUE_MAX: f64 = 1e15;
-
-fn is_usable(scale: Scale, value: f64) -> bool {
-    match scale {
-        Scale::Linear => value.abs() <= VALUE_MAX,
-        Scale::Log => (1.0 / VALUE_MAX..=VALUE_MAX).contains(&value),
-    }
-}
-
-/// The values of one axis mapped to its length.
-struct Axis {
-    scale: Scale,
-    low: f64,
-    high: f64,
-    from: f64,
-    to: f64,
-}
-
-impl Axis {
-    fn new(scale: Scale, values: impl Iterator<Item = f64>, from: f64, to: f64) -> Axis {
-        let usable = values.filter(|value| is_usable(scale, *value));
-        let (low, high) = usable
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
-        let (low, high) = match scale {
-            _ if low > high => (1.0, 10.0),
-            Scale::Linear => {
-                (low.min(0.0), if high > low.min(0.0) { high * 1.05 } else { low.min(0.0) + 1.0 })
-            }
-            Scale::Log if high > low => (low / 1.2, high * 1.2),
-            Scale::Log => (low / 2.0, high * 2.0),
-        };
-        Axis { scale, low, high, from, to }
-    }
-
-    fn place(&self, value: f64) -> Option<f64> {
-        let share = match self.scale {
-            _ if !is_usable(self.scale, value) => return None,
-            Scale::Linear => (value - self.low) / (self.high - self.low),
-            Scale::Log => (value / self.low).ln() / (self.high / self.low).ln(),
-        };
-        Some(self.from + share * (self.to - self.from))
-    }
-
-    /// Round numbers on the axis, at most a dozen.
-    fn ticks(&self) -> Vec<f64> {
-        let mut ticks = Vec::new();
-        match self.scale {
-            Scale::Linear => {
-                let rough = (self.high - self.low) / 6.0;
-                let power = 10_f64.powf(rough.log10().floor());
-                let step =
-                    [1.0, 2.0, 5.0, 10.0].map(|times| times * power).into_iter().find(|step| *step >= rough);
-                let step = step.unwrap_or(rough);
-                let mut at = (self.low / step).ceil() * step;
-                while at <= self.high && ticks.len() < 12 {
-                    ticks.push(at);
-                    at += step;
-                }
-            }
-            Scale::Log => {
-                let mut power = 10_f64.powf(self.low.log10().floor());
-                while power <= self.high && ticks.len() < 12 {
-                    ticks.extend([1.0, 2.0, 5.0].map(|times| times * power));
-                    power *= 10.0;
-                }
-                ticks.retain(|tick| (self.low..=self.high).contains(tick));
-            }
-        }
-        ticks
-    }
 }
 
 impl Plot {
@@ -207,16 +127,6 @@ fn line(svg: &mut String, series: &Series, colour: &str, x: &Axis, y: &Axis) {
 fn text(svg: &mut String, x: f64, y: f64, anchor: &str, words: &str) {
     let _ =
         writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", escape(words));
-}
-
-fn escape(words: &str) -> String {
-    words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-/// A tick's number.
-fn short(value: f64) -> String {
-    let rounded = (value * 1e6).round() / 1e6;
-    if rounded == 0.0 { "0".to_owned() } else { format!("{rounded}") }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: a real desktop, streamed to a client on this machine, and what it left.
 //!
-//! Promises: with nothing but cargo and Debian's packages it ends with a folder that holds the recording,
-//! the picture, both ends' histogram logs and a summary, or with an error that names what is missing. Where
+//! Promises: with nothing but cargo and Debian's packages it ends with a folder that holds a report as page and picture,
+//! the recording, the picture, both ends' histogram logs and a summary, or with an error that names what is missing. Where
 //! no compositor can be had that is said, and the test card takes its place.
 //!
 //! Refuses: to leave a program running, or an identity behind, and to pass any other failure of the desktop's
@@ -14,6 +14,7 @@ mod session;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::args::DemoOptions;
 use crate::fault::Fault;
@@ -28,6 +29,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<(), Fault> {
     let root = workspace::root()?;
     let mut build = workspace::cargo();
     build.args(["build", "--release", "--locked", "-p", "punktfunk-host", "-p", "punktfunk-client"]);
+    build.args(["-p", "punktfunk-perf-programs"]);
     build.args(workspace::features(|package| package == "punktfunk-host"));
     eprintln!("\n== {}", process::words(&build));
     process::run(build.current_dir(&root))?;
@@ -67,8 +69,16 @@ fn stream(session: &Session, first: Result<Source, String>) -> Result<(), Fault>
     let summary = report::summary(&client, source, session.stream, fallback_reason.as_deref());
     write(&session.out.summary, &summary)?;
     fs::remove_file(&session.out.client_json).map_err(Fault::io("remove the client's raw answer"))?;
+    make_report(session)?;
     print!("{}", report::table(&summary, &session.out));
     Ok(())
+}
+
+/// The page and the picture of what the folder holds by now.
+fn make_report(session: &Session) -> Result<(), Fault> {
+    let mut report = Command::new(&session.programs.perf);
+    report.arg("report").arg(&session.out.folder);
+    process::output(&mut report).map(|_| ())
 }
 
 /// The desktop that is there, or one that the host starts; a reason where neither can be.

@@ -38,12 +38,17 @@ impl Source {
 pub(crate) struct Programs {
     pub(crate) host: PathBuf,
     pub(crate) client: PathBuf,
+    pub(crate) perf: PathBuf,
 }
 
 impl Programs {
     /// As cargo leaves them in `folder`.
     pub(crate) fn built_in(folder: &Path) -> Programs {
-        Programs { host: folder.join("punktfunk-host"), client: folder.join("punktfunk") }
+        Programs {
+            host: folder.join("punktfunk-host"),
+            client: folder.join("punktfunk"),
+            perf: folder.join("punktfunk-perf"),
+        }
     }
 }
 
@@ -86,6 +91,8 @@ pub(crate) struct Outcome {
     pub(crate) perf_client: PathBuf,
     pub(crate) summary: PathBuf,
     pub(crate) client_json: PathBuf,
+    pub(crate) report: PathBuf,
+    pub(crate) report_picture: PathBuf,
 }
 
 impl Outcome {
@@ -99,6 +106,8 @@ impl Outcome {
             perf_client: folder.join("perf-client.hlog"),
             summary: folder.join("summary.json"),
             client_json: folder.join("client.json"),
+            report: folder.join("report.html"),
+            report_picture: folder.join("report.png"),
         }
     }
 
@@ -110,7 +119,9 @@ impl Outcome {
     /// Makes the folder; takes away what an earlier demo left, so that nothing old can pass for new.
     pub(crate) fn prepare(&self) -> Result<(), Fault> {
         fs::create_dir_all(&self.folder).map_err(Fault::io(format!("create {}", self.folder.display())))?;
-        for path in self.demanded().chain([&self.summary, &self.client_json]) {
+        for path in
+            self.demanded().chain([&self.summary, &self.client_json, &self.report, &self.report_picture])
+        {
             match fs::remove_file(path) {
                 Err(refused) if refused.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Fault::Io { action: format!("replace {}", path.display()), source: refused });

@@ -76,7 +76,15 @@ pub(crate) fn table(summary: &Value, out: &Outcome) -> String {
     }
     let source = client["source"].as_str().or(summary["source"].as_str()).unwrap_or_default();
     let _ = writeln!(text, "\nSource: {source}. Everything is in {}:", out.folder.display());
-    for path in [&out.recording, &out.picture, &out.perf_host, &out.perf_client, &out.summary] {
+    for path in [
+        &out.report,
+        &out.report_picture,
+        &out.recording,
+        &out.picture,
+        &out.perf_host,
+        &out.perf_client,
+        &out.summary,
+    ] {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let kilobytes = fs::metadata(path).map_or(0, |file| file.len().div_ceil(1000));
         let _ = writeln!(text, "  {name:<20}{kilobytes:>8} kB");

@@ -1,7 +1,6 @@
 //! The demo's flow, with shell scripts in the two programs' places.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -24,6 +23,12 @@ touch "${0%punktfunk}punktfunk-host.gone"
 echo '{"pictures":{"decoded":1}}'
 "#;
 
+/// A report of whatever the folder holds.
+const PERF: &str = r#"
+[ "$1" = report ] && [ -e "$2/summary.json" ] || exit 3
+echo page > "$2/report.html"; echo picture > "$2/report.png"
+"#;
+
 struct Stage {
     folder: tempfile::TempDir,
     session: Session,
@@ -31,7 +36,7 @@ struct Stage {
 
 fn stage(host: &str, client: &str) -> Stage {
     let folder = tempfile::tempdir().unwrap();
-    for (name, script) in [("punktfunk-host", host), ("punktfunk", client)] {
+    for (name, script) in [("punktfunk-host", host), ("punktfunk", client), ("punktfunk-perf", PERF)] {
         let (text, path) = (folder.path().join("script"), folder.path().join(name));
         fs::write(&text, format!("#!/bin/sh\n{script}")).unwrap();
         // Written by another process: what a thread beside us forks could hold it open for writing, and
@@ -68,6 +73,7 @@ fn a_good_session_leaves_its_files_and_nothing_else() {
     assert!(stage.read("punktfunk-host.args").contains("--source wayland"));
     assert!(stage.read("punktfunk.args").starts_with("connect 127.0.0.1:4242 --open --mode 1280x720@60"));
     assert!(stage.host_is_gone());
+    assert!(stage.session.out.report.is_file() && stage.session.out.report_picture.is_file());
     assert!(!stage.session.out.client_json.exists());
 }
 
