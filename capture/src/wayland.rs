@@ -1,4 +1,4 @@
-//! A Wayland compositor's screen, by ext-image-copy-capture or wlr-screencopy over shared memory.
+//! A Wayland compositor's screen, by wlr-screencopy or ext-image-copy-capture over shared memory.
 //!
 //! What is it: a [`Source`] whose pictures are copies of one output, made by the compositor at each of
 //! its refreshes that changed something, cursor included. The pure Rust Wayland library speaks; nothing

@@ -105,7 +105,7 @@ fn watch(sway: &HeadlessSway, output: &OutputName, protocol: Protocol, seconds: 
 fn a_newer_sways_screen_comes_at_its_rate_by_either_way() {
     let (sway, output) = start(Content::Clock, 1920, 1080);
     let source = connect(&sway, &output, None);
-    assert_eq!(source.protocol(), Protocol::ImageCopyCapture);
+    assert_eq!(source.protocol(), Protocol::Screencopy);
     eprintln!("sway {}: {}", sway.version(), source.describe());
     drop(source);
     let mut best = [0_f64; 2];

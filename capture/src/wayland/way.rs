@@ -68,11 +68,12 @@ impl Managers {
     /// Those of the `wanted` protocol, or of the first of the two that is there.
     pub(super) fn choose(&self, wanted: Option<Protocol>) -> Result<Chosen<'_>, Diagnosis> {
         let wants = |protocol| wanted.is_none_or(|wanted| wanted == protocol);
-        match (&self.sources, &self.image_copy, &self.screencopy) {
-            (Some(sources), Some(manager), _) if wants(Protocol::ImageCopyCapture) => {
+        match (&self.screencopy, &self.sources, &self.image_copy) {
+            // First, since it lets two copies be on their way: on a busy machine no refresh is missed between them.
+            (Some(manager), _, _) if wants(Protocol::Screencopy) => Ok(Chosen::Screencopy(manager)),
+            (_, Some(sources), Some(manager)) if wants(Protocol::ImageCopyCapture) => {
                 Ok(Chosen::ImageCopy(sources, manager))
             }
-            (_, _, Some(manager)) if wants(Protocol::Screencopy) => Ok(Chosen::Screencopy(manager)),
             _ => Err(Diagnosis::GlobalMissing { missing: wanted.map_or(EITHER, Protocol::global) }),
         }
     }

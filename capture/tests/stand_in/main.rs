@@ -98,11 +98,11 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
-fn the_agreed_way_is_taken_first_and_another_if_it_is_wanted() {
+fn the_way_of_two_copies_is_taken_first_and_another_if_it_is_wanted() {
     let globals =
         [Play::of(Protocol::Screencopy).globals, Play::of(Protocol::ImageCopyCapture).globals].concat();
     for (wanted, taken) in [
-        (None, Protocol::ImageCopyCapture),
+        (None, Protocol::Screencopy),
         (Some(Protocol::ImageCopyCapture), Protocol::ImageCopyCapture),
         (Some(Protocol::Screencopy), Protocol::Screencopy),
     ] {
