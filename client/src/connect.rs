@@ -23,7 +23,8 @@ use punktfunk_perf::{PerfTarget, process_cpu};
 use punktfunk_proto::limits::shard_bytes_for_payload;
 use punktfunk_proto::{Negotiated, ReassemblerLimits};
 use punktfunk_seal::{
-    BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, Backends, Direction, Opener, Plane, PlaneKeys,
+    BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, Backends, CIPHER_VARIABLE, CipherPreference,
+    Direction, Opener, Plane, PlaneKeys,
 };
 
 use crate::address::{resolve, unspecified_like};
@@ -34,6 +35,7 @@ use crate::link::{Greeted, Link, TICK, greet};
 use crate::out_file::OutFile;
 use crate::pictures::Pictures;
 use crate::report::Report;
+use crate::sealing::Sealing;
 use crate::sink::{Format, H264, Output, RecordingState, Sink};
 use crate::terminal::say;
 
@@ -64,6 +66,9 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
     let socket = Arc::new(Socket::open(&config)?);
     let machine = Machine::probe(Wishes::from_env().map_err(|error| ClientError::Usage(error.to_string()))?);
     let asked = SealBackend::asked(std::env::var_os(SEAL_VARIABLE));
+    let asked_cipher = CipherPreference::asked(std::env::var_os(CIPHER_VARIABLE));
+    let ciphers =
+        CipherPreference::of_this_cpu(asked_cipher.map_err(|error| ClientError::Usage(error.to_string()))?);
     let seal = Backends::measure(asked.map_err(|error| ClientError::Usage(error.to_string()))?, Instant::now);
     tracing::info!("{}", socket.caps());
     tracing::info!("FEC by {}", machine.fec_kernel());
@@ -77,6 +82,7 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
         Mode { width: args.mode.width(), height: args.mode.height(), refresh_mhz: args.mode.refresh_mhz() };
     let mut hello = Hello::new(args.name.clone(), mode, args.bitrate);
     hello.codecs = vec![Codec::H264, Codec::Pattern];
+    hello.ciphers = ciphers.ciphers().to_vec();
     hello.au_bytes_max = *punktfunk_proto::limits::AU_BYTES.end();
     hello.slices_max = *punktfunk_proto::limits::SLICES.end();
     if let Some(bytes) = udp_payload_bytes_to(host).and_then(shard_bytes_for_payload) {
@@ -86,7 +92,7 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
     let control = ClientControl::connect(identity, trust, host, hello, answer_by, Instant::now())?;
     let mut link = Link::new(control, socket);
     let begun = greet(&mut link, &mut receiver, stop).and_then(|greeted| {
-        let media = Media::start(&mut link, &greeted, receiver, (machine, seal), files)?;
+        let media = Media::start(&mut link, &greeted, receiver, (machine, seal, ciphers), files)?;
         if args.open {
             let host = greeted.host_fingerprint;
             say(&format!("--open believes any host; --trust {host} would believe this one only"));
@@ -113,7 +119,6 @@ fn agreed(welcome: &Welcome) -> Vec<String> {
         format!("source: {}", welcome.source),
         format!("mode: {width}x{height}@{}", f64::from(refresh_mhz) / 1e3),
         format!("encoder: {}", welcome.encoder),
-        format!("cipher: {:?}", welcome.cipher),
     ]
 }
 
@@ -150,6 +155,7 @@ struct Media {
     pipeline: ClientPipeline<Sink>,
     time: Arc<SessionTime>,
     recording: Arc<RecordingState>,
+    sealing: Sealing,
     asked: Asked,
     snapshot: Option<OutFile>,
     started: Instant,
@@ -160,7 +166,7 @@ impl Media {
         link: &mut Link,
         Greeted { welcome, secret, .. }: &Greeted,
         receiver: Receiver,
-        (machine, seal): (Machine, Backends),
+        (machine, seal, ciphers): (Machine, Backends, CipherPreference),
         files: Files,
     ) -> Result<Self, ClientError> {
         let now = Instant::now();
@@ -195,8 +201,14 @@ impl Media {
                 return Err(ClientError::Welcome(format!("we did not offer {:?}", welcome.codec)));
             }
         };
-        let keys = PlaneKeys::new(secret, welcome.cipher, Direction::HostToClient, Plane::Video)
-            .with_backend(seal.opening(welcome.cipher));
+        let cipher = welcome.cipher;
+        let reason = ciphers
+            .reason(cipher, None)
+            .ok_or_else(|| ClientError::Welcome(format!("we did not offer {cipher}")))?;
+        let sealing = Sealing { cipher, reason, opened_by: seal.opening(cipher) };
+        tracing::info!("media is {sealing}");
+        let keys = PlaneKeys::new(secret, cipher, Direction::HostToClient, Plane::Video)
+            .with_backend(sealing.opened_by);
         let opener = Opener::new(keys, ReassemblerLimits::from(&negotiated).replay_window);
         let (time, control) = (Arc::new(SessionTime::default()), Waker::new());
         control.attach();
@@ -211,7 +223,7 @@ impl Media {
         for setup in pipeline.setups() {
             tracing::info!("stage {setup}");
         }
-        Ok(Self { pipeline, time, recording, asked, snapshot, started: now })
+        Ok(Self { pipeline, time, sealing, recording, asked, snapshot, started: now })
     }
 }
 
@@ -222,6 +234,7 @@ struct Session {
     welcome: Welcome,
     /// What the log's head says of this machine and of what was agreed.
     caps: Vec<String>,
+    sealing: Sealing,
     time: Arc<SessionTime>,
     recording: Arc<RecordingState>,
     report: Report,
@@ -241,8 +254,9 @@ impl Session {
         perf: Option<PerfTarget>,
         table: Option<Box<dyn Write>>,
     ) -> Self {
-        let Media { mut pipeline, time, recording, asked, snapshot, started } = media;
+        let Media { mut pipeline, time, sealing, recording, asked, snapshot, started } = media;
         let report = Report::new(perf, pipeline.take_collectors(), table, started);
+        caps.push(format!("cipher: {}, because {}", sealing.cipher, sealing.reason));
         caps.extend(pipeline.setups().iter().map(|setup| format!("stage: {setup}")));
         caps.push(format!("memory: {}", pipeline.memory().trim_start_matches("memory ")));
         Self {
@@ -250,6 +264,7 @@ impl Session {
             pipeline,
             welcome,
             caps,
+            sealing,
             time,
             recording,
             report,
@@ -397,6 +412,7 @@ impl Session {
             now: Instant::now(),
             cpu: process_cpu() - cpu_at_start,
             welcome: &self.welcome,
+            sealing: self.sealing,
             card,
             verify,
             recorded: self.asked.record.then_some(recorded),

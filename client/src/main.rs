@@ -14,6 +14,7 @@ mod link;
 mod out_file;
 mod pictures;
 mod report;
+mod sealing;
 mod sink;
 mod snapshot;
 mod summary;

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clocks::Clocks;
 use crate::pictures::Pictures;
+use crate::sealing::Sealing;
 use crate::sink::{CardReport, VerifyReport};
 use crate::terminal::printable;
 
@@ -34,6 +35,8 @@ pub struct Figures<'a> {
     pub cpu: Duration,
     /// What was agreed.
     pub welcome: &'a Welcome,
+    /// What media was sealed with.
+    pub sealing: Sealing,
     /// The card's numbers.
     pub card: Option<CardReport>,
     /// The bitstream's check.
@@ -100,6 +103,7 @@ impl Figures<'_> {
             },
             "source": self.welcome.source,
             "encoder": self.welcome.encoder,
+            "sealing": self.sealing.json(),
             "pictures": {
                 "captured": host.map(|host| host.pictures_captured),
                 "superseded": host.map(|host| host.pictures_superseded),
@@ -205,6 +209,7 @@ impl Figures<'_> {
         if self.recording_dropped > 0 {
             text.push_str(&format!("the disk was too slow for {} of them\n", self.recording_dropped));
         }
+        text.push_str(&format!("{}\n", self.sealing));
         if !self.clocks.are_joined() {
             text.push_str("the clocks were not joined: there are no latencies across machines\n");
         }

@@ -6,7 +6,7 @@
 use punktfunk_control::{Hello, RefusalCode};
 use punktfunk_proto::Negotiated;
 use punktfunk_proto::limits::{SHARD_BYTES, SHARD_BYTES_START, SHARD_BYTES_STEP};
-use punktfunk_seal::Cipher;
+use punktfunk_seal::{CIPHER_VARIABLE, Cipher, CipherPreference, CipherReason};
 
 use crate::encode::{check_rate, payload_kbps};
 use crate::error::HostError;
@@ -29,7 +29,7 @@ pub fn agree(
     prepared: &Prepared,
     slices: u16,
     redundancy: Redundancy,
-) -> Result<(Negotiated, Cipher), HostError> {
+) -> Result<Negotiated, HostError> {
     let unagreed = |code, why: String| HostError::Unagreed { code, why };
     if !SHARD_BYTES.contains(&hello.shard_bytes_max) {
         let (least, most) = SHARD_BYTES.into_inner();
@@ -44,11 +44,6 @@ pub fn agree(
     if !hello.codecs.contains(&prepared.codec) {
         return Err(unagreed(RefusalCode::Codec, format!("the client cannot decode {:?}", prepared.codec)));
     }
-    let cipher = hello
-        .ciphers
-        .iter()
-        .find(|cipher| matches!(cipher, Cipher::Aes128Gcm | Cipher::ChaCha20Poly1305))
-        .ok_or_else(|| unagreed(RefusalCode::Cipher, "the client offers none that this host knows".into()))?;
     let per_mille = redundancy.per_mille_at_start();
     let shard_bytes = hello.shard_bytes_max / SHARD_BYTES_STEP * SHARD_BYTES_STEP;
     let shard_at_start = shard_bytes.min(SHARD_BYTES_START);
@@ -84,10 +79,30 @@ pub fn agree(
         ));
     }
     let au_bytes_max = needed.min(hello.au_bytes_max);
-    let negotiated =
-        Negotiated::new(shard_bytes, wire_kbps, refresh_mhz, slices, redundancy.per_mille, au_bytes_max)
-            .map_err(|error| unagreed(RefusalCode::Limits, error.to_string()))?;
-    Ok((negotiated, *cipher))
+    Negotiated::new(shard_bytes, wire_kbps, refresh_mhz, slices, redundancy.per_mille, au_bytes_max)
+        .map_err(|error| unagreed(RefusalCode::Limits, error.to_string()))
+}
+
+/// What media is sealed with, and why.
+///
+/// # Errors
+/// The two ends have no cipher in common.
+pub fn agree_cipher(hello: &Hello, ours: &CipherPreference) -> Result<(Cipher, CipherReason), HostError> {
+    let agreed = ours
+        .agree(&hello.ciphers)
+        .and_then(|cipher| Some((cipher, ours.reason(cipher, Some(&hello.ciphers))?)));
+    agreed.ok_or_else(|| {
+        let names = |list: &[Cipher]| {
+            let names: Vec<String> = list.iter().map(ToString::to_string).collect();
+            if names.is_empty() { "none that this host knows".into() } else { names.join(" and ") }
+        };
+        let why = format!(
+            "the client offers {}, this host {}; {CIPHER_VARIABLE} picks it at either end",
+            names(&hello.ciphers),
+            names(ours.ciphers())
+        );
+        HostError::Unagreed { code: RefusalCode::Cipher, why }
+    })
 }
 
 /// How many slices access units of this mean size are cut in: `most`, or as many as fill their shards.
@@ -141,11 +156,31 @@ mod tests {
             for (shard, agreed) in [(256, 256), (319, 256), (1_407, 1_344), (1_408, 1_408), (8_896, 8_896)] {
                 hello.shard_bytes_max = shard;
                 assert_eq!(
-                    agree(&hello, &prepared, 2, Redundancy::fixed(100)).unwrap().0.shard_bytes_max,
+                    agree(&hello, &prepared, 2, Redundancy::fixed(100)).unwrap().shard_bytes_max,
                     agreed
                 );
             }
         }
+    }
+
+    #[test]
+    fn ciphers_that_have_nothing_in_common_are_named() {
+        let mode = punktfunk_control::Mode { width: 320, height: 180, refresh_mhz: 60_000 };
+        let mut hello = Hello::new("test", mode, 20_000);
+        let asked = CipherPreference::new(true, Some(Cipher::Aes128Gcm));
+        assert_eq!(agree_cipher(&hello, &asked).unwrap(), (Cipher::Aes128Gcm, CipherReason::Asked));
+        hello.ciphers = vec![Cipher::ChaCha20Poly1305];
+        let usual = CipherPreference::new(true, None);
+        assert_eq!(
+            agree_cipher(&hello, &usual).unwrap(),
+            (Cipher::ChaCha20Poly1305, CipherReason::OnlyOffer)
+        );
+        let error = agree_cipher(&hello, &asked).unwrap_err();
+        assert!(matches!(error, HostError::Unagreed { code: RefusalCode::Cipher, .. }));
+        let said = error.to_string();
+        assert!(said.contains("offers ChaCha20-Poly1305, this host AES-128-GCM"), "{said}");
+        hello.ciphers.clear();
+        assert!(agree_cipher(&hello, &usual).unwrap_err().to_string().contains("none that this host knows"));
     }
 
     #[test]

@@ -35,7 +35,9 @@ use punktfunk_engine::{Machine, Wishes};
 use punktfunk_net::{BACKEND_VARIABLE, Backend, NetError, ReceiveLimits, Receiver, Socket, SocketConfig};
 use punktfunk_perf::PerfTarget;
 use punktfunk_proto::limits::BURST_BYTES_DEFAULT;
-use punktfunk_seal::{BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, Backends};
+use punktfunk_seal::{
+    BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, Backends, CIPHER_VARIABLE, CipherPreference,
+};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, ServeArgs};
@@ -127,8 +129,9 @@ fn serve(args: &ServeArgs) -> Result<(), HostError> {
     tracing::info!("{}", socket.caps());
     tracing::info!("FEC by {}", wishes.fec_kernel);
     tracing::info!("{seal}");
+    let ciphers = ciphers()?;
     let config = ServeConfig {
-        opening: OpeningConfig { source, slices: args.slices, redundancy: args.redundancy },
+        opening: OpeningConfig { source, slices: args.slices, redundancy: args.redundancy, ciphers },
         once: args.once,
         stream: StreamConfig {
             link_kbps: args.link,
@@ -185,6 +188,12 @@ fn load_identity(given: Option<&Path>) -> Result<Identity, HostError> {
         Some(dir) => Identity::load_or_create(dir)?,
         None => Identity::load_or_create(&Identity::default_dir("host")?)?,
     })
+}
+
+/// `PUNKTFUNK_CIPHER`, or what this CPU does best.
+fn ciphers() -> Result<CipherPreference, HostError> {
+    let asked = CipherPreference::asked(std::env::var_os(CIPHER_VARIABLE));
+    Ok(CipherPreference::of_this_cpu(asked.map_err(|error| HostError::Usage(error.to_string()))?))
 }
 
 /// `PUNKTFUNK_PACE_BURST_KB`: the microburst cap in units of 1024 bytes.

@@ -10,9 +10,9 @@ use std::thread::JoinHandle;
 use punktfunk_capture::{CaptureError, Mode};
 use punktfunk_control::{Codec, Hello};
 use punktfunk_proto::Negotiated;
-use punktfunk_seal::Cipher;
+use punktfunk_seal::{Cipher, CipherPreference, CipherReason};
 
-use crate::agreement::agree;
+use crate::agreement::{agree, agree_cipher};
 use crate::closing::Closing;
 use crate::encode::{Fitting, PicturesConfig};
 use crate::error::HostError;
@@ -29,6 +29,8 @@ pub struct OpeningConfig {
     pub slices: u16,
     /// The redundancy where the client does not ask for its own.
     pub redundancy: Redundancy,
+    /// What media may be sealed with.
+    pub ciphers: CipherPreference,
 }
 
 /// A source being made ready.
@@ -57,8 +59,8 @@ pub struct Opened {
     pub negotiated: Negotiated,
     /// Whether its redundancy is all that was agreed on, or the most.
     pub redundancy: Redundancy,
-    /// What media is sealed with.
-    pub cipher: Cipher,
+    /// What media is sealed with, and why.
+    pub cipher: (Cipher, CipherReason),
 }
 
 impl Opening {
@@ -116,7 +118,8 @@ pub fn open(config: &OpeningConfig, hello: &Hello) -> Result<Opened, HostError> 
     let slices = config.slices.min(hello.slices_max).max(1);
     let prepared = prepare(&config.source, wanted, slices)?;
     let redundancy = config.redundancy.for_client(hello);
-    let (negotiated, cipher) = agree(hello, &prepared, slices, redundancy)?;
+    let cipher = agree_cipher(hello, &config.ciphers)?;
+    let negotiated = agree(hello, &prepared, slices, redundancy)?;
     let (mode, codec, fallbacks) = (prepared.mode, prepared.codec, prepared.fallbacks);
     let (source, encoder) = (prepared.source.clone(), prepared.encoder.clone());
     let (fitting, desktop) = prepared.fit(PicturesConfig::new(&negotiated, redundancy))?;

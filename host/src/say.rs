@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use punktfunk_control::{Fingerprint, HostStats, RejectReason, SessionEnd, Welcome};
 use punktfunk_engine::StageFault;
+use punktfunk_seal::CipherReason;
 use serde_json::{Value, json};
 
 use crate::error::HostError;
@@ -47,16 +48,19 @@ impl Say {
     }
 
     /// A client was welcomed.
-    pub fn welcome(self, welcome: &Welcome) {
+    pub fn welcome(self, welcome: &Welcome, cipher_reason: CipherReason) {
         tracing::info!(
             source = welcome.source,
             encoder = welcome.encoder,
             kbps = welcome.bitrate_kbps,
+            cipher = %welcome.cipher,
+            cipher_reason = %cipher_reason,
             "welcome"
         );
         self.line(&json!({
             "event": "welcome", "source": welcome.source, "encoder": welcome.encoder,
             "bitrate_kbps": welcome.bitrate_kbps, "slices": welcome.slices_max,
+            "cipher": welcome.cipher.to_string(), "cipher_reason": cipher_reason.to_string(),
         }));
     }
 

@@ -257,7 +257,7 @@ impl Serve {
         match opening.join() {
             Ok(opened) => {
                 let welcome = welcome(&opened, self.compositors.clone());
-                self.say.welcome(&welcome);
+                self.say.welcome(&welcome, opened.cipher.1);
                 log_late(self.control.welcome(id, &welcome, now));
                 *state = State::Welcomed(Box::new(opened));
             }
@@ -411,7 +411,7 @@ fn welcome(opened: &Opened, compositors: Vec<CompositorOffer>) -> Welcome {
         host_name: host_name(),
         mode: control_mode(opened.mode),
         codec: opened.codec,
-        cipher: opened.cipher,
+        cipher: opened.cipher.0,
         bitrate_kbps: negotiated.bitrate_kbps,
         shard_bytes_max: negotiated.shard_bytes_max,
         redundancy_per_mille: negotiated.redundancy_per_mille,

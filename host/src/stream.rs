@@ -97,14 +97,14 @@ impl Stream {
         config: &StreamConfig,
         now: Instant,
     ) -> Result<Self, Box<(HostError, Screen)>> {
-        let Opened { fitting, screen, source, encoder, fallbacks, negotiated, redundancy, cipher, .. } =
-            opened;
+        let (cipher, cipher_reason) = opened.cipher;
+        let Opened { fitting, screen, source, encoder, fallbacks, negotiated, redundancy, .. } = opened;
         let mut comments = vec![
             format!("punktfunk-host {}", env!("CARGO_PKG_VERSION")),
             format!("source: {source}"),
             format!("mode: {}x{}@{}", mode.width, mode.height, f64::from(mode.refresh_mhz) / 1e3),
             format!("encoder: {encoder}"),
-            format!("cipher: {cipher:?}"),
+            format!("cipher: {cipher}, because {cipher_reason}"),
         ];
         comments.extend(config.caps.iter().cloned());
         let follows_rate = fitting.follows_rate();
@@ -310,6 +310,7 @@ mod tests {
     use punktfunk_display::limits::IPC_DEADLINE;
     use punktfunk_engine::Wishes;
     use punktfunk_net::SocketConfig;
+    use punktfunk_seal::CipherPreference;
 
     use super::*;
     use crate::desktop::Desktop;
@@ -322,8 +323,12 @@ mod tests {
     fn stream(source: &str) -> Stream {
         let mut hello = Hello::new("test", MODE, 20_000);
         hello.codecs.push(punktfunk_control::Codec::Pattern);
-        let opening =
-            OpeningConfig { source: source.parse().unwrap(), slices: 4, redundancy: Redundancy::fixed(100) };
+        let opening = OpeningConfig {
+            source: source.parse().unwrap(),
+            slices: 4,
+            redundancy: Redundancy::fixed(100),
+            ciphers: CipherPreference::of_this_cpu(None),
+        };
         let opened = open(&opening, &hello).unwrap();
         let loopback = SocketConfig::new((Ipv4Addr::LOCALHOST, 0).into());
         let (socket, nobody) = (Socket::open(&loopback).unwrap(), Socket::open(&loopback).unwrap());

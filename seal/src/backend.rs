@@ -333,4 +333,41 @@ mod tests {
             }
         }
     }
+
+    /// RFC 8439, section 2.8.2.
+    #[test]
+    fn chacha20_poly1305_is_the_rfcs() {
+        let key: Vec<u8> = (0x80..0xa0).collect();
+        let nonce = [0x07, 0, 0, 0, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47];
+        let aad = [0x50, 0x51, 0x52, 0x53, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7];
+        let plaintext =
+            b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the \
+            future, sunscreen would be it.";
+        let sealed = [
+            0xd31a8d34648e60db7b86afbc53ef7ec2_u128,
+            0xa4aded51296e08fea9e2b5a736ee62d6,
+            0x3dbea45e8ca9671282fafb69da92728b,
+            0x1a71de0a9e060b2905d6a5b67ecd3b36,
+            0x92ddbd7f2d778b8c9803aee328091b58,
+            0xfab324e4fad675945585808b4831d7bc,
+            0x3ff4def08e4b7a9de576d26586cec64b,
+        ];
+        let mut sealed: Vec<u8> = sealed.iter().flat_map(|block| block.to_be_bytes()).collect();
+        sealed.extend([0x61, 0x16]);
+        let tag = 0x1ae10b594f09e26a7e902ecbd0600691_u128.to_be_bytes();
+        let cipher = Cipher::ChaCha20Poly1305;
+        let able: Vec<Backend> =
+            Backend::ALL.into_iter().filter(|backend| backend.supports(cipher)).collect();
+        assert!(able.len() >= 2, "both libraries can");
+        for backend in able {
+            let key = Key::new(backend, cipher, &key);
+            let (mut out, mut found) = (vec![0; plaintext.len()], [0; TAG_BYTES]);
+            key.seal(nonce, &aad, plaintext, &mut out, &mut found);
+            assert_eq!((&out, found), (&sealed, tag), "{backend}");
+            assert!(key.open(nonce, &aad, &sealed, &tag, &mut out), "{backend}");
+            assert_eq!(out, plaintext, "{backend}");
+            let wrong = (u128::from_be_bytes(tag) ^ 1).to_be_bytes();
+            assert!(!key.open(nonce, &aad, &sealed, &wrong, &mut out), "{backend}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::backend::{BACKEND_VARIABLE, Backend};
 use crate::limits::SEQUENCES_PER_EPOCH_MAX;
+use crate::preference::CIPHER_VARIABLE;
 
 /// Why no sequence could be reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +21,7 @@ pub enum SealError {
     },
 }
 
-/// [`BACKEND_VARIABLE`] asks for what is not to be had.
+/// [`BACKEND_VARIABLE`] or [`CIPHER_VARIABLE`] asks for what is not to be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackendError {
@@ -39,6 +40,14 @@ pub enum BackendError {
     Unsupported {
         /// What was asked for.
         backend: Backend,
+    },
+    /// [`CIPHER_VARIABLE`] names no cipher.
+    #[error(
+        "{CIPHER_VARIABLE}={came:?} names no cipher: choose aes or chacha, or leave it unset to take what both ends' CPUs do best"
+    )]
+    CipherUnknown {
+        /// What came.
+        came: String,
     },
 }
 

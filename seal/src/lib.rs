@@ -10,7 +10,7 @@
 //! keys are wiped when they are dropped; what a pass keeps in registers and on its stack is not.
 //!
 //! Two libraries and a kernel of our own can do the work, see [`Backend`]; [`Backends`] measures which does it fastest
-//! on this CPU. Their bytes are the same.
+//! on this CPU. Their bytes are the same. Which cipher, [`CipherPreference`] says.
 //!
 //! *What it refuses.* To seal a datagram past [`SEQUENCES_PER_EPOCH_MAX`] under one key; to open a forged, altered,
 //! repeated or too old datagram, or one of an epoch other than n, n + 1, and for [`PREVIOUS_EPOCH_GRACE`] n − 1; and a
@@ -47,6 +47,7 @@ mod gcm;
 mod keys;
 mod limits;
 mod opener;
+mod preference;
 mod replay;
 mod sealer;
 
@@ -59,5 +60,6 @@ pub use limits::{
     REPLAY_WINDOW_MAX, REPLAY_WINDOW_MIN, SECRET_BYTES, SEQUENCES_PER_EPOCH_MAX, TAG_BYTES, TEXT_BYTES_MAX,
 };
 pub use opener::Opener;
+pub use preference::{CIPHER_VARIABLE, CipherPreference, CipherReason};
 pub use replay::{ReplayWindow, Verdict};
 pub use sealer::{Sealer, Ticket};

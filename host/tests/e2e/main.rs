@@ -11,6 +11,7 @@
 
 mod bitstream;
 mod card;
+mod ciphers;
 mod desktop;
 mod endings;
 mod file;
