@@ -68,21 +68,32 @@ pub const IN_FLIGHT_BYTES_FLOOR: u64 = 64 * 1024;
 pub const IN_FLIGHT_BYTES_MAX: u64 = 1024 * 1024;
 
 /// How long a client's own address must be silent before QUIC may look at what names its session from elsewhere: by
-/// more than this no copy overtakes its original on a LAN. A client that has moved waits for it.
+/// more than this no copy overtakes its original on a LAN. A client that has moved waits for it twice.
 pub const CLAIM_HOLD: Duration = Duration::from_millis(5);
+
+/// For how long of a trial what is not authentic, in home's name, makes a claimant wait: some originals that came late,
+/// and no flood. QUIC's own challenge waits three times a round trip and the 25 ms that an answer may take, at least.
+pub const DOUBT_MAX: Duration = Duration::from_millis(20);
+
+const _: () = assert!(CLAIM_HOLD.as_millis() < DOUBT_MAX.as_millis());
+const _: () = assert!(2 * CLAIM_HOLD.as_millis() + DOUBT_MAX.as_millis() < 3 * 25);
 
 /// Addresses that claim one session at a time: a client's next one, and some strangers.
 pub const CLAIMS_MAX: usize = 4;
 
-/// Datagrams of each that are kept meanwhile, in pieces of received memory of 8 KiB each; the oldest goes first.
+/// Datagrams of each that are kept meanwhile, in pieces of received memory of 8 KiB each; more are dropped.
 pub const CLAIM_DATAGRAMS_MAX: usize = 8;
 
-/// Bytes that a report has at least while no media comes: of a client that has moved, one such datagram makes a path
-/// challenge possible, which may be three times as long.
+/// Bytes that a report has at least while no media comes, and a sign of life while nothing comes: of a client that has
+/// moved, one such datagram makes a path challenge possible, which may be three times as long.
 pub const SILENT_REPORT_BYTES_MIN: usize = 400;
 
 const _: () = assert!(SILENT_REPORT_BYTES_MIN * 3 >= UDP_PAYLOAD_BYTES_MIN as usize);
 const _: () = assert!(SILENT_REPORT_BYTES_MIN <= PLANE_PAYLOAD_BYTES_MAX);
+
+/// The first byte of a payload of the feedback plane that is no report, whose version is 1 or more: it comes from a
+/// client that hears nothing.
+pub(crate) const SIGN_OF_LIFE_VERSION: u8 = 0;
 
 /// QUIC datagrams in one GSO send of control.
 pub const TRANSMIT_SEGMENTS_MAX: usize = 8;

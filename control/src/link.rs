@@ -24,7 +24,7 @@ use crate::limits::{MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX, TRANSMIT_SEGMENTS_MAX, 
 use crate::messages::{LENGTH_BYTES, Message, PathPing, PathPong, parse_length};
 use crate::planes::{Plane, Planes};
 use crate::port::Port;
-use crate::roaming::Roaming;
+use crate::roaming::{Answer, Roaming};
 use crate::stats::LinkStats;
 
 /// The exporter's label (RFC 8446 section 7.5): the media secret, first form.
@@ -153,46 +153,61 @@ impl Link {
     }
 
     fn deliver(&mut self, from: SocketAddr, event: ConnectionEvent, now: Instant) {
-        let frames = self.frames_received();
-        self.connection.handle_event(event);
-        let is_authentic = self.frames_received() != frames;
         let is_from_home = from == self.roaming.home();
-        if is_authentic {
-            self.last_heard = now;
-        }
-        self.follow(now);
-        if is_authentic && is_from_home {
+        if self.hand_over(event, now) && is_from_home {
             self.strayed = None;
-            self.roaming.handle_home_heard();
+            self.roaming.handle_home_heard(now);
         }
     }
 
     fn judge_claims(&mut self, now: Instant) {
         while let Some(event) = self.roaming.poll_datagram(now) {
-            self.connection.handle_event(event);
-            self.follow(now);
+            self.hand_over(event, now);
         }
+    }
+
+    /// Gives QUIC a datagram; whether it was authentic and new.
+    fn hand_over(&mut self, event: ConnectionEvent, now: Instant) -> bool {
+        let frames = self.frames_received();
+        self.connection.handle_event(event);
+        let is_authentic = self.frames_received() != frames;
+        if is_authentic {
+            self.last_heard = now;
+        }
+        self.follow(now);
+        is_authentic
     }
 
     /// Looks where QUIC is, and pings an address that it has gone to.
     fn follow(&mut self, now: Instant) {
-        if let Some(nonce) = self.roaming.handle_path(self.connection.remote_address(), nonce) {
+        if let Some(nonce) = self.roaming.handle_path(self.connection.remote_address(), nonce, now) {
             // A path that nothing is known of: short datagrams, which what came from there allows.
             self.connection.path_changed(now);
-            // A client that does not read is not asked; its address stays what it was.
-            let _ = self.send(&Message::PathPing(PathPing { nonce }));
+            self.ping(nonce);
         }
+    }
+
+    fn ping(&mut self, nonce: u64) {
+        // A client that does not read is not asked; its address stays what it was.
+        let _ = self.send(&Message::PathPing(PathPing { nonce }));
     }
 
     /// The peer has answered a ping; whether it has thereby proven another address.
     pub(crate) fn handle_pong(&mut self, pong: PathPong, now: Instant) -> bool {
-        let proven = self.roaming.handle_pong(pong.nonce);
-        if proven {
-            self.strayed = None;
-            // What was kept from an unproven address looked like a loss.
-            self.connection.path_changed(now);
+        match self.roaming.handle_pong(pong.nonce, nonce, now) {
+            Answer::Proven => {
+                self.strayed = None;
+                // What was kept from an unproven address looked like a loss.
+                self.connection.path_changed(now);
+                self.judge_claims(now);
+                true
+            }
+            Answer::Doubted(nonce) => {
+                self.ping(nonce);
+                false
+            }
+            Answer::Stale => false,
         }
-        proven
     }
 
     /// Frames in authentic packets that came for the first time.
@@ -399,6 +414,7 @@ impl Link {
             let is_tried = is_on_trial && transmit.destination == self.connection.remote_address();
             if is_tried && !self.roaming.may_send(transmit.size) {
                 // A probe of longer datagrams, which an unproven address must not draw; QUIC takes it for lost.
+                self.stats.datagrams_withheld += 1;
                 continue;
             }
             self.roaming.handle_sent(transmit.destination, transmit.size);
@@ -471,6 +487,11 @@ impl Link {
     /// address. Not proven: good for a person to read, and for nothing else.
     pub(crate) fn strayed(&self) -> Option<SocketAddr> {
         self.strayed
+    }
+
+    /// When something authentic and new came last.
+    pub(crate) fn last_heard(&self) -> Instant {
+        self.last_heard
     }
 
     /// How long nothing has come.

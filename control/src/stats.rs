@@ -26,6 +26,8 @@ pub struct LinkStats {
     pub paths_changed: u64,
     /// Times that another address was tried and not proven.
     pub paths_refused: u64,
+    /// QUIC datagrams that an address which was not proven must not draw, thrown away.
+    pub datagrams_withheld: u64,
     /// QUIC packets that never arrived at the peer.
     pub packets_lost: u64,
     /// Control messages queued to be sent.
@@ -55,6 +57,7 @@ impl Default for LinkStats {
             datagrams_strayed: 0,
             paths_changed: 0,
             paths_refused: 0,
+            datagrams_withheld: 0,
             packets_lost: 0,
             messages_sent: 0,
             messages_received: 0,

@@ -22,8 +22,8 @@ use crate::event::{ClientEvent, Transmit};
 use crate::fingerprint::Fingerprint;
 use crate::identity::Identity;
 use crate::limits::{
-    ALPN, CONNECT_MAX, EVENTS_MAX, GOODBYE_MAX, PROTOCOL, SILENT_REPORT_BYTES_MIN, STREAM_WINDOW_BYTES,
-    UDP_PAYLOAD_BYTES_SEARCHED, WELCOME_MAX,
+    ALPN, CONNECT_MAX, EVENTS_MAX, GOODBYE_MAX, KEEP_ALIVE, PROTOCOL, SIGN_OF_LIFE_VERSION,
+    SILENT_REPORT_BYTES_MIN, STREAM_WINDOW_BYTES, UDP_PAYLOAD_BYTES_SEARCHED, WELCOME_MAX,
 };
 use crate::link::{CloseCode, Link, LinkEvent};
 use crate::messages::{Bye, Hello, Message, PathPong, Reconfigure, RequestIdr, Start, Welcome};
@@ -82,6 +82,8 @@ pub struct ClientControl {
     events: VecDeque<ClientEvent>,
     held_back: bool,
     last_now: Instant,
+    /// When the last sign of life was sent.
+    signed_at: Instant,
     alpn: &'static [u8],
 }
 
@@ -137,6 +139,7 @@ impl ClientControl {
             events: VecDeque::new(),
             held_back: false,
             last_now: now,
+            signed_at: now,
             alpn,
         })
     }
@@ -185,6 +188,9 @@ impl ClientControl {
         self.held_back &= !self.can_resume();
         self.link.handle_timeout(now);
         self.advance(now);
+        if self.sign_due().is_some_and(|due| due <= now) {
+            self.sign(now);
+        }
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.deadline = None;
             self.handle_deadline(now);
@@ -202,10 +208,7 @@ impl ClientControl {
         if self.can_resume() {
             return Some(self.last_now);
         }
-        match (self.link.poll_timeout(), self.deadline) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [self.link.poll_timeout(), self.deadline, self.sign_due()].into_iter().flatten().min()
     }
 
     /// The next event.
@@ -302,6 +305,22 @@ impl ClientControl {
     #[cfg(test)]
     pub(crate) fn link(&mut self) -> &mut Link {
         &mut self.link
+    }
+
+    /// When a host that is silent is to hear something long: it may be that it speaks to where this client was, and
+    /// QUIC's own keep-alive is too short to be asked back.
+    fn sign_due(&self) -> Option<Instant> {
+        let speaks = matches!(self.stage, Stage::Greeting | Stage::Welcomed | Stage::Running);
+        speaks.then(|| self.link.last_heard().max(self.signed_at) + KEEP_ALIVE)
+    }
+
+    fn sign(&mut self, now: Instant) {
+        self.signed_at = now;
+        self.link.send_datagram(Plane::Feedback, |payload| {
+            payload[..SILENT_REPORT_BYTES_MIN].fill(0);
+            payload[0] = SIGN_OF_LIFE_VERSION;
+            SILENT_REPORT_BYTES_MIN
+        });
     }
 
     fn can_resume(&self) -> bool {
@@ -412,7 +431,11 @@ impl ClientControl {
                 }
                 self.ask_clock(now).map_err(|_| Violation::DoesNotRead)?;
             }
-            (Stage::Welcomed | Stage::Running | Stage::Leaving(_), Message::PathPing(ping)) => {
+            // The address may change while the host makes up its mind.
+            (
+                Stage::Greeting | Stage::Welcomed | Stage::Running | Stage::Leaving(_),
+                Message::PathPing(ping),
+            ) => {
                 let pong = PathPong { nonce: ping.nonce };
                 // One that has said its last word is not followed any more.
                 if !self.link.send(&Message::PathPong(pong)) && !matches!(self.stage, Stage::Leaving(_)) {

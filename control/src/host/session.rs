@@ -21,7 +21,8 @@ use crate::error::{ControlError, RejectReason, SessionEnd, Violation};
 use crate::event::{HostEvent, SessionId};
 use crate::fingerprint::Fingerprint;
 use crate::limits::{
-    EVENTS_MAX, FAREWELL_MAX, HELLO_MAX, LINGER_MAX, PROTOCOL, START_MAX, STREAM_WINDOW_BYTES, WELCOME_MAX,
+    EVENTS_MAX, FAREWELL_MAX, HELLO_MAX, LINGER_MAX, PROTOCOL, SIGN_OF_LIFE_VERSION, START_MAX,
+    STREAM_WINDOW_BYTES, WELCOME_MAX,
 };
 use crate::link::{CloseCode, Link, LinkEvent};
 use crate::messages::{Bye, Hello, Message, Refusal, RefusalCode, SkewPing, SkewPong};
@@ -281,21 +282,34 @@ impl Session {
 
     fn read_datagrams(&mut self, tidings: &mut Tidings, now: Instant) {
         while let Some((plane, payload)) = self.link.receive_datagram() {
-            if plane != Plane::Feedback || !matches!(self.stage, Stage::Running) {
-                self.link.count_unread(plane);
-                continue;
+            let report = (plane == Plane::Feedback).then(|| FeedbackReport::parse(&payload));
+            match report {
+                // Its address and its length say all.
+                Some(Err(FeedbackError::Version(SIGN_OF_LIFE_VERSION))) => {}
+                Some(report) if matches!(self.stage, Stage::Running) => {
+                    self.handle_report(report, tidings, now);
+                }
+                Some(_) | None => self.link.count_unread(plane),
             }
-            match FeedbackReport::parse(&payload) {
-                Ok(report) => {
-                    if !tidings.tell_report(self.id, report) {
-                        self.link.count_unread(plane);
-                    }
+        }
+    }
+
+    fn handle_report(
+        &mut self,
+        report: Result<FeedbackReport, FeedbackError>,
+        tidings: &mut Tidings,
+        now: Instant,
+    ) {
+        match report {
+            Ok(report) => {
+                if !tidings.tell_report(self.id, report) {
+                    self.link.count_unread(Plane::Feedback);
                 }
-                // A report of another age is no crime.
-                Err(FeedbackError::Version(_)) => self.link.count_unread(plane),
-                Err(FeedbackError::TooShort { .. } | FeedbackError::TooMany { .. }) => {
-                    self.violate(Violation::Feedback, tidings, now);
-                }
+            }
+            // A report of another age is no crime.
+            Err(FeedbackError::Version(_)) => self.link.count_unread(Plane::Feedback),
+            Err(FeedbackError::TooShort { .. } | FeedbackError::TooMany { .. }) => {
+                self.violate(Violation::Feedback, tidings, now);
             }
         }
     }

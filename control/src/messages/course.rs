@@ -82,7 +82,8 @@ pub struct SkewPong {
     pub t_sent_us: u64,
 }
 
-/// The host's question to an address that its client seems to have moved to. It goes there and nowhere else.
+/// The host's question to an address that its client seems to have moved to. As a part of the stream it
+/// goes wherever QUIC is, and so home when the address has failed; its answer proves nothing then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct PathPing {

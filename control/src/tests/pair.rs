@@ -73,6 +73,10 @@ pub(super) struct Pair {
     pub(super) network: Network,
     /// Bytes that the host has sent to each address.
     pub(super) sent_to: HashMap<SocketAddr, usize>,
+    /// Whose copies of what clients say come just before the originals, and who hands the first client what he gets.
+    pub(super) relay: Option<SocketAddr>,
+    /// Clients' datagrams of at least 400 bytes that shall be lost yet.
+    pub(super) losses: usize,
     buf: Vec<u8>,
 }
 
@@ -112,6 +116,8 @@ impl Pair {
             clients: Vec::new(),
             network: Network::new(Rng::announced(name, seed), to_host, to_client),
             sent_to: HashMap::new(),
+            relay: None,
+            losses: 0,
             buf: Vec::new(),
         }
     }
@@ -217,10 +223,12 @@ impl Pair {
                 if !self.host_dead {
                     self.host.handle_datagram(from, Some(to.ip()), &bytes, self.now);
                 }
-            } else if let Some(client) = self.clients.iter_mut().find(|client| client.addr == to)
-                && !client.dead
-            {
-                client.control.handle_datagram(from, Some(to.ip()), &bytes, self.now);
+            } else {
+                let to = if self.relay == Some(to) { self.clients[0].addr } else { to };
+                let client = self.clients.iter_mut().find(|client| client.addr == to && !client.dead);
+                if let Some(client) = client {
+                    client.control.handle_datagram(from, Some(to.ip()), &bytes, self.now);
+                }
             }
         }
         busy
@@ -264,6 +272,13 @@ impl Pair {
                 let roams = transmit.source.is_none_or(|source| source == client.addr.ip());
                 assert!(roams, "a client may change its address: {transmit:?}");
                 for segment in self.buf.chunks(transmit.segment_bytes.unwrap_or(self.buf.len())) {
+                    if let Some(relay) = self.relay {
+                        self.network.send(relay, transmit.dest, true, segment, self.now);
+                    }
+                    if self.losses > 0 && segment.len() >= 400 {
+                        self.losses -= 1;
+                        continue;
+                    }
                     self.network.send(client.addr, transmit.dest, true, segment, self.now);
                 }
             }
