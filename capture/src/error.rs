@@ -49,12 +49,18 @@ pub enum CaptureError {
         diagnosis: Diagnosis,
     },
     /// No first picture came.
-    #[error("no first picture within {} s: {diagnosis}", waited.as_secs())]
+    #[error("no first picture within {} s: {diagnosis}", waited.as_millis() as f64 / 1e3)]
     NoFirstPicture {
         /// How long was waited.
         waited: Duration,
         /// The cause.
         diagnosis: Diagnosis,
+    },
+    /// None of several ways to pictures gives any.
+    #[error("{said}")]
+    NoWayLeft {
+        /// What each of them came to.
+        said: String,
     },
     /// The compositor went away, or ended the capture, in mid-stream.
     #[error("the compositor stopped giving pictures: {diagnosis}")]

@@ -52,6 +52,12 @@ pub trait Source: Send {
     /// Sides and refresh of the pictures that come.
     fn mode(&self) -> Mode;
 
+    /// How often pictures began to come from elsewhere than before: a change means that nothing of an earlier picture
+    /// is in the next one. Most sources have one origin.
+    fn changes(&self) -> u64 {
+        0
+    }
+
     /// Lets the pictures begin at `started`: a source with a schedule of its own starts it anew, with picture 0
     /// due then and nothing counted. A source whose pictures come from elsewhere has no part in it.
     fn restart(&mut self, _started: Instant) {}

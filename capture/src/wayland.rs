@@ -105,6 +105,16 @@ impl WaylandSource {
         Ok(source)
     }
 
+    /// Whether the compositor at this socket offers its screen to its clients; nothing is captured.
+    ///
+    /// # Errors
+    /// Why not, or that it has not answered within `patience`.
+    pub fn lends_screen(socket: &Path, patience: Duration) -> Result<(), Diagnosis> {
+        let (reader, _writer) =
+            io::pipe().map_err(|error| Diagnosis::Disconnected { cause: error.to_string() })?;
+        Link::connect(socket, Arc::new(Exchange::new()), reader)?.open(None, None, patience).map(drop)
+    }
+
     /// The name of the output that is captured.
     pub fn output(&self) -> &str {
         &self.output

@@ -47,6 +47,9 @@ pub struct ConnectArgs {
     /// The wire's rate asked for in kbit/s, redundancy included.
     #[arg(long, value_name = "KBPS", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(500..=8_000_000))]
     pub bitrate: u32,
+    /// The compositor asked for, by the name under which the host offers it, such as sway.
+    #[arg(long, value_name = "NAME")]
+    pub compositor: Option<String>,
     /// End after this many seconds of streaming; without it, at Ctrl-C or when the host ends.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: Option<u32>,

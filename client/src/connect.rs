@@ -37,6 +37,7 @@ use crate::pictures::Pictures;
 use crate::report::Report;
 use crate::sealing::Sealing;
 use crate::sink::{Format, H264, Output, RecordingState, Sink};
+use crate::sources::{self, Sources};
 use crate::terminal::say;
 
 /// How long the last access units may take to come in once the host has said how many there are.
@@ -81,6 +82,7 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
     let mode =
         Mode { width: args.mode.width(), height: args.mode.height(), refresh_mhz: args.mode.refresh_mhz() };
     let mut hello = Hello::new(args.name.clone(), mode, args.bitrate);
+    hello.compositor.clone_from(&args.compositor);
     hello.codecs = vec![Codec::H264, Codec::Pattern];
     hello.ciphers = ciphers.ciphers().to_vec();
     hello.au_bytes_max = *punktfunk_proto::limits::AU_BYTES.end();
@@ -98,6 +100,10 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
             say(&format!("--open believes any host; --trust {host} would believe this one only"));
         }
         caps.extend(agreed(&greeted.welcome));
+        if !args.json {
+            let offers = sources::compositors_text(&greeted.welcome.compositors);
+            say(&format!("{}; the host's compositors: {offers}", greeted.welcome.source));
+        }
         Ok((greeted.welcome, media))
     });
     match begun {
@@ -243,6 +249,7 @@ struct Session {
     started: Instant,
     clocks: Clocks,
     host_stats: Option<HostStats>,
+    sources: Sources,
     leaving: bool,
 }
 
@@ -273,6 +280,7 @@ impl Session {
             started,
             clocks: Clocks::default(),
             host_stats: None,
+            sources: Sources::default(),
             leaving: false,
         }
     }
@@ -324,6 +332,7 @@ impl Session {
                 ClientEvent::Skew(skew) => self.join_clocks(skew, now),
                 ClientEvent::HostStats(stats) => self.host_stats = Some(stats),
                 ClientEvent::Ended { reason } => over = Some(reason),
+                ClientEvent::SourceNews(news) => self.sources.handle(news, self.started.elapsed()),
                 ClientEvent::Mtu { udp_payload_bytes } => {
                     tracing::debug!(udp_payload_bytes, "the path's datagrams");
                 }
@@ -413,6 +422,7 @@ impl Session {
             cpu: process_cpu() - cpu_at_start,
             welcome: &self.welcome,
             sealing: self.sealing,
+            sources: &self.sources,
             card,
             verify,
             recorded: self.asked.record.then_some(recorded),

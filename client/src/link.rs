@@ -13,6 +13,7 @@ use punktfunk_proto::is_media;
 use punktfunk_seal::Secret;
 
 use crate::error::ClientError;
+use crate::terminal::say;
 
 /// The longest sleep of the control thread: how late a request to stop is noticed.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -136,6 +137,7 @@ pub fn greet(link: &mut Link, receiver: &mut Receiver, stop: &AtomicBool) -> Res
                     return Err(ClientError::Interrupted);
                 }
                 ClientEvent::Ended { reason } => return Err(reason.into()),
+                ClientEvent::SourceNews(news) => say(&format!("the host: {}", news.why)),
                 ClientEvent::Skew(_)
                 | ClientEvent::HostStats(_)
                 | ClientEvent::Reconfigured(_)

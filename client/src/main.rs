@@ -17,6 +17,7 @@ mod report;
 mod sealing;
 mod sink;
 mod snapshot;
+mod sources;
 mod summary;
 mod terminal;
 

@@ -15,6 +15,7 @@ use crate::clocks::Clocks;
 use crate::pictures::Pictures;
 use crate::sealing::Sealing;
 use crate::sink::{CardReport, VerifyReport};
+use crate::sources::{Sources, compositors_json, falls_json, falls_text};
 use crate::terminal::printable;
 
 /// Everything that a summary is made of.
@@ -37,6 +38,8 @@ pub struct Figures<'a> {
     pub welcome: &'a Welcome,
     /// What media was sealed with.
     pub sealing: Sealing,
+    /// Where the pictures came from.
+    pub sources: &'a Sources,
     /// The card's numbers.
     pub card: Option<CardReport>,
     /// The bitstream's check.
@@ -102,6 +105,9 @@ impl Figures<'_> {
                 "refresh_hz": f64::from(self.welcome.mode.refresh_mhz) / 1e3,
             },
             "source": self.welcome.source,
+            "sources": self.sources.json(),
+            "falls": falls_json(host),
+            "compositors": compositors_json(&self.welcome.compositors),
             "encoder": self.welcome.encoder,
             "sealing": self.sealing.json(),
             "pictures": {
@@ -210,6 +216,7 @@ impl Figures<'_> {
             text.push_str(&format!("the disk was too slow for {} of them\n", self.recording_dropped));
         }
         text.push_str(&format!("{}\n", self.sealing));
+        text.push_str(&falls_text(host));
         if !self.clocks.are_joined() {
             text.push_str("the clocks were not joined: there are no latencies across machines\n");
         }

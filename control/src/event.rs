@@ -10,7 +10,7 @@ use punktfunk_seal::Secret;
 
 use crate::error::{ConnectError, RejectReason, SessionEnd};
 use crate::fingerprint::Fingerprint;
-use crate::messages::{Bye, Hello, HostStats, Reconfigure, Reconfigured, Welcome};
+use crate::messages::{Bye, Hello, HostStats, Reconfigure, Reconfigured, SourceNews, Welcome};
 use crate::skew::SkewEstimate;
 
 /// A session's name at the host. It belongs to the connection, not to an address, and is never reused.
@@ -150,6 +150,8 @@ pub enum ClientEvent {
     HostStats(HostStats),
     /// What holds after a Reconfigure.
     Reconfigured(Reconfigured),
+    /// What has become of the source; before the Welcome, what it waits for.
+    SourceNews(SourceNews),
     /// The path to the host now carries UDP payloads of this size, up or down.
     Mtu {
         /// Bytes of UDP payload.

@@ -45,8 +45,8 @@ pub use host::HostControl;
 pub use identity::{Damage, IDENTITY_FILE, Identity, IdentityError};
 pub use limits::{HostLimits, PROTOCOL};
 pub use messages::{
-    Bye, ByeReason, Codec, CompositorOffer, Hello, HostStats, Mode, Reconfigure, Reconfigured, Refusal,
-    RefusalCode, StageSummary, Welcome,
+    Bye, ByeReason, Codec, CompositorOffer, FallCount, Hello, HostStats, Mode, Reconfigure, Reconfigured,
+    Refusal, RefusalCode, SourceNews, StageSummary, Welcome,
 };
 pub use planes::{Plane, PlaneCounters};
 pub use skew::SkewEstimate;

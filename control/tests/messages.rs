@@ -93,9 +93,21 @@ fn message() -> impl Strategy<Value = Message> {
                 wire_bytes: b,
                 cpu_us: c,
                 system_calls: d,
+                falls: vec![
+                    FallCount {
+                        from: stage.name.clone(),
+                        to: "x".into(),
+                        reason: "y".into(),
+                        count: a
+                    };
+                    2
+                ],
                 stages: vec![stage; 3],
                 ..HostStats::default()
             })
+        }),
+        (name(), name(), prop::option::of(mode()), any::<u32>()).prop_map(|(source, why, mode, from_au)| {
+            Message::SourceNews(SourceNews { source, why, mode, from_au })
         }),
         name().prop_map(|text| Message::Bye(Bye { reason: ByeReason::Fault, text })),
     ]

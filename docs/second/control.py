@@ -129,6 +129,8 @@ MODE = Map({0: must(U32), 1: must(U32), 2: must(U32)})
 OFFER = Map({0: must(NAME), 1: Field(NAME), 2: must(BOOL), 3: must(TEXT)})
 STAGE = Map({0: must(NAME), **{number: must(U64) for number in range(1, 6)}})
 
+FALL = Map({0: must(NAME), 1: must(NAME), 2: must(NAME), 3: must(U64)})
+
 
 def _counters(*ranges) -> dict:
     return {number: Field(U64, 0) for numbers in ranges for number in numbers}
@@ -144,7 +146,7 @@ WELCOME = Map({
 })  # fmt: skip
 HOST_STATS = Map({
     **_counters(range(0, 1), range(2, 16), range(17, 19), range(30, 36), range(40, 49)),
-    1: Field(BOOL, False), 16: Field(List(STAGE), []),
+    1: Field(BOOL, False), 16: Field(List(STAGE), []), 50: Field(List(FALL), []),
 })  # fmt: skip
 MESSAGES = {
     1: HELLO,
@@ -160,6 +162,7 @@ MESSAGES = {
     11: HOST_STATS,
     12: Map({0: must(U16), 1: must(TEXT)}),
     13: Map({0: must(U64)}),
+    14: Map({0: must(TEXT), 1: must(TEXT), 2: Field(MODE), 3: must(U32)}),
 }
 
 

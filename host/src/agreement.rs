@@ -134,6 +134,7 @@ mod tests {
 
     use super::*;
     use crate::source::prepare;
+    use crate::ways::{Doors, Open};
 
     #[test]
     fn a_clients_shards_are_within_the_protocols_or_refused() {
@@ -141,8 +142,9 @@ mod tests {
         let mode_asked = punktfunk_control::Mode { width: 320, height: 180, refresh_mhz: 60_000 };
         let mut hello = Hello::new("test", mode_asked, 20_000);
         hello.codecs.push(Codec::Pattern);
+        let doors: std::sync::Arc<dyn Open> = std::sync::Arc::new(Doors::default());
         for source in ["card", "bitstream:rate=5M,fps=60,slices=2"] {
-            let prepared = prepare(&source.parse().unwrap(), mode, 2).unwrap();
+            let prepared = prepare(&source.parse().unwrap(), mode, 2, &doors, |_| ()).unwrap();
             for shard in [0, 1, 63, 64, 255, 8_897, 65_535] {
                 hello.shard_bytes_max = shard;
                 let error = agree(&hello, &prepared, 2, Redundancy::fixed(100)).unwrap_err();

@@ -57,9 +57,10 @@ pub struct ServeArgs {
     /// A client's fingerprint that may connect (64 hex digits); may be given several times.
     #[arg(long, value_name = "FINGERPRINT")]
     pub trust: Vec<Fingerprint>,
-    /// auto, wayland[:OUTPUT], card, file:PATH (.y4m, .h264) or bitstream:KEY=VALUE,…
+    /// auto, pipewire[:NODE], wayland[:OUTPUT], sway, card, file:PATH (.y4m, .h264) or bitstream:KEY=VALUE,…; given
+    /// several times, each takes the place of the one before where that cannot be had, or ends.
     #[arg(long, value_name = "SOURCE", default_value = "auto")]
-    pub source: String,
+    pub source: Vec<String>,
     /// Where the identity is kept.
     #[arg(long, value_name = "DIR")]
     pub identity: Option<PathBuf>,

@@ -1,19 +1,19 @@
 //! The desktop that a session shows: the one that is there, or one of our own.
 //!
 //! Promises: an output of our own has exactly the client's mode and is gone with the session, and so is
-//! the compositor; one of our own in the place of one that cannot be captured comes with the reason. Refuses:
-//! to change a desktop that a person works at; its mode is taken as it is; and to show another output than the
-//! one that was named.
+//! the compositor. Refuses: to change a desktop that a person works at; its mode is taken as it is; and to show
+//! another output than the one that was named.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use punktfunk_capture::wayland::WaylandSource;
-use punktfunk_capture::{CaptureError, Mode, Source};
+use punktfunk_capture::{Diagnosis, Mode, Source};
 use punktfunk_display::DisplayError;
 use punktfunk_display::sway::{HeadlessSway, OutputName, SwayConfig};
 
-use crate::encode;
 use crate::error::HostError;
+use crate::ways::Surroundings;
 
 /// Where the pictures of a desktop session come from.
 pub enum Desktop {
@@ -35,53 +35,33 @@ pub struct OwnDesktop {
     mode: Mode,
 }
 
-/// A desktop with what captures it.
-pub struct DesktopOpened {
-    /// The desktop.
-    pub desktop: Desktop,
-    /// What captures it.
-    pub source: Box<dyn Source>,
-    /// Of which desktop it takes the place, and why.
-    pub instead_of: Option<String>,
-}
-
 impl Desktop {
-    /// The desktop that is there, or one of our own at `wanted`: also where the one that is there cannot be
-    /// captured, unless an output of it was named.
+    /// The desktop that is there, or the output of it that is named. Its first picture must come within `patience`.
     ///
     /// # Errors
-    /// No compositor can be started, or it cannot be captured, or the encoder cannot do the mode; the text names
-    /// the cause and what to do.
-    pub fn open(output: Option<&str>, wanted: Mode) -> Result<DesktopOpened, HostError> {
-        let mut instead_of = None;
-        if let Some(socket) = existing_socket() {
-            match WaylandSource::connect(Some(&socket), output) {
-                Ok(source) => {
-                    let desktop = Self::Existing { socket, mode: source.mode() };
-                    return Ok(DesktopOpened { desktop, source: Box::new(source), instead_of });
-                }
-                Err(error @ CaptureError::Unusable { .. }) if output.is_none() => {
-                    tracing::warn!(%error, socket = %socket.display(), "starting a desktop of our own instead");
-                    instead_of = Some(format!("of the desktop at {}, for {error}", socket.display()));
-                }
-                Err(error) => return Err(error.into()),
-            }
-        } else {
-            refuse_output(output)?;
-        }
-        // The encoder's No comes before a compositor is started and its pictures of that size are had.
-        encode::check_mode(wanted)?;
-        let (desktop, source) = Self::open_own(wanted).map_err(|own| match instead_of.clone() {
-            Some(instead_of) => HostError::NoOtherDesktop { own: Box::new(own), instead_of },
-            None => own,
-        })?;
-        Ok(DesktopOpened { desktop, source, instead_of })
+    /// There is none, or it cannot be captured; the text names the cause.
+    pub fn existing(output: Option<&str>, patience: Duration) -> Result<(Self, Box<dyn Source>), HostError> {
+        let Some(socket) = existing_socket() else {
+            return Err(output.map_or_else(
+                || HostError::NoDesktop("it serves no Wayland".into()),
+                |name| HostError::NoOutput(name.to_owned()),
+            ));
+        };
+        let source = WaylandSource::connect_within(Some(&socket), output, patience)?;
+        let desktop = Self::Existing { socket, mode: source.mode() };
+        Ok((desktop, Box::new(source)))
     }
 
-    fn open_own(wanted: Mode) -> Result<(Self, Box<dyn Source>), HostError> {
+    /// A desktop of our own at `wanted`, with the same `patience`.
+    ///
+    /// # Errors
+    /// No compositor can be started, or it cannot be captured; the text names the cause and what to do.
+    pub fn own(wanted: Mode, patience: Duration) -> Result<(Self, Box<dyn Source>), HostError> {
+        let started = Instant::now();
         let mut sway = HeadlessSway::start(&SwayConfig::default())?;
         let made = sway.create_output(display_mode(wanted)?)?;
-        let source = WaylandSource::connect(Some(sway.wayland_socket()), Some(made.as_str()))?;
+        let left = patience.saturating_sub(started.elapsed());
+        let source = WaylandSource::connect_within(Some(sway.wayland_socket()), Some(made.as_str()), left)?;
         let own = OwnDesktop { sway, output: Some(made), mode: wanted };
         Ok((Self::Own(Box::new(own)), Box::new(source)))
     }
@@ -150,12 +130,37 @@ pub fn check(output: Option<&str>) -> Result<(), HostError> {
         return Ok(());
     }
     refuse_output(output)?;
+    check_own()
+}
+
+/// Whether a desktop of our own can be started.
+///
+/// # Errors
+/// Says what to install.
+pub fn check_own() -> Result<(), HostError> {
     for found in punktfunk_display::probe() {
         if found.kind == punktfunk_display::CompositorKind::Sway {
             return found.usable.map_err(|reason| HostError::NoDesktop(reason.to_string()));
         }
     }
     Ok(())
+}
+
+/// How long a compositor may take to say whether it lends its screen: it answers in milliseconds.
+const LENDING_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What there is before any way is tried. Of a compositor that does not answer it is not known that it lends nothing.
+pub fn look_around() -> Surroundings {
+    let socket = existing_socket();
+    let lends = |socket: &PathBuf| {
+        let answer = WaylandSource::lends_screen(socket, LENDING_PATIENCE);
+        !matches!(answer, Err(Diagnosis::GlobalMissing { .. }))
+    };
+    Surroundings {
+        has_desktop: socket.is_some() || std::env::var_os("DISPLAY").is_some_and(|name| !name.is_empty()),
+        has_wayland: socket.is_some(),
+        lends_screen: socket.as_ref().is_some_and(lends),
+    }
 }
 
 /// Our own desktop has one output, made for the client, with a name that nobody can know before.

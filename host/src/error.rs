@@ -36,13 +36,30 @@ pub enum HostError {
     /// There is no desktop, and none can be started.
     #[error("there is no desktop to show (WAYLAND_DISPLAY names none) and none can be started: {0}")]
     NoDesktop(String),
-    /// The desktop that is there cannot be captured, and none of our own can be started.
-    #[error("no desktop can be shown: one of our own was tried in place {instead_of}; but {own}")]
-    NoOtherDesktop {
-        /// Why none of our own.
-        own: Box<HostError>,
-        /// Of which desktop, and why not that one.
-        instead_of: String,
+    /// None of several ways gives pictures.
+    #[error("no way gives pictures: {all}")]
+    NoWay {
+        /// What the last one came to.
+        last: Box<HostError>,
+        /// What each of them came to.
+        all: String,
+    },
+    /// The compositor that the client picks cannot be had.
+    #[error("the client picks the compositor {wanted:?}: {why}")]
+    Compositor {
+        /// Its pick.
+        wanted: String,
+        /// Why not.
+        why: String,
+    },
+    /// This host was built without it.
+    #[error(
+        "this host was built without {what}: build it with `cargo build --release -p punktfunk-host --features \
+         pipewire`, or take a package that has it"
+    )]
+    NotBuilt {
+        /// What is missing.
+        what: &'static str,
     },
     /// An output was named that no desktop can have.
     #[error(
@@ -114,7 +131,12 @@ impl HostError {
             | Self::Codec(_)
             | Self::Capture(CaptureError::Read { .. } | CaptureError::Y4m { .. }) => 6,
             Self::PortInUse { .. } => 7,
-            Self::Display(_) | Self::NoDesktop(_) | Self::NoOtherDesktop { .. } | Self::NoOutput(_) => 8,
+            Self::Display(_)
+            | Self::NoDesktop(_)
+            | Self::Compositor { .. }
+            | Self::NotBuilt { .. }
+            | Self::NoOutput(_) => 8,
+            Self::NoWay { last, .. } => last.exit_code(),
             Self::Capture(_) => 10,
         }
     }

@@ -12,6 +12,7 @@ mod encode;
 mod error;
 mod opening;
 mod path;
+mod pick;
 mod port_file;
 mod redundancy;
 mod report;
@@ -20,6 +21,7 @@ mod screen;
 mod serve;
 mod source;
 mod stream;
+mod ways;
 
 use std::env::VarError;
 use std::io::{self, IsTerminal, Write};
@@ -48,6 +50,7 @@ use crate::say::Say;
 use crate::serve::{Serve, ServeConfig};
 use crate::source::SourceSpec;
 use crate::stream::StreamConfig;
+use crate::ways::Doors;
 
 /// The exit code for wrong arguments, as sysexits has it: 2 means "no host" at the client.
 const EXIT_USAGE: u8 = 64;
@@ -111,7 +114,7 @@ fn caps(socket: &Socket, wishes: Wishes, seal: Backends) -> Vec<String> {
 
 fn serve(args: &ServeArgs) -> Result<(), HostError> {
     let wishes = Wishes::from_env().map_err(|error| HostError::Usage(error.to_string()))?;
-    let source: SourceSpec = args.source.parse()?;
+    let source = SourceSpec::of(&args.source)?;
     if !args.open && args.trust.is_empty() {
         return Err(HostError::Usage(
             "nobody may connect: name a client with --trust FINGERPRINT (the client prints its own), or let \
@@ -131,7 +134,13 @@ fn serve(args: &ServeArgs) -> Result<(), HostError> {
     tracing::info!("{seal}");
     let ciphers = ciphers()?;
     let config = ServeConfig {
-        opening: OpeningConfig { source, slices: args.slices, redundancy: args.redundancy, ciphers },
+        opening: OpeningConfig {
+            source,
+            doors: Arc::new(Doors { token_file: token_file(args.identity.as_deref()) }),
+            slices: args.slices,
+            redundancy: args.redundancy,
+            ciphers,
+        },
         once: args.once,
         stream: StreamConfig {
             link_kbps: args.link,
@@ -194,6 +203,12 @@ fn load_identity(given: Option<&Path>) -> Result<Identity, HostError> {
 fn ciphers() -> Result<CipherPreference, HostError> {
     let asked = CipherPreference::asked(std::env::var_os(CIPHER_VARIABLE));
     Ok(CipherPreference::of_this_cpu(asked.map_err(|error| HostError::Usage(error.to_string()))?))
+}
+
+/// Where the portal's leave to show the screen is kept: beside the identity.
+fn token_file(identity: Option<&Path>) -> Option<PathBuf> {
+    let folder = identity.map(Path::to_owned).or_else(|| Identity::default_dir("host").ok());
+    folder.map(|folder| folder.join("portal-token"))
 }
 
 /// `PUNKTFUNK_PACE_BURST_KB`: the microburst cap in units of 1024 bytes.

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 
 use punktfunk_capture::{CaptureError, Mode};
@@ -16,15 +17,19 @@ use crate::agreement::{agree, agree_cipher};
 use crate::closing::Closing;
 use crate::encode::{Fitting, PicturesConfig};
 use crate::error::HostError;
+use crate::pick::picked;
 use crate::redundancy::Redundancy;
 use crate::screen::Screen;
 use crate::source::{SourceSpec, prepare};
+use crate::ways::{Fall, News, Open};
 
 /// What the operator set for every session's opening.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct OpeningConfig {
     /// Where pictures come from.
     pub source: SourceSpec,
+    /// Who opens the ways there.
+    pub doors: Arc<dyn Open>,
     /// The most slices of an access unit.
     pub slices: u16,
     /// The redundancy where the client does not ask for its own.
@@ -37,6 +42,7 @@ pub struct OpeningConfig {
 pub struct Opening {
     thread: JoinHandle<Result<Opened, HostError>>,
     abandoned: Arc<AtomicBool>,
+    waits: Receiver<String>,
 }
 
 /// A source that is ready to stream.
@@ -53,8 +59,10 @@ pub struct Opened {
     pub source: String,
     /// The encoder in words.
     pub encoder: String,
-    /// Times that the source asked for was replaced by a lesser one.
-    pub fallbacks: u64,
+    /// Each time that one way took another's place.
+    pub falls: Vec<Fall>,
+    /// What becomes of the source in mid-stream.
+    pub news: Option<Receiver<News>>,
     /// What the pipeline is bounded by.
     pub negotiated: Negotiated,
     /// Whether its redundancy is all that was agreed on, or the most.
@@ -68,19 +76,26 @@ impl Opening {
     pub fn start(config: OpeningConfig, hello: Hello, before: Closing) -> Self {
         let abandoned = Arc::new(AtomicBool::new(false));
         let is_abandoned = Arc::clone(&abandoned);
+        let (tell, waits) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             before.wait();
             if is_abandoned.load(Ordering::Relaxed) {
                 return Err(HostError::Impossible("the client left before its source was opened".into()));
             }
-            open(&config, &hello)
+            // Nobody may listen any more; then nobody has to know.
+            open(&config, &hello, |text| drop(tell.send(text.to_owned())))
         });
-        Self { thread, abandoned }
+        Self { thread, abandoned, waits }
     }
 
     /// Whether [`Opening::join`] returns at once.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
+    }
+
+    /// What takes its time and may want a person, told once.
+    pub fn poll_waits(&self) -> Option<String> {
+        self.waits.try_recv().ok()
     }
 
     /// Says that nobody waits for it any more: what has not begun does not begin.
@@ -112,17 +127,22 @@ impl Opened {
 ///
 /// # Errors
 /// As [`Opening::join`].
-pub fn open(config: &OpeningConfig, hello: &Hello) -> Result<Opened, HostError> {
+pub fn open(config: &OpeningConfig, hello: &Hello, waits: impl FnMut(&str)) -> Result<Opened, HostError> {
     let (width, height, refresh_mhz) = (hello.mode.width, hello.mode.height, hello.mode.refresh_mhz);
     let wanted = Mode::new(width, height, refresh_mhz).map_err(CaptureError::from)?;
     let slices = config.slices.min(hello.slices_max).max(1);
-    let prepared = prepare(&config.source, wanted, slices)?;
+    let source = match &hello.compositor {
+        Some(name) => picked(&config.source, name, &punktfunk_display::probe())?,
+        None => config.source.clone(),
+    };
+    let mut prepared = prepare(&source, wanted, slices, &config.doors, waits)?;
     let redundancy = config.redundancy.for_client(hello);
     let cipher = agree_cipher(hello, &config.ciphers)?;
     let negotiated = agree(hello, &prepared, slices, redundancy)?;
-    let (mode, codec, fallbacks) = (prepared.mode, prepared.codec, prepared.fallbacks);
+    let (mode, codec, falls) = (prepared.mode, prepared.codec, prepared.falls.clone());
     let (source, encoder) = (prepared.source.clone(), prepared.encoder.clone());
+    let news = prepared.news.take();
     let (fitting, desktop) = prepared.fit(PicturesConfig::new(&negotiated, redundancy))?;
     let screen = Screen::new(desktop);
-    Ok(Opened { fitting, screen, mode, codec, source, encoder, fallbacks, negotiated, redundancy, cipher })
+    Ok(Opened { fitting, screen, mode, codec, source, encoder, falls, news, negotiated, redundancy, cipher })
 }

@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
-use punktfunk_control::{Fingerprint, HostStats, RejectReason, SessionEnd, Welcome};
+use punktfunk_control::{Fingerprint, HostStats, RejectReason, SessionEnd, SourceNews, Welcome};
 use punktfunk_engine::StageFault;
 use punktfunk_seal::CipherReason;
 use serde_json::{Value, json};
@@ -64,6 +64,18 @@ impl Say {
         }));
     }
 
+    /// A client's source takes its time, and may want a person.
+    pub fn waits(self, why: &str) {
+        tracing::warn!("{why}");
+        self.line(&json!({"event": "waits", "reason": why}));
+    }
+
+    /// A session's source has changed, or ended; the chain has logged it.
+    pub fn source(self, news: &SourceNews) {
+        let source = (!news.source.is_empty()).then_some(&news.source);
+        self.line(&json!({"event": "source", "source": source, "reason": news.why}));
+    }
+
     /// A client was refused, or its stream could not start.
     pub fn refused(self, error: &HostError) {
         tracing::warn!(%error, "the client is refused");
@@ -117,6 +129,9 @@ impl Say {
             "path_changed": stats.path_changed,
             "path_refused": stats.path_refused,
             "fallbacks": fallbacks,
+            "falls": stats.falls.iter().map(|fall| json!({
+                "from": fall.from, "to": fall.to, "reason": fall.reason, "count": fall.count,
+            })).collect::<Vec<_>>(),
             "cpu_us": stats.cpu_us,
         }));
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use punktfunk_capture::CaptureError;
 use punktfunk_control::{
     Bye, ByeReason, CompositorOffer, Hello, HostControl, HostEvent, PROTOCOL, Path, Refusal, RefusalCode,
-    SessionId, Welcome,
+    SessionId, SourceNews, Welcome,
 };
 use punktfunk_engine::StageFault;
 use punktfunk_net::{Receiver, Socket};
@@ -23,6 +23,7 @@ use crate::closing::Closing;
 use crate::error::HostError;
 use crate::opening::{Opened, Opening, OpeningConfig};
 use crate::path::shard_bytes_to;
+use crate::pick::offers;
 use crate::say::Say;
 use crate::stream::{Stream, StreamConfig};
 
@@ -100,7 +101,7 @@ impl Serve {
             failure: None,
             closing: Closing::default(),
             is_leaving: false,
-            compositors: offers(),
+            compositors: offers(punktfunk_display::probe()),
             outgoing: Vec::new(),
             media_refused: 0,
             say,
@@ -247,6 +248,13 @@ impl Serve {
     fn poll_opening(&mut self, now: Instant) {
         let Some(Session { id, state, .. }) = &mut self.session else { return };
         let id = *id;
+        if let State::Opening(opening) = state
+            && let Some(why) = opening.poll_waits()
+        {
+            self.say.waits(&why);
+            let news = SourceNews { source: String::new(), why, mode: None, from_au: 0 };
+            log_late(self.control.send_source_news(id, &news, now));
+        }
         let opening = match std::mem::replace(state, State::Over) {
             State::Opening(opening) if opening.is_finished() => opening,
             other @ (State::Opening(_) | State::Welcomed(_) | State::Streaming(_) | State::Over) => {
@@ -307,6 +315,13 @@ impl Serve {
         if let Some(mut stats) = stream.poll(now) {
             stats.path_refused = paths_refused(&self.control, id);
             log_late(self.control.send_stats(id, &stats, now));
+        }
+        while let Some((news, before)) = stream.poll_news() {
+            self.say.source(&news);
+            log_late(self.control.send_source_news(id, &news, now));
+            if let Some(screen) = before {
+                self.closing.then(move || screen.close());
+            }
         }
         if let Some(reconfigured) = stream.poll_reconfigured() {
             log_late(self.control.send_reconfigured(id, &reconfigured, now));
@@ -423,7 +438,7 @@ fn welcome(opened: &Opened, compositors: Vec<CompositorOffer>) -> Welcome {
     }
 }
 
-fn control_mode(mode: punktfunk_capture::Mode) -> punktfunk_control::Mode {
+pub(crate) fn control_mode(mode: punktfunk_capture::Mode) -> punktfunk_control::Mode {
     let (width, height, refresh_mhz) = (mode.width(), mode.height(), mode.refresh_mhz());
     punktfunk_control::Mode { width, height, refresh_mhz }
 }
@@ -435,9 +450,10 @@ fn refusal_code(error: &HostError) -> RefusalCode {
         | HostError::Capture(CaptureError::Mode(_) | CaptureError::CardTooSmall { .. }) => RefusalCode::Mode,
         HostError::Unagreed { code, .. } => *code,
         HostError::Rate { .. } => RefusalCode::Bitrate,
-        HostError::Display(_) | HostError::NoDesktop(_) | HostError::NoOtherDesktop { .. } => {
+        HostError::Display(_) | HostError::NoDesktop(_) | HostError::Compositor { .. } => {
             RefusalCode::Compositor
         }
+        HostError::NoWay { last, .. } => refusal_code(last),
         HostError::Usage(_)
         | HostError::PortInUse { .. }
         | HostError::Net(_)
@@ -445,6 +461,7 @@ fn refusal_code(error: &HostError) -> RefusalCode {
         | HostError::Identity(_)
         | HostError::Capture(_)
         | HostError::NoOutput(_)
+        | HostError::NotBuilt { .. }
         | HostError::Engine(_)
         | HostError::Fault(_)
         | HostError::File { .. } => RefusalCode::Source,
@@ -455,15 +472,4 @@ fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "punktfunk host".into() } else { name.chars().take(48).collect() }
-}
-
-/// Every compositor that was looked for, as the Welcome lists them.
-fn offers() -> Vec<CompositorOffer> {
-    let offer = |found: punktfunk_display::CompositorProbe| CompositorOffer {
-        name: found.kind.name().to_owned(),
-        version: found.version,
-        usable: found.usable.is_ok(),
-        reason: found.usable.err().map(|reason| reason.to_string()).unwrap_or_default(),
-    };
-    punktfunk_display::probe().into_iter().map(offer).collect()
 }

@@ -1,11 +1,13 @@
 //! Where a session's pictures come from: the source asked for, made ready, and fitted to an encoder.
 //!
-//! Promises: a source is tried as far as it can be before the client is welcomed, so that what cannot be
-//! had is a refusal with a reason; a fallback to the test card is said in the Welcome and counted.
+//! Promises: a source is tried as far as its first picture before the client is welcomed, so that what cannot be
+//! had is a refusal with a reason; what takes the place of another is said in the Welcome and counted.
 //! Refuses: source descriptions that it does not know, by name.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use punktfunk_capture::card::Card;
@@ -14,23 +16,30 @@ use punktfunk_capture::{CaptureError, Mode, Source};
 use punktfunk_codec::bitstream::BitstreamSpec;
 use punktfunk_control::Codec;
 
-use crate::desktop::{self, Desktop, DesktopOpened};
+use crate::desktop::{self, Desktop};
 use crate::encode::{self, AnnexB, Bitstream, Fitting, Pictures, PicturesConfig, encoder_for};
 use crate::error::HostError;
+use crate::ways::{Begun, Chain, Fall, News, Open, Way, ways_of};
 
 /// A source as the command line names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceSpec {
     /// The desktop that is there, else one of our own, else the card.
     Auto,
+    /// The desktop that is there, through PipeWire; the text names a node.
+    PipeWire(Option<String>),
     /// A desktop: the one that is there, else one of our own. The text names an output.
     Wayland(Option<String>),
+    /// A desktop of our own, at the client's mode.
+    Sway,
     /// The moving test card.
     Card,
     /// A Y4M or H.264 file.
     File(PathBuf),
     /// Verifiable access units without an encoder.
     Bitstream(BitstreamSpec),
+    /// Several of the above, each in place of the one before where that cannot be had, or ends.
+    Several(Vec<SourceSpec>),
 }
 
 impl FromStr for SourceSpec {
@@ -40,21 +49,40 @@ impl FromStr for SourceSpec {
         let (kind, rest) = text.split_once(':').map_or((text, None), |(kind, rest)| (kind, Some(rest)));
         match (kind, rest) {
             ("auto", None) => Ok(Self::Auto),
+            ("sway", None) => Ok(Self::Sway),
             ("card", None) => Ok(Self::Card),
+            ("pipewire", node) if node != Some("") => Ok(Self::PipeWire(node.map(str::to_owned))),
             ("wayland", output) => Ok(Self::Wayland(output.map(str::to_owned))),
             ("file", Some(path)) if !path.is_empty() => Ok(Self::File(path.into())),
             ("bitstream", rest) => BitstreamSpec::parse(rest.unwrap_or(""))
                 .map(Self::Bitstream)
                 .map_err(|error| HostError::Usage(error.to_string())),
             _ => Err(HostError::Usage(format!(
-                "--source {text:?} is unknown; the sources are auto, wayland[:OUTPUT], card, file:PATH and \
-                 bitstream:KEY=VALUE,…"
+                "--source {text:?} is unknown; the sources are auto, pipewire[:NODE], wayland[:OUTPUT], \
+                 sway, card, file:PATH and bitstream:KEY=VALUE,…"
             ))),
         }
     }
 }
 
 impl SourceSpec {
+    /// What one or several `--source` say together.
+    ///
+    /// # Errors
+    /// One is unknown, or is a file or a bitstream among others: these neither replace a screen nor are replaced.
+    pub fn of(texts: &[String]) -> Result<Self, HostError> {
+        let mut specs = texts.iter().map(|text| text.parse()).collect::<Result<Vec<Self>, _>>()?;
+        if let [_] = specs[..] {
+            return Ok(specs.remove(0));
+        }
+        if specs.iter().any(|spec| matches!(spec, Self::File(_) | Self::Bitstream(_))) {
+            return Err(HostError::Usage(
+                "a file or a bitstream is a --source by itself: nothing takes its place".into(),
+            ));
+        }
+        Ok(Self::Several(specs))
+    }
+
     /// Refuses what no client could be shown, as far as that can be known before one is there: a missing
     /// compositor, a file that is none.
     ///
@@ -67,7 +95,9 @@ impl SourceSpec {
                 let any = Mode::new(1280, 720, 60_000).map_err(CaptureError::from)?;
                 prepare_file(path, any, slices).map(drop)
             }
-            Self::Auto | Self::Card | Self::Bitstream(_) => Ok(()),
+            Self::PipeWire(_) if !cfg!(feature = "pipewire") => Err(HostError::NotBuilt { what: "PipeWire" }),
+            Self::Sway => desktop::check_own(),
+            Self::Auto | Self::PipeWire(_) | Self::Card | Self::Bitstream(_) | Self::Several(_) => Ok(()),
         }
     }
 }
@@ -89,8 +119,10 @@ pub struct Prepared {
     pub au_bytes_max: usize,
     /// Who decides on the rate.
     pub rate: Rate,
-    /// Times that the source asked for was replaced by a lesser one.
-    pub fallbacks: u64,
+    /// Each time that one way took another's place.
+    pub falls: Vec<Fall>,
+    /// What becomes of the source in mid-stream; none of one that has no other way.
+    pub news: Option<Receiver<News>>,
 }
 
 /// Who decides on a stream's rate.
@@ -117,24 +149,41 @@ enum Kind {
 /// The software encoder, said out loud wherever it is used.
 const SOFTWARE_ENCODER: &str = "openh264 in software on the CPU (no GPU encoder is built in)";
 
-/// Makes a source ready for a client that asks for `wanted` in at most `slices` slices.
+/// Makes a source ready for a client that asks for `wanted` in at most `slices` slices; `waits` is told, once,
+/// what takes its time.
 ///
 /// # Errors
 /// The source cannot be had; the text says why.
-pub fn prepare(spec: &SourceSpec, wanted: Mode, slices: u16) -> Result<Prepared, HostError> {
+pub fn prepare(
+    spec: &SourceSpec,
+    wanted: Mode,
+    slices: u16,
+    doors: &Arc<dyn Open>,
+    waits: impl FnMut(&str),
+) -> Result<Prepared, HostError> {
     match spec {
-        SourceSpec::Auto => Ok(prepare_desktop(None, wanted).unwrap_or_else(|error| {
-            tracing::warn!(%error, "no desktop can be had; falling back to the test card");
-            let mut card = prepare_card(wanted);
-            card.source = format!("test card, because no desktop can be had: {error}");
-            card.fallbacks = 1;
-            card
-        })),
-        SourceSpec::Wayland(output) => prepare_desktop(output.as_deref(), wanted),
         SourceSpec::Card => Ok(prepare_card(wanted)),
         SourceSpec::File(path) => prepare_file(path, wanted, slices),
         SourceSpec::Bitstream(bitstream) => prepare_bitstream(*bitstream, wanted),
+        SourceSpec::Auto
+        | SourceSpec::PipeWire(_)
+        | SourceSpec::Wayland(_)
+        | SourceSpec::Sway
+        | SourceSpec::Several(_) => prepare_ways(ways_of(spec, desktop::look_around()), wanted, doors, waits),
     }
+}
+
+/// Makes ready the first of `ways` that gives a picture.
+fn prepare_ways(
+    ways: Vec<Way>,
+    wanted: Mode,
+    doors: &Arc<dyn Open>,
+    waits: impl FnMut(&str),
+) -> Result<Prepared, HostError> {
+    let Begun { chain, desktop, text, news } = Chain::begin(ways, wanted, Arc::clone(doors), waits)?;
+    let (mode, falls) = (chain.mode(), chain.falls());
+    let pictures = pictures(Kind::Pictures(Box::new(chain)), mode, text);
+    Ok(Prepared { desktop, falls, news: Some(news), ..pictures })
 }
 
 fn pictures(kind: Kind, mode: Mode, source: String) -> Prepared {
@@ -147,22 +196,13 @@ fn pictures(kind: Kind, mode: Mode, source: String) -> Prepared {
         encoder: SOFTWARE_ENCODER.into(),
         au_bytes_max: 0,
         rate: Rate::Asked,
-        fallbacks: 0,
+        falls: Vec::new(),
+        news: None,
     }
 }
 
 fn prepare_card(mode: Mode) -> Prepared {
     pictures(Kind::Card, mode, format!("test card {mode}"))
-}
-
-fn prepare_desktop(output: Option<&str>, wanted: Mode) -> Result<Prepared, HostError> {
-    let DesktopOpened { desktop, source, instead_of } = Desktop::open(output, wanted)?;
-    let (mode, mut text) = (source.mode(), desktop.describe());
-    if let Some(why) = &instead_of {
-        text = format!("{text}, in place {why}");
-    }
-    let fallbacks = u64::from(instead_of.is_some());
-    Ok(Prepared { desktop: Some(desktop), fallbacks, ..pictures(Kind::Pictures(source), mode, text) })
 }
 
 fn prepare_file(path: &Path, wanted: Mode, slices: u16) -> Result<Prepared, HostError> {
@@ -237,6 +277,12 @@ mod tests {
 
     use super::*;
     use crate::redundancy::Redundancy;
+    use crate::ways::Doors;
+
+    fn prepare(spec: &SourceSpec, wanted: Mode, slices: u16) -> Result<Prepared, HostError> {
+        let doors: Arc<dyn Open> = Arc::new(Doors::default());
+        super::prepare(spec, wanted, slices, &doors, |_| ())
+    }
 
     #[test]
     fn each_source_parses_and_an_unknown_one_is_named() {
@@ -245,11 +291,24 @@ mod tests {
         assert_eq!("wayland:DP-1".parse::<SourceSpec>().unwrap(), SourceSpec::Wayland(Some("DP-1".into())));
         assert_eq!("file:a:b.y4m".parse::<SourceSpec>().unwrap(), SourceSpec::File("a:b.y4m".into()));
         assert!(matches!("bitstream:rate=1G,fps=120".parse::<SourceSpec>(), Ok(SourceSpec::Bitstream(_))));
-        for wrong in ["", "Card", "file:", "file", "card:x", "bitstream:rate=", "bitstream:colour=red"] {
+        assert_eq!("pipewire:42".parse::<SourceSpec>().unwrap(), SourceSpec::PipeWire(Some("42".into())));
+        for wrong in
+            ["", "pipewire:", "Card", "file:", "file", "card:x", "bitstream:rate=", "bitstream:colour=red"]
+        {
             assert!(matches!(wrong.parse::<SourceSpec>(), Err(HostError::Usage(_))), "{wrong:?}");
         }
         let text = "pipes".parse::<SourceSpec>().unwrap_err().to_string();
         assert!(text.contains("pipes") && text.contains("wayland"), "{text}");
+    }
+
+    #[test]
+    fn a_file_stands_alone() {
+        let of = |texts: [&str; 2]| SourceSpec::of(&texts.map(str::to_owned));
+        for with in ["file:a.y4m", "bitstream:rate=1M"] {
+            let error = of([with, "card"]).unwrap_err();
+            assert!(matches!(&error, HostError::Usage(text) if text.contains("by itself")), "{error}");
+        }
+        assert!(matches!(of(["wayland", "card"]), Ok(SourceSpec::Several(specs)) if specs.len() == 2));
     }
 
     #[test]

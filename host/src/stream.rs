@@ -5,9 +5,10 @@
 //! encoder cannot do, with a reason, and goes on; faults of a stage end the stream and are told.
 
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use punktfunk_control::{HostStats, Path, Reconfigure, Reconfigured};
+use punktfunk_control::{FallCount, HostStats, Path, Reconfigure, Reconfigured, SourceNews};
 use punktfunk_engine::{HostConfig, HostPipeline, Machine, StageFault};
 use punktfunk_net::Socket;
 use punktfunk_perf::PerfTarget;
@@ -20,6 +21,7 @@ use crate::error::HostError;
 use crate::opening::Opened;
 use crate::report::Report;
 use crate::screen::Screen;
+use crate::ways::{Fall, News};
 
 /// How often the client is told the host's figures.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
@@ -52,7 +54,10 @@ pub struct Stream {
     mode_pending: Option<(punktfunk_control::Mode, Vec<String>)>,
     follows_rate: bool,
     redundancy_per_mille: u16,
-    fallbacks: u64,
+    falls: Vec<Fall>,
+    news: Option<Receiver<News>>,
+    /// The answer to a change of mode that the desktop's end has overtaken.
+    overtaken: Option<Reconfigured>,
     shard_bytes_max: u16,
     /// A path that met a full command ring.
     path_pending: Option<Path>,
@@ -73,14 +78,14 @@ pub struct StreamEnd {
     /// What ended it before it was told to.
     pub fault: Option<StageFault>,
     fitting: Option<Fitting>,
-    screen: Screen,
+    screens: Vec<Screen>,
 }
 
 impl StreamEnd {
     /// Ends the capture, and then what was captured. Takes a moment where that is a compositor.
     pub fn close(self) {
         drop(self.fitting);
-        self.screen.close();
+        self.screens.into_iter().for_each(Screen::close);
     }
 }
 
@@ -98,7 +103,7 @@ impl Stream {
         now: Instant,
     ) -> Result<Self, Box<(HostError, Screen)>> {
         let (cipher, cipher_reason) = opened.cipher;
-        let Opened { fitting, screen, source, encoder, fallbacks, negotiated, redundancy, .. } = opened;
+        let Opened { fitting, screen, source, encoder, falls, news, negotiated, redundancy, .. } = opened;
         let mut comments = vec![
             format!("punktfunk-host {}", env!("CARGO_PKG_VERSION")),
             format!("source: {source}"),
@@ -142,7 +147,9 @@ impl Stream {
             mode_pending: None,
             follows_rate,
             redundancy_per_mille: redundancy.per_mille_at_start(),
-            fallbacks,
+            falls,
+            news,
+            overtaken: None,
             shard_bytes_max: negotiated.shard_bytes_max,
             path_pending: None,
             shard_bytes_pending: None,
@@ -215,6 +222,9 @@ impl Stream {
 
     /// What came of a change of mode, once the desktop is done with it.
     pub fn poll_reconfigured(&mut self) -> Option<Reconfigured> {
+        if let Some(overtaken) = self.overtaken.take() {
+            return Some(overtaken);
+        }
         let outcome = self.screen.poll()?;
         let (mode, mut refused) = self.mode_pending.take()?;
         match outcome {
@@ -222,6 +232,22 @@ impl Stream {
             Err(why) => refused.push(why.to_string()),
         }
         Some(self.reconfigured(&refused))
+    }
+
+    /// What has become of the source, and the screen that is not shown any more: to be closed elsewhere.
+    pub fn poll_news(&mut self) -> Option<(SourceNews, Option<Screen>)> {
+        let News { source, why, mode, desktop, falls } = self.news.as_ref()?.try_recv().ok()?;
+        self.falls = falls;
+        self.mode = crate::serve::control_mode(mode);
+        let before = source.is_some().then(|| std::mem::replace(&mut self.screen, Screen::new(desktop)));
+        if before.is_some()
+            && let Some((_, mut refused)) = self.mode_pending.take()
+        {
+            refused.push("the desktop ended before its mode was changed".to_owned());
+            self.overtaken = Some(self.reconfigured(&refused));
+        }
+        let Reconfigured { mode, from_au, .. } = self.reconfigured(&[]);
+        Some((SourceNews { source: source.unwrap_or_default(), why, mode: Some(mode), from_au }, before))
     }
 
     fn reconfigured(&self, refused: &[String]) -> Reconfigured {
@@ -265,7 +291,7 @@ impl Stream {
             return None;
         }
         self.next_stats = now + STATS_INTERVAL;
-        Some(self.report.message(&stats, false, now))
+        Some(with_falls(&self.falls, self.report.message(&stats, false, now)))
     }
 
     /// Whether media has shown since the last call that the path carries no long datagrams any more: what QUIC believes
@@ -291,14 +317,36 @@ impl Stream {
             );
         }
         self.report.finish(&end.stats, now);
+        // What the source had to tell last: its falls, and desktops that are to be closed with the session.
+        let mut screens = Vec::new();
+        for News { source, desktop, falls, .. } in self.news.iter().flat_map(Receiver::try_iter) {
+            if source.is_some() {
+                screens.push(std::mem::replace(&mut self.screen, Screen::new(desktop)));
+            }
+            self.falls = falls;
+        }
+        let stats = with_falls(&self.falls, self.report.message(&end.stats, true, now));
+        screens.push(self.screen);
+        let fallen: u64 = self.falls.iter().map(|fall| fall.count).sum();
         StreamEnd {
-            stats: self.report.message(&end.stats, true, now),
-            fallbacks: self.fallbacks + end.stats.protect.fallbacks,
+            stats,
+            fallbacks: fallen + end.stats.protect.fallbacks,
             fault: end.fault,
             fitting: end.encode,
-            screen: self.screen,
+            screens,
         }
     }
+}
+
+/// The figures with the source's falls among them.
+fn with_falls(falls: &[Fall], stats: HostStats) -> HostStats {
+    let count = |fall: &Fall| FallCount {
+        from: fall.from.to_owned(),
+        to: fall.to.to_owned(),
+        reason: fall.reason.to_owned(),
+        count: fall.count,
+    };
+    HostStats { falls: falls.iter().map(count).collect(), ..stats }
 }
 
 #[cfg(test)]
@@ -323,13 +371,15 @@ mod tests {
     fn stream(source: &str) -> Stream {
         let mut hello = Hello::new("test", MODE, 20_000);
         hello.codecs.push(punktfunk_control::Codec::Pattern);
+        let doors = Arc::new(crate::ways::Doors::default());
         let opening = OpeningConfig {
             source: source.parse().unwrap(),
+            doors,
             slices: 4,
             redundancy: Redundancy::fixed(100),
             ciphers: CipherPreference::of_this_cpu(None),
         };
-        let opened = open(&opening, &hello).unwrap();
+        let opened = open(&opening, &hello, |_| ()).unwrap();
         let loopback = SocketConfig::new((Ipv4Addr::LOCALHOST, 0).into());
         let (socket, nobody) = (Socket::open(&loopback).unwrap(), Socket::open(&loopback).unwrap());
         let path = Path { remote: nobody.local_addr(), local: None };

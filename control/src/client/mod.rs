@@ -425,6 +425,12 @@ impl ClientControl {
             (Stage::Welcomed | Stage::Running, Message::Reconfigured(reconfigured)) => {
                 self.events.push_back(ClientEvent::Reconfigured(reconfigured));
             }
+            (
+                Stage::Greeting | Stage::Welcomed | Stage::Running | Stage::Leaving(_),
+                Message::SourceNews(news),
+            ) => {
+                self.events.push_back(ClientEvent::SourceNews(news));
+            }
             (Stage::Running, Message::SkewPong(pong)) => {
                 if let Some(estimate) = self.skew.handle_pong(&pong, self.clock, now)? {
                     self.events.push_back(ClientEvent::Skew(estimate));

@@ -21,7 +21,7 @@ use crate::fingerprint::Fingerprint;
 use crate::identity::Identity;
 use crate::limits::{ALPN, HostLimits, UDP_PAYLOAD_BYTES_MAX};
 use crate::link::Link;
-use crate::messages::{Bye, ByeReason, HostStats, Message, Reconfigured, Refusal, Welcome};
+use crate::messages::{Bye, ByeReason, HostStats, Message, Reconfigured, Refusal, SourceNews, Welcome};
 use crate::port::{Port, Routed};
 use crate::stats::{HostCounters, LinkStats};
 use crate::tls::PinVerifier;
@@ -202,6 +202,19 @@ impl HostControl {
         let session = self.session(session)?;
         session.require_running("send_reconfigured")?;
         session.send(&Message::Reconfigured(reconfigured.clone()))
+    }
+
+    /// Tells what has become of the source, from the Hello on: what it waits for, before the Welcome.
+    ///
+    /// # Errors
+    /// When the session has ended, or the client does not read.
+    pub fn send_source_news(
+        &mut self,
+        session: SessionId,
+        news: &SourceNews,
+        _now: Instant,
+    ) -> Result<(), ControlError> {
+        self.session(session)?.send(&Message::SourceNews(news.clone()))
     }
 
     /// Sends statistics. When the client does not read they are dropped and counted: the next ones

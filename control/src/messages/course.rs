@@ -43,6 +43,24 @@ pub struct Reconfigured {
     pub refused: String,
 }
 
+/// What has become of the source of the pictures, or is becoming.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SourceNews {
+    /// Where the pictures come from, in words; empty while they come from nowhere.
+    #[cbor(n(0), with = "bounded::text")]
+    pub source: String,
+    /// What ended before, or what is waited for, in words.
+    #[cbor(n(1), with = "bounded::text")]
+    pub why: String,
+    /// The picture from now on; absent before the Welcome.
+    #[n(2)]
+    pub mode: Option<Mode>,
+    /// An access unit that is no later than the first one that is so.
+    #[n(3)]
+    pub from_au: u32,
+}
+
 /// The client cannot decode on: it needs an IDR later than `after_au`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

@@ -30,6 +30,24 @@ pub struct StageSummary {
     pub max_us: u64,
 }
 
+/// How often one way to pictures took another's place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct FallCount {
+    /// The way that gave no pictures.
+    #[cbor(n(0), with = "bounded::name")]
+    pub from: String,
+    /// The way in its place.
+    #[cbor(n(1), with = "bounded::name")]
+    pub to: String,
+    /// Why, in a word.
+    #[cbor(n(2), with = "bounded::name")]
+    pub reason: String,
+    /// How many times.
+    #[n(3)]
+    pub count: u64,
+}
+
 /// The host's counters since the session's start. Absent fields read as zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -136,4 +154,7 @@ pub struct HostStats {
     /// Times that another address was tried and not proven.
     #[cbor(n(48), default)]
     pub path_refused: u64,
+    /// Each way to pictures that another one took the place of.
+    #[cbor(n(50), with = "bounded::list", default)]
+    pub falls: Vec<FallCount>,
 }

@@ -13,10 +13,10 @@ mod host_stats;
 
 pub use course::{
     Bye, ByeReason, PathPing, PathPong, Reconfigure, Reconfigured, Refusal, RefusalCode, RequestIdr,
-    SkewPing, SkewPong, Start,
+    SkewPing, SkewPong, SourceNews, Start,
 };
 pub use greeting::{Codec, CompositorOffer, Hello, Mode, Welcome};
-pub use host_stats::{HostStats, StageSummary};
+pub use host_stats::{FallCount, HostStats, StageSummary};
 
 use minicbor::{Decoder, Encode, Encoder};
 
@@ -42,6 +42,7 @@ pub enum Message {
     PathPong(PathPong),
     HostStats(HostStats),
     Bye(Bye),
+    SourceNews(SourceNews),
 }
 
 /// Why bytes are no message.
@@ -88,6 +89,7 @@ impl Message {
             Message::HostStats(_) => 11,
             Message::Bye(_) => 12,
             Message::PathPing(_) => 13,
+            Message::SourceNews(_) => 14,
         }
     }
 
@@ -107,6 +109,7 @@ impl Message {
             Message::PathPong(_) => "PathPong",
             Message::HostStats(_) => "HostStats",
             Message::Bye(_) => "Bye",
+            Message::SourceNews(_) => "SourceNews",
         }
     }
 
@@ -129,6 +132,7 @@ impl Message {
             Message::PathPong(body) => encode_body(kind, body, out),
             Message::HostStats(body) => encode_body(kind, body, out),
             Message::Bye(body) => encode_body(kind, body, out),
+            Message::SourceNews(body) => encode_body(kind, body, out),
         }
         let length = (out.len() - start - LENGTH_BYTES) as u32;
         debug_assert!(length as usize <= MESSAGE_BYTES_MAX, "limits.rs proves that every message fits");
@@ -156,6 +160,7 @@ impl Message {
             11 => d.decode().map(Message::HostStats),
             12 => d.decode().map(Message::Bye),
             13 => d.decode().map(Message::PathPing),
+            14 => d.decode().map(Message::SourceNews),
             _ => return Ok(None),
         }
         .map_err(|error| malformed(kind, &error))?;

@@ -73,6 +73,12 @@ fn all() -> Vec<Message> {
         aus_sent: 60,
         idrs_sent: 1,
         stages: vec![stage],
+        falls: vec![FallCount {
+            from: "pipewire".into(),
+            to: "wayland".into(),
+            reason: "ended".into(),
+            count: 1,
+        }],
         ..HostStats::default()
     };
     vec![
@@ -100,6 +106,12 @@ fn all() -> Vec<Message> {
         }),
         Message::PathPing(PathPing { nonce: 0x0123_4567_89ab_cdef }),
         Message::PathPong(PathPong { nonce: 0x0123_4567_89ab_cdef }),
+        Message::SourceNews(SourceNews {
+            source: "sway 1.7 without a screen".into(),
+            why: "the compositor went away".into(),
+            mode: Some(MODE),
+            from_au: 512,
+        }),
         Message::HostStats(stats),
         Message::Bye(Bye::new(ByeReason::Asked, "")),
     ]

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use punktfunk_capture::{CaptureError, Counters, Diagnosis, Mode, Picture, PixelFormat, Source};
+use punktfunk_capture::{Counters, Mode, Picture, PixelFormat, Source};
 use punktfunk_codec::h264::{Encoder, EncoderConfig};
 use punktfunk_codec::{CodecError, I420, I420Buffer, convert};
 use punktfunk_engine::{Encode, EncodeOutcome, EncodeRequest, SliceSink, SourceCounts, StageFault, Wait};
@@ -17,9 +17,6 @@ use super::trim::RateTrim;
 use super::{STAGE, SlicePool, payload_kbps, push};
 use crate::error::HostError;
 use crate::redundancy::Redundancy;
-
-/// A source gives its first picture within this time, or says why not.
-const FIRST_PICTURE_WAIT: Duration = Duration::from_secs(10);
 
 /// What a session's pictures are encoded with.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +59,8 @@ pub struct Pictures {
     started: Instant,
     /// What the source had counted when the stream began.
     before: Counters,
-    first_seen: bool,
+    /// How often the source's pictures had come from elsewhere when one was last encoded.
+    changes: u64,
     /// Whether `converted` holds the newest picture.
     has_converted: bool,
 }
@@ -78,12 +76,12 @@ impl Pictures {
             encoder,
             converted: I420Buffer::new(mode.width(), mode.height())?,
             before: source.counters(),
+            changes: source.changes(),
             source,
             config,
             pool: SlicePool::new(4 * usize::from(config.slices), 64 << 10),
             trim: RateTrim::new(),
             started: Instant::now(),
-            first_seen: false,
             has_converted: false,
         })
     }
@@ -138,16 +136,7 @@ impl Encode for Pictures {
 
     fn wait_picture(&mut self, timeout: Duration) -> Result<Wait, StageFault> {
         let ready = self.source.wait_picture(timeout).map_err(|error| StageFault::new("capture", error))?;
-        if ready {
-            self.first_seen = true;
-            return Ok(Wait::Picture(Instant::now()));
-        }
-        if !self.first_seen && self.started.elapsed() > FIRST_PICTURE_WAIT {
-            let diagnosis = Diagnosis::NoDamage { output: self.source.describe() };
-            let error = CaptureError::NoFirstPicture { waited: FIRST_PICTURE_WAIT, diagnosis };
-            return Err(StageFault::new("capture", error));
-        }
-        Ok(Wait::Nothing)
+        Ok(if ready { Wait::Picture(Instant::now()) } else { Wait::Nothing })
     }
 
     fn encode(
@@ -156,7 +145,7 @@ impl Encode for Pictures {
         out: &mut SliceSink<'_, Vec<u8>>,
     ) -> Result<EncodeOutcome, StageFault> {
         self.follow_rate(request, Instant::now())?;
-        let refresh_mhz = self.source.mode().refresh_mhz();
+        let (refresh_mhz, changes) = (self.source.mode().refresh_mhz(), self.source.changes());
         let picture = match self.source.take_picture() {
             Ok(Some(picture)) => picture,
             Ok(None) => return Ok(EncodeOutcome::Skipped),
@@ -175,10 +164,14 @@ impl Encode for Pictures {
             self.converted = I420Buffer::new(picture.width, picture.height)
                 .map_err(|error| StageFault::new(STAGE, error))?;
         }
+        // Nothing of another screen is worth a reference.
+        let idr = request.idr || changes != self.changes;
+        let request = EncodeRequest { idr, ..*request };
+        self.changes = changes;
         self.has_converted = picture.format == PixelFormat::Bgrx;
         // A picture that was waiting before the session's clock began is as old as the session.
         out.set_captured_at(picture.captured_at.max(self.started));
-        encode_picture(&mut self.encoder, &mut self.converted, &mut self.pool, &picture, request, out)
+        encode_picture(&mut self.encoder, &mut self.converted, &mut self.pool, &picture, &request, out)
     }
 
     fn repeat(

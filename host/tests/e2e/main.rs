@@ -26,3 +26,4 @@ mod refusals;
 mod roaming;
 mod substitutes;
 mod support;
+mod watchdog;

@@ -110,7 +110,7 @@ fn without_a_compositor_auto_falls_back_to_the_card_and_says_so() {
     client.expect_code(0);
     let summary = client.json();
     let source = summary["source"].as_str().unwrap();
-    assert!(source.starts_with("test card, because") && source.contains("sway"), "{source}");
+    assert!(source.starts_with("test card 1280x720@60, because") && source.contains("sway"), "{source}");
     assert_eq!(host.events("welcome")[0]["source"], source);
     assert!(count(&summary, "/card/read") > 0, "{summary:#}");
     host.ends().expect_said(&["falling back to the test card"]);

@@ -27,7 +27,12 @@ fn a_desktop_that_cannot_be_captured_is_replaced_by_one_of_our_own() {
     let summary = client.json();
     let source = summary["source"].as_str().unwrap();
     assert!(source.starts_with("sway") && source.contains(socket.to_str().unwrap()), "{source}");
-    assert_eq!(host.event("figures", 0, PATIENCE)["fallbacks"], 1);
+    let figures = host.event("figures", 0, PATIENCE);
+    assert_eq!(figures["fallbacks"], 2);
+    assert_eq!(figures["falls"], summary["falls"]);
+    let falls = summary["falls"].as_array().unwrap();
+    assert_eq!((&falls[0]["from"], &falls[0]["to"]), (&"wayland".into(), &"pipewire".into()), "{falls:?}");
+    assert_eq!((&falls[1]["to"], &falls[1]["count"]), (&"sway".into(), &1.into()), "{falls:?}");
     host.ends().expect_said(&["starting a desktop of our own instead"]);
 }
 
@@ -42,9 +47,10 @@ fn without_any_desktop_the_card_says_both_reasons() {
     client.expect_code(0);
     let summary = client.json();
     let source = summary["source"].as_str().unwrap();
-    let parts = ["test card, because", "apt install sway", socket.to_str().unwrap()];
+    let parts = ["test card 1280x720@60, because", "apt install sway", socket.to_str().unwrap()];
     assert!(parts.iter().all(|part| source.contains(part)), "{source}");
-    assert_eq!(host.event("figures", 0, PATIENCE)["fallbacks"], 1);
+    // The desktop's two doors, and one of our own.
+    assert_eq!(host.event("figures", 0, PATIENCE)["fallbacks"], 3);
     host.ends();
 }
 

@@ -1,0 +1,185 @@
+//! The ways to a session's pictures, in order: what takes over where one cannot be had, or ends.
+//!
+//! *The order.* A person's own desktop comes first, by PipeWire or by Wayland; then a desktop of our own, without a
+//! screen; then the test card. `auto` has all of them. Where the desktop offers its screen to a Wayland client without
+//! asking anybody (wlroots), `auto` has Wayland before PipeWire: there the portal would ask a person who may be in
+//! another room, and it would copy the same picture once more. Elsewhere (GNOME, KDE) PipeWire is the only door that there is.
+//! `pipewire` has PipeWire first, whatever the desktop is. Who names a kind of desktop (`wayland`, `pipewire`) wants
+//! one: the card is not in these. Who names one output or one node wants that one: nothing takes its place, unless a
+//! second `--source` says what.
+//!
+//! *The watchdog* ([`Plan`]) gives each way its time, and all of them together ten seconds to the first picture of an
+//! ordinary desktop, or two in mid-stream: the same screen by another door, the same way once more where that can help, then
+//! another screen. Then pictures flow again, or the stream ends with every way's own reason.
+//!
+//! *It stays* where it has fallen to: a way that was better and comes back may go again, and each change costs an IDR
+//! and a jump that the person sees. It is the first to be tried when the lesser one ends.
+//!
+//! Promises: a fall is said once and counted always, by from, to and reason; a way is opened so many times a minute
+//! and no more. Refuses to hold up the encode stage: ways are opened and let go on other threads ([`Chain`]).
+
+mod chain;
+mod fault;
+mod open;
+mod plan;
+
+use std::fmt;
+
+pub use chain::{Begun, Chain, News};
+pub use fault::Fault;
+pub use open::{Doors, Open, WayOpened};
+pub use plan::{Fall, Plan, Step};
+
+use crate::source::SourceSpec;
+
+/// One way to pictures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// The desktop that is there, through PipeWire; or the node that is named.
+    PipeWire(Option<String>),
+    /// The desktop that is there, as its Wayland client; or the output of it that is named.
+    Wayland(Option<String>),
+    /// A desktop of our own.
+    Own,
+    /// The moving test card.
+    Card,
+}
+
+/// What a way shows: two ways with the same screen are two doors to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Screen {
+    Theirs,
+    Ours,
+    Card,
+}
+
+/// What is known of the session's desktop before any way is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Surroundings {
+    /// Whether this program's session has a desktop at all.
+    pub has_desktop: bool,
+    /// Whether it serves Wayland.
+    pub has_wayland: bool,
+    /// Whether it may offer its screen to Wayland clients: it has not said that it does not.
+    pub lends_screen: bool,
+}
+
+impl Way {
+    /// Its name in counters and on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::PipeWire(_) => "pipewire",
+            Self::Wayland(_) => "wayland",
+            Self::Own => "sway",
+            Self::Card => "card",
+        }
+    }
+
+    /// What is said when it takes another's place.
+    fn instead(&self) -> &'static str {
+        match self {
+            Self::PipeWire(_) => "capturing through PipeWire instead",
+            Self::Wayland(_) => "capturing by Wayland instead",
+            Self::Own => "starting a desktop of our own instead",
+            Self::Card => "falling back to the test card",
+        }
+    }
+
+    fn screen(&self) -> Screen {
+        match self {
+            Self::PipeWire(_) | Self::Wayland(_) => Screen::Theirs,
+            Self::Own => Screen::Ours,
+            Self::Card => Screen::Card,
+        }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PipeWire(None) => f.write_str("the desktop through PipeWire"),
+            Self::PipeWire(Some(node)) => write!(f, "the PipeWire node {node}"),
+            Self::Wayland(None) => f.write_str("the desktop by Wayland"),
+            Self::Wayland(Some(output)) => write!(f, "the output {output} by Wayland"),
+            Self::Own => f.write_str("a desktop of our own"),
+            Self::Card => f.write_str("the test card"),
+        }
+    }
+}
+
+/// The ways of what was asked for, in order, each once. Empty for sources that have no ways: files, bitstreams.
+pub fn ways_of(spec: &SourceSpec, around: Surroundings) -> Vec<Way> {
+    let mut ways = Vec::new();
+    match spec {
+        SourceSpec::Auto => {
+            if around.has_wayland && around.lends_screen {
+                ways.extend([Way::Wayland(None), Way::PipeWire(None)]);
+            } else if around.has_desktop {
+                ways.push(Way::PipeWire(None));
+            }
+            ways.extend([Way::Own, Way::Card]);
+        }
+        SourceSpec::PipeWire(None) => {
+            ways.push(Way::PipeWire(None));
+            ways.extend(around.has_wayland.then_some(Way::Wayland(None)));
+            ways.push(Way::Own);
+        }
+        SourceSpec::PipeWire(Some(node)) => ways.push(Way::PipeWire(Some(node.clone()))),
+        SourceSpec::Wayland(None) => {
+            ways.extend(around.has_wayland.then_some(Way::Wayland(None)));
+            ways.push(Way::Own);
+        }
+        SourceSpec::Wayland(Some(output)) => ways.push(Way::Wayland(Some(output.clone()))),
+        SourceSpec::Sway => ways.push(Way::Own),
+        SourceSpec::Card => ways.push(Way::Card),
+        SourceSpec::Several(specs) => {
+            for way in specs.iter().flat_map(|spec| ways_of(spec, around)) {
+                if !ways.contains(&way) {
+                    ways.push(way);
+                }
+            }
+        }
+        SourceSpec::File(_) | SourceSpec::Bitstream(_) => {}
+    }
+    ways
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOTHING: Surroundings =
+        Surroundings { has_desktop: false, has_wayland: false, lends_screen: false };
+    const WLROOTS: Surroundings = Surroundings { has_desktop: true, has_wayland: true, lends_screen: true };
+    const GNOME: Surroundings = Surroundings { has_desktop: true, has_wayland: true, lends_screen: false };
+
+    fn names(spec: &SourceSpec, around: Surroundings) -> Vec<&'static str> {
+        ways_of(spec, around).iter().map(Way::name).collect()
+    }
+
+    #[test]
+    fn each_wish_has_the_ways_that_make_sense_for_it() {
+        let of = |text: &str, around| names(&text.parse().unwrap(), around);
+        assert_eq!(of("auto", NOTHING), ["sway", "card"]);
+        assert_eq!(of("auto", WLROOTS), ["wayland", "pipewire", "sway", "card"]);
+        assert_eq!(of("auto", GNOME), ["pipewire", "sway", "card"]);
+        assert_eq!(of("pipewire", WLROOTS), ["pipewire", "wayland", "sway"]);
+        assert_eq!(of("pipewire", NOTHING), ["pipewire", "sway"]);
+        assert_eq!(of("wayland", WLROOTS), ["wayland", "sway"]);
+        assert_eq!(of("wayland", NOTHING), ["sway"]);
+        for around in [NOTHING, WLROOTS, GNOME] {
+            assert_eq!(of("wayland:DP-1", around), ["wayland"]);
+            assert_eq!(of("pipewire:42", around), ["pipewire"]);
+            assert_eq!((of("sway", around), of("card", around)), (vec!["sway"], vec!["card"]));
+        }
+        assert!(of("file:a.y4m", WLROOTS).is_empty() && of("bitstream:rate=1M", WLROOTS).is_empty());
+    }
+
+    #[test]
+    fn several_wishes_stand_in_for_each_other_in_the_order_given() {
+        let several = |texts: [&str; 2]| SourceSpec::of(&texts.map(str::to_owned)).unwrap();
+        assert_eq!(names(&several(["pipewire:42", "card"]), GNOME), ["pipewire", "card"]);
+        assert_eq!(names(&several(["pipewire", "card"]), WLROOTS), ["pipewire", "wayland", "sway", "card"]);
+        assert_eq!(names(&several(["wayland", "auto"]), WLROOTS), ["wayland", "sway", "pipewire", "card"]);
+    }
+}

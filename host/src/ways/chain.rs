@@ -1,0 +1,386 @@
+//! A session's source: the way that gives pictures now, and the search for the next one when it ends.
+//!
+//! Promises: no verb waits longer than it was told, whatever a way does: ways are opened, and let go, on threads of
+//! their own; numbers, counters and the mode go on over a change. Refuses to leave anything behind: what was opened too late
+//! is closed again, and dropping the chain waits for that.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use punktfunk_capture::{CaptureError, Counters, Mode, Picture, Source};
+
+use super::{Fall, Fault, Open, Plan, Step, Way, WayOpened};
+use crate::desktop::Desktop;
+use crate::error::HostError;
+
+/// A search that takes longer than this is told of: a person may have to do something.
+const SILENCE_MAX: Duration = Duration::from_millis(1_500);
+
+/// What becomes of a session's pictures in mid-stream.
+pub struct News {
+    /// Where they come from now, in words; none while another way is looked for.
+    pub source: Option<String>,
+    /// Why it is not the one before.
+    pub why: String,
+    /// The pictures' mode.
+    pub mode: Mode,
+    /// What is shown from now on, where it is a desktop; told with a source.
+    pub desktop: Option<Desktop>,
+    /// All falls of the session.
+    pub falls: Vec<Fall>,
+}
+
+/// A chain that has its first picture.
+pub struct Begun {
+    /// The source.
+    pub chain: Chain,
+    /// What is shown, where it is a desktop.
+    pub desktop: Option<Desktop>,
+    /// The source in words, with what it takes the place of.
+    pub text: String,
+    /// What comes later.
+    pub news: Receiver<News>,
+}
+
+/// The way that gives pictures.
+struct Current {
+    source: Box<dyn Source>,
+    /// What it had counted when it was taken.
+    before: Counters,
+    /// What its numbers are raised by.
+    number_base: u64,
+}
+
+/// A way on its way.
+struct Attempt {
+    way: Way,
+    outcome: Receiver<Result<WayOpened, HostError>>,
+}
+
+/// A source of pictures that goes on by other ways.
+pub struct Chain {
+    plan: Plan,
+    doors: Arc<dyn Open>,
+    current: Option<Current>,
+    attempt: Option<Attempt>,
+    /// What the current way said last, where a verb could not act on it.
+    broke: Option<CaptureError>,
+    mode: Mode,
+    /// How often pictures came from elsewhere than before.
+    changes: u64,
+    next_number: u64,
+    past: Counters,
+    news: Sender<News>,
+    /// Ways that are being let go.
+    leaving: Vec<JoinHandle<()>>,
+    refused: Option<HostError>,
+}
+
+impl Chain {
+    /// Looks for the first of `ways` that gives a picture; tells `waits` once, if that takes its time.
+    ///
+    /// # Errors
+    /// None of them does: [`HostError::NoWay`] with each one's reason, or the only one's own error.
+    pub fn begin(
+        ways: Vec<Way>,
+        wanted: Mode,
+        doors: Arc<dyn Open>,
+        mut waits: impl FnMut(&str),
+    ) -> Result<Begun, HostError> {
+        let (news, later) = mpsc::channel();
+        let began = Instant::now();
+        let mut chain = Self {
+            plan: Plan::new(ways),
+            doors,
+            current: None,
+            attempt: None,
+            broke: None,
+            mode: wanted,
+            changes: 0,
+            next_number: 0,
+            past: Counters::default(),
+            news,
+            leaving: Vec::new(),
+            refused: None,
+        };
+        chain.plan.begin(began);
+        let mut told = false;
+        loop {
+            match chain.look(Instant::now() + SILENCE_MAX / 10) {
+                Ok(None) => {}
+                Ok(Some((opened, before))) => {
+                    let (desktop, text) = chain.adopt(opened);
+                    let text = if before.is_empty() { text } else { in_place(&text, &before) };
+                    return Ok(Begun { chain, desktop, text, news: later });
+                }
+                Err(all) => return Err(chain.no_way(all)),
+            }
+            if let Some(attempt) = chain.attempt.as_ref().filter(|_| !told && began.elapsed() > SILENCE_MAX) {
+                told = true;
+                waits(waiting_for(&attempt.way));
+            }
+        }
+    }
+
+    /// The falls until now.
+    pub fn falls(&self) -> Vec<Fall> {
+        self.plan.falls().to_vec()
+    }
+
+    fn no_way(&mut self, all: String) -> HostError {
+        match self.refused.take() {
+            Some(last) if all == last.to_string() => last,
+            Some(last) => HostError::NoWay { last: Box::new(last), all },
+            None => HostError::NoDesktop(all),
+        }
+    }
+
+    /// The way that gave pictures has ended.
+    fn lose(&mut self, error: &CaptureError, now: Instant) {
+        let Some(current) = self.current.take() else { return };
+        let counted = current.source.counters();
+        self.past = sum(self.past, difference(counted, current.before));
+        // A producer that hangs may hold it up.
+        self.leaving.retain(|thread| !thread.is_finished());
+        self.leaving.push(std::thread::spawn(move || drop(current.source)));
+        self.plan.handle_end(&Fault::of_capture(error), now);
+        tracing::warn!(%error, "the pictures ended; looking for another way");
+        let (mode, falls) = (self.mode, self.falls());
+        let news = News { source: None, why: error.to_string(), mode, desktop: None, falls };
+        // The session that listened is gone when nobody does; this source follows it.
+        let _ = self.news.send(news);
+    }
+
+    /// One round of the search, until `until` at most; a way that was found, with what was said of those before it, or
+    /// the words for there being none.
+    fn look(&mut self, until: Instant) -> Result<Option<(WayOpened, String)>, String> {
+        loop {
+            let now = Instant::now();
+            let next = match self.plan.poll(now) {
+                Step::Flowing => return Ok(None),
+                Step::Open { way, until } => {
+                    self.let_go();
+                    self.start(way, until);
+                    continue;
+                }
+                Step::Wait { until: next } => next.min(until),
+                Step::GiveUp { text } => {
+                    self.let_go();
+                    return Err(text);
+                }
+            };
+            let patience = next.saturating_duration_since(now);
+            let Some(attempt) = &self.attempt else {
+                // A slice that comes home may wake it: then it looks again.
+                std::thread::park_timeout(patience);
+                if Instant::now() >= until { return Ok(None) } else { continue }
+            };
+            match attempt.outcome.recv_timeout(patience) {
+                Ok(Ok(opened)) => {
+                    self.attempt = None;
+                    let before = self.plan.said();
+                    self.plan.handle_opened(Instant::now());
+                    return Ok(Some((opened, before)));
+                }
+                Ok(Err(error)) => self.refuse(error),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.refuse(HostError::Impossible("opening it panicked; our fault".into()));
+                }
+                Err(RecvTimeoutError::Timeout) if Instant::now() >= until => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    fn refuse(&mut self, error: HostError) {
+        self.attempt = None;
+        self.plan.handle_refused(&Fault::of(&error), Instant::now());
+        self.refused = Some(error);
+    }
+
+    fn start(&mut self, way: Way, until: Instant) {
+        let said = self.plan.said();
+        if !said.is_empty() {
+            tracing::warn!(why = %said, "{}", way.instead());
+        }
+        let (tell, outcome) = mpsc::channel();
+        let (doors, opened, mode) = (Arc::clone(&self.doors), way.clone(), self.mode);
+        self.leaving.push(std::thread::spawn(move || {
+            // Where nobody waits any more it is handed back, and closed here.
+            if let Err(mpsc::SendError(Ok(late))) = tell.send(doors.open(&opened, mode, until)) {
+                late.close();
+            }
+        }));
+        self.attempt = Some(Attempt { way, outcome });
+    }
+
+    /// Nobody waits for the way that is being opened; one that is there already is closed elsewhere.
+    fn let_go(&mut self) {
+        let Some(attempt) = self.attempt.take() else { return };
+        self.leaving.push(std::thread::spawn(move || {
+            if let Ok(Ok(late)) = attempt.outcome.recv() {
+                late.close();
+            }
+        }));
+    }
+
+    fn adopt(&mut self, opened: WayOpened) -> (Option<Desktop>, String) {
+        let WayOpened { source, desktop, text } = opened;
+        self.mode = source.mode();
+        let before = source.counters();
+        self.current = Some(Current { source, before, number_base: self.next_number });
+        self.changes += 1;
+        (desktop, text)
+    }
+
+    /// Goes on looking; whether there is a way again.
+    fn search(&mut self, until: Instant) -> Result<bool, CaptureError> {
+        match self.look(until) {
+            Ok(None) => Ok(false),
+            Ok(Some((opened, before))) => {
+                let (desktop, text) = self.adopt(opened);
+                tracing::info!(source = text, "pictures flow again");
+                let (mode, falls) = (self.mode, self.falls());
+                let _ = self.news.send(News { source: Some(text), why: before, mode, desktop, falls });
+                Ok(true)
+            }
+            Err(said) => {
+                let (mode, falls) = (self.mode, self.falls());
+                let _ = self.news.send(News { source: None, why: said.clone(), mode, desktop: None, falls });
+                Err(CaptureError::NoWayLeft { said })
+            }
+        }
+    }
+}
+
+impl Source for Chain {
+    fn describe(&self) -> String {
+        match &self.current {
+            Some(current) => current.source.describe(),
+            None => "no source at present".to_owned(),
+        }
+    }
+
+    fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    fn restart(&mut self, started: Instant) {
+        if let Some(current) = &mut self.current {
+            current.source.restart(started);
+            current.before = current.source.counters();
+        }
+        self.past = Counters::default();
+    }
+
+    fn wait_picture(&mut self, timeout: Duration) -> Result<bool, CaptureError> {
+        let until = Instant::now() + timeout;
+        loop {
+            if let Some(error) = self.broke.take() {
+                self.lose(&error, Instant::now());
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            match self.current.as_mut().map(|current| current.source.wait_picture(left)) {
+                Some(Ok(is_there)) => return Ok(is_there),
+                Some(Err(error)) => self.broke = Some(error),
+                None if self.search(until)? => {}
+                None => return Ok(false),
+            }
+        }
+    }
+
+    fn take_picture(&mut self) -> Result<Option<Picture<'_>>, CaptureError> {
+        let Some(current) = &mut self.current else { return Ok(None) };
+        match current.source.take_picture() {
+            Ok(None) => Ok(None),
+            Ok(Some(picture)) => {
+                let number = current.number_base + picture.number;
+                self.next_number = number + 1;
+                self.mode = picture_mode(self.mode, &picture);
+                Ok(Some(Picture { number, ..picture }))
+            }
+            Err(error) => {
+                self.broke = Some(error);
+                Ok(None)
+            }
+        }
+    }
+
+    fn skip(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.source.skip();
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        self.current.as_ref().map_or(self.past, |current| {
+            sum(self.past, difference(current.source.counters(), current.before))
+        })
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        self.let_go();
+        self.current = None;
+        for thread in self.leaving.drain(..) {
+            // A panic of one concerns nobody any more.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The mode that this picture shows: its size, at the refresh that was known.
+fn picture_mode(known: Mode, picture: &Picture<'_>) -> Mode {
+    if (picture.width, picture.height) == (known.width(), known.height()) {
+        return known;
+    }
+    Mode::new(picture.width, picture.height, known.refresh_mhz()).unwrap_or(known)
+}
+
+/// What a person may have to see to.
+fn waiting_for(way: &Way) -> &'static str {
+    match way {
+        Way::PipeWire(None) => {
+            "waiting for the desktop's portal: is a permission dialog waiting on the host's screen?"
+        }
+        Way::PipeWire(Some(_)) => "waiting for the PipeWire node's first picture",
+        Way::Wayland(_) => "waiting for the compositor's first picture",
+        Way::Own => "a desktop of our own is being started",
+        Way::Card => "the test card is being painted",
+    }
+}
+
+/// The source in words, with what it takes the place of.
+fn in_place(text: &str, before: &str) -> String {
+    if text.starts_with("test card") {
+        format!("{text}, because no desktop can be had: {before}")
+    } else {
+        format!("{text}, in place of {before}")
+    }
+}
+
+fn sum(a: Counters, b: Counters) -> Counters {
+    Counters {
+        captured: a.captured + b.captured,
+        superseded: a.superseded + b.superseded,
+        skipped: a.skipped + b.skipped,
+    }
+}
+
+fn difference(now: Counters, before: Counters) -> Counters {
+    Counters {
+        captured: now.captured - before.captured,
+        superseded: now.superseded - before.superseded,
+        skipped: now.skipped - before.skipped,
+    }
+}
+
+#[cfg(test)]
+mod tests;
