@@ -169,6 +169,20 @@ pub enum Diagnosis {
         /// Why, in its words.
         words: String,
     },
+    /// The person who was asked for a screen gave none.
+    #[error("the person whom {by} asked for a screen cancelled: start again and choose one")]
+    PortalCancelled {
+        /// Who asked.
+        by: &'static str,
+    },
+    /// An answer is not what the interface says.
+    #[error("{by} gave an answer that cannot be used: {words}")]
+    PortalUnreadable {
+        /// Who.
+        by: &'static str,
+        /// What is wrong with it.
+        words: String,
+    },
     /// The door was not opened in time.
     #[error("asked {asked}, and no answer came: look at the screen, or restart it")]
     PortalTimedOut {

@@ -7,7 +7,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::limits::SCREEN_BUFFERS;
+use crate::stamp::Stamp;
 use crate::{CaptureError, Counters, Diagnosis, Mode};
 
 /// A picture that can be taken.
@@ -44,13 +44,15 @@ impl From<End> for CaptureError {
 struct State<B> {
     newest: Option<Captured<B>>,
     returned: Vec<B>,
+    /// There are no more buffers than that.
+    buffers: usize,
     counters: Counters,
     end: Option<End>,
 }
 
 impl<B> State<B> {
     fn give_back(&mut self, buffer: B) {
-        debug_assert!(self.returned.len() < SCREEN_BUFFERS, "there are no more buffers than that");
+        debug_assert!(self.returned.len() < self.buffers, "there are no more buffers than that");
         self.returned.push(buffer);
     }
 
@@ -67,10 +69,12 @@ pub(crate) struct Exchange<B> {
 }
 
 impl<B> Exchange<B> {
-    pub(crate) fn new() -> Self {
+    /// One for at most so many buffers.
+    pub(crate) fn new(buffers: usize) -> Self {
         let state = State {
             newest: None,
-            returned: Vec::with_capacity(SCREEN_BUFFERS),
+            returned: Vec::with_capacity(buffers),
+            buffers,
             counters: Counters::default(),
             end: None,
         };
@@ -83,10 +87,12 @@ impl<B> Exchange<B> {
     }
 
     /// The screen's thread has a picture.
-    pub(crate) fn publish(&self, buffer: B, mode: Mode, captured_at: Instant) {
+    pub(crate) fn publish(&self, buffer: B, mode: Mode, stamp: Stamp) {
         let mut state = self.lock();
         let number = state.counters.captured;
         state.counters.captured += 1;
+        state.counters.stamped_here += u64::from(!stamp.is_told);
+        let captured_at = stamp.at;
         if let Some(older) = state.newest.replace(Captured { buffer, mode, captured_at, number }) {
             state.counters.superseded += 1;
             state.give_back(older.buffer);
@@ -95,12 +101,24 @@ impl<B> Exchange<B> {
         self.changed.notify_one();
     }
 
-    /// The screen's thread leaves out a picture, for a newer one or because it is spoiled.
+    /// The screen's thread leaves out a picture, for a newer one.
     #[cfg(feature = "pipewire")]
     pub(crate) fn pass_over(&self) {
         let mut state = self.lock();
         state.counters.captured += 1;
         state.counters.superseded += 1;
+    }
+
+    /// The screen's thread cannot read a picture.
+    #[cfg(feature = "pipewire")]
+    pub(crate) fn spoil(&self) {
+        self.lock().counters.spoiled += 1;
+    }
+
+    /// The screen's thread does not need a buffer any more.
+    #[cfg(feature = "pipewire")]
+    pub(crate) fn give_back(&self, buffer: B) {
+        self.lock().give_back(buffer);
     }
 
     /// The screen's thread needs a buffer: one that came back, if there is one.

@@ -44,6 +44,19 @@ pub const SCREEN_STAMP_AGE_MAX: std::time::Duration = std::time::Duration::from_
 /// Buffers that a PipeWire producer is asked for, so that it never waits for one while we read another.
 pub const STREAM_BUFFERS: u32 = 4;
 
+/// Pictures in memory of our own, into which a producer's are copied.
+pub const STREAM_PICTURES: usize = 1 // the one that is copied, or drawn with a cursor
+    + 1 // the newest without its cursor, where that comes beside it
+    + 1 // the newest picture, waiting to be taken
+    + 1; // the one that is lent out
+
+/// Regions of damage that a producer is asked to make room for. One says that there is some; with too little room
+/// some producers call the whole picture damaged.
+pub const STREAM_DAMAGE_REGIONS: usize = 16;
+
+/// More than this are of no use: only the first one is looked at.
+pub const STREAM_DAMAGE_REGIONS_MAX: usize = 64;
+
 /// Fewer than this are refused: one that is written, and one that is read.
 pub const STREAM_BUFFERS_MIN: u32 = 2;
 

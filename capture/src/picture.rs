@@ -42,6 +42,11 @@ pub struct Counters {
     pub superseded: u64,
     /// Pictures that [`Source::skip`] dropped unencoded.
     pub skipped: u64,
+    /// Pictures that could not be read, and are none of the captured: their producer calls them corrupted or
+    /// contradicts itself.
+    pub spoiled: u64,
+    /// Of the captured those that were stamped when they came: their producer gave no time on our clock.
+    pub stamped_here: u64,
 }
 
 /// A source of pictures. A picture is first waited for, then taken or skipped.

@@ -37,6 +37,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::exchange::{Captured, End, Exchange};
+use crate::limits::STREAM_PICTURES;
 use crate::{CaptureError, Counters, Diagnosis, Mode, Picture, PixelFormat, Source};
 pub use door::{Door, NodeRef};
 use door::{Keeper, Opened};
@@ -93,7 +94,7 @@ impl PipeWireSource {
         deadline: Duration,
     ) -> Result<Self, CaptureError> {
         let started = Instant::now();
-        let exchange = Arc::new(Exchange::new());
+        let exchange = Arc::new(Exchange::new(STREAM_PICTURES));
         let (ready, is_ready) = mpsc::sync_channel(1);
         let size = if door == Door::MutterVirtual { Size::Wanted } else { Size::Theirs };
         let session = Remote::Session(surroundings.pipewire.clone());

@@ -32,7 +32,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::exchange::{Captured, End, Exchange};
-use crate::limits::FIRST_PICTURE_DEADLINE;
+use crate::limits::{FIRST_PICTURE_DEADLINE, SCREEN_BUFFERS};
 use crate::{CaptureError, Counters, Diagnosis, Mode, Picture, PixelFormat, Source};
 use buffer::Buffer;
 use link::Link;
@@ -89,7 +89,7 @@ impl WaylandSource {
         let unusable = |diagnosis| CaptureError::Unusable { diagnosis };
         let no_thread = |source| CaptureError::Read { name: "a thread for the screen".to_owned(), source };
         let path = socket_path(display).map_err(unusable)?;
-        let exchange = Arc::new(Exchange::new());
+        let exchange = Arc::new(Exchange::new(SCREEN_BUFFERS));
         let (reader, writer) = io::pipe().map_err(no_thread)?;
         let mut link = Link::connect(&path, Arc::clone(&exchange), reader).map_err(unusable)?;
         let protocol = link.open(output, protocol, first_picture_deadline).map_err(unusable)?;
@@ -112,7 +112,9 @@ impl WaylandSource {
     pub fn lends_screen(socket: &Path, patience: Duration) -> Result<(), Diagnosis> {
         let (reader, _writer) =
             io::pipe().map_err(|error| Diagnosis::Disconnected { cause: error.to_string() })?;
-        Link::connect(socket, Arc::new(Exchange::new()), reader)?.open(None, None, patience).map(drop)
+        Link::connect(socket, Arc::new(Exchange::new(SCREEN_BUFFERS)), reader)?
+            .open(None, None, patience)
+            .map(drop)
     }
 
     /// The name of the output that is captured.

@@ -28,6 +28,7 @@ pub(crate) const DESKTOP: &[Package] =
 /// What the tests look with.
 pub(crate) const TESTS: &[Package] = &[
     ("chromium", "opens the report's page"),
+    ("dbus-daemon", "a session bus, for a desktop portal of the tests' own"),
     ("ethtool", "switches a network device's offloads"),
     ("ffmpeg", "an independent decoder"),
     ("iproute2", "network namespaces"),

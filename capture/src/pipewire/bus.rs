@@ -108,6 +108,16 @@ impl CallError {
         }
     }
 
+    /// By whom and why it was refused; the bus answers for one that goes without an answer.
+    pub(super) fn diagnose(&self, by: &'static str) -> Diagnosis {
+        match &self.error {
+            zbus::Error::FDO(error) if matches!(**error, zbus::fdo::Error::NoReply(_)) => {
+                Diagnosis::PortalGone { by }
+            }
+            _ => Diagnosis::PortalRefused { by, words: self.words() },
+        }
+    }
+
     pub(super) fn words(&self) -> String {
         self.error.to_string()
     }
@@ -215,14 +225,7 @@ impl<'a> Bus<'a> {
                     return Poll::Ready(Diagnosis::ScreenCastEnded { by });
                 }
             }
-            while let Poll::Ready(message) = Pin::new(&mut watch.owner).poll_next(context) {
-                let Some(Ok(message)) = message else { break };
-                let body = message.body();
-                if matches!(body.deserialize::<(&str, &str, &str)>(), Ok((_, old, _)) if !old.is_empty()) {
-                    return Poll::Ready(Diagnosis::PortalGone { by });
-                }
-            }
-            Poll::Pending
+            poll_gone(&mut watch.owner, context).map(|()| Diagnosis::PortalGone { by })
         });
         self.recall.unless(wait).await
     }
@@ -241,9 +244,25 @@ pub(super) struct Watch {
     pub(super) owner: MessageStream,
 }
 
-/// The next message, or `None` where the stream ended.
-pub(super) async fn next(stream: &mut MessageStream) -> Option<zbus::Result<Message>> {
-    poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await
+/// The next message, or `None` where there will be none: the stream ended, or `owner`, which follows the name of who
+/// sends it, tells that the name's owner went.
+pub(super) async fn next(stream: &mut MessageStream, owner: &mut MessageStream) -> Option<Message> {
+    poll_fn(|context| match Pin::new(&mut *stream).poll_next(context) {
+        Poll::Ready(message) => Poll::Ready(message.and_then(Result::ok)),
+        Poll::Pending => poll_gone(owner, context).map(|()| None),
+    })
+    .await
+}
+
+/// Ready once a name's owner went; that it came is none of that.
+fn poll_gone(owner: &mut MessageStream, context: &mut Context<'_>) -> Poll<()> {
+    while let Poll::Ready(Some(Ok(message))) = Pin::new(&mut *owner).poll_next(context) {
+        let body = message.body();
+        if matches!(body.deserialize::<(&str, &str, &str)>(), Ok((_, old, _)) if !old.is_empty()) {
+            return Poll::Ready(());
+        }
+    }
+    Poll::Pending
 }
 
 #[cfg(test)]

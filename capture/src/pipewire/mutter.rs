@@ -37,7 +37,7 @@ pub(super) struct Cast {
 /// Opens a screen cast.
 pub(super) async fn open(bus: &Bus<'_>, screen: Screen<'_>) -> Result<Cast, Diagnosis> {
     let root = Place { name: NAME, path: "/org/gnome/Mutter/ScreenCast", interface: NAME };
-    let owner = bus.owner_changes(NAME).await?;
+    let mut owner = bus.owner_changes(NAME).await?;
     let closed = bus.signals(signal(SESSION, "Closed")?).await?;
     let mut added = bus.signals(signal(STREAM, "PipeWireStreamAdded")?).await?;
     let options = Options::new();
@@ -58,7 +58,7 @@ pub(super) async fn open(bus: &Bus<'_>, screen: Screen<'_>) -> Result<Cast, Diag
     let stream: OwnedObjectPath =
         answer.map_err(refused)?.body().deserialize().map_err(|error| odd(&error))?;
     bus.call("GNOME's mutter to start", session, "Start", &()).await.map_err(refused)?;
-    let node = node_of(&mut added, stream.as_str()).await?;
+    let node = node_of(&mut added, &mut owner, stream.as_str()).await?;
     Ok(Cast { node, watch: Watch { by: BY, session: path.to_string(), closed, owner } })
 }
 
@@ -67,8 +67,12 @@ pub(super) async fn close(bus: &Bus<'_>, session: &str) {
     bus.call_and_forget(Place { name: NAME, path: session, interface: SESSION }, "Stop").await;
 }
 
-async fn node_of(added: &mut MessageStream, stream: &str) -> Result<u32, Diagnosis> {
-    while let Some(Ok(message)) = next(added).await {
+async fn node_of(
+    added: &mut MessageStream,
+    owner: &mut MessageStream,
+    stream: &str,
+) -> Result<u32, Diagnosis> {
+    while let Some(message) = next(added, owner).await {
         if message.header().path().is_some_and(|path| path.as_str() == stream) {
             return message.body().deserialize().map_err(|error| odd(&error));
         }
@@ -87,9 +91,9 @@ fn signal(interface: &'static str, member: &'static str) -> Result<MatchRule<'st
 }
 
 fn refused(error: CallError) -> Diagnosis {
-    Diagnosis::PortalRefused { by: BY, words: error.words() }
+    error.diagnose(BY)
 }
 
 fn odd(error: &zbus::Error) -> Diagnosis {
-    Diagnosis::PortalRefused { by: BY, words: format!("an answer that cannot be read: {error}") }
+    Diagnosis::PortalUnreadable { by: BY, words: error.to_string() }
 }

@@ -16,7 +16,7 @@ use super::cursor;
 use crate::Mode;
 use crate::limits::{
     REFRESH_MHZ_MAX, SIDE_MAX, SIDE_MIN, STREAM_BUFFERS, STREAM_BUFFERS_MAX, STREAM_BUFFERS_MIN,
-    STREAM_CURSOR_SIDE_MAX,
+    STREAM_CURSOR_SIDE_MAX, STREAM_DAMAGE_REGIONS, STREAM_DAMAGE_REGIONS_MAX,
 };
 
 /// The formats that are read, the preferred one first. The fourth byte is not looked at.
@@ -144,9 +144,16 @@ pub(super) fn buffers() -> Vec<Param> {
         min: int_of(cursor::bytes_of(1)),
         max: int_of(cursor::bytes_of(STREAM_CURSOR_SIDE_MAX)),
     };
+    let region = size_of::<sys::spa_meta_region>();
+    let damage = ChoiceEnum::Range {
+        default: int_of(region * STREAM_DAMAGE_REGIONS),
+        min: int_of(region),
+        max: int_of(region * STREAM_DAMAGE_REGIONS_MAX),
+    };
     vec![
         Param::of(SpaTypes::ObjectParamBuffers, ParamType::Buffers, buffers),
         meta(sys::SPA_META_Header, header),
+        meta(sys::SPA_META_VideoDamage, Value::Choice(ChoiceValue::Int(choice(damage)))),
         meta(sys::SPA_META_Cursor, Value::Choice(ChoiceValue::Int(choice(cursor)))),
     ]
 }
@@ -237,6 +244,11 @@ mod tests {
             panic!("no range of buffers");
         };
         assert_eq!((*default, *min), (4, 2));
-        assert_eq!(asked.len(), 3);
+        let kinds = asked[1..].iter().map(|param| match &self::properties(param)[0].value {
+            Value::Id(Id(kind)) => *kind,
+            other => panic!("{other:?}"),
+        });
+        let wanted = [sys::SPA_META_Header, sys::SPA_META_VideoDamage, sys::SPA_META_Cursor];
+        assert_eq!(kinds.collect::<Vec<_>>(), wanted);
     }
 }

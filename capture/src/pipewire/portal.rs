@@ -1,7 +1,8 @@
 //! The desktop portal's screen cast: a session, a choice that a person makes once, and a connection to PipeWire.
 //!
 //! Promises: with a token that the portal still knows nobody is asked; a token that it refuses is tried once and
-//! forgotten; the cursor is in the picture where the portal can do that, else beside it. Refuses portals without a
+//! forgotten; a person who cancels is not asked again, and costs no token; a portal that goes before it answers is
+//! named at once; the cursor is in the picture where the portal can do that, else beside it. Refuses portals without a
 //! screen cast, by name, and answers that are not what the interface says.
 //!
 //! Source: the interface `org.freedesktop.portal.ScreenCast` of xdg-desktop-portal's documentation.
@@ -114,11 +115,11 @@ fn choose_cursor(available: u32) -> u32 {
 }
 
 fn refused(error: CallError) -> Diagnosis {
-    Diagnosis::PortalRefused { by: BY, words: error.words() }
+    error.diagnose(BY)
 }
 
 fn odd(error: &zbus::Error) -> Diagnosis {
-    Diagnosis::PortalRefused { by: BY, words: format!("an answer that cannot be read: {error}") }
+    Diagnosis::PortalUnreadable { by: BY, words: error.to_string() }
 }
 
 struct Portal<'a, 'b> {
@@ -158,8 +159,8 @@ impl<'a, 'b> Portal<'a, 'b> {
         ]);
         let asking = "the desktop portal for a session";
         let results = self.request(asking, "CreateSession", &handle, &(&options,)).await?;
-        let missing = "an answer without a session".to_owned();
-        results.session_handle.ok_or(Diagnosis::PortalRefused { by: BY, words: missing })
+        let missing = "it has no session".to_owned();
+        results.session_handle.ok_or(Diagnosis::PortalUnreadable { by: BY, words: missing })
     }
 
     async fn start(&mut self, session: &str, token: Option<&str>) -> Result<Results, Diagnosis> {
@@ -214,7 +215,7 @@ impl<'a, 'b> Portal<'a, 'b> {
     {
         let expected = format!("{}/{handle}", self.requests);
         self.bus.call(asking, DESKTOP, method, body).await.map_err(refused)?;
-        while let Some(Ok(message)) = next(&mut self.responses).await {
+        while let Some(message) = next(&mut self.responses, &mut self.owner).await {
             if message.header().path().is_some_and(|path| path.as_str() == expected) {
                 return parse_response(&message);
             }
@@ -244,71 +245,16 @@ fn parse_response(message: &Message) -> Result<Results, Diagnosis> {
     let (code, results): (u32, Results) = body.deserialize().map_err(|error| odd(&error))?;
     match code {
         0 => Ok(results),
-        1 => Err(Diagnosis::PortalRefused { by: "the person who was asked", words: "cancelled".to_owned() }),
+        1 => Err(Diagnosis::PortalCancelled { by: BY }),
         code => Err(Diagnosis::PortalRefused { by: BY, words: format!("it ended the request, code {code}") }),
     }
 }
 
 fn node_of(results: &Results) -> Result<u32, Diagnosis> {
     let first = results.streams.as_ref().and_then(|streams| streams.first());
-    let missing = "an answer without a stream".to_owned();
-    first.map(|(node, _)| *node).ok_or(Diagnosis::PortalRefused { by: BY, words: missing })
+    let missing = "it has no stream".to_owned();
+    first.map(|(node, _)| *node).ok_or(Diagnosis::PortalUnreadable { by: BY, words: missing })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn response<B: serde::Serialize + zbus::DynamicType>(body: &B) -> Result<Results, Diagnosis> {
-        let message = Message::signal("/a", "org.freedesktop.portal.Request", "Response").build(body);
-        parse_response(&message.unwrap())
-    }
-
-    #[test]
-    fn the_cursor_is_in_the_picture_where_it_can_be() {
-        for (available, chosen) in [(7, CURSOR_EMBEDDED), (2, 2), (5, CURSOR_METADATA), (1, 0), (0, 0)] {
-            assert_eq!(choose_cursor(available), chosen);
-        }
-    }
-
-    #[test]
-    fn answers_are_read_and_refusals_name_who() {
-        let size = Options::from([("size", Variant::from((1920_i32, 1080_i32)))]);
-        let streams = Variant::from(vec![(57_u32, size)]);
-        let good =
-            Options::from([("streams", streams), ("restore_token", "abc".into()), ("new", 7_u64.into())]);
-        let results = response(&(0_u32, good)).unwrap();
-        assert_eq!(node_of(&results), Ok(57));
-        assert_eq!(results.restore_token.as_deref(), Some("abc"));
-        let session = Options::from([("session_handle", Variant::from("/s"))]);
-        assert_eq!(response(&(0_u32, session)).unwrap().session_handle.as_deref(), Some("/s"));
-
-        let empty = Options::new();
-        let cancelled = response(&(1_u32, empty.clone())).unwrap_err();
-        assert!(cancelled.to_string().contains("the person"), "{cancelled}");
-        let ended = response(&(2_u32, empty.clone())).unwrap_err();
-        assert!(ended.to_string().contains("portal"), "{ended}");
-        assert!(node_of(&response(&(0_u32, empty)).unwrap()).is_err());
-        let none = Options::from([("streams", Variant::from(Vec::<(u32, Options<'_>)>::new()))]);
-        assert!(node_of(&response(&(0_u32, none)).unwrap()).is_err());
-    }
-
-    #[test]
-    fn answers_of_another_shape_are_refused() {
-        assert!(response(&"text").is_err());
-        assert!(response(&(0_i32, Options::new())).is_err());
-        for odd in [Variant::from(7_u32), Variant::from("text"), Variant::from(vec![1_u32])] {
-            assert!(response(&(0_u32, Options::from([("streams", odd.clone())]))).is_err(), "{odd:?}");
-        }
-        assert!(response(&(0_u32, Options::from([("restore_token", Variant::from(7_u32))]))).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn any_code_is_a_result_or_a_refusal(code: u32, name in "[a-z_]{1,20}", value: u64) {
-            let refused = response(&(code, Options::from([(name.as_str(), Variant::from(value))]))).is_err();
-            prop_assert!(code == 0 || refused);
-        }
-    }
-}
+mod tests;

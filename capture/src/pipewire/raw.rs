@@ -17,6 +17,24 @@ use pipewire::sys::pw_buffer;
 
 use super::agreed::Block;
 
+/// What a filled buffer tells, each word of it another process'.
+pub(super) trait Buffer {
+    /// The first block of memory: its file, what is said of it, and whether the chunk is marked as corrupted.
+    fn block(&self) -> Option<(RawFd, Block, bool)>;
+
+    /// The file behind a descriptor that [`Buffer::block`] told.
+    fn file(&self, fd: RawFd) -> Option<BorrowedFd<'_>>;
+
+    /// The header, where the producer gives one.
+    fn header(&self) -> Option<Header>;
+
+    /// Whether something is new in the picture, where the producer says so.
+    fn is_damaged(&self) -> Option<bool>;
+
+    /// What is said of the cursor, put into `scratch`, at most as much as that has room for.
+    fn cursor<'a>(&self, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]>;
+}
+
 /// A buffer that a producer filled; given back when dropped.
 pub(super) struct Filled<'s> {
     stream: &'s Stream,
@@ -28,8 +46,6 @@ pub(super) struct Filled<'s> {
 pub(super) struct Header {
     /// Nanoseconds on the producer's clock.
     pub(super) pts_ns: i64,
-    /// The picture's number at the producer.
-    pub(super) sequence: u64,
     /// The producer's word that the pixels are not to be used.
     pub(super) is_corrupted: bool,
 }
@@ -49,8 +65,32 @@ impl<'s> Filled<'s> {
         unsafe { self.buffer.as_ref().buffer.as_ref() }
     }
 
-    /// The first block of memory: its file, what is said of it, and whether the chunk is marked as corrupted.
-    pub(super) fn block(&self) -> Option<(RawFd, Block, bool)> {
+    /// At most `into.len()` bytes of the metadata of this kind; how many there were to copy.
+    fn copy_meta(&self, kind: u32, into: &mut [MaybeUninit<u8>]) -> usize {
+        let Some(spa) = self.spa() else { return 0 };
+        if spa.metas.is_null() {
+            return 0;
+        }
+        for index in 0..spa.n_metas as usize {
+            // SAFETY: `metas` points to `n_metas` structures in this process' own memory.
+            let meta = unsafe { &*spa.metas.add(index) };
+            if meta.type_ == kind && !meta.data.is_null() {
+                let bytes = into.len().min(meta.size as usize);
+                // SAFETY: `data` is mapped for `size` bytes while the buffer is ours, `into` has room for as
+                // many, and the two do not overlap, for one is ours alone. The producer may write meanwhile:
+                // bytes are copied once and nothing is read from there again.
+                unsafe {
+                    ptr::copy_nonoverlapping(meta.data.cast::<MaybeUninit<u8>>(), into.as_mut_ptr(), bytes);
+                }
+                return bytes;
+            }
+        }
+        0
+    }
+}
+
+impl Buffer for Filled<'_> {
+    fn block(&self) -> Option<(RawFd, Block, bool)> {
         let spa = self.spa()?;
         if spa.n_datas == 0 {
             return None;
@@ -76,38 +116,13 @@ impl<'s> Filled<'s> {
         Some((RawFd::try_from(data.fd).unwrap_or(-1), block, is_corrupted))
     }
 
-    /// The file behind a descriptor that [`Filled::block`] told.
-    pub(super) fn file(&self, fd: RawFd) -> Option<BorrowedFd<'_>> {
+    fn file(&self, fd: RawFd) -> Option<BorrowedFd<'_>> {
         // SAFETY: the descriptor is the library's and stays open for as long as the buffer is ours, which the
         // borrow sees to; -1, which means none, is left out.
         (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
-    /// At most `into.len()` bytes of the metadata of this kind; how many there were to copy.
-    fn copy_meta(&self, kind: u32, into: &mut [MaybeUninit<u8>]) -> usize {
-        let Some(spa) = self.spa() else { return 0 };
-        if spa.metas.is_null() {
-            return 0;
-        }
-        for index in 0..spa.n_metas as usize {
-            // SAFETY: `metas` points to `n_metas` structures in this process' own memory.
-            let meta = unsafe { &*spa.metas.add(index) };
-            if meta.type_ == kind && !meta.data.is_null() {
-                let bytes = into.len().min(meta.size as usize);
-                // SAFETY: `data` is mapped for `size` bytes while the buffer is ours, `into` has room for as
-                // many, and the two do not overlap, for one is ours alone. The producer may write meanwhile:
-                // bytes are copied once and nothing is read from there again.
-                unsafe {
-                    ptr::copy_nonoverlapping(meta.data.cast::<MaybeUninit<u8>>(), into.as_mut_ptr(), bytes);
-                }
-                return bytes;
-            }
-        }
-        0
-    }
-
-    /// The header, where the producer gives one.
-    pub(super) fn header(&self) -> Option<Header> {
+    fn header(&self) -> Option<Header> {
         let mut bytes = [MaybeUninit::uninit(); size_of::<sys::spa_meta_header>()];
         if self.copy_meta(sys::SPA_META_Header, &mut bytes) < bytes.len() {
             return None;
@@ -117,13 +132,22 @@ impl<'s> Filled<'s> {
         let header = unsafe { ptr::read_unaligned(bytes.as_ptr().cast::<sys::spa_meta_header>()) };
         Some(Header {
             pts_ns: header.pts,
-            sequence: header.seq,
             is_corrupted: header.flags & sys::SPA_META_HEADER_FLAG_CORRUPTED != 0,
         })
     }
 
-    /// What is said of the cursor, put into `scratch`, at most as much as that has room for.
-    pub(super) fn cursor<'a>(&self, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    fn is_damaged(&self) -> Option<bool> {
+        let mut bytes = [MaybeUninit::uninit(); size_of::<sys::spa_meta_region>()];
+        if self.copy_meta(sys::SPA_META_VideoDamage, &mut bytes) < bytes.len() {
+            return None;
+        }
+        // SAFETY: as for the header: every byte was copied, and any bits make such a structure of plain numbers.
+        let first = unsafe { ptr::read_unaligned(bytes.as_ptr().cast::<sys::spa_meta_region>()) };
+        // The list ends at the first region without an area, so that what follows tells nothing more.
+        Some(first.region.size.width != 0 && first.region.size.height != 0)
+    }
+
+    fn cursor<'a>(&self, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
         scratch.clear();
         let bytes = self.copy_meta(sys::SPA_META_Cursor, scratch.spare_capacity_mut());
         // SAFETY: `copy_meta` initialised that many bytes of the spare capacity, and the vector was empty.

@@ -2,7 +2,9 @@
 //!
 //! A portal that was started by D-Bus or systemd finds the compositor only where these know `WAYLAND_DISPLAY` and
 //! its like; a compositor that was started by hand has told nobody. Promises: asked before the portal is; what is
-//! missing of the two is said and no error. Refuses to pass on anything but the few variables that name a session.
+//! missing of the two is said and no error. Refuses to pass on anything but the few variables that name a session,
+//! and all of them where none names a display of this machine: what a login over ssh has is not the desktop's, and
+//! what systemd and D-Bus were told stays with them.
 
 use std::collections::HashMap;
 
@@ -26,10 +28,21 @@ pub(super) fn of_this_program() -> Vec<(String, String)> {
     NAMES.iter().filter_map(value).collect()
 }
 
-/// Only what [`NAMES`] has, and none that is empty.
+/// Only what [`NAMES`] has, none that is empty or another machine's; nothing where no display is among them.
 fn chosen(environment: &[(String, String)]) -> Vec<(&str, &str)> {
-    let is_chosen = |(name, value): &&(String, String)| NAMES.contains(&name.as_str()) && !value.is_empty();
-    environment.iter().filter(is_chosen).map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    let pairs = environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let chosen: Vec<_> = pairs.filter(|(name, value)| is_told(name, value)).collect();
+    let has_display = chosen.iter().any(|(name, _)| matches!(*name, "WAYLAND_DISPLAY" | "DISPLAY"));
+    if has_display { chosen } else { Vec::new() }
+}
+
+fn is_told(name: &str, value: &str) -> bool {
+    match name {
+        // With a host's name it is one that is forwarded from here to another machine.
+        "DISPLAY" => value.starts_with(':') || value.starts_with("unix:"),
+        "XDG_SESSION_TYPE" => matches!(value, "wayland" | "x11"),
+        name => NAMES.contains(&name) && !value.is_empty(),
+    }
 }
 
 /// Tells D-Bus and systemd.
@@ -70,5 +83,28 @@ mod tests {
             [("WAYLAND_DISPLAY", "wayland-7"), ("SECRET", "x"), ("DISPLAY", ""), ("PATH", "/bin")];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(chosen(&environment), [("WAYLAND_DISPLAY", "wayland-7")]);
+    }
+
+    #[test]
+    fn a_login_over_ssh_tells_nothing() {
+        let told = |pairs: &[(&str, &str)]| {
+            let environment: Vec<_> =
+                pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            chosen(&environment).into_iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+        };
+        let login = [("XDG_SESSION_TYPE", "tty"), ("XDG_RUNTIME_DIR", "/run/user/1000")];
+        assert!(told(&login).is_empty());
+        for forwarded in ["localhost:10.0", "desk:10", "192.0.2.1:0"] {
+            assert!(told(&[&login[..], &[("DISPLAY", forwarded)]].concat()).is_empty(), "{forwarded}");
+        }
+        // A desktop's names given by hand over ssh: the display is told, the login's type is not.
+        let given = [&login[..], &[("WAYLAND_DISPLAY", "wayland-1"), ("DISPLAY", "localhost:10.0")]].concat();
+        assert_eq!(told(&given), ["XDG_RUNTIME_DIR", "WAYLAND_DISPLAY"]);
+        for local in [":0", "unix:0"] {
+            assert_eq!(
+                told(&[("XDG_SESSION_TYPE", "x11"), ("DISPLAY", local)]),
+                ["XDG_SESSION_TYPE", "DISPLAY"]
+            );
+        }
     }
 }

@@ -1,13 +1,15 @@
 //! The stream: what the library calls when a format is agreed on, when a buffer is filled, and when it ends.
 //!
 //! Promises: the producer has every buffer back before the library's call returns; of several that are filled
-//! the newest is read; a picture is stamped with the producer's time where that is on our clock. What ends the
-//! stream is left in [`Notes`], for the loop to judge. Refuses what [`super::agreed`] refuses.
+//! the newest with a picture is read, and none says where the cursor is in vain; a picture is stamped with the
+//! producer's time where that is on our clock, else that is counted. What ends the stream is left in [`Notes`], for
+//! the loop to judge. Refuses what [`super::agreed`] refuses.
 
 use std::cell::{Cell, RefCell};
+use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pipewire::spa::param::ParamType;
 use pipewire::spa::param::format::{MediaSubtype, MediaType};
@@ -16,15 +18,16 @@ use pipewire::spa::param::video::VideoInfoRaw;
 use pipewire::spa::pod::Pod;
 use pipewire::stream::{Stream, StreamListener, StreamState};
 
-use super::agreed::Agreed;
+use super::agreed::{Agreed, Place};
 use super::cursor::{self, Cursor};
 use super::mapping::Mappings;
 use super::params;
 use super::picture::Pixels;
-use super::raw::{Filled, Header};
+use super::raw::{Buffer, Filled, Header};
 use crate::exchange::Exchange;
 use crate::limits::{STREAM_BUFFERS, STREAM_CURSOR_SIDE_MAX, STREAM_SPOILED_MAX};
-use crate::{Diagnosis, Mode, stamp};
+use crate::stamp::{self, Stamp};
+use crate::{Diagnosis, Mode};
 
 /// What the library's calls leave for the loop.
 #[derive(Debug, Default)]
@@ -56,16 +59,22 @@ pub(super) struct Receiver {
     cursor_meta: Vec<u8>,
     /// The newest picture without the cursor, kept only where a cursor comes beside the pictures.
     clean: Option<Pixels>,
+    /// Whether the producer was heard to tell what is damaged.
+    tells_damage: bool,
+    /// Whether the next picture is new whatever is said of its damage: none was read since the format or a spoiled one.
+    needs_picture: bool,
     /// Spoiled buffers: in a row, and in all.
     spoiled_in_a_row: u32,
     spoiled: u64,
+    /// Pictures that the producer did not stamp by our clock.
+    stamped_here: u64,
     said: Said,
 }
 
 /// What was said once.
 #[derive(Default)]
 struct Said {
-    no_stamp: bool,
+    stamp: bool,
     cursor: bool,
     spoiled: bool,
 }
@@ -82,8 +91,11 @@ impl Receiver {
             cursor: Cursor::default(),
             cursor_meta: Vec::with_capacity(cursor::bytes_of(STREAM_CURSOR_SIDE_MAX)),
             clean: None,
+            tells_damage: false,
+            needs_picture: true,
             spoiled_in_a_row: 0,
             spoiled: 0,
+            stamped_here: 0,
             said: Said::default(),
         }
     }
@@ -150,8 +162,7 @@ impl Receiver {
         match Agreed::parse(&video, self.wanted) {
             Ok(agreed) => {
                 tracing::debug!(mode = %agreed.mode, format = agreed.format_name(), "format agreed on");
-                self.agreed = Some(agreed);
-                self.clean = None;
+                self.begin(agreed);
                 self.notes.agreed.set(Some(agreed.mode));
             }
             Err(refusal) => return self.fail(refusal),
@@ -163,46 +174,68 @@ impl Receiver {
         }
     }
 
+    /// Pictures of another format come from now on.
+    fn begin(&mut self, agreed: Agreed) {
+        self.agreed = Some(agreed);
+        self.forget_clean();
+        self.needs_picture = true;
+    }
+
     /// Buffers are filled.
     fn process(&mut self, stream: &Stream) {
-        let Some(mut newest) = Filled::take(stream) else { return };
-        while let Some(newer) = Filled::take(stream) {
-            // What the older one says of the cursor counts all the same.
-            self.follow_cursor(&newest);
-            self.exchange.pass_over();
-            newest = newer;
+        let cycle = || stream.time().ok().and_then(|time| u64::try_from(time.now()).ok());
+        self.take_in(|| Filled::take(stream), cycle);
+    }
+
+    /// Of the buffers that `next` gives the newest with a picture is read; what any of them says of the cursor counts.
+    /// `cycle` tells when the graph's cycle began, in nanoseconds.
+    fn take_in<B: Buffer>(
+        &mut self,
+        mut next: impl FnMut() -> Option<B>,
+        cycle: impl FnOnce() -> Option<u64>,
+    ) {
+        let (mut newest, mut has_moved, mut told) = (None, false, None);
+        while let Some(filled) = next() {
+            has_moved |= self.follow_cursor(&filled);
+            let Some(agreed) = self.agreed else { continue };
+            told = filled.header();
+            match self.find(&filled, told, &agreed) {
+                Ok(Some(found)) => {
+                    if newest.replace((filled, found, told)).is_some() {
+                        self.exchange.pass_over();
+                    }
+                }
+                Ok(None) => {}
+                Err(diagnosis) => self.spoil(diagnosis),
+            }
         }
         let Some(agreed) = self.agreed else { return };
-        let has_moved = self.follow_cursor(&newest);
-        let header = newest.header();
-        match self.read(&newest, header, &agreed) {
-            Ok(Some(pixels)) => {
-                self.spoiled_in_a_row = 0;
-                let captured_at = self.stamp(stream, header);
-                self.publish(pixels, &agreed, captured_at);
-            }
-            // Nothing new but the cursor: a picture of its own, of the pixels before.
-            Ok(None) if has_moved => {
-                if let Some(clean) = &self.clean {
-                    let mut pixels = self.exchange.reuse().unwrap_or_default();
-                    pixels.compose(clean, &self.cursor, &agreed);
-                    let captured_at = self.stamp(stream, header);
-                    self.exchange.publish(pixels, agreed.mode, captured_at);
+        if let Some((filled, found, told)) = newest {
+            match self.read(&filled, found, &agreed) {
+                Ok(pixels) => {
+                    self.spoiled_in_a_row = 0;
+                    let stamp = self.stamp(told, cycle);
+                    return self.publish(pixels, &agreed, stamp);
                 }
+                Err(diagnosis) => self.spoil(diagnosis),
             }
-            Ok(None) => {}
-            Err(diagnosis) => self.spoil(diagnosis),
+        }
+        // Nothing new but the cursor: a picture of its own, of the pixels before.
+        if has_moved && let Some(clean) = &self.clean {
+            let mut pixels = self.exchange.reuse().unwrap_or_default();
+            pixels.compose(clean, &self.cursor, &agreed);
+            let stamp = self.stamp(told, cycle);
+            self.exchange.publish(pixels, agreed.mode, stamp);
         }
     }
 
-    /// A picture out of a buffer; `None` where the producer says that there is none in it.
-    fn read(
+    /// Where a buffer's picture is; `None` where the producer says that there is none in it, or nothing new.
+    fn find<B: Buffer>(
         &mut self,
-        filled: &Filled<'_>,
+        filled: &B,
         header: Option<Header>,
         agreed: &Agreed,
-    ) -> Result<Option<Pixels>, Diagnosis> {
-        let refuse = |offered: &str| Diagnosis::BufferRefused { offered: offered.to_owned() };
+    ) -> Result<Option<(RawFd, Place)>, Diagnosis> {
         let (fd, block, is_marked) = filled.block().ok_or_else(|| refuse("a buffer without memory"))?;
         // Producers mark a buffer so that carries a cursor alone, or nothing new at all: that is no picture.
         if is_marked || block.size == 0 {
@@ -211,31 +244,60 @@ impl Receiver {
         if header.is_some_and(|header| header.is_corrupted) {
             return Err(refuse("a picture that its producer calls corrupted"));
         }
+        let damage = filled.is_damaged();
+        self.tells_damage |= damage == Some(true);
+        let needs_pixels = self.needs_picture || (self.cursor.is_visible() && self.clean.is_none());
+        // Only from one that was heard to tell damage: another may never fill in what it was asked to.
+        if damage == Some(false) && self.tells_damage && !needs_pixels {
+            return Ok(None);
+        }
         let place = block.place(agreed)?;
+        self.needs_picture = false;
+        Ok(Some((fd, place)))
+    }
+
+    /// A picture out of a buffer.
+    fn read<B: Buffer>(
+        &mut self,
+        filled: &B,
+        (fd, place): (RawFd, Place),
+        agreed: &Agreed,
+    ) -> Result<Pixels, Diagnosis> {
         let file = filled.file(fd).ok_or_else(|| refuse("memory without a descriptor"))?;
         let mut pixels = self.exchange.reuse().unwrap_or_default();
         match self.mappings.bytes(file, place.file_offset, place.bytes) {
             Some(source) => pixels.copy(source, place, agreed),
-            None => pixels.read(file, place, agreed)?,
+            None => {
+                if let Err(diagnosis) = pixels.read(file, place, agreed) {
+                    self.exchange.give_back(pixels);
+                    return Err(diagnosis);
+                }
+            }
         }
-        Ok(Some(pixels))
+        Ok(pixels)
     }
 
-    fn publish(&mut self, pixels: Pixels, agreed: &Agreed, captured_at: std::time::Instant) {
+    fn publish(&mut self, pixels: Pixels, agreed: &Agreed, stamp: Stamp) {
         self.notes.has_captured.set(true);
+        self.forget_clean();
         if !self.cursor.is_visible() {
             // One that shows itself later is drawn over the picture after that.
-            self.clean = None;
-            return self.exchange.publish(pixels, agreed.mode, captured_at);
+            return self.exchange.publish(pixels, agreed.mode, stamp);
         }
         let mut drawn = self.exchange.reuse().unwrap_or_default();
         drawn.compose(&pixels, &self.cursor, agreed);
         self.clean = Some(pixels);
-        self.exchange.publish(drawn, agreed.mode, captured_at);
+        self.exchange.publish(drawn, agreed.mode, stamp);
+    }
+
+    fn forget_clean(&mut self) {
+        if let Some(clean) = self.clean.take() {
+            self.exchange.give_back(clean);
+        }
     }
 
     /// Whether what is said of the cursor changes what is seen.
-    fn follow_cursor(&mut self, filled: &Filled<'_>) -> bool {
+    fn follow_cursor<B: Buffer>(&mut self, filled: &B) -> bool {
         let Some(meta) = filled.cursor(&mut self.cursor_meta) else { return false };
         match self.cursor.update(meta) {
             Ok(has_changed) => has_changed,
@@ -248,21 +310,27 @@ impl Receiver {
         }
     }
 
-    /// When the picture came to be: by its header, else when the graph's cycle began.
-    fn stamp(&mut self, stream: &Stream, header: Option<Header>) -> std::time::Instant {
+    /// When the picture came to be: by its header, else when the graph's cycle began, else now.
+    fn stamp(&mut self, header: Option<Header>, cycle: impl FnOnce() -> Option<u64>) -> Stamp {
         let told = header.and_then(|header| u64::try_from(header.pts_ns).ok()).filter(|pts_ns| *pts_ns > 0);
-        let nanos = told.or_else(|| {
-            if !std::mem::replace(&mut self.said.no_stamp, true) {
-                tracing::info!("the producer does not stamp its pictures; the cycle's time is taken");
-            }
-            stream.time().ok().and_then(|time| u64::try_from(time.now()).ok())
+        let stamp = Stamp::new(told.map(Duration::from_nanos), || {
+            let began = cycle().and_then(|nanos| stamp::instant_of(Duration::from_nanos(nanos)));
+            began.unwrap_or_else(Instant::now)
         });
-        stamp::instant_of(Duration::from_nanos(nanos.unwrap_or(0)))
+        if !stamp.is_told {
+            self.stamped_here += 1;
+            if !std::mem::replace(&mut self.said.stamp, true) {
+                let why = if told.is_some() { "by a clock that is not ours" } else { "not at all" };
+                tracing::info!(why, "the producer's stamps cannot be used; the cycle's time is taken");
+            }
+        }
+        stamp
     }
 
     /// A buffer that contradicts itself is passed over; a row of them ends the stream.
     fn spoil(&mut self, diagnosis: Diagnosis) {
-        self.exchange.pass_over();
+        self.exchange.spoil();
+        self.needs_picture = true;
         self.spoiled += 1;
         self.spoiled_in_a_row += 1;
         if !std::mem::replace(&mut self.said.spoiled, true) {
@@ -279,5 +347,18 @@ impl Drop for Receiver {
         if self.spoiled > 0 {
             tracing::warn!(pictures = self.spoiled, "pictures were passed over because they were spoiled");
         }
+        if self.stamped_here > 0 {
+            tracing::info!(
+                pictures = self.stamped_here,
+                "pictures had no stamp of their producer's on our clock"
+            );
+        }
     }
 }
+
+fn refuse(offered: &str) -> Diagnosis {
+    Diagnosis::BufferRefused { offered: offered.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,8 @@ use super::buffer::{Buffer, Shape};
 use super::screen::Screen;
 use crate::exchange::Exchange;
 use crate::limits::{SCREEN_BUFFERS, SCREEN_RETRY_INTERVAL};
-use crate::{Diagnosis, Mode, ModeError, stamp};
+use crate::stamp::Stamp;
+use crate::{Diagnosis, Mode, ModeError};
 
 /// From the compositor's copies to the caller's pictures, and the buffers' way back.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct Delivery {
     /// Copies in a row that failed, and when the next one may be asked for.
     pub(super) failures: u32,
     pub(super) retry_at: Option<Instant>,
+    /// Whether it was said that pictures are stamped here.
+    has_said_stamp: bool,
     /// Why there will be no more pictures.
     pub(super) fault: Option<Diagnosis>,
 }
@@ -35,7 +38,16 @@ pub(super) struct Delivery {
 impl Delivery {
     pub(super) fn new(exchange: Arc<Exchange<Buffer>>) -> Self {
         let free = Vec::with_capacity(SCREEN_BUFFERS);
-        Self { exchange, shm: None, free, has_captured: false, failures: 0, retry_at: None, fault: None }
+        Self {
+            exchange,
+            shm: None,
+            free,
+            has_captured: false,
+            failures: 0,
+            retry_at: None,
+            has_said_stamp: false,
+            fault: None,
+        }
     }
 
     /// Whether a copy may be asked for now.
@@ -74,12 +86,15 @@ impl Delivery {
         mode: Result<Mode, ModeError>,
         presented: Option<Duration>,
     ) {
-        let captured_at = presented.map_or_else(Instant::now, stamp::instant_of);
+        let stamp = Stamp::new(presented, Instant::now);
+        if !stamp.is_told && !std::mem::replace(&mut self.has_said_stamp, true) {
+            tracing::info!("the compositor tells no time on our clock; pictures are stamped when they come");
+        }
         match mode {
             Ok(mode) => {
                 self.has_captured = true;
                 self.failures = 0;
-                self.exchange.publish(buffer, mode, captured_at);
+                self.exchange.publish(buffer, mode, stamp);
             }
             // A shape has the same bounds; where they ever part, this is the compositor's wish.
             Err(error) => self.end(Diagnosis::BufferRefused { offered: error.to_string() }),

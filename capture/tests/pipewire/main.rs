@@ -264,7 +264,8 @@ fn mutter_gives_its_monitor_and_one_of_the_wanted_size() {
     let mut source = session.connect(&Door::MutterMonitor { connector: None }, full_hd());
     let measured = measure("mutter's monitor", &mut source, Duration::from_secs(6));
     assert_eq!(measured.size, (1920, 1080));
-    assert!(measured.rate >= 10.0, "{:.1} pictures/s\n{}", measured.rate, session.logs());
+    // Rendered on the CPU: 39 where nothing runs beside.
+    assert!(measured.rate >= 20.0, "{:.1} pictures/s\n{}", measured.rate, session.logs());
     drop(source);
 
     let wanted = Mode::new(1280, 800, 60_000).unwrap();

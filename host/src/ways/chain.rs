@@ -371,6 +371,8 @@ fn sum(a: Counters, b: Counters) -> Counters {
         captured: a.captured + b.captured,
         superseded: a.superseded + b.superseded,
         skipped: a.skipped + b.skipped,
+        spoiled: a.spoiled + b.spoiled,
+        stamped_here: a.stamped_here + b.stamped_here,
     }
 }
 
@@ -379,6 +381,8 @@ fn difference(now: Counters, before: Counters) -> Counters {
         captured: now.captured - before.captured,
         superseded: now.superseded - before.superseded,
         skipped: now.skipped - before.skipped,
+        spoiled: now.spoiled - before.spoiled,
+        stamped_here: now.stamped_here - before.stamped_here,
     }
 }
 

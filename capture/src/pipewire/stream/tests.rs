@@ -1,0 +1,218 @@
+//! Buffers of our own instead of a producer's.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use pipewire::spa::buffer::DataType;
+use pipewire::spa::sys;
+use rustix::fs::MemfdFlags;
+
+use super::*;
+use crate::exchange::Captured;
+use crate::limits::STREAM_PICTURES;
+use crate::pipewire::agreed::Block;
+
+const SIDE: u32 = 16;
+const BYTES: usize = 16 * 16 * 4;
+
+/// A picture of one value, and what else is said.
+struct Told {
+    file: OwnedFd,
+    size: usize,
+    is_marked: bool,
+    header: Option<Header>,
+    is_damaged: Option<bool>,
+    cursor: Option<Vec<u8>>,
+}
+
+impl Told {
+    fn picture(value: u8) -> Self {
+        let file = rustix::fs::memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+        rustix::io::pwrite(&file, &[value; BYTES], 0).unwrap();
+        Self { file, size: BYTES, is_marked: false, header: None, is_damaged: None, cursor: None }
+    }
+
+    /// A cursor alone, a white pixel.
+    fn cursor(x: u32) -> Self {
+        let (cursor, bitmap) = (size_of::<sys::spa_meta_cursor>(), size_of::<sys::spa_meta_bitmap>());
+        let format = sys::SPA_VIDEO_FORMAT_BGRA;
+        let words = [1, 0, x, 0, 0, 0, cursor as u32, format, 1, 1, 4, bitmap as u32, u32::MAX];
+        let meta = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        Self { is_marked: true, cursor: Some(meta), ..Self::picture(0) }
+    }
+
+    fn damaged(self, is_damaged: bool) -> Self {
+        Self { is_damaged: Some(is_damaged), ..self }
+    }
+
+    fn stamped(self, pts_ns: i64) -> Self {
+        Self { header: Some(Header { pts_ns, is_corrupted: false }), ..self }
+    }
+
+    fn corrupted(self) -> Self {
+        Self { header: Some(Header { pts_ns: 0, is_corrupted: true }), ..self }
+    }
+
+    fn empty(self) -> Self {
+        Self { size: 0, ..self }
+    }
+
+    /// Of fewer bytes than its pixels take.
+    fn cut(self) -> Self {
+        Self { size: BYTES / 2, ..self }
+    }
+}
+
+impl Buffer for Told {
+    fn block(&self) -> Option<(RawFd, Block, bool)> {
+        let block = Block {
+            kind: DataType::MemFd.as_raw(),
+            map_offset: 0,
+            bytes_max: BYTES as u32,
+            offset: 0,
+            size: self.size as u32,
+            stride: (SIDE * 4) as i32,
+        };
+        Some((self.file.as_raw_fd(), block, self.is_marked))
+    }
+
+    fn file(&self, _fd: RawFd) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
+    }
+
+    fn header(&self) -> Option<Header> {
+        self.header
+    }
+
+    fn is_damaged(&self) -> Option<bool> {
+        self.is_damaged
+    }
+
+    fn cursor<'a>(&self, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+        scratch.clear();
+        scratch.extend_from_slice(self.cursor.as_ref()?);
+        Some(scratch)
+    }
+}
+
+struct Stage {
+    receiver: Receiver,
+    lent: Option<Captured<Pixels>>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let mode = Mode::new(SIDE, SIDE, 60_000).unwrap();
+        let mut video = VideoInfoRaw::new();
+        video.set_format(pipewire::spa::param::video::VideoFormat::BGRx);
+        video.set_size(pipewire::spa::utils::Rectangle { width: SIDE, height: SIDE });
+        let exchange = Arc::new(Exchange::new(STREAM_PICTURES));
+        let mut receiver = Receiver::new(exchange, Rc::default(), mode);
+        receiver.begin(Agreed::parse(&video, mode).unwrap());
+        Self { receiver, lent: None }
+    }
+
+    /// Takes in what came at once; the first two pixels' blue of the picture that this gives.
+    fn give(&mut self, buffers: impl IntoIterator<Item = Told>) -> Option<(u8, u8)> {
+        let mut buffers: VecDeque<_> = buffers.into_iter().collect();
+        // A descriptor's number is used again by the next test's file.
+        self.receiver.mappings.clear();
+        self.receiver.take_in(|| buffers.pop_front(), || None);
+        self.receiver.exchange.take(&mut self.lent).unwrap();
+        self.lent.as_ref().map(|captured| (captured.buffer.bytes[0], captured.buffer.bytes[4]))
+    }
+}
+
+#[test]
+fn of_several_the_newest_with_a_picture_is_read() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.give([Told::picture(1), Told::picture(2)]), Some((2, 2)));
+    assert_eq!(stage.give([Told::picture(3), Told::picture(0).empty()]), Some((3, 3)));
+    assert_eq!(stage.give([Told::picture(4), Told::picture(0).corrupted()]), Some((4, 4)));
+    assert_eq!(stage.give([Told::picture(5), Told::picture(0).cut()]), Some((5, 5)));
+    assert_eq!(stage.give([Told::picture(0).empty()]), None);
+    let counters = stage.receiver.exchange.counters();
+    assert_eq!((counters.captured, counters.superseded, counters.spoiled), (5, 1, 2));
+}
+
+#[test]
+fn a_cursor_is_followed_through_every_buffer() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.give([Told::picture(7), Told::cursor(1)]), Some((7, 255)));
+    // The older one moves it, the newer one has nothing at all.
+    assert_eq!(stage.give([Told::cursor(0), Told::picture(0).empty()]), Some((255, 7)));
+    assert_eq!(stage.give([Told::cursor(1), Told::picture(0).corrupted()]), Some((7, 255)));
+    assert_eq!(stage.give([Told::picture(0).empty()]), None);
+}
+
+#[test]
+fn what_has_no_damage_is_no_picture_once_damage_was_told() {
+    let mut stage = Stage::new();
+    // One that never tells any may not know how.
+    assert_eq!(stage.give([Told::picture(1).damaged(false)]), Some((1, 1)));
+    assert_eq!(stage.give([Told::picture(2).damaged(false)]), Some((2, 2)));
+    assert_eq!(stage.give([Told::picture(3).damaged(true)]), Some((3, 3)));
+    assert_eq!(stage.give([Told::picture(3).damaged(false)]), None);
+    assert_eq!(stage.give([Told::picture(4).damaged(true), Told::picture(4).damaged(false)]), Some((4, 4)));
+    assert_eq!(stage.give([Told::picture(5)]), Some((5, 5)));
+    // After one that could not be read it may hold what that had.
+    assert_eq!(stage.give([Told::picture(6).corrupted()]), None);
+    assert_eq!(stage.give([Told::picture(6).damaged(false)]), Some((6, 6)));
+    // A cursor that comes later needs pixels to be drawn over.
+    let shown = Told { cursor: Told::cursor(0).cursor, ..Told::picture(6).damaged(false) };
+    assert_eq!(stage.give([shown]), Some((255, 6)));
+    assert_eq!(stage.give([Told::picture(6).damaged(false)]), None);
+    let agreed = stage.receiver.agreed.unwrap();
+    stage.receiver.begin(agreed);
+    assert_eq!(stage.give([Told::picture(8).damaged(false)]), Some((255, 8)));
+}
+
+#[test]
+fn a_cursor_beside_the_pictures_takes_no_more_than_the_pools_memory() {
+    let mut stage = Stage::new();
+    // The pool's are known by their room; another would be a new one.
+    for _ in 0..STREAM_PICTURES {
+        stage
+            .receiver
+            .exchange
+            .give_back(Pixels { bytes: Vec::with_capacity(BYTES * 4), ..Pixels::default() });
+    }
+    stage.give([Told::picture(1), Told::cursor(0)]);
+    for turn in 0..50 {
+        let value = 2 + turn as u8;
+        let told = if turn % 3 == 0 { Told::cursor(2 + turn % 2) } else { Told::picture(value) };
+        // While one is lent another one waits, and is superseded.
+        for told in [Told::picture(value), told] {
+            let mut told = Some(told);
+            stage.receiver.mappings.clear();
+            stage.receiver.take_in(|| told.take(), || None);
+        }
+        stage.receiver.exchange.take(&mut stage.lent).unwrap();
+        let room = stage.lent.as_ref().unwrap().buffer.bytes.capacity();
+        assert!(room >= BYTES * 4, "a new buffer in turn {turn}");
+    }
+}
+
+#[test]
+fn a_foreign_stamp_is_counted_and_our_clocks_is_not() {
+    let now = || {
+        let clock = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        clock.tv_sec * 1_000_000_000 + clock.tv_nsec
+    };
+    let mut stage = Stage::new();
+    stage.give([Told::picture(1).stamped(now() - 5_000_000)]);
+    let age = stage.lent.as_ref().unwrap().captured_at.elapsed();
+    assert!(age >= Duration::from_millis(5), "{age:?}");
+    assert_eq!(stage.receiver.exchange.counters().stamped_here, 0);
+    // None, a running time, one in the future.
+    for (count, pts_ns) in [0, 40_000_000, now() + 60_000_000_000].into_iter().enumerate() {
+        let mut told = Some(Told::picture(2).stamped(pts_ns));
+        stage.receiver.mappings.clear();
+        let cycle = (now() - 3_000_000).cast_unsigned();
+        stage.receiver.take_in(|| told.take(), || Some(cycle));
+        stage.receiver.exchange.take(&mut stage.lent).unwrap();
+        let age = stage.lent.as_ref().unwrap().captured_at.elapsed();
+        assert!(age >= Duration::from_millis(3), "the cycle's time: {age:?}");
+        assert_eq!(stage.receiver.exchange.counters().stamped_here, count as u64 + 1);
+    }
+}
