@@ -34,6 +34,26 @@ pub struct SkewEstimate {
 }
 
 impl SkewEstimate {
+    /// What one round says, whose answer came at `t_back_us` on the client's clock; `None` when the host claims to have
+    /// held the question longer than the whole round took, or an offset that no clock has.
+    pub fn of_round(pong: &SkewPong, t_back_us: u64, now: Instant) -> Option<Self> {
+        let elapsed_us = t_back_us.checked_sub(pong.t_client_us)?;
+        let held_us = pong.t_sent_us.checked_sub(pong.t_received_us)?;
+        if held_us > elapsed_us.saturating_add(STAMP_ERROR_US) {
+            return None;
+        }
+        let rtt_us = elapsed_us.saturating_sub(held_us);
+        let there = i128::from(pong.t_received_us) - i128::from(pong.t_client_us);
+        let back = i128::from(pong.t_sent_us) - i128::from(t_back_us);
+        Some(Self {
+            offset_us: i64::try_from((there + back) / 2).ok()?,
+            error_us: rtt_us.div_ceil(2) + STAMP_ERROR_US,
+            rtt_us,
+            rounds: SKEW_ROUNDS,
+            measured_at: now,
+        })
+    }
+
     /// The host's session time for a time on the client's clock; 0 before the session's start.
     pub fn host_us(&self, client_us: u64) -> u64 {
         client_us.saturating_add_signed(self.offset_us)
@@ -92,7 +112,7 @@ impl SkewMeter {
         if ping.round != pong.round || ping.t_client_us != pong.t_client_us {
             return Err(violation);
         }
-        let sample = estimate(pong, clock.micros(now), now).ok_or(violation)?;
+        let sample = SkewEstimate::of_round(pong, clock.micros(now), now).ok_or(violation)?;
         let best = match self.best_of_handshake {
             Some(best) if best.rtt_us <= sample.rtt_us => best,
             _ => sample,
@@ -109,26 +129,6 @@ impl SkewMeter {
         self.kept = Some(kept);
         Ok(Some(kept))
     }
-}
-
-/// One round's estimate; `None` when the host claims to have held the question longer than the whole
-/// round took, or an offset that no clock has.
-fn estimate(pong: &SkewPong, t_back_us: u64, now: Instant) -> Option<SkewEstimate> {
-    let elapsed_us = t_back_us.checked_sub(pong.t_client_us)?;
-    let held_us = pong.t_sent_us.checked_sub(pong.t_received_us)?;
-    if held_us > elapsed_us.saturating_add(STAMP_ERROR_US) {
-        return None;
-    }
-    let rtt_us = elapsed_us.saturating_sub(held_us);
-    let there = i128::from(pong.t_received_us) - i128::from(pong.t_client_us);
-    let back = i128::from(pong.t_sent_us) - i128::from(t_back_us);
-    Some(SkewEstimate {
-        offset_us: i64::try_from((there + back) / 2).ok()?,
-        error_us: rtt_us.div_ceil(2) + STAMP_ERROR_US,
-        rtt_us,
-        rounds: SKEW_ROUNDS,
-        measured_at: now,
-    })
 }
 
 #[cfg(test)]
@@ -178,7 +178,7 @@ mod tests {
         #[test]
         fn hostile_times_never_panic(ping_us: u64, a: u64, b: u64, back_us: u64) {
             let pong = SkewPong { round: 0, t_client_us: ping_us, t_received_us: a, t_sent_us: b };
-            let _ = estimate(&pong, back_us, Instant::now());
+            let _ = SkewEstimate::of_round(&pong, back_us, Instant::now());
         }
     }
 

@@ -90,6 +90,19 @@ class Reader:
         except UnicodeDecodeError:
             raise NotCbor("a text that is not UTF-8") from None
 
+    def item(self):
+        """Any item, as Python's own. For what one has written oneself: it recurses, which nobody's bytes may make it do."""
+        if self.take_null():
+            return None
+        major = self._body[self._at] >> 5 if not self.at_end else None
+        if major == ARRAY:
+            return [self.item() for _ in self.items(ARRAY)]
+        if major == MAP:
+            return {self.integer(): self.item() for _ in self.items(MAP)}
+        if major == SIMPLE:
+            return self.boolean()
+        return self.text() if major == TEXT else self.integer()
+
     def definite_array(self) -> int:
         size = self._expect(ARRAY)
         if size is None:

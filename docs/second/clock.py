@@ -6,6 +6,7 @@ Refuses (`Impossible`) a round whose times cannot be.
 from dataclasses import dataclass
 
 HALF, WHOLE = 1 << 31, 1 << 32
+HALF_64 = 1 << 63
 
 
 class Impossible(ValueError):
@@ -30,7 +31,7 @@ class Round:
 
     def __post_init__(self):
         there, here = self.t_sent - self.t_received, self.t_back - self.t_client
-        if here < 0 or there < 0 or there > here + 2:
+        if here < 0 or there < 0 or there > here + 2 or not -HALF_64 <= self.offset < HALF_64:
             raise Impossible("times that cannot be")
 
     @property
@@ -39,9 +40,22 @@ class Round:
 
     @property
     def offset(self) -> int:
-        """Session clock minus the client's."""
-        return ((self.t_received - self.t_client) + (self.t_sent - self.t_back)) // 2
+        """Session clock minus the client's, rounded towards zero."""
+        twice = (self.t_received - self.t_client) + (self.t_sent - self.t_back)
+        return twice // 2 if twice >= 0 else -(-twice // 2)
 
     @property
     def error(self) -> int:
         return -(-self.rtt // 2) + 2
+
+    def says(self) -> dict:
+        """As the vectors name it."""
+        return {"offset_us": self.offset, "rtt_us": self.rtt, "error_us": self.error}
+
+
+def says(*times: int):
+    """What a round of these four times says; None where it breaks the protocol."""
+    try:
+        return Round(*times).says()
+    except Impossible:
+        return None

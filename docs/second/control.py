@@ -4,7 +4,6 @@ A message is its kind and a dict from field numbers to values. `parse` gives Non
 what it does not know in a message, and refuses (`Broken`) what ends the session.
 """
 
-import unicodedata
 from dataclasses import dataclass
 
 import cbor
@@ -49,6 +48,14 @@ class Bool:
         return source.boolean()
 
 
+# What is shown as a question mark: control characters, and what turns the reading direction or ends a line.
+_ACTED_ON = ((0x00, 0x1F), (0x7F, 0x9F), (0x61C, 0x61C), (0x200E, 0x200F), (0x2028, 0x202E), (0x2066, 0x2069))
+
+
+def _is_acted_on(character: int) -> bool:
+    return any(first <= character <= last for first, last in _ACTED_ON)
+
+
 @dataclass(frozen=True)
 class Text:
     bytes_max: int
@@ -57,7 +64,7 @@ class Text:
         text = source.text()
         if len(text.encode()) > self.bytes_max:
             raise Broken(f"a text above {self.bytes_max} bytes")
-        return "".join("?" if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") else char for char in text)
+        return "".join("?" if _is_acted_on(ord(char)) else char for char in text)
 
 
 @dataclass(frozen=True)

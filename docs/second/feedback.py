@@ -41,12 +41,14 @@ def _word(bits) -> int:
 
 def parse(report: bytes) -> dict:
     # Of another version, no more than these four bytes is sure to be there.
-    if len(report) >= 4 and report[0] != VERSION:
+    if len(report) < 4:
+        raise Refused("too_short")
+    if report[0] != VERSION:
         raise Refused("version")
+    if report[1] > OPEN_AUS_MAX or report[2] > WORDS_MAX:
+        raise Refused("too_many")
     source = _Bytes(report)
     _, open_aus, words, flags, highest, epoch, lost, burst, drops, delay, rate = source.take(_HEAD)
-    if open_aus > OPEN_AUS_MAX or words > WORDS_MAX:
-        raise Refused("too_many")
     aus = [source.take(_OPEN) for _ in range(open_aus)]
     missing = [source.take(_WORD) for _ in range(words)]
     unseen = [source.take(_UNSEEN)[0] for _ in range(open_aus)] if flags & UNSEEN else [0] * open_aus

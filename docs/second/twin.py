@@ -1,7 +1,8 @@
 """This implementation as a program for tests: a question in JSON a line, an answer in JSON a line. Bytes are hexadecimal.
 
 `receive`: what becomes of datagrams; `send`: datagrams of access units; `message` and `report`: what each of many bytes means;
-`bounds`: what follows from six numbers; `pts`: the session times of pairs. What is refused is answered with `refused` and why.
+`bounds`: what follows from six numbers; `pts`: the session times of pairs; `rounds`: what rounds of the clocks' handshake say,
+null where they break the protocol. What is refused is answered with `refused` and why.
 """
 
 import json
@@ -67,8 +68,13 @@ def pts(asked: dict) -> dict:
     return {"session_us": [clock.session_us(*pair) for pair in asked["pairs"]]}
 
 
+def rounds(asked: dict) -> dict:
+    return {"rounds": [clock.says(*times) for times in asked["all"]]}
+
+
 VERBS = {
     "receive": receive, "send": send, "message": of_each(message), "report": of_each(report), "bounds": bounds_of, "pts": pts,
+    "rounds": rounds,
 }  # fmt: skip
 REFUSALS = (bounds.OutOfRange, control.Broken, feedback.Refused, packetize.TooMuch)
 

@@ -7,6 +7,7 @@ file says, and every key, name or kind in a file that it does not know: what it 
 import json
 
 import bounds
+import cbor
 import clock
 import control
 import demux
@@ -95,7 +96,7 @@ def bounds_of(given: dict, where: str) -> bounds.Bounds:
 
 
 def clocks_json(file: dict) -> dict:
-    only(file, "about limits payloads pts refused", "clocks.json")
+    only(file, "about limits payloads pts refused rounds", "clocks.json")
     for number, given in enumerate(file["limits"]):
         bounds_of(given, f"limits {number}")
     for given in file["payloads"]:
@@ -110,7 +111,11 @@ def clocks_json(file: dict) -> dict:
         shard, bitrate, refresh, slices, redundancy, au = given
         numbers = (shard, bitrate, refresh, slices, redundancy, au)
         refused(lambda: bounds.Bounds(*numbers), bounds.OutOfRange, f"{given}")
-    return {name: len(file[name]) for name in ("limits", "payloads", "pts", "refused")}
+    for given in file["rounds"]:
+        only(given, "t_client_us t_received_us t_sent_us t_back_us says", "rounds")
+        times = [given[name] for name in ("t_client_us", "t_received_us", "t_sent_us", "t_back_us")]
+        same(clock.says(*times), given["says"], f"a round of {times}")
+    return {name: len(file[name]) for name in ("limits", "payloads", "pts", "refused", "rounds")}
 
 
 def feedback_json(file: dict) -> dict:
@@ -170,7 +175,9 @@ def control_json(file: dict) -> dict:
     for entry in file["tolerated"]:
         where = f"tolerated {entry['name']!r}"
         only(entry, "body cbor name reads_as", where)
-        same(as_json(control.parse(bytes.fromhex(entry["body"]))), entry["reads_as"], where)
+        body = bytes.fromhex(entry["body"])
+        same(as_json(cbor.Reader(body).item()), entry["cbor"], f"{where}, as it stands")
+        same(as_json(control.parse(body)), entry["reads_as"], where)
     for entry in file["refused"]:
         only(entry, "body name", "refused")
         body = bytes.fromhex(entry["body"])

@@ -61,11 +61,11 @@ pub struct SourceNews {
     pub from_au: u32,
 }
 
-/// The client cannot decode on: it needs an IDR later than `after_au`.
+/// The client cannot decode on: it needs an IDR numbered above `after_au`. Said again until one has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct RequestIdr {
-    /// The newest access unit that the client has seen anything of.
+    /// The newest access unit that was lost, refused by the decoder, or no clean point where one was needed.
     #[n(0)]
     pub after_au: u32,
 }

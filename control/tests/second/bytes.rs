@@ -1,6 +1,6 @@
-//! Bytes that mean something, bent: control messages, feedback reports; and numbers: bounds and times.
+//! Bytes that mean something, bent: control messages, feedback reports; and numbers: bounds, times, rounds of clocks.
 
-use crate::bench::{hex, limits_of};
+use crate::bench::{hex, limits_of, round_of};
 use crate::chance::Chance;
 use crate::sessions::unhex;
 use crate::twin::Twin;
@@ -117,14 +117,9 @@ pub(crate) fn reports(twin: &mut Twin, chance: &mut Chance) {
     for ((report, here), there) in reports.iter().zip(&here).zip(asked(twin, "report", &reports)) {
         let should = match here {
             Ok(_) => expected.next().unwrap(),
-            // It is skipped.
             Err(FeedbackError::Version(_)) => json!({ "refused": "version" }),
-            // Both end the session.
-            Err(FeedbackError::TooShort { .. } | FeedbackError::TooMany { .. }) => {
-                let why = there["refused"].clone();
-                assert!(why == "too_short" || why == "too_many", "{}: {why}", hex(report));
-                continue;
-            }
+            Err(FeedbackError::TooShort { .. }) => json!({ "refused": "too_short" }),
+            Err(FeedbackError::TooMany { .. }) => json!({ "refused": "too_many" }),
         };
         counts[usize::from(here.is_err())] += 1;
         assert_eq!(there, should, "{}", hex(report));
@@ -174,4 +169,27 @@ pub(crate) fn bounds_and_times(twin: &mut Twin, chance: &mut Chance) {
         .collect();
     let here: Vec<u64> = pairs.iter().map(|(pts, now)| unwrap_pts(*pts, *now)).collect();
     assert_eq!(twin.ask(&json!({ "do": "pts", "pairs": pairs }))["session_us"], json!(here));
+}
+
+/// Rounds of two clocks as they are, and times that cannot be.
+pub(crate) fn rounds(twin: &mut Twin, chance: &mut Chance) {
+    let rounds: Vec<[u64; 4]> = (0..4_000)
+        .map(|_| {
+            let lead = chance.bits() as i64 >> chance.within(0..=63);
+            let sent = chance.bits() >> chance.within(1..=63);
+            let there = [chance.within(0..=9), chance.within(0..=50_000)][chance.index(2)];
+            let received = sent.wrapping_add_signed(lead).wrapping_add(there);
+            let held = chance.within(0..=5);
+            let back = (there + held + chance.within(0..=9)).saturating_sub(chance.within(0..=8));
+            [sent, received, received.wrapping_add(held), sent.wrapping_add(back)]
+        })
+        .collect();
+    let here: Vec<Value> = rounds.iter().map(|times| round_of(*times)).collect();
+    let there = twin.ask(&json!({ "do": "rounds", "all": rounds }));
+    for ((times, here), there) in rounds.iter().zip(&here).zip(there["rounds"].as_array().unwrap()) {
+        assert_eq!(here, there, "{times:?}");
+    }
+    let refused = here.iter().filter(|said| said.is_null()).count();
+    let negative = here.iter().filter(|said| said["offset_us"].as_i64().is_some_and(|us| us < 0)).count();
+    assert!(refused >= 20 && negative >= 20, "{refused} refused, {negative} below zero: both must be met");
 }

@@ -69,3 +69,8 @@ fn of_bent_reports_both_say_the_same() {
 fn bounds_and_times_are_the_same() {
     with_twin("bounds", bytes::bounds_and_times);
 }
+
+#[test]
+fn of_rounds_of_clocks_both_say_the_same() {
+    with_twin("rounds", bytes::rounds);
+}

@@ -1,5 +1,7 @@
 //! A sender whose every header can be bent, and a receiver whose every answer is put in words.
 
+use punktfunk_control::SkewEstimate;
+use punktfunk_control::messages::SkewPong;
 use punktfunk_fec::Encoder;
 use punktfunk_proto::{
     Arrival, BlockPlan, Delivery, FeedbackReport, Flags, HEADER_BYTES, Header, Negotiated, Reassembler,
@@ -166,6 +168,15 @@ fn outcome_of(arrival: Arrival) -> &'static str {
         Arrival::UnknownEpoch => "unknown_epoch",
         Arrival::OverLimit => "over_limit",
     }
+}
+
+/// What a round of the clocks' handshake says: question sent and come, answer sent and come.
+pub(crate) fn round_of([t_client_us, t_received_us, t_sent_us, t_back_us]: [u64; 4]) -> Value {
+    let pong = SkewPong { round: 0, t_client_us, t_received_us, t_sent_us };
+    SkewEstimate::of_round(&pong, t_back_us, Instant::now()).map_or(
+        Value::Null,
+        |said| json!({ "offset_us": said.offset_us, "rtt_us": said.rtt_us, "error_us": said.error_us }),
+    )
 }
 
 /// The six values and the bounds that a receiver derives.

@@ -1,9 +1,43 @@
-//! The pts that 32 bits stand for, and the bounds that follow from what was agreed.
+//! The pts that 32 bits stand for, rounds of the clocks' handshake, and the bounds that follow from what was agreed.
 
-use crate::bench::limits_of;
+use crate::bench::{limits_of, round_of};
 use punktfunk_proto::limits::shard_bytes_for_payload;
 use punktfunk_proto::{Negotiated, unwrap_pts};
 use serde_json::{Value, json};
+
+/// Question sent, came, answer sent, came: the outer two on the client's clock, the inner two on the host's.
+const ROUNDS: [[u64; 4]; 14] = [
+    [1_000, 5_100, 5_110, 1_210],
+    // An odd sum, above zero and below it: what is left over is dropped.
+    [100, 251, 251, 200],
+    [251, 100, 100, 352],
+    [1, 0, 0, 0x1_0000_0000],
+    [0, 0, 0, 1],
+    [0, 0, 0, 0],
+    // Four stamps are cut to whole microseconds: the host may seem to have held it for longer than the round took.
+    [10, 500, 512, 20],
+    [10, 500, 513, 20],
+    [20, 500, 500, 19],
+    [10, 500, 499, 20],
+    // The longest offset that a clock has either way, and one more.
+    [0, i64::MAX as u64, i64::MAX as u64, 0],
+    [0, 1 << 63, 1 << 63, 0],
+    [1 << 63, 0, 0, 1 << 63],
+    [(1 << 63) + 1, 0, 0, (1 << 63) + 1],
+];
+
+fn rounds() -> Vec<Value> {
+    let round = |times: [u64; 4]| {
+        let [t_client_us, t_received_us, t_sent_us, t_back_us] = times;
+        json!({
+            "t_client_us": t_client_us, "t_received_us": t_received_us, "t_sent_us": t_sent_us,
+            "t_back_us": t_back_us, "says": round_of(times),
+        })
+    };
+    let rounds: Vec<Value> = ROUNDS.into_iter().map(round).collect();
+    assert_eq!(rounds.iter().filter(|round| round["says"].is_null()).count(), 5);
+    rounds
+}
 
 pub(crate) fn vectors() -> Value {
     let wrap = 1_u64 << 32;
@@ -57,10 +91,12 @@ pub(crate) fn vectors() -> Value {
         "about": "pts: the session time that a header's 32 bits stand for, seen at a session time. limits: the bounds that \
                   follow from a Welcome; refused: values of which one is out of range, in the order shard_bytes_max, \
                   bitrate_kbps, refresh_mhz, slices_max, redundancy_per_mille, au_bytes_max. payloads: the longest shard of \
-                  a UDP payload, null where there is none.",
+                  a UDP payload, null where there is none. rounds: what a SkewPing and its SkewPong say, null where they \
+                  break the protocol.",
         "pts": pts,
         "limits": limits,
         "refused": refused,
         "payloads": payloads,
+        "rounds": rounds(),
     })
 }

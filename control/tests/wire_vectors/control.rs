@@ -171,6 +171,17 @@ fn bye_of(text_bytes: u16) -> Vec<u8> {
     body
 }
 
+/// Each first and last of those that are shown as a question mark, and what stands beside them and stays.
+const BECOMES_A_MARK: &str = "\u{0}\u{1f} ~\u{7f}\u{9f}\u{a0}\u{61b}\u{61c}\u{61d}\u{200d}\u{200e}\u{200f}\u{2010}\
+    \u{2027}\u{2028}\u{202e}\u{202f}\u{2065}\u{2066}\u{2069}\u{206a}";
+
+/// A Bye with a text of less than 256 bytes.
+fn bye_saying(text: &str) -> Vec<u8> {
+    let mut body = vec![0x82, 0x0c, 0xa2, 0x00, 0x01, 0x01, 0x78, u8::try_from(text.len()).unwrap()];
+    body.extend(text.as_bytes());
+    body
+}
+
 /// The usual Hello with other bytes for its list of codecs (field 3).
 fn hello_with_codecs(codecs: &[u8]) -> Vec<u8> {
     let body = encoded(&Message::Hello(hello()))[LENGTH_BYTES..].to_vec();
@@ -202,6 +213,11 @@ pub(crate) fn vectors() -> Value {
             tolerated("an absent optional field is null", &[0x82, 0x05, 0xa0]),
             tolerated("a text of 512 bytes", &bye_of(512)),
             tolerated("what a terminal would act on becomes ?", &[0x82, 0x0c, 0xa2, 0x00, 0x01, 0x01, 0x64, 0x1b, 0x5b, 0x6d, 0x0a]),
+            tolerated("what turns the reading direction, or begins a line, becomes ?", &bye_saying(BECOMES_A_MARK)),
+            tolerated("what joins, hides or breaks letters stays", &bye_saying("a\u{200d}b\u{ad}c\u{feff}d\u{a0}e\u{2060}f\u{e0001}")),
+            tolerated("of a field that is there twice the last holds", &[0x82, 0x0c, 0xa3, 0x00, 0x02, 0x01, 0x61, 0x61, 0x00, 0x01]),
+            tolerated("of an optional one too", &[0x82, 0x05, 0xa2, 0x01, 0x18, 0x2a, 0x01, 0xf6]),
+            tolerated("counters that are absent are 0, lists empty", &[0x82, 0x0b, 0xa0]),
             tolerated("a reason without a word of its own", &[0x82, 0x0c, 0xa2, 0x00, 0x19, 0x03, 0xe7, 0x01, 0x60]),
         ],
         "refused_lengths": [0, 32_769, 4_294_967_295_u32],
