@@ -1,4 +1,4 @@
-//! Where a screen's thread and the caller meet: the newest picture, and buffers that come back.
+//! Where a screen's thread and the caller meet: that it has begun, the newest picture, and buffers that come back.
 //!
 //! Promises: the newest picture wins, the one that it takes the place of is counted; a buffer has one
 //! holder at any time, because it is moved; an end is told to every verb from then on. The lock is held
@@ -7,7 +7,10 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "wayland")]
+use crate::ModeError;
 use crate::stamp::Stamp;
+use crate::threaded::Origin;
 use crate::{CaptureError, Counters, Diagnosis, Mode};
 
 /// A picture that can be taken.
@@ -24,6 +27,9 @@ pub(crate) struct Captured<B> {
 pub(crate) enum End {
     /// Before the first one: it cannot be captured from.
     Unusable(Diagnosis),
+    /// It has a mode that cannot be.
+    #[cfg(feature = "wayland")]
+    Mode(ModeError),
     /// The first one did not come within this.
     NoFirstPicture(Duration, Diagnosis),
     /// In mid-stream.
@@ -34,6 +40,8 @@ impl From<End> for CaptureError {
     fn from(end: End) -> Self {
         match end {
             End::Unusable(diagnosis) => Self::Unusable { diagnosis },
+            #[cfg(feature = "wayland")]
+            End::Mode(error) => Self::Mode(error),
             End::NoFirstPicture(waited, diagnosis) => Self::NoFirstPicture { waited, diagnosis },
             End::Ended(diagnosis) => Self::Ended { diagnosis },
         }
@@ -41,17 +49,19 @@ impl From<End> for CaptureError {
 }
 
 #[derive(Debug)]
-struct State<B> {
-    newest: Option<Captured<B>>,
-    returned: Vec<B>,
+struct State<O: Origin> {
+    /// What the thread told when it began, and the pictures' mode; until it is waited for.
+    begun: Option<(O::Told, Mode)>,
+    newest: Option<Captured<O::Buffer>>,
+    returned: Vec<O::Buffer>,
     /// There are no more buffers than that.
     buffers: usize,
     counters: Counters,
     end: Option<End>,
 }
 
-impl<B> State<B> {
-    fn give_back(&mut self, buffer: B) {
+impl<O: Origin> State<O> {
+    fn give_back(&mut self, buffer: O::Buffer) {
         debug_assert!(self.returned.len() < self.buffers, "there are no more buffers than that");
         self.returned.push(buffer);
     }
@@ -63,15 +73,16 @@ impl<B> State<B> {
 
 /// The meeting place.
 #[derive(Debug)]
-pub(crate) struct Exchange<B> {
-    state: Mutex<State<B>>,
+pub(crate) struct Exchange<O: Origin> {
+    state: Mutex<State<O>>,
     changed: Condvar,
 }
 
-impl<B> Exchange<B> {
+impl<O: Origin> Exchange<O> {
     /// One for at most so many buffers.
     pub(crate) fn new(buffers: usize) -> Self {
         let state = State {
+            begun: None,
             newest: None,
             returned: Vec::with_capacity(buffers),
             buffers,
@@ -82,12 +93,30 @@ impl<B> Exchange<B> {
     }
 
     /// A state that somebody left while panicking is as good as any: moves are all that happen to it.
-    fn lock(&self) -> MutexGuard<'_, State<B>> {
+    fn lock(&self) -> MutexGuard<'_, State<O>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The screen's thread knows what it captures: pictures of this mode come from now on.
+    pub(crate) fn begin(&self, told: O::Told, mode: Mode) {
+        self.lock().begun.get_or_insert((told, mode));
+        self.changed.notify_one();
+    }
+
+    /// Waits until the screen's thread begins, once; what it told of that, or none in time.
+    pub(crate) fn wait_begun(&self, timeout: Duration) -> Result<Option<(O::Told, Mode)>, CaptureError> {
+        let nothing = |state: &mut State<O>| state.begun.is_none() && state.end.is_none();
+        let state = self.lock();
+        let (mut state, _) =
+            self.changed.wait_timeout_while(state, timeout, nothing).unwrap_or_else(PoisonError::into_inner);
+        match state.begun.take() {
+            Some(begun) => Ok(Some(begun)),
+            None => state.check().map(|()| None),
+        }
+    }
+
     /// The screen's thread has a picture.
-    pub(crate) fn publish(&self, buffer: B, mode: Mode, stamp: Stamp) {
+    pub(crate) fn publish(&self, buffer: O::Buffer, mode: Mode, stamp: Stamp) {
         let mut state = self.lock();
         let number = state.counters.captured;
         state.counters.captured += 1;
@@ -117,12 +146,12 @@ impl<B> Exchange<B> {
 
     /// The screen's thread does not need a buffer any more.
     #[cfg(feature = "pipewire")]
-    pub(crate) fn give_back(&self, buffer: B) {
+    pub(crate) fn give_back(&self, buffer: O::Buffer) {
         self.lock().give_back(buffer);
     }
 
     /// The screen's thread needs a buffer: one that came back, if there is one.
-    pub(crate) fn reuse(&self) -> Option<B> {
+    pub(crate) fn reuse(&self) -> Option<O::Buffer> {
         self.lock().returned.pop()
     }
 
@@ -135,7 +164,7 @@ impl<B> Exchange<B> {
 
     /// Waits until a picture can be taken or there is an end.
     pub(crate) fn wait(&self, timeout: Duration) -> Result<bool, CaptureError> {
-        let nothing = |state: &mut State<B>| state.newest.is_none() && state.end.is_none();
+        let nothing = |state: &mut State<O>| state.newest.is_none() && state.end.is_none();
         let state = self.lock();
         let (state, _) =
             self.changed.wait_timeout_while(state, timeout, nothing).unwrap_or_else(PoisonError::into_inner);
@@ -146,7 +175,7 @@ impl<B> Exchange<B> {
     }
 
     /// Takes the newest picture, and gives back the one before.
-    pub(crate) fn take(&self, lent: &mut Option<Captured<B>>) -> Result<(), CaptureError> {
+    pub(crate) fn take(&self, lent: &mut Option<Captured<O::Buffer>>) -> Result<(), CaptureError> {
         let mut state = self.lock();
         if let Some(before) = lent.take() {
             state.give_back(before.buffer);
@@ -156,7 +185,7 @@ impl<B> Exchange<B> {
     }
 
     /// Gives back what is lent.
-    pub(crate) fn take_back(&self, lent: &mut Option<Captured<B>>) {
+    pub(crate) fn take_back(&self, lent: &mut Option<Captured<O::Buffer>>) {
         if let Some(before) = lent.take() {
             self.lock().give_back(before.buffer);
         }

@@ -9,6 +9,8 @@ mod error;
 mod exchange;
 pub mod file;
 pub mod limits;
+#[cfg(any(feature = "pipewire", feature = "wayland"))]
+mod mapping;
 mod mode;
 mod picture;
 #[cfg(feature = "pipewire")]
@@ -16,9 +18,13 @@ pub mod pipewire;
 pub mod schedule;
 #[cfg(any(feature = "pipewire", feature = "wayland"))]
 mod stamp;
+#[cfg(any(feature = "pipewire", feature = "wayland"))]
+mod threaded;
 #[cfg(feature = "wayland")]
 pub mod wayland;
 
 pub use error::{CaptureError, Diagnosis};
 pub use mode::{Mode, ModeError};
 pub use picture::{Counters, Picture, PixelFormat, Source};
+#[cfg(any(feature = "pipewire", feature = "wayland"))]
+pub use threaded::ThreadedSource;

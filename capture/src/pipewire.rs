@@ -18,8 +18,8 @@ mod agreed;
 mod bus;
 mod cursor;
 mod door;
+mod files;
 mod link;
-mod mapping;
 mod mutter;
 mod params;
 mod picture;
@@ -29,16 +29,15 @@ mod session_env;
 mod stream;
 mod token;
 
-use std::io::{self, PipeWriter};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::exchange::{Captured, End, Exchange};
+use crate::exchange::{End, Exchange};
 use crate::limits::STREAM_PICTURES;
-use crate::{CaptureError, Counters, Diagnosis, Mode, Picture, PixelFormat, Source};
+use crate::threaded::{Origin, ThreadedSource};
+use crate::{CaptureError, Diagnosis, Mode};
 pub use door::{Door, NodeRef};
 use door::{Keeper, Opened};
 use link::{Remote, Target};
@@ -58,20 +57,30 @@ pub struct Surroundings {
 }
 
 /// A PipeWire node as a source of pictures.
+pub type PipeWireSource = ThreadedSource<PipeWireNode>;
+
+/// A node that is captured.
 #[derive(Debug)]
-pub struct PipeWireSource {
-    exchange: Arc<Exchange<Pixels>>,
-    lent: Option<Captured<Pixels>>,
+pub struct PipeWireNode {
     door: Door,
-    mode: Mode,
-    /// Dropped, it stops the thread.
-    stop: Option<PipeWriter>,
-    thread: Option<JoinHandle<()>>,
-    /// Dropped after the thread ended.
     _keeper: Option<Keeper>,
 }
 
-impl PipeWireSource {
+impl Origin for PipeWireNode {
+    type Buffer = Pixels;
+    /// The node's name.
+    type Told = String;
+
+    fn describe(&self, mode: Mode) -> String {
+        format!("{} {mode}", self.door)
+    }
+
+    fn silence() -> Diagnosis {
+        Diagnosis::PipeWireHangs
+    }
+}
+
+impl ThreadedSource<PipeWireNode> {
     /// Goes through `door`, agrees on a format, and starts to capture. `wanted` is the size of a screen that is
     /// made, the highest rate that is asked for, and the refresh of a producer that does not tell its own.
     ///
@@ -95,54 +104,25 @@ impl PipeWireSource {
     ) -> Result<Self, CaptureError> {
         let started = Instant::now();
         let exchange = Arc::new(Exchange::new(STREAM_PICTURES));
-        let (ready, is_ready) = mpsc::sync_channel(1);
         let size = if door == Door::MutterVirtual { Size::Wanted } else { Size::Theirs };
         let session = Remote::Session(surroundings.pipewire.clone());
         let (remote, node, keeper) = if let Door::Node(node) = &door {
             (session, node.clone(), None)
         } else {
-            let (ended, not_ready) = (Arc::clone(&exchange), ready.clone());
-            let on_end = move |diagnosis| {
-                let end = End::Ended(diagnosis);
-                // Only heard where the stream is not ready yet.
-                let _ = not_ready.try_send(Err(end.clone()));
-                ended.end(end);
-            };
+            let ended = Arc::clone(&exchange);
+            let on_end = move |diagnosis| ended.end(End::Ended(diagnosis));
             let (opened, keeper) = open(&door, surroundings, deadline, on_end)?;
             (opened.remote.map_or(session, Remote::Opened), NodeRef::Id(opened.node), Some(keeper))
         };
         let left = deadline.saturating_sub(started.elapsed());
         let target = Target { remote, node, size, wanted, deadline: left };
-        let (reader, writer) = io::pipe().map_err(no_thread)?;
-        let last_words = LastWords(Arc::clone(&exchange));
-        let run = move || link::run(target, &last_words.0, reader, &ready);
-        let thread = thread::Builder::new().name("capture".to_owned()).spawn(run).map_err(no_thread)?;
-        let (stop, thread) = (Some(writer), Some(thread));
-        let mut source = Self { exchange, lent: None, door, mode: wanted, stop, thread, _keeper: keeper };
-        match is_ready.recv_timeout(left + READY_GRACE) {
-            Ok(Ok((mode, node))) => {
-                source.mode = mode;
-                tracing::info!(node, source = %source.describe(), "PipeWire capture is ready");
-                Ok(source)
-            }
-            Ok(Err(end)) => Err(end.into()),
-            Err(RecvTimeoutError::Timeout) => {
-                let diagnosis = Diagnosis::PipeWireHangs;
-                Err(CaptureError::NoFirstPicture { waited: deadline, diagnosis })
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                let diagnosis = Diagnosis::Disconnected { cause: "the capture thread ended".to_owned() };
-                Err(CaptureError::Unusable { diagnosis })
-            }
-        }
+        let run = move |exchange: &Arc<_>, stop| link::run(target, exchange, stop);
+        let origin = |name: String| {
+            tracing::debug!(node = name, "a node is captured");
+            PipeWireNode { door, _keeper: keeper }
+        };
+        Self::start(exchange, left, origin, run)
     }
-}
-
-/// The thread keeps the deadline and names the cause; it has this long to say so.
-const READY_GRACE: Duration = Duration::from_millis(100);
-
-fn no_thread(source: io::Error) -> CaptureError {
-    CaptureError::Read { name: "a thread for the stream".to_owned(), source }
 }
 
 /// Opens a door that somebody has to be asked for.
@@ -153,6 +133,7 @@ fn open(
     on_end: impl FnOnce(Diagnosis) + Send + 'static,
 ) -> Result<(Opened, Keeper), CaptureError> {
     let (opened, is_opened) = mpsc::sync_channel(1);
+    let no_thread = |source| CaptureError::Read { name: "a thread for the portal".to_owned(), source };
     let keeper = Keeper::start(door.clone(), surroundings.clone(), opened, on_end).map_err(no_thread)?;
     let diagnosis = match is_opened.recv_timeout(deadline) {
         Ok(Ok(opened)) => return Ok((opened, keeper)),
@@ -163,72 +144,4 @@ fn open(
         }
     };
     Err(CaptureError::Unusable { diagnosis })
-}
-
-impl Source for PipeWireSource {
-    fn describe(&self) -> String {
-        let format = match &self.lent {
-            Some(captured) => format!(", {}", captured.buffer.format_name),
-            None => String::new(),
-        };
-        format!("{} {} over shared memory{format}", self.door, self.mode)
-    }
-
-    fn mode(&self) -> Mode {
-        self.mode
-    }
-
-    fn wait_picture(&mut self, timeout: Duration) -> Result<bool, CaptureError> {
-        self.exchange.take_back(&mut self.lent);
-        let is_there = self.exchange.wait(timeout)?;
-        if let Some(mode) = self.exchange.newest_mode() {
-            self.mode = mode;
-        }
-        Ok(is_there)
-    }
-
-    fn take_picture(&mut self) -> Result<Option<Picture<'_>>, CaptureError> {
-        self.exchange.take(&mut self.lent)?;
-        let Some(captured) = &self.lent else { return Ok(None) };
-        // A newer one of another mode may have come since it was waited for.
-        self.mode = captured.mode;
-        Ok(Some(Picture {
-            format: PixelFormat::Bgrx,
-            width: captured.mode.width(),
-            height: captured.mode.height(),
-            stride: captured.buffer.stride,
-            bytes: &captured.buffer.bytes,
-            captured_at: captured.captured_at,
-            number: captured.number,
-        }))
-    }
-
-    fn skip(&mut self) {
-        self.exchange.take_back(&mut self.lent);
-        self.exchange.skip();
-    }
-
-    fn counters(&self) -> Counters {
-        self.exchange.counters()
-    }
-}
-
-impl Drop for PipeWireSource {
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic of it has been told already, by `LastWords`.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Tells of an end even where the thread panics: nobody waits for one that is gone.
-struct LastWords(Arc<Exchange<Pixels>>);
-
-impl Drop for LastWords {
-    fn drop(&mut self) {
-        // Only the first end is kept.
-        self.0.end(End::Ended(Diagnosis::Disconnected { cause: "the capture thread ended".to_owned() }));
-    }
 }

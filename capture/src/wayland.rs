@@ -25,33 +25,44 @@ mod screen;
 mod screencopy;
 mod way;
 
-use std::io::{self, PipeWriter};
+use std::io::{self, PipeReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::exchange::{Captured, End, Exchange};
+use crate::exchange::{End, Exchange};
 use crate::limits::{FIRST_PICTURE_DEADLINE, SCREEN_BUFFERS};
-use crate::{CaptureError, Counters, Diagnosis, Mode, Picture, PixelFormat, Source};
+use crate::threaded::{Origin, ThreadedSource};
+use crate::{CaptureError, Diagnosis, Mode};
 use buffer::Buffer;
 use link::Link;
 pub use way::Protocol;
 
 /// A compositor's screen as a source of pictures.
+pub type WaylandSource = ThreadedSource<WaylandOutput>;
+
+/// An output that is captured.
 #[derive(Debug)]
-pub struct WaylandSource {
-    exchange: Arc<Exchange<Buffer>>,
-    lent: Option<Captured<Buffer>>,
-    output: String,
+pub struct WaylandOutput {
+    name: String,
     protocol: Protocol,
-    mode: Mode,
-    /// Dropped, it stops the thread.
-    stop: Option<PipeWriter>,
-    thread: Option<JoinHandle<()>>,
 }
 
-impl WaylandSource {
+impl Origin for WaylandOutput {
+    type Buffer = Buffer;
+    type Told = Self;
+
+    fn describe(&self, mode: Mode) -> String {
+        let Self { name, protocol } = self;
+        format!("wayland output {name} {mode} by {protocol}")
+    }
+
+    fn silence() -> Diagnosis {
+        Diagnosis::NoAnswer { request: "a connection" }
+    }
+}
+
+impl ThreadedSource<WaylandOutput> {
     /// Connects to a compositor, chooses an output, and starts to capture it.
     ///
     /// `display`: a socket's path, or its name in `XDG_RUNTIME_DIR`; `None`: what `WAYLAND_DISPLAY` says.
@@ -86,23 +97,12 @@ impl WaylandSource {
         output: Option<&str>,
         first_picture_deadline: Duration,
     ) -> Result<Self, CaptureError> {
-        let unusable = |diagnosis| CaptureError::Unusable { diagnosis };
-        let no_thread = |source| CaptureError::Read { name: "a thread for the screen".to_owned(), source };
-        let path = socket_path(display).map_err(unusable)?;
+        let socket = socket_path(display).map_err(|diagnosis| CaptureError::Unusable { diagnosis })?;
+        tracing::debug!(socket = %socket.display(), "capturing a compositor's screen");
+        let wish = Wish { socket, output: output.map(str::to_owned), protocol, first_picture_deadline };
         let exchange = Arc::new(Exchange::new(SCREEN_BUFFERS));
-        let (reader, writer) = io::pipe().map_err(no_thread)?;
-        let mut link = Link::connect(&path, Arc::clone(&exchange), reader).map_err(unusable)?;
-        let protocol = link.open(output, protocol, first_picture_deadline).map_err(unusable)?;
-        let (output, mode) = link.output();
-        let mode = mode?;
-
-        let last_words = LastWords(Arc::clone(&exchange));
-        let run = move || link.run(&last_words.0, first_picture_deadline);
-        let thread = thread::Builder::new().name("capture".to_owned()).spawn(run).map_err(no_thread)?;
-        let (stop, thread) = (Some(writer), Some(thread));
-        let source = Self { exchange, lent: None, output, protocol, mode, stop, thread };
-        tracing::info!(socket = %path.display(), source = %source.describe(), "screen capture is ready");
-        Ok(source)
+        let run = move |exchange: &Arc<_>, stop| run(&wish, exchange, stop);
+        Self::start(exchange, first_picture_deadline, |told| told, run)
     }
 
     /// Whether the compositor at this socket offers its screen to its clients; nothing is captured.
@@ -119,80 +119,40 @@ impl WaylandSource {
 
     /// The name of the output that is captured.
     pub fn output(&self) -> &str {
-        &self.output
+        &self.origin.name
     }
 
     /// How it is captured.
     pub fn protocol(&self) -> Protocol {
-        self.protocol
+        self.origin.protocol
     }
 }
 
-impl Source for WaylandSource {
-    fn describe(&self) -> String {
-        let lent = self.lent.as_ref().map(|captured| captured.buffer.shape.format_name());
-        let format = lent.map_or_else(String::new, |name| format!(", {name}"));
-        let Self { output, mode, protocol, .. } = self;
-        format!("wayland output {output} {mode} by {protocol} over shared memory{format}")
-    }
-
-    fn mode(&self) -> Mode {
-        self.mode
-    }
-
-    fn wait_picture(&mut self, timeout: Duration) -> Result<bool, CaptureError> {
-        self.exchange.take_back(&mut self.lent);
-        let is_there = self.exchange.wait(timeout)?;
-        if let Some(mode) = self.exchange.newest_mode() {
-            self.mode = mode;
-        }
-        Ok(is_there)
-    }
-
-    fn take_picture(&mut self) -> Result<Option<Picture<'_>>, CaptureError> {
-        self.exchange.take(&mut self.lent)?;
-        let Some(captured) = &self.lent else { return Ok(None) };
-        // A newer one of another mode may have come since it was waited for.
-        self.mode = captured.mode;
-        Ok(Some(Picture {
-            format: PixelFormat::Bgrx,
-            width: captured.mode.width(),
-            height: captured.mode.height(),
-            stride: captured.buffer.shape.stride as usize,
-            bytes: captured.buffer.bytes(),
-            captured_at: captured.captured_at,
-            number: captured.number,
-        }))
-    }
-
-    fn skip(&mut self) {
-        self.exchange.take_back(&mut self.lent);
-        self.exchange.skip();
-    }
-
-    fn counters(&self) -> Counters {
-        self.exchange.counters()
-    }
+/// What is to be captured, and how.
+struct Wish {
+    socket: PathBuf,
+    output: Option<String>,
+    protocol: Option<Protocol>,
+    first_picture_deadline: Duration,
 }
 
-impl Drop for WaylandSource {
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic of it has been told already, by `LastWords`.
-            let _ = thread.join();
-        }
+/// The thread: connects, and captures until the source goes or the compositor does.
+fn run(wish: &Wish, exchange: &Arc<Exchange<WaylandOutput>>, stop: PipeReader) {
+    let deadline = wish.first_picture_deadline;
+    let opened = Link::connect(&wish.socket, Arc::clone(exchange), stop).and_then(|mut link| {
+        let protocol = link.open(wish.output.as_deref(), wish.protocol, deadline)?;
+        Ok((link, protocol))
+    });
+    let (link, protocol) = match opened {
+        Ok(opened) => opened,
+        Err(diagnosis) => return exchange.end(End::Unusable(diagnosis)),
+    };
+    let (name, mode) = link.output();
+    match mode {
+        Ok(mode) => exchange.begin(WaylandOutput { name, protocol }, mode),
+        Err(error) => return exchange.end(End::Mode(error)),
     }
-}
-
-/// Tells of an end even where the thread panics: nobody waits for one that is gone.
-struct LastWords(Arc<Exchange<Buffer>>);
-
-impl Drop for LastWords {
-    fn drop(&mut self) {
-        // Only the first end is kept.
-        self.0.end(End::Ended(Diagnosis::Disconnected { cause: "the capture thread ended".to_owned() }));
-    }
+    link.run(exchange, deadline);
 }
 
 fn socket_path(display: Option<&Path>) -> Result<PathBuf, Diagnosis> {

@@ -11,7 +11,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use pipewire::context::ContextRc;
@@ -28,10 +27,9 @@ use pipewire::stream::{StreamFlags, StreamListener, StreamRc};
 use pipewire::types::ObjectType;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::NodeRef;
 use super::params::{self, Memory, Param, Size};
-use super::picture::Pixels;
 use super::stream::{Notes, Receiver};
+use super::{NodeRef, PipeWireNode};
 use crate::exchange::{End, Exchange};
 use crate::limits::{STREAM_ANSWER_DEADLINE, STREAM_CAUSE_WAIT, STREAM_NODES_TOLD_MAX, STREAM_SYNC_INTERVAL};
 use crate::{Diagnosis, Mode};
@@ -95,19 +93,12 @@ struct Link {
     wrong_since: Option<Instant>,
 }
 
-/// The thread: captures until the source goes or the stream does. `ready` is told the mode and the node's name,
-/// or why there is none.
-pub(super) fn run(
-    target: Target,
-    exchange: &Arc<Exchange<Pixels>>,
-    stop: PipeReader,
-    ready: &SyncSender<Result<(Mode, String), End>>,
-) {
-    let mut is_ready = false;
+/// The thread: captures until the source goes or the stream does.
+pub(super) fn run(target: Target, exchange: &Arc<Exchange<PipeWireNode>>, stop: PipeReader) {
+    let mut has_begun = false;
     let mut tell = |mode, name: &str| {
-        if !std::mem::replace(&mut is_ready, true) {
-            // Nobody waits any more where the source was given up meanwhile.
-            let _ = ready.send(Ok((mode, name.to_owned())));
+        if !std::mem::replace(&mut has_begun, true) {
+            exchange.begin(name.to_owned(), mode);
         }
     };
     let Target { remote, node, size, wanted, deadline } = target;
@@ -119,7 +110,6 @@ pub(super) fn run(
         .map_err(End::Unusable)
         .and_then(|mut link| link.capture(deadline, &mut tell));
     if let Err(end) = ended {
-        let _ = ready.try_send(Err(end.clone()));
         exchange.end(end);
     }
 }
@@ -169,7 +159,7 @@ impl Link {
         node: &NodeRef,
         size: Size,
         wanted: Mode,
-        exchange: &Arc<Exchange<Pixels>>,
+        exchange: &Arc<Exchange<PipeWireNode>>,
     ) -> Result<(), Diagnosis> {
         // After the first answer every node that is there was announced.
         self.ask()?;

@@ -10,14 +10,29 @@ use std::os::fd::BorrowedFd;
 use super::agreed::{Agreed, ByteOrder, Place};
 use super::cursor::Cursor;
 use crate::Diagnosis;
+use crate::threaded::Bgrx;
 
 /// One picture of blue, green, red, unused.
 #[derive(Debug, Default)]
-pub(super) struct Pixels {
+pub struct Pixels {
     pub(super) bytes: Vec<u8>,
     pub(super) stride: usize,
     /// The format that it came in, for people.
     pub(super) format_name: &'static str,
+}
+
+impl Bgrx for Pixels {
+    fn stride(&self) -> usize {
+        self.stride
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn format_name(&self) -> &'static str {
+        self.format_name
+    }
 }
 
 impl Pixels {

@@ -18,9 +18,10 @@ use pipewire::spa::param::video::VideoInfoRaw;
 use pipewire::spa::pod::Pod;
 use pipewire::stream::{Stream, StreamListener, StreamState};
 
+use super::PipeWireNode;
 use super::agreed::{Agreed, Place};
 use super::cursor::{self, Cursor};
-use super::mapping::Mappings;
+use super::files::Mappings;
 use super::params;
 use super::picture::Pixels;
 use super::raw::{Buffer, Filled, Header};
@@ -46,7 +47,7 @@ pub(super) struct Notes {
 
 /// What belongs to the library's calls.
 pub(super) struct Receiver {
-    exchange: Arc<Exchange<Pixels>>,
+    exchange: Arc<Exchange<PipeWireNode>>,
     notes: Rc<Notes>,
     wanted: Mode,
     agreed: Option<Agreed>,
@@ -80,7 +81,7 @@ struct Said {
 }
 
 impl Receiver {
-    pub(super) fn new(exchange: Arc<Exchange<Pixels>>, notes: Rc<Notes>, wanted: Mode) -> Self {
+    pub(super) fn new(exchange: Arc<Exchange<PipeWireNode>>, notes: Rc<Notes>, wanted: Mode) -> Self {
         Self {
             exchange,
             notes,

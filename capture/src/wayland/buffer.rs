@@ -1,22 +1,19 @@
 //! Memory that the compositor writes pictures into, and this program reads.
 //!
-//! What is it: a memfd, mapped here, and the `wl_buffer` by which the compositor knows it. What does it
-//! promise: the mapping lies within the file for as long as it lives (the file is sealed, so nobody can
-//! shorten it and make a read of it a fault). What does it refuse: layouts that are not 32 bits of
-//! 8-bit colours, and sizes that contradict themselves.
+//! What is it: memory of our own, and the `wl_buffer` by which the compositor knows it. What does it promise: nobody
+//! reads it while the compositor may write to it. What does it refuse: layouts that are not 32 bits of 8-bit colours,
+//! and sizes that contradict themselves.
 
-use std::os::fd::{AsFd, OwnedFd};
-use std::ptr::NonNull;
-use std::slice;
+use std::os::fd::AsFd;
 
-use rustix::fs::{MemfdFlags, SealFlags};
-use rustix::mm::{MapFlags, ProtFlags};
 use wayland_client::protocol::{wl_buffer::WlBuffer, wl_shm};
 use wayland_client::{QueueHandle, WEnum};
 
 use super::screen::Screen;
 use crate::Diagnosis;
 use crate::limits::{SIDE_MAX, SIDE_MIN};
+use crate::mapping::OwnMemory;
+use crate::threaded::Bgrx;
 
 const BYTES_PER_PIXEL: u32 = 4;
 
@@ -91,18 +88,23 @@ impl Shape {
         self.stride as usize * self.height as usize
     }
 
-    /// The format's name.
-    pub(super) fn format_name(&self) -> String {
-        format!("{:?}", self.format).to_uppercase()
+    /// The format's name, of those that are parsed.
+    pub(super) fn format_name(&self) -> &'static str {
+        match self.format {
+            wl_shm::Format::Xrgb8888 => "XRGB8888",
+            wl_shm::Format::Argb8888 => "ARGB8888",
+            wl_shm::Format::Xbgr8888 => "XBGR8888",
+            _ => "ABGR8888",
+        }
     }
 }
 
 /// One buffer; its memory goes with it.
 #[derive(Debug)]
-pub(super) struct Buffer {
+pub struct Buffer {
     pub(super) shape: Shape,
     pub(super) wl_buffer: WlBuffer,
-    memory: Mapping,
+    memory: OwnMemory,
 }
 
 impl Buffer {
@@ -111,7 +113,7 @@ impl Buffer {
         shm: &wl_shm::WlShm,
         queue: &QueueHandle<Screen>,
     ) -> Result<Self, Diagnosis> {
-        let (file, memory) = Mapping::make(shape.bytes()).map_err(|error| Diagnosis::BufferRefused {
+        let (file, memory) = OwnMemory::make(shape.bytes()).map_err(|error| Diagnosis::BufferRefused {
             offered: format!("{} bytes of shared memory: {error}", shape.bytes()),
         })?;
         // `parse` saw to it that all of them fit.
@@ -131,11 +133,6 @@ impl Buffer {
         Ok(Self { shape, wl_buffer, memory })
     }
 
-    /// The picture. Only for buffers that the compositor was not asked to write to.
-    pub(super) fn bytes(&self) -> &[u8] {
-        self.memory.bytes()
-    }
-
     /// Makes an upright BGRX picture out of what was copied.
     pub(super) fn normalise(&mut self, y_invert: bool) {
         let shape = self.shape;
@@ -147,6 +144,21 @@ impl Buffer {
             ByteOrder::Bgrx => {}
             ByteOrder::Rgbx => swap_red_blue(bytes),
         }
+    }
+}
+
+/// Only of buffers that the compositor was not asked to write to.
+impl Bgrx for Buffer {
+    fn stride(&self) -> usize {
+        self.shape.stride as usize
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.memory.bytes()
+    }
+
+    fn format_name(&self) -> &'static str {
+        self.shape.format_name()
     }
 }
 
@@ -169,66 +181,6 @@ fn flip(bytes: &mut [u8], stride: usize) {
 fn swap_red_blue(bytes: &mut [u8]) {
     for pixel in bytes.chunks_exact_mut(BYTES_PER_PIXEL as usize) {
         pixel.swap(0, 2);
-    }
-}
-
-/// A mapped memfd.
-#[derive(Debug)]
-struct Mapping {
-    start: NonNull<u8>,
-    bytes: usize,
-}
-
-// SAFETY: the mapping belongs to this value alone within this process and is not tied to a thread;
-// access follows the borrows of `self`.
-unsafe impl Send for Mapping {}
-// SAFETY: through a shared reference the memory can only be read.
-unsafe impl Sync for Mapping {}
-
-impl Mapping {
-    fn make(bytes: usize) -> rustix::io::Result<(OwnedFd, Self)> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let file = rustix::fs::memfd_create("punktfunk-capture", flags)?;
-        rustix::fs::ftruncate(&file, bytes as u64)?;
-        rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-        // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists. `bytes`
-        // is not zero (a shape has sides) and is the file's length, which the seals keep.
-        let start = unsafe {
-            rustix::mm::mmap(
-                std::ptr::null_mut(),
-                bytes,
-                ProtFlags::READ | ProtFlags::WRITE,
-                // Faulted in now, not under the first picture.
-                MapFlags::SHARED | MapFlags::POPULATE,
-                &file,
-                0,
-            )
-        }?;
-        let start = NonNull::new(start.cast::<u8>()).ok_or(rustix::io::Errno::NOMEM)?;
-        Ok((file, Self { start, bytes }))
-    }
-
-    fn bytes(&self) -> &[u8] {
-        // SAFETY: `start` is the start of a live mapping of `bytes` bytes, readable and initialised (a
-        // memfd is zeroed). The compositor writes to it only between a copy request for it and the
-        // answer; the screen reads it only outside of that. A compositor that breaks this spoils a
-        // picture that it could have spoiled anyway: pixels are copied out as plain bytes, and no
-        // decision is taken twice on one.
-        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and `&mut self` makes it the only borrow in this process.
-        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: the mapping was made with this address and length and is unmapped once; every borrow
-        // of it has ended, since they borrow `self`.
-        let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.bytes) };
-        debug_assert!(unmapped.is_ok(), "munmap of a mapping of our own: {unmapped:?}");
     }
 }
 
@@ -276,17 +228,6 @@ mod tests {
         let mut pixels = *b"RGBxrgbx";
         swap_red_blue(&mut pixels);
         assert_eq!(&pixels, b"BGRxbgrx");
-    }
-
-    #[test]
-    fn memory_is_sealed_and_writable_to_its_last_byte() {
-        let (file, mut mapping) = Mapping::make(5120 * 16 + 1).unwrap();
-        assert_eq!(mapping.bytes(), vec![0; 5120 * 16 + 1]);
-        *mapping.bytes_mut().last_mut().unwrap() = 7;
-        assert_eq!(mapping.bytes().last(), Some(&7));
-        assert!(rustix::fs::ftruncate(&file, 1).is_err());
-        drop(file);
-        assert_eq!(mapping.bytes().last(), Some(&7));
     }
 
     proptest! {

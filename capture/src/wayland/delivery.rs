@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use wayland_client::QueueHandle;
 use wayland_client::protocol::wl_shm::WlShm;
 
+use super::WaylandOutput;
 use super::buffer::{Buffer, Shape};
 use super::screen::Screen;
 use crate::exchange::Exchange;
@@ -19,7 +20,7 @@ use crate::{Diagnosis, Mode, ModeError};
 /// From the compositor's copies to the caller's pictures, and the buffers' way back.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    exchange: Arc<Exchange<Buffer>>,
+    exchange: Arc<Exchange<WaylandOutput>>,
     /// Where buffers are made.
     pub(super) shm: Option<WlShm>,
     /// Buffers that nobody has.
@@ -36,7 +37,7 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    pub(super) fn new(exchange: Arc<Exchange<Buffer>>) -> Self {
+    pub(super) fn new(exchange: Arc<Exchange<WaylandOutput>>) -> Self {
         let free = Vec::with_capacity(SCREEN_BUFFERS);
         Self {
             exchange,

@@ -14,12 +14,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use wayland_client::backend::WaylandError;
 use wayland_client::{Connection, DispatchError, EventQueue};
 
-use super::buffer::Buffer;
+use super::WaylandOutput;
 use super::screen::Screen;
 use super::way::Protocol;
 use crate::exchange::{End, Exchange};
 use crate::limits::{SCREEN_ANSWER_DEADLINE, SCREEN_FAILURES_MAX, SCREEN_QUIET};
-use crate::{CaptureError, Diagnosis, Mode};
+use crate::{Diagnosis, Mode, ModeError};
 
 /// A connection with its queue and its state.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn connect(
         path: &Path,
-        exchange: Arc<Exchange<Buffer>>,
+        exchange: Arc<Exchange<WaylandOutput>>,
         stop: PipeReader,
     ) -> Result<Self, Diagnosis> {
         let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
@@ -77,12 +77,12 @@ impl Link {
     }
 
     /// The output's name and its mode.
-    pub(super) fn output(&self) -> (String, Result<Mode, CaptureError>) {
-        (self.screen.outputs.name(), self.screen.outputs.mode().map_err(CaptureError::from))
+    pub(super) fn output(&self) -> (String, Result<Mode, ModeError>) {
+        (self.screen.outputs.name(), self.screen.outputs.mode())
     }
 
-    /// The thread: captures until the source goes or the compositor does.
-    pub(super) fn run(mut self, exchange: &Exchange<Buffer>, first_picture_deadline: Duration) {
+    /// Captures until the source goes or the compositor does.
+    pub(super) fn run(mut self, exchange: &Exchange<WaylandOutput>, first_picture_deadline: Duration) {
         let mut first_at = self.connected_at.checked_add(first_picture_deadline);
         loop {
             let now = Instant::now();

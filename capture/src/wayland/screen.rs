@@ -16,7 +16,7 @@ use wayland_client::protocol::{
 };
 use wayland_client::{Connection, Dispatch, QueueHandle, delegate_noop};
 
-use super::buffer::Buffer;
+use super::WaylandOutput;
 use super::delivery::Delivery;
 use super::outputs::Outputs;
 use super::way::{Managers, Protocol, Way};
@@ -40,7 +40,7 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn new(exchange: Arc<Exchange<Buffer>>) -> Self {
+    pub(super) fn new(exchange: Arc<Exchange<WaylandOutput>>) -> Self {
         Self {
             outputs: Outputs::default(),
             delivery: Delivery::new(exchange),
