@@ -20,8 +20,8 @@ use punktfunk_net::{
     BACKEND_VARIABLE, Backend, ReceiveLimits, Receiver, Socket, SocketConfig, udp_payload_bytes_to,
 };
 use punktfunk_perf::{PerfTarget, process_cpu};
+use punktfunk_proto::ReassemblerLimits;
 use punktfunk_proto::limits::shard_bytes_for_payload;
-use punktfunk_proto::{Negotiated, ReassemblerLimits};
 use punktfunk_seal::{
     BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, Backends, CIPHER_VARIABLE, CipherPreference,
     Direction, Opener, Plane, PlaneKeys,
@@ -91,9 +91,9 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
         hello.shard_bytes_max = bytes;
     }
     let cpu_at_start = process_cpu();
-    let control = ClientControl::connect(identity, trust, host, hello, answer_by, Instant::now())?;
+    let control = ClientControl::connect(identity, trust, host, hello.clone(), answer_by, Instant::now())?;
     let mut link = Link::new(control, socket);
-    let begun = greet(&mut link, &mut receiver, stop).and_then(|greeted| {
+    let begun = greet(&mut link, &mut receiver, &hello, stop).and_then(|greeted| {
         let media = Media::start(&mut link, &greeted, receiver, (machine, seal, ciphers), files)?;
         if args.open {
             let host = greeted.host_fingerprint;
@@ -170,7 +170,7 @@ struct Media {
 impl Media {
     fn start(
         link: &mut Link,
-        Greeted { welcome, secret, .. }: &Greeted,
+        Greeted { welcome, negotiated, secret, .. }: &Greeted,
         receiver: Receiver,
         (machine, seal, ciphers): (Machine, Backends, CipherPreference),
         files: Files,
@@ -178,15 +178,6 @@ impl Media {
         let now = Instant::now();
         // The Start is on its way at once; media that comes before the pipeline waits in the socket.
         link.transmit(now);
-        let negotiated = Negotiated::new(
-            welcome.shard_bytes_max,
-            welcome.bitrate_kbps,
-            welcome.mode.refresh_mhz,
-            welcome.slices_max,
-            welcome.redundancy_per_mille,
-            welcome.au_bytes_max,
-        )
-        .map_err(|error| ClientError::Welcome(error.to_string()))?;
         let asked = files.asked();
         let Files { record, snapshot } = files;
         let recording = Arc::new(RecordingState::default());
@@ -204,7 +195,7 @@ impl Media {
                 Sink::Verify(Box::default())
             }
             Codec::Hevc | Codec::Av1 => {
-                return Err(ClientError::Welcome(format!("we did not offer {:?}", welcome.codec)));
+                return Err(ClientError::Welcome(format!("we did not offer {}", welcome.codec)));
             }
         };
         let cipher = welcome.cipher;
@@ -215,11 +206,11 @@ impl Media {
         tracing::info!("media is {sealing}");
         let keys = PlaneKeys::new(secret, cipher, Direction::HostToClient, Plane::Video)
             .with_backend(sealing.opened_by);
-        let opener = Opener::new(keys, ReassemblerLimits::from(&negotiated).replay_window);
+        let opener = Opener::new(keys, ReassemblerLimits::from(negotiated).replay_window);
         let (time, control) = (Arc::new(SessionTime::default()), Waker::new());
         control.attach();
         let config = ClientConfig {
-            negotiated,
+            negotiated: *negotiated,
             clock: link.control.clock(),
             time: Arc::clone(&time),
             control,

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use punktfunk_control::{Bye, ByeReason, ClientControl, ClientEvent, ConnectError, Fingerprint, Welcome};
+use punktfunk_control::{
+    Bye, ByeReason, ClientControl, ClientEvent, ConnectError, Fingerprint, Hello, Welcome,
+};
 use punktfunk_net::{NetError, ReceiveLimits, Receiver, Socket};
-use punktfunk_proto::is_media;
+use punktfunk_proto::{Negotiated, is_media};
 use punktfunk_seal::Secret;
 
+use crate::agreement::agree;
 use crate::error::ClientError;
 use crate::terminal::say;
 
@@ -94,19 +97,27 @@ impl Link {
 
 /// What media starts from.
 pub struct Greeted {
-    /// What was agreed.
+    /// What the host has made of the Hello.
     pub welcome: Welcome,
+    /// What both ends are bounded by.
+    pub negotiated: Negotiated,
     /// Who the host has proven to be.
     pub host_fingerprint: Fingerprint,
     /// The media keys' root.
     pub secret: Secret,
 }
 
-/// Runs the control session alone until media may flow.
+/// Runs the control session alone until media may flow; `hello` is what it has said.
 ///
 /// # Errors
-/// The host refuses, does not answer, or is not believed; or a person would not wait for it.
-pub fn greet(link: &mut Link, receiver: &mut Receiver, stop: &AtomicBool) -> Result<Greeted, ClientError> {
+/// The host refuses, does not answer, is not believed, or welcomes to what was not offered; or a person would not wait
+/// for it.
+pub fn greet(
+    link: &mut Link,
+    receiver: &mut Receiver,
+    hello: &Hello,
+    stop: &AtomicBool,
+) -> Result<Greeted, ClientError> {
     let (mut welcomed, mut leaving) = (None, false);
     loop {
         let now = link.exchange(receiver)?;
@@ -125,13 +136,14 @@ pub fn greet(link: &mut Link, receiver: &mut Receiver, stop: &AtomicBool) -> Res
                         encoder = welcome.encoder,
                         "welcome"
                     );
-                    welcomed = Some((welcome, host_fingerprint));
+                    let negotiated = agree(hello, &welcome)?;
+                    welcomed = Some((welcome, negotiated, host_fingerprint));
                     link.control.start(now)?;
                 }
                 ClientEvent::Started { secret } => {
-                    let (welcome, host_fingerprint) =
+                    let (welcome, negotiated, host_fingerprint) =
                         welcomed.ok_or_else(|| ClientError::Welcome("there was none".into()))?;
-                    return Ok(Greeted { welcome, host_fingerprint, secret });
+                    return Ok(Greeted { welcome, negotiated, host_fingerprint, secret });
                 }
                 ClientEvent::Ended { reason: ConnectError::Left(_) } if leaving => {
                     return Err(ClientError::Interrupted);

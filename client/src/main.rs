@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod agreement;
 mod cli;
 mod clocks;
 mod connect;

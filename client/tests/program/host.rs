@@ -79,6 +79,16 @@ impl OddHost {
             }
         }
     }
+
+    /// Waits for what happens next, changes of the path's datagrams left out.
+    pub(crate) fn next(&self) -> String {
+        loop {
+            let told = self.told.recv_timeout(PATIENCE).expect("something happens");
+            if !told.what.starts_with("Mtu") {
+                return told.what;
+            }
+        }
+    }
 }
 
 impl Drop for OddHost {

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use punktfunk_control::{Codec, Mode, PROTOCOL, Refusal, RefusalCode, Welcome};
-use punktfunk_seal::Cipher;
+use punktfunk_seal::{CIPHER_VARIABLE, Cipher};
 
 use crate::host::{Answer, OddHost};
 use crate::support::{Client, Ended, MARGIN, run};
@@ -83,11 +83,31 @@ fn a_welcome_that_cannot_be_is_told_to_both() {
     let folder = tempfile::tempdir().unwrap();
     let recording = folder.path().join("recording.h264");
     let args = ["connect", &host.address, "--open", "--json", "--record", recording.to_str().unwrap()];
-    run(&args, &[]).expect(4, &["Welcome cannot be", "Av1"]);
+    run(&args, &[]).expect(4, &["Welcome cannot be", "AV1"]);
     let leaving = host.told("leaving: a fault").what;
-    assert!(leaving.contains("Av1"), "{leaving}");
+    assert!(leaving.contains("AV1"), "{leaving}");
     host.told("ended: the client left");
     assert!(!recording.exists(), "an empty recording was left behind");
+}
+
+#[test]
+fn a_welcome_to_what_was_not_offered_is_refused_before_a_start() {
+    let known = || Welcome { codec: Codec::Pattern, ..impossible() };
+    let cases = [
+        (Welcome { cipher: Cipher::ChaCha20Poly1305, ..known() }, "we did not offer ChaCha20-Poly1305"),
+        (Welcome { slices_max: 65, ..known() }, "65 slices an access unit, and we take at most 64"),
+        (Welcome { au_bytes_max: (64 << 20) + 1, ..known() }, "we take at most 67108864"),
+        (Welcome { shard_bytes_max: 8_960, ..known() }, "8960 bytes a shard"),
+    ];
+    for (welcome, named) in cases {
+        let host = OddHost::start(Answer::Welcome(Box::new(welcome)));
+        let args = ["connect", &host.address, "--open", "--json"];
+        run(&args, &[(CIPHER_VARIABLE, "aes")]).expect(4, &["Welcome cannot be", named]);
+        host.told("hello");
+        // A Start would be told before it.
+        let next = host.next();
+        assert!(next.starts_with("leaving: a fault") && next.contains(named), "{next}");
+    }
 }
 
 #[test]
