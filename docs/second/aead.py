@@ -1,7 +1,7 @@
 """The two AEADs and HKDF, from their standards, for reading and not for speed.
 
-AES-128: FIPS 197. GCM: NIST SP 800-38D with 96-bit nonces and 128-bit tags. ChaCha20-Poly1305: RFC 8439. HKDF-SHA256: RFC
-5869. Nothing but Python's own library. Not constant in time: it is for checking vectors, never for secrets.
+AES-128: FIPS 197. GCM: NIST SP 800-38D with 96-bit nonces and 128-bit tags. ChaCha20-Poly1305: RFC 8439. HKDF-SHA256:
+RFC 5869. Nothing but Python's own library. Not constant in time: it is for checking vectors, never for secrets.
 """
 
 import hashlib

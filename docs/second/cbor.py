@@ -1,7 +1,8 @@
 """As much CBOR (RFC 8949) as control messages take: unsigned numbers, texts, arrays, maps, false, true and null.
 
-`Reader` walks over bytes and can pass over any well-formed item, however deep, without recursion. Refuses (`NotCbor`) what is
-cut short, not well-formed, or not what was asked for. `encode` writes the shortest form, with map fields in the order given.
+`Reader` walks over bytes and can pass over any well-formed item, however deep, without recursion. Refuses (`NotCbor`)
+what is cut short, not well-formed, or not what was asked for. `encode` writes the shortest form, with map fields in
+the order given.
 """
 
 import struct
@@ -91,7 +92,7 @@ class Reader:
             raise NotCbor("a text that is not UTF-8") from None
 
     def item(self):
-        """Any item, as Python's own. For what one has written oneself: it recurses, which nobody's bytes may make it do."""
+        """Any item, as Python's own. For vectors only: it recurses, which nobody's bytes may make it do."""
         if self.take_null():
             return None
         major = self._body[self._at] >> 5 if not self.at_end else None

@@ -1,7 +1,7 @@
-"""Holds this implementation, which knows docs/ alone, against every file in docs/vectors. `python3 docs/second/check.py`
+"""Holds this implementation, which knows docs/ alone, against docs/vectors: `python3 docs/second/check.py`.
 
-A line for each file, with counts. Exit code 0: all agree; 1: something does not, and the line says where; 2: a file is missing or
-cannot be read.
+A line for each file, with counts. Exit code 0: all agree; 1: something does not, and the line says where; 2: a file
+is missing or cannot be read.
 """
 
 import sys

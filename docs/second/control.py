@@ -1,7 +1,7 @@
 """Control messages (docs/wire.md, Control messages): their framing, their fields, and what breaks the protocol.
 
-A message is its kind and a dict from field numbers to values. `parse` gives None for a kind that it does not know, leaves out
-what it does not know in a message, and refuses (`Broken`) what ends the session.
+A message is its kind and a dict from field numbers to values. `parse` gives None for a kind that it does not know,
+leaves out what it does not know in a message, and refuses (`Broken`) what ends the session.
 """
 
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ class List:
 
 @dataclass(frozen=True)
 class Field:
-    """`absent`: the value that it has when it is not there; None: it is optional, and may be null; REQUIRED: it must be there."""
+    """`absent`: its value when it is not there; None: it is optional, and may be null; REQUIRED: it must be there."""
 
     kind: object
     absent: object = None
@@ -148,8 +148,8 @@ HELLO = Map({
     6: Field(NAME), 7: must(U16), 8: must(U32), 9: must(U16), 10: Field(U16),
 })  # fmt: skip
 WELCOME = Map({
-    0: must(U32), 1: must(NAME), 2: must(MODE), 3: must(OneOf(CODECS)), 4: must(OneOf(CIPHERS)), 5: must(U32), 6: must(U16),
-    7: must(U16), 8: must(U32), 9: must(U16), 10: must(TEXT), 11: must(TEXT), 12: must(List(OFFER)),
+    0: must(U32), 1: must(NAME), 2: must(MODE), 3: must(OneOf(CODECS)), 4: must(OneOf(CIPHERS)), 5: must(U32),
+    6: must(U16), 7: must(U16), 8: must(U32), 9: must(U16), 10: must(TEXT), 11: must(TEXT), 12: must(List(OFFER)),
 })  # fmt: skip
 HOST_STATS = Map({
     **_counters(range(0, 1), range(2, 16), range(17, 19), range(30, 36), range(40, 49)),

@@ -1,4 +1,4 @@
-"""The FEC code by its definition in docs/fec.md: a sum over the data for each parity symbol, and elimination for the way back."""
+"""The FEC code by its definition in docs/fec.md: sums over the data for parity, and elimination for the way back."""
 
 import functools
 

@@ -1,7 +1,7 @@
 """The feedback report (docs/wire.md), read and written: a dict of fields named as in the vectors.
 
-Reading skips parts behind the known ones. Refuses (`Refused`, whose argument names why) another version, counts above the limits and
-bytes too few for the counts.
+Reading skips parts behind the known ones. Refuses (`Refused`, whose argument names why) another version, counts above
+the limits and bytes too few for the counts.
 """
 
 import struct

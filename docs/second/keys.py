@@ -1,6 +1,7 @@
 """The key schedule (docs/wire.md, Keys): from the session's secret to a key and a nonce for each datagram.
 
-Promises nothing of time or of secrets in memory: it is for checking. Refuses ciphers, directions and planes without a number.
+Promises nothing of time or of secrets in memory: it is for checking. Refuses ciphers, directions and planes without a
+number.
 """
 
 import struct

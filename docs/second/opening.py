@@ -1,7 +1,7 @@
-"""The receiver's side of the keys (docs/wire.md, Epochs and Replay window): which epochs are open, and each sequence once.
+"""The receiver's side of the keys (docs/wire.md, Epochs, Replay window): which epochs are open, each sequence once.
 
-Promises that nothing changes before a tag held. Refuses, in this order: an epoch that is not open, a tag that does not hold, a
-sequence that was opened or is too old.
+Promises that nothing changes before a tag held. Refuses, in this order: an epoch that is not open, a tag that does
+not hold, a sequence that was opened or is too old.
 """
 
 from aead import Refused

@@ -1,7 +1,7 @@
 """From an access unit to its datagrams (docs/wire.md, From access unit to datagrams).
 
-Promises blocks within the agreed bounds, each with as much parity as was agreed or less. Refuses (`TooMuch`) an AU that no agreed
-receiver would take.
+Promises blocks within the agreed bounds, each with as much parity as was agreed or less. Refuses (`TooMuch`) an AU
+that no agreed receiver would take.
 """
 
 from dataclasses import dataclass, field
@@ -63,7 +63,9 @@ def blocks_of(unit: AccessUnit, shard_bytes: int, data_shards: int) -> list:
     return blocks
 
 
-def packetize(unit: AccessUnit, bounds: Bounds, shard_bytes: int, sealer: Sealer, now_us: int, data_shards=None) -> list:
+def packetize(
+    unit: AccessUnit, bounds: Bounds, shard_bytes: int, sealer: Sealer, now_us: int, data_shards: int = None
+) -> list:
     """All its datagrams, sealed, in the order in which they are sent."""
     assert shard_bytes % SHARD_UNIT == 0
     data_shards = data_shards or BLOCK_DATA_SHARDS_MAX
@@ -81,8 +83,7 @@ def packetize(unit: AccessUnit, bounds: Bounds, shard_bytes: int, sealer: Sealer
     for number, block in enumerate(blocks):
         block.parity = fec.parity_of(block.data, bounds.parity_agreed(len(block.data), unit.idr))
         for shard, text in enumerate(block.data + block.parity):
-            header = Header(
-                VIDEO, 0, block.flags, shard, 0, unit.au, unit.pts_us, len(block.data), len(block.parity), number, block.tail
-            )
+            shape = (len(block.data), len(block.parity), number, block.tail)
+            header = Header(VIDEO, 0, block.flags, shard, 0, unit.au, unit.pts_us, *shape)
             datagrams.append(sealer.seal(header, text, now_us))
     return datagrams

@@ -1,8 +1,8 @@
 """From datagrams in any order to blocks in order (docs/wire.md, What a receiver says of a datagram, and Delivery).
 
-`handle_datagram` gives the outcome's name, `handle_timeout` lets time go by, `poll` hands on what is due: blocks, each once and in
-order, and AUs that are lost. Promises that what is refused changes nothing but the replay window, and that no header makes it hold
-more than was agreed.
+`handle_datagram` gives the outcome's name, `handle_timeout` lets time go by, `poll` hands on what is due: blocks,
+each once and in order, and AUs that are lost. Promises that what is refused changes nothing but the replay window,
+and that no header makes it hold more than was agreed.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """The sender's side of the keys (docs/wire.md, Epochs): it gives out sequences and goes on to the next epoch.
 
-Promises that no sequence of an epoch is used twice, and that the epoch goes on only when the receiver is known to have the one
-before. Refuses (`Exhausted`) to seal when the sequences are used up and it may not go on.
+Promises that no sequence of an epoch is used twice, and that the epoch goes on only when the receiver is known to
+have the one before. Refuses (`Exhausted`) to seal when the sequences are used up and it may not go on.
 """
 
 from dataclasses import replace

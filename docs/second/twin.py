@@ -1,8 +1,8 @@
-"""This implementation as a program for tests: a question in JSON a line, an answer in JSON a line. Bytes are hexadecimal.
+"""This implementation as a program for tests: questions and answers in JSON, each a line. Bytes are hexadecimal.
 
-`receive`: what becomes of datagrams; `send`: datagrams of access units; `message` and `report`: what each of many bytes means;
-`bounds`: what follows from six numbers; `pts`: the session times of pairs; `rounds`: what rounds of the clocks' handshake say,
-null where they break the protocol. What is refused is answered with `refused` and why.
+`receive`: what becomes of datagrams; `send`: datagrams of access units; `message` and `report`: what each of many
+bytes means; `bounds`: what follows from six numbers; `pts`: the session times of pairs; `rounds`: what rounds of the
+clocks' handshake say, null where they break the protocol. What is refused is answered with `refused` and why.
 """
 
 import json
@@ -73,8 +73,8 @@ def rounds(asked: dict) -> dict:
 
 
 VERBS = {
-    "receive": receive, "send": send, "message": of_each(message), "report": of_each(report), "bounds": bounds_of, "pts": pts,
-    "rounds": rounds,
+    "receive": receive, "send": send, "message": of_each(message), "report": of_each(report), "bounds": bounds_of,
+    "pts": pts, "rounds": rounds,
 }  # fmt: skip
 REFUSALS = (bounds.OutOfRange, control.Broken, feedback.Refused, packetize.TooMuch)
 

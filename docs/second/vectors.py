@@ -1,7 +1,8 @@
 """What each file in docs/vectors says, held against the modules beside this one.
 
-A function a file: it gives counts for people, by what was compared. Refuses (`Disagreement`) the first thing that is not as the
-file says, and every key, name or kind in a file that it does not know: what it cannot compare, it does not pass over.
+A function a file: it gives counts for people, by what was compared. Refuses (`Disagreement`) the first thing that is
+not as the file says, and every key, name or kind in a file that it does not know: what it cannot compare, it does not
+pass over.
 """
 
 import json
@@ -255,7 +256,8 @@ def media_json(file: dict) -> dict:
 
 def _made_again(case: dict, where: str) -> int:
     """Each datagram of a block that was handed on, made from the block's bytes as a sender makes it."""
-    blocks = {(one["au"], one["block"]): one for given in case["steps"] for one in given.get("delivered", []) if "au" in one}
+    delivered = [one for given in case["steps"] for one in given.get("delivered", [])]
+    blocks = {(one["au"], one["block"]): one for one in delivered if "au" in one}
     secret, cipher = bytes.fromhex(case["secret"]), keys.CIPHER_NAMES[case["cipher"]]
     epochs = [
         keys.EpochKey.derive(secret, cipher, keys.HOST_TO_CLIENT, keys.VIDEO, epoch)
