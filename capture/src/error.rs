@@ -62,15 +62,15 @@ pub enum CaptureError {
         /// What each of them came to.
         said: String,
     },
-    /// The compositor went away, or ended the capture, in mid-stream.
-    #[error("the compositor stopped giving pictures: {diagnosis}")]
+    /// There are no more pictures, in mid-stream. The diagnosis says by whose doing, and what to do.
+    #[error("the pictures stopped: {diagnosis}")]
     Ended {
         /// The cause.
         diagnosis: Diagnosis,
     },
 }
 
-/// Why a compositor gives no pictures.
+/// Why there are no pictures: each says who gives none, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Diagnosis {
@@ -92,7 +92,7 @@ pub enum Diagnosis {
         cause: std::io::ErrorKind,
     },
     /// The socket takes requests and nothing comes back.
-    #[error("the compositor does not answer {request}: does it hang?")]
+    #[error("the compositor does not answer {request}: it hangs or is very busy; restart it if it stays so")]
     NoAnswer {
         /// The request that was not answered.
         request: &'static str,
@@ -112,10 +112,12 @@ pub enum Diagnosis {
         have: Vec<String>,
     },
     /// No output at all.
-    #[error("the compositor has no output")]
+    #[error("the compositor has no output: plug one in, or switch one on")]
     NoOutput,
     /// Nothing changes on the screen.
-    #[error("the compositor accepted the capture but nothing is being drawn on {output:?}")]
+    #[error(
+        "the capture was accepted, but nothing is being drawn on {output:?}: is the screen switched off?"
+    )]
     NoDamage {
         /// The output.
         output: String,
@@ -127,7 +129,9 @@ pub enum Diagnosis {
         offered: String,
     },
     /// The compositor reported a failed copy.
-    #[error("the compositor failed {failures} copies of {output:?} in a row")]
+    #[error(
+        "the compositor failed {failures} copies of {output:?} in a row: restart it, or capture by another way"
+    )]
     CopyFailed {
         /// The output.
         output: String,
@@ -135,7 +139,9 @@ pub enum Diagnosis {
         failures: u32,
     },
     /// The output was removed or its mode changed.
-    #[error("the output {output:?} went away")]
+    #[error(
+        "the output {output:?} went away: it was unplugged or switched off; name another one, or plug it in again"
+    )]
     OutputRemoved {
         /// The output.
         output: String,
@@ -196,7 +202,7 @@ pub enum Diagnosis {
         by: &'static str,
     },
     /// The screen cast was ended from outside.
-    #[error("{by} ended the screen cast: somebody stopped it there, or what it showed is gone")]
+    #[error("{by} ended the screen cast: somebody stopped it there, or what it showed is gone; start again")]
     ScreenCastEnded {
         /// By whom.
         by: &'static str,
@@ -225,7 +231,7 @@ pub enum Diagnosis {
         have: Vec<String>,
     },
     /// The node was removed in mid-stream.
-    #[error("the PipeWire node {node} was removed: what it showed has ended")]
+    #[error("the PipeWire node {node} was removed: what it showed has ended; start that again")]
     NodeRemoved {
         /// Its number and name.
         node: String,
@@ -244,26 +250,45 @@ pub enum Diagnosis {
         /// Its number and name.
         node: String,
     },
-    /// The producer has no format that is read.
-    #[error("the producer's pictures cannot be read: {offered}")]
+    /// The node has no format that is read.
+    #[error("the PipeWire node's pictures cannot be read: {offered}")]
     FormatRefused {
         /// What it offers.
         offered: String,
     },
+    /// The node's pictures contradict themselves.
+    #[error(
+        "the PipeWire node gave pictures that cannot be read, the last one {came}: restart what makes them"
+    )]
+    PictureUnreadable {
+        /// What came last.
+        came: String,
+    },
     /// PipeWire ended the stream.
-    #[error("PipeWire ended the stream: {words}")]
+    #[error("PipeWire ended the stream ({words}): restart what makes the pictures")]
     StreamEnded {
         /// Its word.
         words: String,
     },
     /// The compositor ended the capture.
-    #[error("the compositor ended the capture of {output:?}")]
+    #[error(
+        "the compositor ended the capture of {output:?}: somebody stopped it there, or the output is gone; start again"
+    )]
     Stopped {
         /// The output.
         output: String,
     },
+    /// The session bus went away, and with it whoever handed out the screen cast.
+    #[error("the session's D-Bus went away: log in to the desktop again")]
+    SessionBusGone,
+    /// A thread of this program ended.
+    #[error("this program's own thread that {thread} ended: our fault; the log has its last words")]
+    ThreadEnded {
+        /// What it does.
+        thread: &'static str,
+    },
     /// The connection broke.
-    #[error("the connection to the compositor broke: {cause}")]
+    #[error("the connection to the compositor broke: {cause}; is it still running?")]
     Disconnected {
         /// The library's word.
         cause: String,
@@ -275,5 +300,38 @@ impl Diagnosis {
     #[cfg(feature = "wayland")]
     pub(crate) fn no_shared_memory() -> Self {
         Self::BufferRefused { offered: "no shared-memory buffer, only others".to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_in_mid_stream_says_who_stopped_and_what_to_do() {
+        let (node, by, output) = ("42 synth".to_owned(), "the desktop portal", "DP-1".to_owned());
+        let words = "it was".to_owned();
+        for (diagnosis, who, remedy) in [
+            (Diagnosis::PipeWireGone { words: words.clone() }, "PipeWire", "start"),
+            (Diagnosis::PipeWireHangs, "PipeWire", "restart"),
+            (Diagnosis::StreamEnded { words: words.clone() }, "PipeWire", "restart"),
+            (Diagnosis::NodeRemoved { node }, "PipeWire node 42 synth", "start"),
+            (Diagnosis::PictureUnreadable { came: words.clone() }, "PipeWire node", "restart"),
+            (Diagnosis::PortalGone { by }, by, "restart"),
+            (Diagnosis::ScreenCastEnded { by }, by, "start"),
+            (Diagnosis::SessionBusGone, "D-Bus", "log in"),
+            (Diagnosis::Disconnected { cause: words }, "compositor", "running?"),
+            (Diagnosis::NoAnswer { request: "wl_display.sync" }, "compositor", "restart"),
+            (Diagnosis::OutputRemoved { output: output.clone() }, "DP-1", "plug"),
+            (Diagnosis::CopyFailed { output: output.clone(), failures: 60 }, "compositor", "restart"),
+            (Diagnosis::Stopped { output }, "compositor", "start"),
+            (Diagnosis::ThreadEnded { thread: "captures" }, "this program", "log"),
+        ] {
+            let text = CaptureError::Ended { diagnosis }.to_string();
+            assert!(text.starts_with("the pictures stopped: "), "{text}");
+            let (told, to_do) = (text.find(who), text.find(remedy));
+            assert!(told.is_some() && told < to_do, "{text}");
+            assert_eq!(text.contains("compositor"), who == "compositor", "{text}");
+        }
     }
 }

@@ -82,6 +82,12 @@ pub const STREAM_CAUSE_WAIT: std::time::Duration = std::time::Duration::from_mil
 /// Bytes of a portal's restore token: real ones have 36.
 pub const TOKEN_BYTES_MAX: usize = 1024;
 
+/// Offers of a node that are told where none is taken: a screen has a few, a camera one for each of its sizes.
+pub const STREAM_OFFERS_MAX: u32 = 16;
+
+/// Formats that are told of one offer: as many as somebody reads.
+pub const STREAM_OFFER_FORMATS_MAX: usize = 8;
+
 /// Nodes that are named where one is not found: as many as somebody reads.
 pub const STREAM_NODES_TOLD_MAX: usize = 24;
 

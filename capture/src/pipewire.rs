@@ -21,6 +21,7 @@ mod door;
 mod files;
 mod link;
 mod mutter;
+mod offers;
 mod params;
 mod picture;
 mod portal;
@@ -139,9 +140,7 @@ fn open(
         Ok(Ok(opened)) => return Ok((opened, keeper)),
         Ok(Err(diagnosis)) => diagnosis,
         Err(RecvTimeoutError::Timeout) => Diagnosis::PortalTimedOut { asked: keeper.asking() },
-        Err(RecvTimeoutError::Disconnected) => {
-            Diagnosis::Disconnected { cause: "the portal's thread ended".to_owned() }
-        }
+        Err(RecvTimeoutError::Disconnected) => Diagnosis::ThreadEnded { thread: "asks the portal" },
     };
     Err(CaptureError::Unusable { diagnosis })
 }

@@ -173,7 +173,7 @@ struct LastWords<O: Origin>(Arc<Exchange<O>>);
 impl<O: Origin> Drop for LastWords<O> {
     fn drop(&mut self) {
         // Only the first end is kept.
-        self.0.end(End::Ended(Diagnosis::Disconnected { cause: "the capture thread ended".to_owned() }));
+        self.0.end(End::Ended(Diagnosis::ThreadEnded { thread: "captures" }));
     }
 }
 

@@ -114,12 +114,12 @@ impl Block {
     pub(super) fn place(&self, agreed: &Agreed) -> Result<Place, Diagnosis> {
         let refuse = |why: &str| {
             let Self { kind, map_offset, bytes_max, offset, size, stride } = self;
-            let offered = format!(
+            let came = format!(
                 "memory of kind {kind}, {bytes_max} bytes at {map_offset}, with {size} bytes at {offset}, \
                  {stride} a row, for {}x{}: {why}",
                 agreed.width, agreed.height
             );
-            Err(Diagnosis::BufferRefused { offered })
+            Err(Diagnosis::PictureUnreadable { came })
         };
         if self.kind != DataType::MemFd.as_raw() {
             return refuse("only files in memory are read");

@@ -217,7 +217,7 @@ impl<'a> Bus<'a> {
         let by = watch.by;
         let wait = poll_fn(|context| {
             if bus_closed.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Diagnosis::ScreenCastEnded { by: "the session bus, which went away," });
+                return Poll::Ready(Diagnosis::SessionBusGone);
             }
             while let Poll::Ready(message) = Pin::new(&mut watch.closed).poll_next(context) {
                 let Some(Ok(message)) = message else { break };

@@ -27,6 +27,7 @@ use pipewire::stream::{StreamFlags, StreamListener, StreamRc};
 use pipewire::types::ObjectType;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::offers::Offers;
 use super::params::{self, Memory, Param, Size};
 use super::stream::{Notes, Receiver};
 use super::{NodeRef, PipeWireNode};
@@ -75,8 +76,9 @@ struct Told {
 /// The thread's objects, in the order in which they have to be let go.
 struct Link {
     stream: Option<(StreamListener<Receiver>, StreamRc)>,
+    offers: Option<Offers>,
     _listeners: (pipewire::registry::Listener, pipewire::core::Listener),
-    _registry: RegistryRc,
+    registry: RegistryRc,
     core: CoreRc,
     main_loop: MainLoopRc,
     told: Rc<Told>,
@@ -138,8 +140,9 @@ impl Link {
         let started = Instant::now();
         Ok(Self {
             stream: None,
+            offers: None,
             _listeners: listeners,
-            _registry: registry,
+            registry,
             core,
             main_loop,
             told,
@@ -171,6 +174,10 @@ impl Link {
         }
         let node = self.find(node)?;
         tracing::debug!(?node, "node found");
+        // Asked now, because a producer whose offers are all refused may be gone before it could answer.
+        self.offers = Offers::ask(&self.registry, node.id)
+            .inspect_err(|error| tracing::debug!(%error, "the node's formats cannot be asked for"))
+            .ok();
         let properties = properties! {
             *keys::MEDIA_TYPE => "Video",
             *keys::MEDIA_CATEGORY => "Capture",
@@ -274,7 +281,9 @@ impl Link {
         if let Some(words) = words.as_ref().filter(|words| words.contains("format"))
             && self.notes.agreed.get().is_none()
         {
-            return Err(Diagnosis::FormatRefused { offered: words.clone() });
+            let offers = self.offers.as_ref().map(Offers::words);
+            let offered = offers.map_or_else(|| words.clone(), |offers| format!("{offers} ({words})"));
+            return Err(Diagnosis::FormatRefused { offered });
         }
         if let Some(node) = self.node.as_ref().filter(|_| is_removed) {
             tracing::debug!(?words, "the node was removed");

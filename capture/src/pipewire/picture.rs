@@ -92,8 +92,8 @@ impl Pixels {
 }
 
 fn short(place: Place, why: &str) -> Diagnosis {
-    let offered = format!("a file with a picture of {} bytes at {}: {why}", place.bytes, place.file_offset);
-    Diagnosis::BufferRefused { offered }
+    let came = format!("a file with a picture of {} bytes at {}: {why}", place.bytes, place.file_offset);
+    Diagnosis::PictureUnreadable { came }
 }
 
 /// Red first to blue first and back, in place.

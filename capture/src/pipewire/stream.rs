@@ -357,8 +357,8 @@ impl Drop for Receiver {
     }
 }
 
-fn refuse(offered: &str) -> Diagnosis {
-    Diagnosis::BufferRefused { offered: offered.to_owned() }
+fn refuse(came: &str) -> Diagnosis {
+    Diagnosis::PictureUnreadable { came: came.to_owned() }
 }
 
 #[cfg(test)]
