@@ -29,6 +29,7 @@ pub(crate) enum Rule {
     SafetyComment,
     ForbidUnsafe,
     Words,
+    LineLength,
     Names,
     Calls,
     IgnoredTest,
@@ -67,6 +68,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>, Fault> {
         let raw =
             fs::read_to_string(root.join(&path)).map_err(Fault::io(format!("read {}", path.display())))?;
         text::check(&path, &raw, &mut findings);
+        text::check_lines(&path, &raw, &mut findings);
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("rs") => sources.push(Source::new(path, raw)),
             Some("toml") if path.ends_with("Cargo.toml") => manifests::check(&path, &raw, &mut findings),

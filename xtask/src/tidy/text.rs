@@ -1,4 +1,4 @@
-//! The rules for every text of ours: words that must not land, and documents that must be there.
+//! The rules for every text of ours: words that must not land, documents that must be there, lines that fit a screen.
 
 use std::fs;
 use std::path::Path;
@@ -8,6 +8,12 @@ use super::{Finding, Rule};
 
 /// The house's map is read in one sitting.
 const ARCHITECTURE_LINES_MAX: usize = 150;
+
+/// Characters of a line of prose: a terminal's width shows it, and a change of one word is a change of one line.
+const LINE_CHARS_MAX: usize = 120;
+
+/// Folders whose pages and programs keep to that.
+const SHORT_LINES: &[&str] = &["docs"];
 
 /// Documents of the project that must be there.
 const DOCUMENTS: &[&str] =
@@ -56,6 +62,42 @@ pub(super) fn check(path: &Path, raw: &str, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Checks that the lines of a page or a program are short. A page's tables and code are as wide as they must be, and
+/// where its links lead does not count.
+pub(super) fn check_lines(path: &Path, raw: &str, findings: &mut Vec<Finding>) {
+    let is_page = path.extension().is_some_and(|extension| extension == "md");
+    let is_program = path.extension().is_some_and(|extension| extension == "py");
+    if !(is_page || is_program) || !SHORT_LINES.iter().any(|folder| path.starts_with(folder)) {
+        return;
+    }
+    let mut is_code = false;
+    for (index, line) in raw.lines().enumerate() {
+        let is_fence = is_page && line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        if is_page && (is_code || is_fence || line.starts_with('|')) {
+            continue;
+        }
+        let chars = if is_page { chars_shown(line) } else { line.chars().count() };
+        if chars > LINE_CHARS_MAX {
+            let what = format!("{chars} characters, at most {LINE_CHARS_MAX}: break it");
+            findings.push(Finding {
+                path: path.to_owned(),
+                line: Some(index + 1),
+                rule: Rule::LineLength,
+                what,
+            });
+        }
+    }
+}
+
+/// Characters of a page's line, those of its links' targets left out.
+fn chars_shown(line: &str) -> usize {
+    let mut pieces = line.split("](");
+    let first = pieces.next().unwrap_or_default().chars().count();
+    let after_target = |piece: &str| piece.split_once(')').map_or(piece, |(_, rest)| rest).chars().count();
+    first + pieces.map(after_target).sum::<usize>()
+}
+
 /// Checks that the documents are there, and the map short.
 pub(super) fn check_documents(root: &Path, findings: &mut Vec<Finding>) {
     for name in DOCUMENTS {
@@ -94,6 +136,24 @@ mod tests {
             assert_eq!(count(&format!("see {piece}x\n")), 1, "{piece}");
         }
         assert_eq!(count("reagent, hackney, framework/x, rootfs\n"), 0);
+    }
+
+    #[test]
+    fn long_lines_of_pages_and_programs_are_caught_and_what_cannot_be_broken_is_not() {
+        let lines = |path: &str, raw: &str| {
+            let mut findings = Vec::new();
+            check_lines(Path::new(path), raw, &mut findings);
+            findings.iter().map(|finding| finding.line).collect::<Vec<_>>()
+        };
+        let (longest, over) = ("ä".repeat(LINE_CHARS_MAX), "ä".repeat(LINE_CHARS_MAX + 1));
+        let page = format!("{longest}\n{over}\n| {over} |\n```\n{over}\n```\n* {over}\n");
+        assert_eq!(lines("docs/a.md", &page), [Some(2), Some(7)]);
+        assert_eq!(lines("docs/second/a.py", &format!("# {over}\n# x\n| {over}\n")), [Some(1), Some(3)]);
+        assert_eq!(lines("docs/a.json", &page), []);
+        assert_eq!(lines("a/docs/a.md", &page), []);
+        let link = |word: &str| format!("see [{word}](https://example.org/{over}), and more\n");
+        assert_eq!(lines("docs/a.md", &link("there")), []);
+        assert_eq!(lines("docs/a.md", &link(&over)), [Some(1)]);
     }
 
     #[test]
