@@ -17,7 +17,7 @@ pub const ARRIVALS_MAX: usize = 2;
 pub struct AuArrivals {
     /// Access-unit number.
     pub au: u32,
-    /// Datagrams of the first batch.
+    /// Sequences from the first that came to the newest of its batch, both counted in.
     pub first: u32,
     /// Sequences from the first that came to the newest that came, both counted in.
     pub reach: u32,
