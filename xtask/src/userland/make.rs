@@ -1,11 +1,12 @@
 //! The userland itself: a folder with Debian's next release in it, made once.
 //!
 //! Promises: it is of [`SUITE`], from the mirror that this machine's apt is configured with, checked by Debian's own
-//! key; what is there is whole, or is made again, also after a kill in the midst; two that want it at once make it once;
-//! a mirror that hangs is given up at [`PATIENCE`]. Refuses: recommended packages, translations and manuals.
+//! key; what is there is whole, or is made again, also after a kill in the midst; two that want it at once make it once,
+//! and nobody makes it anew while it is in use; a mirror that hangs is given up at [`PATIENCE`]. Refuses: recommended
+//! packages, translations and manuals.
 
-use std::fs::{self, File};
-use std::path::Path;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::debian::{Fetch, KEYRING};
@@ -33,8 +34,9 @@ const PACKAGES: &[&str] = &[
     "gstreamer1.0-pipewire",
     "gstreamer1.0-plugins-base",
     "gstreamer1.0-tools",
-    // What the tests look and reach with.
+    // What the tests look and reach with, and what lets this machine's files go (umount).
     "iproute2",
+    "mount",
     "procps",
 ];
 
@@ -52,7 +54,9 @@ const MACHINE_ID: &str = "70756e6b746675706e6b000000000001\n";
 
 /// What apt and dpkg do otherwise than they would.
 const OPTIONS: &[&str] = &[
-    // A clock that is ahead of the mirror's makes no signature worse.
+    // A mirror or a cache that lags behind its archive for more than a week has lists that are past their date, and so has
+    // every mirror for a machine whose clock is ahead. Debian's key signs them all the same; the date only keeps somebody
+    // in between from handing out last month's packages, which are as good to test with.
     "--aptopt=Acquire::Check-Valid-Until \"false\"",
     "--aptopt=APT::Install-Recommends \"false\"",
     "--aptopt=Acquire::Languages \"none\"",
@@ -79,17 +83,46 @@ const APART: &[&str] = &[
     "private",
 ];
 
-/// Sees to it that the userland is in `folder`.
-pub(super) fn ensure(folder: &Path) -> Result<(), Fault> {
+/// Sees to it that the userland is in `folder`, and stays there as it is for as long as what is returned is held.
+pub(super) fn ensure(folder: &Path) -> Result<File, Fault> {
     create(folder)?;
     let lock = folder.join("lock");
     let lock = File::create(&lock).map_err(Fault::io(format!("create {}", lock.display())))?;
-    lock.lock().map_err(Fault::io("lock the userland's folder"))?;
-    let (stamp, root, scratch) = (folder.join("made-by"), folder.join(ROOT), folder.join("scratch"));
-    let recipe = format!("{RECIPE} {SUITE} {}\n", PACKAGES.join(" "));
-    if fs::read_to_string(&stamp).is_ok_and(|made_by| made_by == recipe) {
-        return Ok(());
+    let refused = || Fault::io("lock the userland's folder");
+    loop {
+        lock.lock_shared().map_err(refused())?;
+        if is_made(folder) {
+            return Ok(lock);
+        }
+        // This lets go first, so that two who want it wait for each other only in turn.
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                eprintln!("\n== another run uses {} or makes it: waiting for its end", folder.display());
+                lock.lock().map_err(refused())?;
+            }
+            Err(TryLockError::Error(error)) => return Err(refused()(error)),
+        }
+        if !is_made(folder) {
+            make(folder)?;
+        }
     }
+}
+
+fn stamp(folder: &Path) -> PathBuf {
+    folder.join("made-by")
+}
+
+fn recipe() -> String {
+    format!("{RECIPE} {SUITE} {}\n", PACKAGES.join(" "))
+}
+
+fn is_made(folder: &Path) -> bool {
+    fs::read_to_string(stamp(folder)).is_ok_and(|made_by| made_by == recipe())
+}
+
+fn make(folder: &Path) -> Result<(), Fault> {
+    let (stamp, root, scratch) = (stamp(folder), folder.join(ROOT), folder.join("scratch"));
     eprintln!(
         "\n== a newer userland is made in {} (Debian {SUITE}, about 210 MB to fetch: one to four minutes)",
         folder.display()
@@ -106,7 +139,7 @@ pub(super) fn ensure(folder: &Path) -> Result<(), Fault> {
     fetch.output(&words.chain([include.as_str(), SUITE, &to, &source]).collect::<Vec<_>>())?;
     write(&root.join("etc/machine-id"), MACHINE_ID)?;
     remove(&scratch)?;
-    write(&stamp, &recipe)
+    write(&stamp, &recipe())
 }
 
 fn create(folder: &Path) -> Result<(), Fault> {
@@ -125,5 +158,23 @@ fn remove(path: &Path) -> Result<(), Fault> {
             Err(Fault::Io { action: format!("remove {}", path.display()), source: refused })
         }
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_use_is_everybodys_to_use_and_nobodys_to_make() {
+        let folder = tempfile::tempdir().unwrap();
+        write(&stamp(folder.path()), &recipe()).unwrap();
+        let (first, second) = (ensure(folder.path()).unwrap(), ensure(folder.path()).unwrap());
+        let maker = File::open(folder.path().join("lock")).unwrap();
+        assert!(matches!(maker.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(first);
+        assert!(matches!(maker.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(second);
+        maker.try_lock().unwrap();
     }
 }

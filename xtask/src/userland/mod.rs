@@ -4,8 +4,8 @@
 //! them as it is. What is fetched is kept under `target/userland`, so that only the first run needs the network.
 //!
 //! Promises: each program of tests has mounts, processes and a network of its own, which has nothing but a loopback;
-//! nothing that it starts outlives it, however this program ends; it writes nothing of this machine's. Refuses: to run
-//! without root, which the mounts take.
+//! nothing that it starts outlives it, however this program ends; it writes nothing of this machine's; one that ran no test
+//! has not passed. Refuses: to run without root, which the mounts take.
 
 mod make;
 mod room;
@@ -66,7 +66,7 @@ fn prepare(root: &Path, install: bool) -> Result<Room, Fault> {
         return Err(missing("only root may mount what it needs"));
     }
     packages::ensure(&[packages::USERLAND], install)?;
-    for program in ["unshare", "setpriv", "mount", "chroot", "mmdebstrap"] {
+    for program in room::PROGRAMS.iter().chain(&["mmdebstrap"]) {
         if process::find(program).is_none() {
             return Err(missing(&format!("there is no {program}")));
         }
@@ -74,11 +74,13 @@ fn prepare(root: &Path, install: bool) -> Result<Room, Fault> {
     room::check()?;
     let target = workspace::target_folder(root)?;
     let folder = target.join("userland");
-    make::ensure(&folder)?;
+    let userland = make::ensure(&folder)?;
+    let (console, words) = room::console(&folder)?;
     Ok(Room {
         userland: folder.join(make::ROOT),
-        console: folder.join("console"),
+        console,
         shared: vec![root.to_owned(), target],
+        _held: vec![userland, words],
     })
 }
 
@@ -91,13 +93,14 @@ fn test(room: &Room, root: &Path, scope: Scope, interrupt: &Interrupt) -> Result
     for (program, tests) in programs.iter().zip(TESTS) {
         // Where cargo would run it.
         let folder = root.join(tests.folder());
-        let passes = |filters: &[String]| {
+        let run = |filters: &[String]| {
             let mut words = vec![program.to_string_lossy().into_owned()];
             words.extend(["--ignored", "--test-threads=1", "--nocapture"].map(str::to_owned));
             words.extend_from_slice(filters);
             let left = give_up_at.saturating_duration_since(Instant::now());
             let code = room.run(&words, &folder, left.min(PROGRAM_PATIENCE), interrupt)?;
-            Ok::<bool, Fault>(code == Some(0))
+            let said = std::fs::read(room.console()).map_err(Fault::io("read what the tests said"))?;
+            Ok::<_, Fault>((code == Some(0), String::from_utf8_lossy(&said).into_owned()))
         };
         println!("\n-- {}", tests.name());
         let filter: Vec<String> = [tests.filter]
@@ -105,20 +108,32 @@ fn test(room: &Room, root: &Path, scope: Scope, interrupt: &Interrupt) -> Result
             .filter(|filter| !filter.is_empty())
             .map(|filter| (*filter).to_owned())
             .collect();
-        if passes(&filter)? {
+        let (passed, said) = run(&filter)?;
+        if passed && ran(&said) > 0 {
             continue;
         }
         println!("\n-- FLAKY or a fault: once more");
-        let said = std::fs::read(room.console()).map_err(Fault::io("read what the tests said"))?;
-        let mut failed = failed(&String::from_utf8_lossy(&said));
-        match failed.is_empty() {
-            // It did not come to its end.
-            true => failed = filter,
-            false => failed.push("--exact".to_owned()),
+        let mut again = failed(&said);
+        let least = again.len().max(1);
+        match again.is_empty() {
+            // It did not come to its end, or had nothing to run.
+            true => again = filter,
+            false => again.push("--exact".to_owned()),
         }
-        count += usize::from(!passes(&failed)?);
+        let (passed, said) = run(&again)?;
+        if ran(&said) < least {
+            println!("\n-- {} of {least} tests were run", ran(&said));
+        }
+        count += usize::from(!passed || ran(&said) < least);
     }
     if count == 0 { Ok(()) } else { Err(Fault::Userland { count }) }
+}
+
+/// How many tests a program says that it runs. One that was built without them, or has none of the names that it is told,
+/// ends well all the same.
+fn ran(said: &str) -> usize {
+    let count = |line: &str| line.strip_prefix("running ")?.split_once(" test")?.0.parse::<usize>().ok();
+    said.lines().filter_map(count).sum()
 }
 
 /// The tests that a program says have failed: the names in the last list of that title.
@@ -150,6 +165,14 @@ mod tests {
         assert_eq!(failed(said), ["a", "b::c"]);
         assert_eq!(failed("running 3 tests\ntest a ... "), [""; 0]);
         assert_eq!(failed("running 1 test\ntest a ... ok\n"), [""; 0]);
+    }
+
+    #[test]
+    fn a_program_that_ran_nothing_has_not_passed() {
+        assert_eq!(ran("\nrunning 0 tests\n\ntest result: ok. 0 passed\n"), 0);
+        assert_eq!(ran("\nrunning 1 test\ntest a ... ok\n"), 1);
+        assert_eq!(ran("\nrunning 12 tests\nrunning into trouble\n"), 12);
+        assert_eq!(ran("error: Unrecognized option\n"), 0);
     }
 
     #[test]
