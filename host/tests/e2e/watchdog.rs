@@ -99,6 +99,8 @@ fn a_killed_desktop_is_replaced_by_one_of_our_own() {
     let summary = ended.json();
     // At the mode that it had: the desktop's, which the client took as it was.
     assert_eq!(summary["sources"]["told"][1]["mode"], "1280x720@30");
+    let from_au = summary["sources"]["told"][1]["from_au"].as_u64().unwrap();
+    assert!(count(&summary, "/pictures/decoded") > from_au + 10, "{summary:#}");
     let falls = summary["falls"].as_array().unwrap();
     assert_eq!((&falls[0]["from"], &falls[0]["reason"]), (&"wayland".into(), &"ended".into()), "{falls:?}");
     assert_eq!(falls.last().unwrap()["to"], "sway", "{falls:?}");

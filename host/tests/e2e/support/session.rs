@@ -1,7 +1,7 @@
 //! The host and the client as tests start them: on loopback, each with an identity in the test's folder.
 //!
-//! Promises: the environment that a person or a desktop may have set stays outside. Refuses to go on where
-//! the client was not built.
+//! Promises: the environment stays outside, whoever has set it, but for [`PASSED_ON`]. Refuses to go on where the client
+//! was not built.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -61,19 +61,18 @@ fn client_path() -> PathBuf {
     path
 }
 
+/// What the programs find of the tests' own environment: what they start is found by it, and a panic's trace. Anything
+/// else may lead to the person's desktop: a bus, a display, PipeWire's socket, a compositor's.
+const PASSED_ON: [&str; 3] = ["PATH", "LD_LIBRARY_PATH", "RUST_BACKTRACE"];
+
 /// A command with nothing of the person's desktop or settings in its environment.
 fn command(program: &Path, place: &Place, namespace: Option<&Namespace>) -> Command {
     let mut command = match namespace {
         Some(namespace) => namespace.command(program),
         None => Command::new(program),
     };
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PUNKTFUNK_"))
-    {
-        command.env_remove(name);
-    }
-    for name in ["WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"] {
-        command.env_remove(name);
-    }
+    command.env_clear();
+    command.envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command.env("TMPDIR", place.folder()).env("HOME", place.folder());
     command
 }
@@ -259,5 +258,21 @@ impl<'a> ClientStart<'a> {
     /// As `run`, for a client that was told to stream this long.
     pub(crate) fn run_for(self, streaming: Duration) -> Ended {
         self.start().program.wait(streaming + PATIENCE)
+    }
+}
+
+#[test]
+fn the_programs_are_told_nothing_of_the_tests_surroundings() {
+    // cargo's own, which a test always has, stand for a desktop's.
+    assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+    let place = Place::new();
+    for namespace in [None, Namespace::new().ok()] {
+        let env = command(Path::new("env"), &place, namespace.as_ref());
+        let ended = Program::start(&place, "env", env).wait(PATIENCE);
+        let names = ended.stdout.lines().filter_map(|line| Some(line.split_once('=')?.0));
+        let more: Vec<_> = names.filter(|name| !PASSED_ON.contains(name)).collect();
+        let mut sorted = more.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, ["HOME", "TMPDIR"], "{}", ended.stdout);
     }
 }
