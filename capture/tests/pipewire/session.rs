@@ -23,6 +23,13 @@ pub struct Session {
     children: Vec<(&'static str, Child)>,
 }
 
+/// What a compositor is found by.
+fn environment(socket: &str, desktop: &str) -> Vec<(String, String)> {
+    [("WAYLAND_DISPLAY", socket), ("XDG_CURRENT_DESKTOP", desktop)]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
+
 impl Session {
     /// A bus, PipeWire and wireplumber.
     pub fn start() -> Self {
@@ -135,9 +142,7 @@ impl Session {
             &[("WLR_BACKENDS", "headless"), ("WLR_RENDERER", "pixman"), ("WLR_LIBINPUT_NO_DEVICES", "1")],
         );
         self.wait_for_file(Path::new("wayland-1"));
-        self.environment = [("WAYLAND_DISPLAY", "wayland-1"), ("XDG_CURRENT_DESKTOP", "sway")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into();
+        self.environment = environment("wayland-1", "sway");
     }
 
     /// GNOME's mutter with one virtual monitor, and a clock that moves on it.
@@ -159,10 +164,22 @@ impl Session {
         std::fs::write(&clock, include_str!("../../../display/src/sway/clock.sh")).unwrap();
         let words = ["-e", "sh", clock.to_str().unwrap()];
         self.spawn_with("foot", &words, &[("WAYLAND_DISPLAY", "wayland-9")]);
+        self.environment = environment("wayland-9", "GNOME");
     }
 
-    /// The process behind a name on the bus.
+    /// The process behind a name on the bus, as soon as somebody has it.
     pub fn owner(&self, name: &str) -> Pid {
+        let started = Instant::now();
+        loop {
+            match self.find_owner(name) {
+                Ok(pid) => return pid,
+                Err(answer) => assert!(started.elapsed() < DEADLINE, "{name}: {answer}\n{}", self.logs()),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn find_owner(&self, name: &str) -> Result<Pid, String> {
         let output = Command::new("dbus-send")
             .args([
                 "--print-reply=literal",
@@ -176,7 +193,7 @@ impl Session {
             .unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let pid = text.split_whitespace().last().and_then(|pid| pid.parse().ok());
-        pid.and_then(Pid::from_raw).unwrap_or_else(|| panic!("{name}: {output:?}"))
+        pid.and_then(Pid::from_raw).ok_or_else(|| format!("{output:?}"))
     }
 
     pub fn wait_for_file(&self, name: &Path) -> PathBuf {
