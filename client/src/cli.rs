@@ -53,7 +53,8 @@ pub struct ConnectArgs {
     /// End after this many seconds of streaming; without it, at Ctrl-C or when the host ends.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: Option<u32>,
-    /// Record the stream: with its times into an MP4, or as it came under any other name.
+    /// Record the stream: with its times into .mp4 or .m4v; .mkv, .webm, .mov, .avi, .ts and .flv are refused;
+    /// under any other name the bare H.264 stream.
     #[arg(long, value_name = "FILE.mp4")]
     pub record: Option<PathBuf>,
     /// Keep a recent picture: at most half a second older than the last one.

@@ -418,6 +418,7 @@ impl Session {
             verify,
             recorded: self.asked.record.then_some(recorded),
             recording_dropped: self.recording.dropped(),
+            recording_refused: self.recording.refused(),
             snapshot: self.asked.snapshot.then_some(kept),
             ended: &reason.to_string(),
         };

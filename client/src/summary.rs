@@ -48,6 +48,8 @@ pub struct Figures<'a> {
     pub recorded: Option<bool>,
     /// Access units that the recording lacks, because the disk was too slow.
     pub recording_dropped: u64,
+    /// Access units that the recording's format cannot hold.
+    pub recording_refused: u64,
     /// Whether a picture was kept; none when nobody asked.
     pub snapshot: Option<bool>,
     /// How the session ended.
@@ -150,6 +152,7 @@ impl Figures<'_> {
             "stages": self.stages(),
             "recorded": self.recorded,
             "recording_dropped": self.recorded.map(|_| self.recording_dropped),
+            "recording_refused": self.recorded.map(|_| self.recording_refused),
             "snapshot": self.snapshot,
             "card": self.card.map(|card| json!({
                 "read": card.read, "unreadable": card.unreadable, "out_of_order": card.out_of_order,
@@ -214,6 +217,12 @@ impl Figures<'_> {
         ));
         if self.recording_dropped > 0 {
             text.push_str(&format!("the disk was too slow for {} of them\n", self.recording_dropped));
+        }
+        if self.recording_refused > 0 {
+            let refused = self.recording_refused;
+            text.push_str(&format!(
+                "{refused} of them came before an IDR with which a recording can begin\n"
+            ));
         }
         text.push_str(&format!("{}\n", self.sealing));
         text.push_str(&falls_text(host));

@@ -23,6 +23,11 @@ const FLAGS_OTHER: u32 = 0x0101_0000;
 /// Profiles whose configuration says more of the colours (14496-15 section 5.3.3.1.2).
 const PROFILES_HIGH: [u8; 4] = [100, 110, 122, 144];
 
+/// The sample entry whose parameter sets are all in the header, which every player knows.
+pub(super) const ENTRY_FIXED: [u8; 4] = *b"avc1";
+/// The same entry where later ones may stand in front of their pictures (14496-15 section 5.4.2.1).
+pub(super) const ENTRY_CHANGING: [u8; 4] = *b"avc3";
+
 /// One picture of a fragment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
@@ -48,6 +53,11 @@ impl<'a> ParameterSets<'a> {
         (!pps.is_empty()).then_some(Self { sps, pps })
     }
 
+    /// Copies of all of them.
+    pub(super) fn to_vecs(&self) -> Vec<Vec<u8>> {
+        [self.sps].iter().chain(&self.pps).map(|set| set.to_vec()).collect()
+    }
+
     fn configuration(&self) -> Avcc {
         let [profile, constraints, level] = [self.sps[1], self.sps[2], self.sps[3]];
         Avcc {
@@ -62,6 +72,11 @@ impl<'a> ParameterSets<'a> {
             ext: PROFILES_HIGH.contains(&profile).then(AvccExt::default),
         }
     }
+}
+
+/// The parameter sets of an access unit, one by one.
+pub(super) fn sets(au: &[u8]) -> impl Iterator<Item = &[u8]> {
+    nals(au).filter(|nal| matches!(nal.kind, NalKind::Sps | NalKind::Pps)).map(|nal| unit(&nal))
 }
 
 /// A unit without the zero bytes that Annex B allows behind it.
@@ -84,8 +99,12 @@ pub(super) fn put_au(au: &[u8], out: &mut Vec<u8>) -> u32 {
     u32::try_from(out.len() - start).unwrap_or(u32::MAX)
 }
 
-/// Appends what stands before the first fragment.
-pub(super) fn put_header(sets: &ParameterSets<'_>, sides: (u32, u32), out: &mut Vec<u8>) -> io::Result<()> {
+/// Appends what stands before the first fragment; where in it the sample entry's name is.
+pub(super) fn put_header(
+    sets: &ParameterSets<'_>,
+    sides: (u32, u32),
+    out: &mut Vec<u8>,
+) -> io::Result<usize> {
     let brand = |name: &[u8; 4]| FourCC::new(name);
     let file = Ftyp {
         major_brand: brand(b"iso6"),
@@ -111,7 +130,12 @@ pub(super) fn put_header(sets: &ParameterSets<'_>, sides: (u32, u32), out: &mut 
         trak: vec![track(sets, sides)],
         ..Moov::default()
     };
-    file.encode(out).and_then(|()| movie.encode(out)).map_err(io::Error::other)
+    file.encode(out).map_err(io::Error::other)?;
+    let movie_at = out.len();
+    movie.encode(out).map_err(io::Error::other)?;
+    // The file's brands have the same name; nothing in front of the entry has.
+    let name = out[movie_at..].windows(ENTRY_FIXED.len()).position(|name| name == ENTRY_FIXED);
+    name.map(|at| movie_at + at).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 fn track(sets: &ParameterSets<'_>, (width, height): (u32, u32)) -> Trak {

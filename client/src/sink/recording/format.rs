@@ -1,10 +1,11 @@
 //! What a recording is written as, and onto what.
 //!
-//! Promises: the file is begun with its first picture; after a failed write a file ends where its last whole piece
+//! Promises: the file is begun with the first picture that is written; after a failed write a file ends where its last whole piece
 //! ended. Refuses names of containers that it does not write.
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use super::mp4::Mp4;
 use crate::error::ClientError;
 
 /// Bytes gathered before a raw stream is handed to the kernel.
-const GATHERED_BYTES: usize = 1 << 20;
+pub(super) const GATHERED_BYTES: usize = 1 << 20;
 
 /// How a recording is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,12 @@ impl Format {
 pub(super) trait Medium: Write + Send {
     /// Lets go of what lies behind `bytes`, as far as the medium can.
     fn cut(&mut self, bytes: u64);
+
+    /// Writes over what lies at `at`; false where the medium cannot.
+    ///
+    /// # Errors
+    /// The medium's.
+    fn write_over(&mut self, at: u64, bytes: &[u8]) -> io::Result<bool>;
 }
 
 impl Medium for File {
@@ -54,6 +61,14 @@ impl Medium for File {
             // At worst a broken piece stays at the end.
             let _ = self.set_len(bytes);
         }
+    }
+
+    fn write_over(&mut self, at: u64, bytes: &[u8]) -> io::Result<bool> {
+        let can = self.metadata()?.is_file();
+        if can {
+            self.write_all_at(bytes, at)?;
+        }
+        Ok(can)
     }
 }
 
@@ -64,6 +79,10 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
+    pub(super) fn new(medium: Box<dyn Medium>) -> Self {
+        Self { medium, written: 0 }
+    }
+
     /// Writes one piece.
     ///
     /// # Errors
@@ -76,25 +95,31 @@ impl Pieces {
         }
         written
     }
+
+    /// Writes over what lies at `at`; false on what has no places, a pipe for one.
+    ///
+    /// # Errors
+    /// The medium's.
+    pub(super) fn write_over(&mut self, at: u64, bytes: &[u8]) -> io::Result<bool> {
+        self.medium.write_over(at, bytes)
+    }
 }
 
-type Open = Box<dyn FnOnce() -> io::Result<Box<dyn Medium>> + Send>;
+/// Opens the medium, when there is something to put onto it.
+pub(super) type Open = Box<dyn FnOnce() -> io::Result<Box<dyn Medium>> + Send>;
 
-/// A recording that is begun with its first picture.
-pub(super) struct Writer {
-    format: Format,
-    open: Option<Open>,
-    layout: Option<Layout>,
-}
-
-enum Layout {
+/// A recording in one of its formats.
+pub(super) enum Writer {
+    /// See [`Format::Raw`].
     Raw(Raw),
+    /// See [`Format::Mp4`].
     Mp4(Mp4),
 }
 
 /// Access units back to back.
-struct Raw {
-    pieces: Pieces,
+pub(super) struct Raw {
+    open: Option<Open>,
+    pieces: Option<Pieces>,
     gathered: Vec<u8>,
     /// When the first of it came.
     gathered_at: Instant,
@@ -104,7 +129,21 @@ struct Raw {
 }
 
 impl Raw {
+    fn new(open: Open) -> Self {
+        Self {
+            open: Some(open),
+            pieces: None,
+            gathered: Vec::new(),
+            gathered_at: Instant::now(),
+            gathered_aus: 0,
+            aus: 0,
+        }
+    }
+
     fn write(&mut self, au: &[u8], now: Instant) -> io::Result<()> {
+        if let Some(open) = self.open.take() {
+            self.pieces = Some(Pieces::new(open()?));
+        }
         if !self.gathered.is_empty() && self.gathered.len() + au.len() > GATHERED_BYTES {
             self.flush()?;
         }
@@ -122,8 +161,11 @@ impl Raw {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.pieces.write(&self.gathered)?;
+        if let Some(pieces) = &mut self.pieces {
+            pieces.write(&self.gathered)?;
+        }
         self.gathered.clear();
+        self.gathered.shrink_to(GATHERED_BYTES);
         self.aus += std::mem::take(&mut self.gathered_aus);
         Ok(())
     }
@@ -134,10 +176,13 @@ impl Writer {
         open: impl FnOnce() -> io::Result<Box<dyn Medium>> + Send + 'static,
         format: Format,
     ) -> Self {
-        Self { format, open: Some(Box::new(open)), layout: None }
+        match format {
+            Format::Raw => Self::Raw(Raw::new(Box::new(open))),
+            Format::Mp4 => Self::Mp4(Mp4::new(Box::new(open))),
+        }
     }
 
-    /// Adds one access unit of these sides that was decoded at `decoded_at`.
+    /// Adds one access unit of these sides that was decoded at `decoded_at`; false when the format cannot hold it.
     ///
     /// # Errors
     /// The medium's.
@@ -147,24 +192,10 @@ impl Writer {
         pts_us: u32,
         sides: (u32, u32),
         decoded_at: Instant,
-    ) -> io::Result<()> {
-        if let Some(open) = self.open.take() {
-            let pieces = Pieces { medium: open()?, written: 0 };
-            self.layout = Some(match self.format {
-                Format::Raw => Layout::Raw(Raw {
-                    pieces,
-                    gathered: Vec::new(),
-                    gathered_at: decoded_at,
-                    gathered_aus: 0,
-                    aus: 0,
-                }),
-                Format::Mp4 => Layout::Mp4(Mp4::new(pieces)),
-            });
-        }
-        match &mut self.layout {
-            Some(Layout::Raw(raw)) => raw.write(au, decoded_at),
-            Some(Layout::Mp4(mp4)) => mp4.write(au, pts_us, sides, decoded_at),
-            None => Ok(()),
+    ) -> io::Result<bool> {
+        match self {
+            Self::Raw(raw) => raw.write(au, decoded_at).map(|()| true),
+            Self::Mp4(mp4) => mp4.write(au, pts_us, sides, decoded_at),
         }
     }
 
@@ -173,10 +204,9 @@ impl Writer {
     /// # Errors
     /// The medium's.
     pub(super) fn handle_time(&mut self, now: Instant) -> io::Result<()> {
-        match &mut self.layout {
-            Some(Layout::Raw(raw)) => raw.handle_time(now),
-            Some(Layout::Mp4(mp4)) => mp4.handle_time(now),
-            None => Ok(()),
+        match self {
+            Self::Raw(raw) => raw.handle_time(now),
+            Self::Mp4(mp4) => mp4.handle_time(now),
         }
     }
 
@@ -185,10 +215,9 @@ impl Writer {
     /// # Errors
     /// The medium's.
     pub(super) fn finish(self) -> io::Result<u64> {
-        match self.layout {
-            Some(Layout::Raw(mut raw)) => raw.flush().map(|()| raw.aus),
-            Some(Layout::Mp4(mp4)) => mp4.finish(),
-            None => Ok(0),
+        match self {
+            Self::Raw(mut raw) => raw.flush().map(|()| raw.aus),
+            Self::Mp4(mp4) => mp4.finish(),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The H.264 stream on disk: as it came, or in an MP4 with each picture's own time.
 //!
 //! A thread writes; the decode stage hands it copies and never waits. Promises: a killed client loses half a second at
-//! most, and what came before plays; no more than [`QUEUE_BYTES_MAX`] wait for the disk. Where it is slower than the stream,
-//! access units are dropped and counted, and the recording goes on at an IDR that is asked for.
+//! most, and what came before plays; no more than [`MEMORY_BYTES_MAX`] is held for ordinary pictures. Where the disk is
+//! slower than the stream, access units are dropped and counted, and the recording goes on at an IDR that is asked for.
 //! Refuses to end the stream because a disk is full: recording stops, is said once, and the error is kept; and formats
 //! that it does not write.
 
@@ -34,7 +34,23 @@ const LOST_MAX: Duration = Duration::from_millis(500);
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// Access units that wait for the disk at most: two seconds at 120 Hz.
 const QUEUE_AUS_MAX: usize = 256;
+/// Buffers that are kept for the access units to come.
+const SPARE_MAX: usize = 8;
+/// The largest buffer that is kept: few access units but IDRs are larger.
+const SPARE_BYTES_MAX: usize = 1 << 20;
+/// What a recording holds at most while no access unit is larger than [`SPARE_BYTES_MAX`]; a larger one adds itself while
+/// it is on its way, twice in a fragment.
+const MEMORY_BYTES_MAX: usize =
+    // What waits, and the room by which the last buffer is larger than what is in it.
+    QUEUE_BYTES_MAX + SPARE_BYTES_MAX
+    // What is handed home.
+    + SPARE_MAX * SPARE_BYTES_MAX
+    // A fragment that is gathered and its copy that is laid out, each with the access unit that filled it, in vectors that
+    // grow by doubling.
+    + 2 * 2 * (mp4::FRAGMENT_BYTES_MAX + SPARE_BYTES_MAX);
 
+const _: () = assert!(MEMORY_BYTES_MAX <= 112 << 20);
+const _: () = assert!(format::GATHERED_BYTES <= mp4::FRAGMENT_BYTES_MAX);
 const _: () = assert!(GATHER_MAX.as_millis() + TICK.as_millis() <= LOST_MAX.as_millis());
 
 /// One decoded access unit.
@@ -65,6 +81,7 @@ struct Queued {
 pub struct RecordingState {
     queued_bytes: AtomicUsize,
     dropped: AtomicU64,
+    refused: AtomicU64,
     /// One more than the access unit behind which an IDR is wanted; 0 for none.
     idr_after: AtomicU64,
 }
@@ -79,6 +96,11 @@ impl RecordingState {
     /// Access units that were not recorded because the disk was too slow.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Access units that the format cannot hold: those before an IDR with its parameter sets.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 }
 
@@ -121,7 +143,7 @@ impl Recording {
         path: PathBuf,
     ) -> io::Result<Self> {
         let (queue, queued) = sync_channel(QUEUE_AUS_MAX);
-        let (home, spare) = sync_channel(QUEUE_AUS_MAX);
+        let (home, spare) = sync_channel(SPARE_MAX);
         let (shared, name) = (Arc::clone(&state), path.clone());
         let writer = std::thread::Builder::new().name("pf-record".into()).spawn(move || {
             let outcome = write_all(&queued, &home, Writer::new(open, format), &shared);
@@ -135,6 +157,11 @@ impl Recording {
 
     /// Adds one access unit, decoded at `now`, unless the disk lags too far behind.
     pub fn write(&mut self, picture: &Picture<'_>, now: Instant) {
+        if self.queue.is_none() || self.writer.is_finished() {
+            // The thread has said why; what was dropped was so by a slow disk, not by this.
+            self.queue = None;
+            return;
+        }
         let queued_bytes = self.state.queued_bytes.load(Ordering::Relaxed);
         if self.gap != Gap::None && !picture.idr {
             if self.gap == Gap::Waiting && queued_bytes <= QUEUE_BYTES_MAX / 2 {
@@ -160,19 +187,18 @@ impl Recording {
         let Some(queue) = &self.queue else { return true };
         let mut bytes = self.spare.try_recv().unwrap_or_default();
         bytes.clear();
+        bytes.reserve_exact(picture.bytes.len());
         bytes.extend_from_slice(picture.bytes);
-        let length = bytes.len();
-        self.state.queued_bytes.fetch_add(length, Ordering::Relaxed);
+        let room = bytes.capacity();
+        self.state.queued_bytes.fetch_add(room, Ordering::Relaxed);
         let queued = Queued { pts_us: picture.pts_us, sides: picture.sides, bytes, decoded_at: now };
         match queue.try_send(queued) {
             Ok(()) => true,
             Err(TrySendError::Full(_)) => {
-                self.state.queued_bytes.fetch_sub(length, Ordering::Relaxed);
+                self.state.queued_bytes.fetch_sub(room, Ordering::Relaxed);
                 false
             }
             Err(TrySendError::Disconnected(_)) => {
-                // The thread has said why.
-                self.state.queued_bytes.store(0, Ordering::Relaxed);
                 self.queue = None;
                 true
             }
@@ -205,10 +231,12 @@ fn write_all(
         match queued.recv_timeout(TICK) {
             Ok(Queued { pts_us, sides, bytes, decoded_at }) => {
                 let written = writer.write(&bytes, pts_us, sides, decoded_at);
-                state.queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
-                written?;
-                // Without room it is let go.
-                let _ = home.try_send(bytes);
+                state.queued_bytes.fetch_sub(bytes.capacity(), Ordering::Relaxed);
+                state.refused.fetch_add(u64::from(!written?), Ordering::Relaxed);
+                if bytes.capacity() <= SPARE_BYTES_MAX {
+                    // Without room it is let go.
+                    let _ = home.try_send(bytes);
+                }
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return writer.finish(),

@@ -10,7 +10,10 @@ use punktfunk_codec::I420Buffer;
 use punktfunk_codec::h264::{Encoder, EncoderConfig};
 use tempfile::TempDir;
 
+use super::format::GATHERED_BYTES;
 use super::*;
+
+mod fragments;
 
 /// An access unit, and when it was captured and decoded, in microseconds.
 #[derive(Clone)]
@@ -145,44 +148,39 @@ fn a_change_of_size_in_mid_stream_is_decoded() {
     let (path, _) = record(Format::Mp4, &folder, &aus);
     let Some((packets, frames)) = probe(&path) else { return };
     assert_eq!((packets, frames), (expected(&aus), aus.len()));
-    let sides = Command::new("ffprobe")
-        .args(["-v", "error", "-show_entries", "frame=width,height", "-of", "csv=p=0"])
-        .arg(&path)
-        .output()
-        .unwrap();
-    let sides = String::from_utf8(sides.stdout).unwrap();
-    let of = |sides_text: &str| sides.lines().filter(|line| line.starts_with(sides_text)).count();
-    assert_eq!((of("320,180"), of("640,360")), (40, 40), "{sides}");
+    // In one go, and with a jump back across the change.
+    for (intervals, small, large) in [("0%", 40, 40), ("0.8%+#5,0%+#5", 5, 5)] {
+        let sides = Command::new("ffprobe")
+            .args(["-v", "error", "-show_entries", "frame=width,height", "-of", "csv=p=0"])
+            .args(["-read_intervals", intervals])
+            .arg(&path)
+            .output()
+            .unwrap();
+        let (sides, complaints) = (String::from_utf8_lossy(&sides.stdout), sides.stderr);
+        let of = |sides_text: &str| sides.lines().filter(|line| line.starts_with(sides_text)).count();
+        assert_eq!(
+            (of("320,180"), of("640,360"), complaints.len()),
+            (small, large, 0),
+            "{intervals}: {sides}"
+        );
+    }
 }
 
-/// Cut off at any byte, it plays up to its last whole fragment.
+/// `avc1` says that the header has all parameter sets, `avc3` that others may follow.
 #[test]
-fn what_was_written_before_a_kill_plays() {
+fn the_header_says_whether_parameter_sets_change() {
     let folder = tempfile::tempdir().unwrap();
-    let aus = encode((320, 180), &uneven(0, 120), &[0, 60]);
-    let (path, _) = record(Format::Mp4, &folder, &aus);
-    let whole = fs::read(&path).unwrap();
-    for part in [4, 6, 8, 9] {
-        let cut = folder.path().join("cut.mp4");
-        fs::write(&cut, &whole[..whole.len() * part / 10]).unwrap();
-        let Ok(played) = Command::new("ffprobe")
-            .args([
-                "-v",
-                "quiet",
-                "-count_frames",
-                "-show_entries",
-                "stream=nb_read_frames",
-                "-of",
-                "csv=p=0",
-            ])
-            .arg(&cut)
-            .output()
-        else {
-            return;
-        };
-        let played: usize = String::from_utf8(played.stdout).unwrap().trim().parse().unwrap();
-        // Fragments are 0.4 seconds long.
-        assert!(played + 26 >= aus.len() * part / 10, "{played} of {part} tenths");
+    let same = encode((320, 180), &uneven(0, 60), &[0, 20, 40]);
+    let mut changed = same.clone();
+    changed.extend(encode((640, 360), &uneven(1_100_000, 10), &[0]));
+    for (aus, entry) in [(same, "avc1"), (changed, "avc3")] {
+        let (path, _) = record(Format::Mp4, &folder, &aus);
+        let file = fs::read(&path).unwrap();
+        let description = file.windows(4).position(|name| name == b"stsd").unwrap();
+        // Behind its name: version, count, and the entry's size.
+        assert_eq!(&file[description + 16..][..4], entry.as_bytes());
+        let Some((packets, frames)) = probe(&path) else { return };
+        assert_eq!((packets, frames), (expected(&aus), aus.len()), "{entry}");
     }
 }
 
@@ -228,12 +226,63 @@ fn times_rise_whatever_a_host_claims() {
     let claims = [0, 0, u32::MAX, 1 << 31, 5, 16_667, 0x7fff_ffff, 1];
     for (au, pts_us) in aus.iter().zip(claims) {
         let now = start + Duration::from_micros(au.at_us);
-        writer.write(&au.bytes, pts_us, au.sides, now).unwrap();
+        assert!(writer.write(&au.bytes, pts_us, au.sides, now).unwrap());
     }
     assert_eq!(writer.finish().unwrap(), 8);
     let Some((packets, frames)) = probe(&path) else { return };
     assert_eq!((packets.len(), frames), (8, 8));
     assert!(packets.is_sorted_by(|a, b| a.0 < b.0), "{packets:?}");
+}
+
+/// Writes pictures that claim these times, each when it was really captured; the times in the file.
+fn record_claims(aus: &[Au], claims: &[u64]) -> Option<Vec<u64>> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.mp4");
+    let (file, start) = (OutFile::open(&path).unwrap(), Instant::now());
+    let mut writer =
+        Writer::new(move || file.begin().map(|file| Box::new(file) as Box<dyn Medium>), Format::Mp4);
+    for (au, pts_us) in aus.iter().zip(claims) {
+        let now = start + Duration::from_micros(au.at_us);
+        assert!(writer.write(&au.bytes, *pts_us as u32, au.sides, now).unwrap());
+    }
+    assert_eq!(writer.finish().unwrap(), aus.len() as u64);
+    let (packets, frames) = probe(&path)?;
+    assert_eq!(frames, aus.len());
+    Some(packets.into_iter().map(|(at_us, _)| at_us).collect())
+}
+
+/// A time that cannot be is that of one picture, not of those behind it.
+#[test]
+fn one_wild_time_moves_no_other_picture() {
+    let times = uneven(0, 40);
+    let aus = encode((320, 180), &times, &[0]);
+    for wild in [0x7fff_ffff, 0x8000_0000, 3_000_000, u64::from(u32::MAX) - 10_000_000] {
+        let mut claims = times.clone();
+        claims[20] = wild;
+        let Some(written) = record_claims(&aus, &claims) else { return };
+        assert_eq!((&written[..20], &written[21..]), (&times[..20], &times[21..]), "{wild:#x}");
+        assert!((times[19]..times[21]).contains(&written[20]), "{wild:#x}: {}", written[20]);
+    }
+}
+
+/// The clocks of two machines part by seconds in a day, and a picture may come a second late.
+#[test]
+fn a_clock_that_drifts_and_pictures_that_come_late_are_believed() {
+    let minutes = 60_000_000;
+    let times: Vec<u64> = (0..60).map(|index| index * 10 * minutes).collect();
+    let aus = encode((320, 180), &times, &[0]);
+    let claims: Vec<u64> = times.iter().map(|at_us| at_us + at_us / 2_000).collect();
+    assert!(claims[59] - times[59] > 10_000_000, "seconds in the end");
+    let Some(written) = record_claims(&aus, &claims) else { return };
+    assert_eq!(written, claims);
+    let mut times = uneven(10_000_000, 20);
+    times[0] = 0;
+    let aus = encode((320, 180), &times, &[0]);
+    let mut claims = times.clone();
+    claims[5..10].iter_mut().for_each(|at_us| *at_us -= 1_000_000);
+    claims[1..5].iter_mut().for_each(|at_us| *at_us -= 1_100_000);
+    let Some(written) = record_claims(&aus, &claims) else { return };
+    assert_eq!(written, claims);
 }
 
 fn start(file: OutFile, format: Format) -> Recording {
@@ -275,6 +324,25 @@ fn a_file_without_a_picture_is_none() {
     assert_eq!(fs::read(&path).unwrap(), b"what was recorded before");
 }
 
+/// What the decoder takes and the format does not leaves the older file alone.
+#[test]
+fn a_file_without_an_idr_is_none_and_what_was_refused_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old.mp4");
+    let aus = encode((320, 180), &uneven(0, 10), &[0, 6]);
+    for (taken, recorded, refused) in [(&aus[1..6], 0, 5), (&aus[1..], 4, 5)] {
+        fs::write(&path, "what was recorded before").unwrap();
+        let mut recording = start(OutFile::open(&path).unwrap(), Format::Mp4);
+        for (number, au) in taken.iter().enumerate() {
+            hand(&mut recording, number, au);
+        }
+        let state = Arc::clone(&recording.state);
+        assert_eq!((recording.finish().unwrap(), state.refused(), state.dropped()), (recorded, refused, 0));
+        let is_old = fs::read(&path).unwrap() == b"what was recorded before";
+        assert_eq!(is_old, recorded == 0);
+    }
+}
+
 /// Takes the first so many bytes, then none; keeps what it took.
 struct Full {
     file: fs::File,
@@ -297,6 +365,10 @@ impl Medium for Full {
     fn cut(&mut self, bytes: u64) {
         self.file.cut(bytes);
     }
+
+    fn write_over(&mut self, at: u64, bytes: &[u8]) -> io::Result<bool> {
+        self.file.write_over(at, bytes)
+    }
 }
 
 #[test]
@@ -309,12 +381,88 @@ fn a_disk_that_fills_up_leaves_a_file_without_a_broken_end() {
     let mut writer = Writer::new(move || Ok(Box::new(Full { file, room }) as Box<dyn Medium>), Format::Mp4);
     let start = Instant::now();
     let outcome = aus.iter().try_for_each(|au| {
-        writer.write(&au.bytes, au.at_us as u32, au.sides, start + Duration::from_micros(au.at_us))
+        let now = start + Duration::from_micros(au.at_us);
+        writer.write(&au.bytes, au.at_us as u32, au.sides, now).map(|_| ())
     });
     assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::StorageFull);
     let Some((packets, frames)) = probe(&path) else { return };
     assert!(frames > 20 && frames == packets.len(), "{frames}");
     assert_eq!(packets, expected(&aus)[..frames]);
+}
+
+/// A disk that breaks when it is told.
+struct Broken {
+    may_break: Receiver<()>,
+}
+
+impl Write for Broken {
+    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.may_break.recv();
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Medium for Broken {
+    fn cut(&mut self, _bytes: u64) {}
+
+    fn write_over(&mut self, _at: u64, _bytes: &[u8]) -> io::Result<bool> {
+        Ok(false)
+    }
+}
+
+/// Large pictures fill the queue by their bytes, small ones by their number.
+#[test]
+fn a_disk_that_breaks_with_a_full_queue_is_no_slow_one_afterwards() {
+    for bytes in [100, QUEUE_BYTES_MAX / 4] {
+        let (leave, may_break) = channel();
+        let state = Arc::new(RecordingState::default());
+        let open = move || Ok(Box::new(Broken { may_break }) as Box<dyn Medium>);
+        let mut recording = Recording::on(open, Format::Raw, Arc::clone(&state), "broken".into()).unwrap();
+        let mut au = Au { bytes: vec![0; GATHERED_BYTES], idr: true, sides: (2, 2), at_us: 0 };
+        hand(&mut recording, 0, &au);
+        au.bytes = vec![0; bytes];
+        for number in 0..2 * QUEUE_AUS_MAX {
+            hand(&mut recording, number, &au);
+        }
+        let dropped = state.dropped();
+        assert!(dropped > 0, "until then it is a slow one");
+        drop(leave);
+        while !recording.writer.is_finished() {
+            std::thread::yield_now();
+        }
+        au.idr = false;
+        for number in 0..1_000 {
+            hand(&mut recording, number, &au);
+        }
+        assert_eq!((state.dropped(), state.poll_idr_request()), (dropped, None), "{bytes}");
+        assert!(recording.finish().is_err());
+    }
+}
+
+#[test]
+fn few_buffers_are_kept_and_no_large_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recording = start(OutFile::open(&folder.path().join("a.h264")).unwrap(), Format::Raw);
+    let state = Arc::clone(&recording.state);
+    let mut kept = Vec::new();
+    for bytes in [1_000, 3 * SPARE_BYTES_MAX, SPARE_BYTES_MAX + 1, 1_000] {
+        let au = Au { bytes: vec![0; bytes], idr: true, sides: (2, 2), at_us: 0 };
+        for number in 0..20 {
+            hand(&mut recording, number, &au);
+        }
+        while state.queued_bytes.load(Ordering::Relaxed) > 0 {
+            std::thread::yield_now();
+        }
+        let spare: Vec<usize> = recording.spare.try_iter().map(|spare| spare.capacity()).collect();
+        assert!(spare.len() <= SPARE_MAX && spare.iter().all(|spare| *spare <= SPARE_BYTES_MAX), "{spare:?}");
+        kept.push(spare.len());
+    }
+    assert!(kept[0] > 0 && kept[1] == 0 && kept[2] == 0, "{kept:?}");
+    assert_eq!((recording.finish().unwrap(), state.dropped()), (80, 0));
 }
 
 /// A disk that takes a byte only when it is told.
@@ -337,6 +485,10 @@ impl Write for Slow {
 
 impl Medium for Slow {
     fn cut(&mut self, _bytes: u64) {}
+
+    fn write_over(&mut self, _at: u64, _bytes: &[u8]) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 #[test]
