@@ -112,7 +112,7 @@ fn a_cut_is_counted_and_got_over_with_an_idr() {
     let host = HostStart::new(&place, "card").args(&["--once"]).ready();
     let (cut, cut_aus) = lose_aus(|au| CUT.contains(&au));
     let between = Between::start(host.port, pass(), cut);
-    let recording = place.path("cut.h264");
+    let recording = place.path("cut.mp4");
     let client = ClientStart::new(&place, between.port()).file("--record", &recording);
     let ended = client.args(&["--mode", "640x360@60", "--seconds", "4"]).run();
     ended.expect_code(0).expect_said(&[]);
