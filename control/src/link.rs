@@ -98,6 +98,8 @@ pub(crate) struct Link {
     last_heard: Instant,
     /// Where the peer is, and where it may have gone.
     roaming: Roaming<ConnectionEvent>,
+    /// What was sent home in place of another address, which has it too.
+    copy: Option<(Transmit, Vec<u8>)>,
     /// Where datagrams with this connection's id come from while the peer's own address is silent.
     strayed: Option<SocketAddr>,
     udp_payload_told: u16,
@@ -118,6 +120,7 @@ impl Link {
             planes: Planes::default(),
             last_heard: now,
             roaming: Roaming::new(connection.remote_address()),
+            copy: None,
             strayed: None,
             udp_payload_told: connection.current_mtu(),
             stats: LinkStats::default(),
@@ -180,11 +183,21 @@ impl Link {
 
     /// Looks where QUIC is, and pings an address that it has gone to.
     fn follow(&mut self, now: Instant) {
+        let was_on_trial = self.roaming.is_on_trial();
         if let Some(nonce) = self.roaming.handle_path(self.connection.remote_address(), nonce, now) {
             // A path that nothing is known of: short datagrams, which what came from there allows.
             self.connection.path_changed(now);
             self.ping(nonce);
+        } else if was_on_trial && !self.roaming.is_on_trial() {
+            // QUIC's clock for what is to be repeated stands still on a path that nothing is under way on, whatever
+            // was lost on the other one.
+            self.connection.ping();
         }
+    }
+
+    /// Either end has said its last word: the peer's address stays what it is.
+    pub(crate) fn settle(&mut self) {
+        self.roaming.settle();
     }
 
     fn ping(&mut self, nonce: u64) {
@@ -403,6 +416,10 @@ impl Link {
     }
 
     pub(crate) fn poll_transmit(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<Transmit> {
+        if let Some((transmit, bytes)) = self.copy.take() {
+            *buf = bytes;
+            return Some(transmit);
+        }
         self.flush();
         self.planes.flush(&mut self.connection);
         let is_on_trial = self.roaming.is_on_trial();
@@ -417,15 +434,26 @@ impl Link {
                 self.stats.datagrams_withheld += 1;
                 continue;
             }
-            self.roaming.handle_sent(transmit.destination, transmit.size);
-            return Some(Transmit {
-                dest: transmit.destination,
-                source: transmit.src_ip,
-                bytes_len: transmit.size,
-                segment_bytes: transmit.segment_size,
-            });
+            return Some(self.route(&transmit, buf));
         }
         None
+    }
+
+    /// Addresses what QUIC says.
+    fn route(&mut self, transmit: &quinn_proto::Transmit, bytes: &[u8]) -> Transmit {
+        let (dest, copy) = self.roaming.route(transmit.destination, transmit.size);
+        let to = |dest| Transmit {
+            dest,
+            source: transmit.src_ip,
+            bytes_len: transmit.size,
+            segment_bytes: transmit.segment_size,
+        };
+        if let Some(dest) = copy {
+            self.roaming.handle_sent(dest, transmit.size);
+            self.copy = Some((to(dest), bytes.to_vec()));
+        }
+        self.roaming.handle_sent(dest, transmit.size);
+        to(dest)
     }
 
     pub(crate) fn close(&mut self, code: CloseCode, text: &str, now: Instant) {

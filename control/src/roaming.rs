@@ -13,9 +13,13 @@
 //!    datagram, or by itself when its challenge stays unanswered. What is not authentic may be anybody's, or a copy's
 //!    original that came late, so that it is a doubt for [`DOUBT_MAX`] of a trial only.
 //! 3. The `PathPing`'s answer, in no doubt, is the proof: the address is home now, and media follows.
+//! 4. With the first last word, of either end, home is *settled*: nothing can be proven any more, for a client answers no
+//!    ping after its Bye. What QUIC says goes home then, wherever QUIC is, and a copy to the address that it is at, within
+//!    three times what came from there. So the host's last figures reach a client whose new address never answers as
+//!    well as one that has only just moved. Nothing has to wait for its judgement any more.
 //!
 //! Promises: bounded memory; time is an argument; media's address changes by step 3 alone. Refuses to follow while
-//! hands are shaken. Cannot tell from a client behind a NAT: one who silences a client and answers in its place; one
+//! hands are shaken, and after either end's last word. Cannot tell from a client behind a NAT: one who silences a client and answers in its place; one
 //! who copies what it says and hands on what the host says, and whose copies are ahead by more than [`CLAIM_HOLD`] both
 //! ways, or for whom the network loses all originals from a trial's beginning to its answer. He gets sealed media that
 //! he cannot open, and can keep it from the client, as anybody on the way can. Nor does it help a client against one
@@ -56,6 +60,10 @@ struct Trial {
 }
 
 impl Trial {
+    fn allows(&self, bytes: usize) -> bool {
+        self.sent + bytes as u64 <= AMPLIFICATION_MAX * self.received
+    }
+
     fn is_doubted(&self, now: Instant) -> bool {
         self.doubted.is_some_and(|at| now < at + CLAIM_HOLD)
     }
@@ -91,12 +99,29 @@ pub(crate) struct Roaming<E> {
     /// What was handed to QUIC last, of a claim: from where, and how much came from there.
     judged: Option<(SocketAddr, u64)>,
     trial: Option<Trial>,
+    /// Whether a last word was said.
+    is_settled: bool,
     counters: RoamingCounters,
 }
 
 impl<E> Roaming<E> {
     pub(crate) fn new(home: SocketAddr) -> Self {
-        Self { home, claims: Vec::new(), judged: None, trial: None, counters: RoamingCounters::default() }
+        Self {
+            home,
+            claims: Vec::new(),
+            judged: None,
+            trial: None,
+            is_settled: false,
+            counters: RoamingCounters::default(),
+        }
+    }
+
+    /// A last word was said: home stays what it is.
+    pub(crate) fn settle(&mut self) {
+        if !self.is_settled {
+            self.is_settled = true;
+            self.counters.refused += u64::from(self.trial.as_ref().is_some_and(|trial| trial.received > 0));
+        }
     }
 
     /// The address that the client has proven.
@@ -129,6 +154,13 @@ impl<E> Roaming<E> {
             return Some(datagram);
         }
         self.counters.strayed += 1;
+        if self.is_settled {
+            self.judged = Some((from, bytes as u64));
+            if let Some(trial) = self.trial.as_mut().filter(|trial| trial.to == from) {
+                trial.received += bytes as u64;
+            }
+            return Some(datagram);
+        }
         self.claim(from, bytes as u64, datagram, now);
         None
     }
@@ -175,7 +207,7 @@ impl<E> Roaming<E> {
     fn due(&self, claim: &Claim<E>) -> Option<Instant> {
         let is_tried = self.trial.as_ref().is_some_and(|trial| trial.to == claim.from);
         let (came, _) = claim.datagrams.front()?;
-        if claim.from == self.home {
+        if claim.from == self.home || self.is_settled {
             return Some(*came);
         }
         let doubted = self.trial.as_ref().and_then(|trial| trial.doubted);
@@ -201,7 +233,7 @@ impl<E> Roaming<E> {
         Some(datagram)
     }
 
-    /// QUIC is at `at` now. Gives the nonce to ping it with when that is an address to be tried.
+    /// QUIC is at `at` now. Gives the nonce to ping it with when that is an address to be tried and can be proven.
     pub(crate) fn handle_path(
         &mut self,
         at: SocketAddr,
@@ -211,7 +243,7 @@ impl<E> Roaming<E> {
         let judged = self.judged.take();
         if let Some(trial) = self.trial.take_if(|trial| trial.to != at) {
             // Where QUIC only fell back to, nobody claimed to be.
-            self.counters.refused += u64::from(trial.received > 0);
+            self.counters.refused += u64::from(trial.received > 0 && !self.is_settled);
         }
         if at == self.home || self.trial.is_some() {
             return None;
@@ -222,14 +254,13 @@ impl<E> Roaming<E> {
         }
         let nonce = nonce();
         self.trial = Some(Trial { to: at, began: now, nonce, received, sent: 0, doubted: None });
-        Some(nonce)
+        (!self.is_settled).then_some(nonce)
     }
 
     /// A ping was answered.
     pub(crate) fn handle_pong(&mut self, nonce: u64, next: impl FnOnce() -> u64, now: Instant) -> Answer {
-        let Some(trial) = self.trial.as_mut().filter(|trial| trial.nonce == nonce) else {
-            return Answer::Stale;
-        };
+        let asked = self.trial.as_mut().filter(|trial| trial.nonce == nonce && !self.is_settled);
+        let Some(trial) = asked else { return Answer::Stale };
         if trial.is_doubted(now) {
             trial.nonce = next();
             return Answer::Doubted(trial.nonce);
@@ -242,14 +273,21 @@ impl<E> Roaming<E> {
         Answer::Proven
     }
 
-    /// Whether QUIC may send a datagram of `bytes` to where it is.
+    /// Whether QUIC may say so many bytes where it is, or home may have them instead.
     pub(crate) fn may_send(&self, bytes: usize) -> bool {
-        self.trial
-            .as_ref()
-            .is_none_or(|trial| trial.sent + bytes as u64 <= AMPLIFICATION_MAX * trial.received)
+        self.is_settled || self.trial.as_ref().is_none_or(|trial| trial.allows(bytes))
     }
 
-    /// QUIC has sent to `dest`.
+    /// Where a datagram of QUIC's to `dest` goes, and where a copy of it goes.
+    pub(crate) fn route(&self, dest: SocketAddr, bytes: usize) -> (SocketAddr, Option<SocketAddr>) {
+        if !self.is_settled {
+            return (dest, None);
+        }
+        let tried = self.trial.as_ref().filter(|trial| trial.to == dest && trial.allows(bytes));
+        (self.home, tried.map(|trial| trial.to))
+    }
+
+    /// So much was sent to `dest`.
     pub(crate) fn handle_sent(&mut self, dest: SocketAddr, bytes: usize) {
         if let Some(trial) = self.trial.as_mut().filter(|trial| trial.to == dest) {
             trial.sent += bytes as u64;
@@ -345,6 +383,30 @@ mod tests {
         assert_eq!(all(&mut roaming, now + CLAIM_HOLD), [1, 2]);
         assert_eq!(roaming.handle_path(at(2), || 9, now), Some(9));
         assert!(roaming.may_send(1_200) && !roaming.may_send(1_201));
+    }
+
+    #[test]
+    fn after_a_last_word_home_stays_and_has_all() {
+        let (mut roaming, start) = (Roaming::new(at(1)), Instant::now());
+        let now = try_at(&mut roaming, at(2), 7, start);
+        roaming.handle_datagram(at(3), 80, 3, now);
+        assert_eq!(roaming.route(at(2), 1_200), (at(2), None));
+        roaming.settle();
+        // Nothing waits any more, and nothing is proven.
+        assert_eq!((roaming.poll_timeout(), all(&mut roaming, now)), (Some(now), vec![3]));
+        assert_eq!(roaming.handle_datagram(at(2), 80, 4, now), Some(4));
+        assert_eq!(roaming.handle_pong(7, || 8, now), Answer::Stale);
+        // Three times the 480 bytes that came from there.
+        assert_eq!(roaming.route(at(2), 1_440), (at(1), Some(at(2))));
+        roaming.handle_sent(at(2), 1_440);
+        assert_eq!(roaming.route(at(2), 1), (at(1), None));
+        assert_eq!(roaming.route(at(1), 9_000), (at(1), None));
+        assert!(roaming.may_send(9_000));
+        // Wherever QUIC goes, nobody is asked.
+        assert_eq!(roaming.handle_datagram(at(4), 100, 5, now), Some(5));
+        assert_eq!(roaming.handle_path(at(4), || 9, now), None);
+        assert_eq!(roaming.route(at(4), 300), (at(1), Some(at(4))));
+        assert_eq!((roaming.home(), roaming.counters().refused, roaming.counters().changed), (at(1), 1, 0));
     }
 
     #[test]

@@ -285,6 +285,8 @@ impl ClientControl {
             Stage::Greeting | Stage::Welcomed | Stage::Running => {
                 // A host that does not read gets no Bye; the deadline ends the session all the same.
                 let _ = self.link.send(&Message::Bye(bye.clone()));
+                // From an address that it does not know yet a host takes nothing that is short.
+                self.sign(now);
                 self.link.finish();
                 self.stage = Stage::Leaving(bye.clone());
                 self.deadline = Some(now + GOODBYE_MAX);

@@ -226,6 +226,7 @@ impl Session {
             }
             (Stage::Greeted | Stage::Welcomed | Stage::Running, Message::Bye(bye)) => {
                 self.stage = Stage::Farewell(bye.clone());
+                self.link.settle();
                 self.deadline = Some(now + FAREWELL_MAX);
                 tidings.tell(HostEvent::Leaving { session, bye });
             }
@@ -382,6 +383,7 @@ impl Session {
 
     /// Sends the last message and goes when it has arrived.
     fn leave(&mut self, last: Message, end: SessionEnd, now: Instant) {
+        self.link.settle();
         // A client that does not read gets no last word; the linger deadline closes all the same.
         let _ = self.link.send(&last);
         self.link.finish();

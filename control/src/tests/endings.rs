@@ -7,7 +7,7 @@ use super::pair::{Pair, final_stats};
 use crate::limits::ALPN;
 use crate::{Bye, ByeReason, ClientEvent, ConnectError, HostControl, HostLimits, SessionEnd, Trust};
 
-fn saw_final_stats(pair: &Pair, client: usize) -> bool {
+pub(super) fn saw_final_stats(pair: &Pair, client: usize) -> bool {
     pair.clients[client]
         .events
         .iter()

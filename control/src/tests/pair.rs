@@ -46,6 +46,8 @@ pub(super) fn final_stats() -> HostStats {
 pub(super) struct Client {
     pub(super) control: ClientControl,
     pub(super) addr: SocketAddr,
+    /// Where what it says seems to come from, if that is not where it hears.
+    pub(super) seen_at: Option<SocketAddr>,
     pub(super) dead: bool,
     pub(super) starts: bool,
     pub(super) welcomed: Option<Welcome>,
@@ -139,6 +141,7 @@ impl Pair {
         self.clients.push(Client {
             control,
             addr: format!("10.0.0.{}:50000", index + 2).parse().unwrap(),
+            seen_at: None,
             dead: false,
             starts: true,
             welcomed: None,
@@ -279,7 +282,8 @@ impl Pair {
                         self.losses -= 1;
                         continue;
                     }
-                    self.network.send(client.addr, transmit.dest, true, segment, self.now);
+                    let from = client.seen_at.unwrap_or(client.addr);
+                    self.network.send(from, transmit.dest, true, segment, self.now);
                 }
             }
         }

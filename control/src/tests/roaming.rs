@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::course::{idr_requests, report};
+use super::endings::saw_final_stats;
 use super::network::Way;
 use super::pair::Pair;
-use crate::limits::CLAIM_HOLD;
-use crate::{HostEvent, Path, Plane, SessionEnd};
+use crate::limits::{CLAIM_HOLD, LINGER_MAX};
+use crate::{Bye, ByeReason, HostEvent, Path, Plane, SessionEnd};
 
 const ELSEWHERE: &str = "10.66.66.66:6666";
 
@@ -340,4 +341,54 @@ fn who_moves_takes_nobody_along() {
     let remote = |session| pair.host.path(session).unwrap().remote;
     assert_eq!(remote(first), pair.clients[a].addr);
     assert_eq!(remote(second), pair.clients[b].addr);
+}
+
+/// Lets the client say Bye; how long it took until it had the host's last figures.
+fn leave(pair: &mut Pair, client: usize) -> Duration {
+    let began = pair.now;
+    pair.clients[client].control.bye(&Bye::new(ByeReason::Asked, "enough"), pair.now);
+    assert!(pair.run_until(Duration::from_secs(2), |pair| pair.clients[client].ended.is_some()));
+    let took = pair.now - began;
+    assert!(saw_final_stats(pair, client), "no final statistics within {took:?}");
+    assert!(pair.run_until(Duration::from_secs(5), |pair| pair.host.is_idle()));
+    assert!(matches!(pair.ended[..], [(_, SessionEnd::ClientLeft(_))]), "{:?}", pair.ended);
+    took
+}
+
+/// It hears at its own address and seems to speak from another one, which is tried again and again.
+#[test]
+fn a_client_whose_new_address_never_answers_gets_the_last_figures() {
+    let mut longest = Duration::ZERO;
+    for elsewhere in ["10.0.0.2:50001", ELSEWHERE] {
+        for turn in 0..100 {
+            let mut pair = Pair::lan("deaf");
+            let client = pair.connect_and_start();
+            let (session, home) = (pair.session(), pair.clients[client].addr);
+            run_reporting(&mut pair, client, 20, Duration::from_millis(5));
+            pair.clients[client].seen_at = Some(elsewhere.parse().unwrap());
+            run_reporting(&mut pair, client, 20 + turn, Duration::from_millis(5));
+            pair.run_for(Duration::from_micros(u64::from(turn) * 337 % 5_000));
+            assert_eq!(pair.host.path(session).unwrap().remote, home);
+            longest = longest.max(leave(&mut pair, client));
+        }
+    }
+    assert!(longest < LINGER_MAX, "{longest:?}");
+}
+
+/// Nobody hears at the address that it was at.
+#[test]
+fn a_client_that_leaves_as_it_moves_gets_the_last_figures() {
+    let mut longest = Duration::ZERO;
+    for to in ["10.0.0.2:50001", ELSEWHERE] {
+        for turn in 0..100 {
+            let mut pair = Pair::lan("leaves and moves");
+            let client = pair.connect_and_start();
+            run_reporting(&mut pair, client, 20, Duration::from_millis(5));
+            pair.clients[client].addr = to.parse().unwrap();
+            run_reporting(&mut pair, client, turn / 20, Duration::from_millis(5));
+            pair.run_for(Duration::from_micros(u64::from(turn) * 337 % 5_000));
+            longest = longest.max(leave(&mut pair, client));
+        }
+    }
+    assert!(longest < LINGER_MAX, "{longest:?}");
 }

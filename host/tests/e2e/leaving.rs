@@ -1,11 +1,15 @@
-//! Clients and hosts that leave when it suits them least: while a desktop starts, twice.
+//! Clients and hosts that leave when it suits them least: while a desktop starts, twice, from another address.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use punktfunk_net::{Socket, SocketConfig};
+
 use crate::support::{
-    ClientStart, HostStart, PATIENCE, Place, look, processes_of, session_turn, slow_sway, sway_turn,
+    Between, ClientStart, HostStart, PATIENCE, Place, count, look, processes_of, session_turn, slow_sway,
+    sway_turn,
 };
 
 /// What a sway takes longer than it would, in seconds: time enough to leave.
@@ -85,4 +89,39 @@ fn a_hangup_ends_the_host_in_order() {
     let host = HostStart::new(&place, "card").ready();
     host.program.signal("HUP");
     host.ends();
+}
+
+#[test]
+fn a_client_that_cannot_be_reached_where_it_seems_to_be_keeps_its_media() {
+    let (_turn, place) = (session_turn(), Place::new());
+    let host = HostStart::new(&place, "card").args(&["--once"]).ready();
+    let dest = SocketAddr::from((Ipv4Addr::LOCALHOST, host.port));
+    // What the host sends there is read by nobody.
+    let elsewhere = Socket::open(&SocketConfig::new((Ipv4Addr::LOCALHOST, 0).into())).unwrap();
+    let has_moved = std::sync::Arc::new(AtomicBool::new(false));
+    let moves = std::sync::Arc::clone(&has_moved);
+    let between = Between::start(
+        host.port,
+        Box::new(move |datagram, send| match has_moved.load(Ordering::Relaxed) {
+            false => send(datagram),
+            true => elsewhere.send_to(dest, None, datagram, None).unwrap(),
+        }),
+        Box::new(|datagram, send| send(datagram)),
+    );
+    let client = ClientStart::new(&place, between.port()).args(&["--mode", "640x360@60", "--seconds", "4"]);
+    let recording = place.path("recording.h264");
+    let client = client.file("--record", &recording).start();
+    look("a recording", PATIENCE, || {
+        std::fs::metadata(&recording).is_ok_and(|file| file.len() > 20_000).then_some(())
+    });
+    moves.store(true, Ordering::Relaxed);
+    let ended = client.program.wait(PATIENCE);
+    ended.expect_code(0);
+    host.ends();
+    let summary = ended.json();
+    assert_eq!(count(&summary, "/path/changed"), 0, "{summary:#}");
+    assert!(count(&summary, "/path/refused") > 0, "{summary:#}");
+    // Its media went on to the end, most of it after the move.
+    let is_little = std::fs::metadata(&recording).is_ok_and(|file| file.len() < 100_000);
+    assert!(!is_little && count(&summary, "/pictures/decoded") > 60, "{summary:#}");
 }
