@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use punktfunk_perf::{Stage, Tap};
 use punktfunk_proto::{IdrGate, SessionClock};
 
-use crate::limits::{AUS_IN_FLIGHT_MAX, LAG_WAIT, PICTURE_WAIT, PICTURE_WAIT_TOGETHER, SHUTDOWN_WAIT};
+use crate::limits::{
+    AUS_IN_FLIGHT_MAX, CAPTURE_INTERVALS_MAX, LAG_WAIT, PICTURE_WAIT, PICTURE_WAIT_TOGETHER, SHUTDOWN_WAIT,
+};
 use crate::protect::ProtectStage;
 use crate::stage::{Stop, Waker};
 use crate::stats::{EncodeCounters, ProtectCounters, add, set};
@@ -180,6 +182,7 @@ pub struct SliceSink<'a, S> {
     closed: bool,
     bytes: u64,
     import: Duration,
+    number: Option<u64>,
 }
 
 impl<S: AsRef<[u8]>> SliceSink<'_, S> {
@@ -218,6 +221,12 @@ impl<S: AsRef<[u8]>> SliceSink<'_, S> {
         self.captured_at = captured_at;
     }
 
+    /// Says which of its source's pictures this is, counted as they were captured: a gap is pictures that were passed over,
+    /// because a newer one came or load was shed.
+    pub fn set_number(&mut self, number: u64) {
+        self.number = Some(number);
+    }
+
     /// Says how much of the time was spent on making the picture the encoder's: import or colour conversion.
     pub fn set_import(&mut self, import: Duration) {
         self.import = import;
@@ -251,8 +260,23 @@ struct Encoded {
     slices: u16,
     bytes: u64,
     idr: bool,
-    captured_at: Instant,
+    captured: Captured,
     import: Duration,
+}
+
+/// When a picture was captured, and as which of its source's pictures where that is told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Captured {
+    at: Instant,
+    number: Option<u64>,
+}
+
+impl Captured {
+    /// How many of the source's intervals lie between `before` and this picture.
+    fn intervals_since(&self, before: &Self) -> u32 {
+        let passed = self.number.zip(before.number).map_or(1, |(now, before)| now.saturating_sub(before));
+        u32::try_from(passed).unwrap_or(u32::MAX).clamp(1, CAPTURE_INTERVALS_MAX)
+    }
 }
 
 /// What the control thread asks of the encode stage.
@@ -303,8 +327,8 @@ pub(crate) struct EncodeStage<E: Encode> {
     /// shed.
     pub(crate) lags_since: Option<u64>,
     pub(crate) shed: u64,
-    /// When the picture encoded before was captured.
-    pub(crate) captured_at: Option<Instant>,
+    /// The picture encoded before.
+    pub(crate) captured: Option<Captured>,
 }
 
 /// How the stage came to its end.
@@ -402,6 +426,7 @@ impl<E: Encode> EncodeStage<E> {
             closed: false,
             bytes: 0,
             import: Duration::ZERO,
+            number: None,
         };
         let outcome = match again {
             false => self.encode.encode(&request, &mut sink),
@@ -412,11 +437,11 @@ impl<E: Encode> EncodeStage<E> {
             slices: sink.slices,
             bytes: sink.bytes,
             idr: sink.idr,
-            captured_at: sink.captured_at,
+            captured: Captured { at: sink.captured_at, number: sink.number },
             import: sink.import,
         };
         if encoded.slices > 0 && !again {
-            self.note_cadence(encoded.captured_at);
+            self.note_cadence(encoded.captured);
         }
         self.note(&encoded, request.au, now);
         if outcome? == EncodeOutcome::Skipped && !again {
@@ -439,17 +464,20 @@ impl<E: Encode> EncodeStage<E> {
             add(&self.counters.idrs, 1);
             self.gate.handle_idr(au, now);
         }
-        self.tap.record(Stage::Capture, now.saturating_duration_since(encoded.captured_at));
+        self.tap.record(Stage::Capture, now.saturating_duration_since(encoded.captured.at));
         if !encoded.import.is_zero() {
             self.tap.record(Stage::Import, encoded.import);
         }
         self.tap.record(Stage::Encode, now.elapsed().saturating_sub(encoded.import));
     }
 
-    fn note_cadence(&mut self, captured_at: Instant) {
-        if let Some(before) = self.captured_at.replace(captured_at) {
-            self.tap.record(Stage::CaptureInterval, captured_at.saturating_duration_since(before));
-        }
+    /// Notes the source's cadence. Pictures that were passed over since the one encoded before were captured all the
+    /// same: each has an equal part of the time between.
+    fn note_cadence(&mut self, captured: Captured) {
+        let Some(before) = self.captured.replace(captured) else { return };
+        let intervals = captured.intervals_since(&before);
+        let each = captured.at.saturating_duration_since(before.at) / intervals;
+        (0..intervals).for_each(|_| self.tap.record(Stage::CaptureInterval, each));
     }
 
     fn idr_due(&mut self, now: Instant) -> bool {

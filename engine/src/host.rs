@@ -319,7 +319,7 @@ fn build<E: Encode>(
         slices_out: 0,
         lags_since: None,
         shed: 0,
-        captured_at: None,
+        captured: None,
     };
     let collectors = vec![encode_collector, protect_collector];
     Ok(Built { encode, protect, waker, commands: commands_in, collectors })

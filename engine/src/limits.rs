@@ -67,5 +67,11 @@ pub(crate) const CONTROL_RING: usize = 64;
 /// The largest QUIC datagram taken over: QUIC's own search is bounded by jumbo frames less IPv6 and UDP.
 pub(crate) const CONTROL_DATAGRAM_BYTES_MAX: usize = punktfunk_proto::limits::UDP_PAYLOAD_BYTES_MAX as usize;
 
+/// Intervals of the source that are noted with one encoded picture at most: half a second at 480 Hz. What is longer than
+/// that is a stall of the whole host, and must not fill a ring of samples.
+pub(crate) const CAPTURE_INTERVALS_MAX: u32 = 240;
+
 /// Samples of stage times between two drains: a second at 480 Hz with 16 samples an access unit.
 pub(crate) const TAP_SAMPLES: usize = 8192;
+
+const _: () = assert!((CAPTURE_INTERVALS_MAX as usize) < TAP_SAMPLES / 8);

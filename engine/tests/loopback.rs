@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use punktfunk_engine::{Machine, Merge, Wishes};
+use punktfunk_engine::{EncodeStats, Machine, Merge, Wishes};
+use punktfunk_perf::{Collector, Stage};
 use support::{Check, Pair, Pattern, machine, start_on, wait_for};
 
 /// A host whose stages have a thread each, and one whose stages share one.
@@ -116,14 +117,34 @@ fn load_is_shed(merge: Merge) {
     // 800 Mbit/s asked of a pacer at 100 Mbit/s.
     let check = Check::new(false);
     let pattern = Pattern::new(1, 100_000, Duration::from_millis(1), 400);
-    let pair = start_on(machine(merge), pattern, check, 100_000);
+    let mut pair = start_on(machine(merge), pattern, check, 100_000);
+    let mut collectors = pair.host.take_collectors();
     assert!(wait_for(Duration::from_secs(20), || pair.host.is_ended()), "{:?}", pair.host.stats());
     let host = pair.host.stop();
     let encode = host.stats.encode;
     assert!(encode.shed > 0, "{encode:?}");
+    the_cadence_is_the_sources(&mut collectors, &encode, Duration::from_millis(1));
     assert_eq!(encode.shed + encode.superseded + encode.encoded, encode.captured);
     assert_eq!((host.slices_out, host.arena_leased_bytes), (0, 0));
     assert_eq!(pair.client.stop().spans_out, 0);
+}
+
+/// Whatever was shed, of a source with so much time between its pictures.
+fn the_cadence_is_the_sources(collectors: &mut [Collector], encode: &EncodeStats, interval: Duration) {
+    let mut intervals = Vec::new();
+    for collector in collectors {
+        collector.drain(|stage, time| {
+            if stage == Stage::CaptureInterval {
+                intervals.push(time);
+            }
+        });
+    }
+    // What was passed over before the first picture was encoded is in no interval.
+    let (noted, least) = (intervals.len() as u64, encode.encoded + encode.shed / 2);
+    assert!((least..encode.captured).contains(&noted), "{noted} intervals of {encode:?}");
+    intervals.sort_unstable();
+    let median = intervals[intervals.len() / 2];
+    assert!(median.abs_diff(interval) < Duration::from_micros(1), "{median:?}");
 }
 
 #[test]

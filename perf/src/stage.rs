@@ -43,8 +43,8 @@ pub enum Stage {
     IdrToReassembled,
     /// [`Stage::CaptureToDecoded`] of IDR pictures alone.
     IdrToDecoded,
-    /// Between the capture of an encoded picture and of the one encoded before it. A picture that is encoded again
-    /// has no capture of its own.
+    /// Between the captures of two pictures, whatever became of them: those that were passed over between two encoded ones
+    /// have an equal part of the time each. A picture that is encoded again has no capture of its own.
     CaptureInterval,
     /// Between two pictures that came out of the decoder.
     DecodeInterval,

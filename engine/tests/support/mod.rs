@@ -34,6 +34,8 @@ pub(crate) struct Pattern {
     pub(crate) interval: Duration,
     pub(crate) au_count: u64,
     pub(crate) next_due: Instant,
+    /// When the newest picture was, where each has its time.
+    pub(crate) due: Option<Instant>,
     pub(crate) pool: Vec<Vec<u8>>,
     pub(crate) counts: SourceCounts,
     pub(crate) idrs_forced: Arc<AtomicU64>,
@@ -69,6 +71,7 @@ impl Pattern {
             interval,
             au_count,
             next_due: Instant::now(),
+            due: None,
             pool,
             counts: SourceCounts::default(),
             idrs_forced: Arc::default(),
@@ -121,6 +124,7 @@ impl Encode for Pattern {
             self.counts.captured += 1;
             // The newest wins: one that has a successor already is passed over.
             if self.next_due > now || self.counts.captured == self.au_count {
+                self.due = Some(self.next_due - self.interval);
                 return Ok(Wait::Picture(now));
             }
             self.passed_over += 1;
@@ -134,6 +138,10 @@ impl Encode for Pattern {
     ) -> Result<EncodeOutcome, StageFault> {
         // As a source does that passes over when a picture is taken.
         self.counts.superseded += std::mem::take(&mut self.passed_over);
+        if let Some(due) = self.due {
+            out.set_captured_at(due);
+            out.set_number(self.counts.captured);
+        }
         self.idrs_forced.fetch_add(u64::from(request.idr), Ordering::Relaxed);
         for slice in 0..self.slices {
             // For a bounded time, so that a test that fails still ends.

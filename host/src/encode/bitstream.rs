@@ -18,6 +18,8 @@ pub struct Bitstream {
     schedule: Schedule,
     pool: SlicePool,
     counts: SourceCounts,
+    /// The picture that is due.
+    number: u64,
 }
 
 impl Bitstream {
@@ -31,6 +33,7 @@ impl Bitstream {
             generator: Generator::new(spec),
             pool: SlicePool::new(AUS_POOLED * slices, slice_bytes),
             counts: SourceCounts::default(),
+            number: 0,
         }
     }
 
@@ -55,6 +58,7 @@ impl Encode for Bitstream {
         let Some(claim) = self.schedule.claim(now) else { return Ok(Wait::Nothing) };
         self.counts.captured += claim.passed_over + 1;
         self.counts.superseded += claim.passed_over;
+        self.number = claim.number;
         Ok(Wait::Picture(now))
     }
 
@@ -63,6 +67,7 @@ impl Encode for Bitstream {
         _request: &EncodeRequest,
         out: &mut SliceSink<'_, Vec<u8>>,
     ) -> Result<EncodeOutcome, StageFault> {
+        out.set_number(self.number);
         let plan = self.generator.next_au();
         for slice in 0..plan.slices() {
             let mut buffer = self.pool.take();

@@ -171,6 +171,7 @@ impl Encode for Pictures {
         self.has_converted = picture.format == PixelFormat::Bgrx;
         // A picture that was waiting before the session's clock began is as old as the session.
         out.set_captured_at(picture.captured_at.max(self.started));
+        out.set_number(picture.number);
         encode_picture(&mut self.encoder, &mut self.converted, &mut self.pool, &picture, &request, out)
     }
 
