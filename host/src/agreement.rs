@@ -78,9 +78,26 @@ pub fn agree(
             ),
         ));
     }
+    // Else every other picture would be thrown away: a source with a rate of its own was looked at above.
+    let mean = mean_au_bytes(wire_kbps, refresh_mhz);
+    if mean > u64::from(hello.au_bytes_max) && prepared.rate == Rate::Asked {
+        return Err(unagreed(
+            RefusalCode::Limits,
+            format!(
+                "at {wire_kbps} kbit/s a picture has {mean} bytes at the mean, the client takes access units of at most {}; \
+                 ask for a lower rate",
+                hello.au_bytes_max
+            ),
+        ));
+    }
     let au_bytes_max = needed.min(hello.au_bytes_max);
     Negotiated::new(shard_bytes, wire_kbps, refresh_mhz, slices, redundancy.per_mille, au_bytes_max)
         .map_err(|error| unagreed(RefusalCode::Limits, error.to_string()))
+}
+
+/// What a picture has of the wire's rate.
+fn mean_au_bytes(wire_kbps: u32, refresh_mhz: u32) -> u64 {
+    u64::from(wire_kbps) * 125_000 / u64::from(refresh_mhz.max(1))
 }
 
 /// What media is sealed with, and why.
@@ -163,6 +180,28 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_rate_whose_pictures_the_client_does_not_take_is_refused_by_name() {
+        let mode: Mode = "320x180@60".parse().unwrap();
+        let asked = punktfunk_control::Mode { width: 320, height: 180, refresh_mhz: 60_000 };
+        let doors: std::sync::Arc<dyn Open> = std::sync::Arc::new(Doors::default());
+        let prepared = prepare(&"card".parse().unwrap(), mode, 2, &doors, |_| ()).unwrap();
+        let agreed = |kbps, au_bytes_max| {
+            let hello = Hello { au_bytes_max, ..Hello::new("test", asked, kbps) };
+            agree(&hello, &prepared, 2, Redundancy::fixed(100))
+        };
+        // 64 KiB at 60 Hz are 31.5 Mbit/s.
+        assert_eq!(agreed(31_000, 65_536).unwrap().au_bytes_max, 65_536);
+        let error = agreed(32_000, 65_536).unwrap_err();
+        assert!(matches!(error, HostError::Unagreed { code: RefusalCode::Limits, .. }), "{error}");
+        let said = error.to_string();
+        assert!(
+            said.contains("66666 bytes") && said.contains("65536") && said.contains("lower rate"),
+            "{said}"
+        );
+        assert_eq!(agreed(32_000, 70_000).unwrap().au_bytes_max, 70_000);
     }
 
     #[test]

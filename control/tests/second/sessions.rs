@@ -28,8 +28,8 @@ impl Session {
     fn new(chance: &mut Chance) -> Self {
         let agreed = Negotiated::new(
             chance.one_of(&[256, 320, 512, 704]),
-            // At the mean picture's size at most what the smallest AU may have: memory is laid out for it.
-            chance.within(500..=8_000) as u32,
+            // Up to many times what the largest AU may have.
+            chance.one_of(&[500, 8_000, 200_000, 8_000_000]),
             chance.within(24_000..=480_000) as u32,
             chance.within(1..=8) as u16,
             chance.within(0..=1_000) as u16,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use punktfunk_fec::Shape;
 
 use crate::redundancy::Redundancy;
+use crate::span::CLASS_BYTES_MIN;
 use crate::wire::DATAGRAM_OVERHEAD;
 
 /// Shard lengths are multiples of this: whole cache lines, and of what the FEC code asks for.
@@ -75,7 +76,7 @@ const IDR_MEAN_AUS: u64 = 5;
 const PREPARED_BLOCK_BYTES_MAX: u64 = 4 << 20;
 /// AUs that are being filled or handed on at a time.
 pub(crate) const AUS_UNDER_WAY: usize = (AUS_FILLING + AUS_HANDED_ON) as usize;
-/// AUs' worth of spans that may lie free in size classes that the stream no longer uses.
+/// AUs' worth of spans that blocks of smaller classes may have: what they are larger than those.
 const AUS_PARKED: u64 = 1;
 /// AUs whose slots a sender may keep leased for resends.
 const AUS_LEASED_FOR_RESEND: u64 = 3;
@@ -357,8 +358,9 @@ fn au_span_bytes(negotiated: &Negotiated) -> u64 {
 
 fn span_bytes_max(negotiated: &Negotiated) -> u64 {
     let aus = AUS_FILLING + AUS_HANDED_ON + AUS_PARKED;
-    // Size classes are powers of two: a span is at most twice what its block needs.
-    2 * aus * au_span_bytes(negotiated)
+    // Size classes are powers of two from a page on: a span is at most twice what its block needs, or a page.
+    let pages = u64::from(blocks_per_au_max(negotiated)) * CLASS_BYTES_MIN as u64;
+    aus * (2 * au_span_bytes(negotiated) + pages)
 }
 
 /// The rate is the wire's, so it has the parity in it already.

@@ -4,22 +4,29 @@
 //! ownership and given back. Sizes are rounded up to powers of two, one free list each.
 //!
 //! The pool promises never to hold more than its byte budget, spans in use and handed on counted in, and to
-//! allocate nothing once it is warm. Reused memory is not zeroed: a block is handed on only when each of its data
-//! bytes was written. It refuses a span when the budget is spent.
+//! allocate nothing once it is warm. What blocks need is always to be had, as long as their classes' sizes and the part of
+//! the budget that may be borrowed fit it together: free memory of whatever size makes room. Reused memory is not zeroed: a
+//! block is handed on only when each of its data bytes was written. It refuses a span when the budget is spent.
 
 use punktfunk_fec::ShardSet;
 
+use crate::limits::AUS_UNDER_WAY;
+
 /// Smallest span: a page.
-const CLASS_BYTES_MIN: usize = 4_096;
+pub(crate) const CLASS_BYTES_MIN: usize = 4_096;
 const CLASSES: usize = 20;
 /// A free span of up to four times the class is taken before memory is asked for.
 const CLASSES_BORROWED: usize = 2;
+/// What such spans may be larger than their blocks' classes, all together: this part of the budget.
+const BORROWED_PART: u64 = AUS_UNDER_WAY as u64 + 1;
 
 /// The bytes of one received block.
 #[derive(Debug)]
 pub struct Span {
     bytes: Box<[u8]>,
     payload_bytes: usize,
+    /// Bytes of it above its block's class.
+    borrowed_bytes: u64,
 }
 
 impl Span {
@@ -86,6 +93,7 @@ pub(crate) struct SpanPool {
     classes: [Class; CLASSES],
     budget_bytes: u64,
     held_bytes: u64,
+    borrowed_bytes: u64,
     allocated: u64,
     taken: usize,
 }
@@ -99,7 +107,8 @@ struct Class {
 
 impl SpanPool {
     pub(crate) fn new(budget_bytes: u64) -> Self {
-        Self { classes: Default::default(), budget_bytes, held_bytes: 0, allocated: 0, taken: 0 }
+        let (held_bytes, borrowed_bytes) = (0, 0);
+        Self { classes: Default::default(), budget_bytes, held_bytes, borrowed_bytes, allocated: 0, taken: 0 }
     }
 
     /// Makes `count` free spans of at least `bytes`, their pages touched, as far as the budget goes.
@@ -122,19 +131,29 @@ impl SpanPool {
     /// A span of at least `bytes`, with whatever an earlier block left in it; `None` when the budget is spent.
     pub(crate) fn take(&mut self, bytes: usize) -> Option<Span> {
         let index = class_of(bytes)?;
-        let free =
-            self.classes[index..].iter_mut().take(CLASSES_BORROWED + 1).find_map(|class| class.free.pop());
-        let bytes = match free {
+        let bytes = match self.classes[index].free.pop().or_else(|| self.borrow(index)) {
             Some(bytes) => bytes,
             None => self.grow(index)?,
         };
         self.taken += 1;
-        Some(Span { bytes, payload_bytes: 0 })
+        let borrowed_bytes = (bytes.len() - (CLASS_BYTES_MIN << index)) as u64;
+        self.borrowed_bytes += borrowed_bytes;
+        Some(Span { bytes, payload_bytes: 0, borrowed_bytes })
+    }
+
+    /// A free span of a larger class, as far as that leaves enough for all others.
+    fn borrow(&mut self, index: usize) -> Option<Box<[u8]>> {
+        let classes = self.classes.iter_mut().enumerate().skip(index + 1).take(CLASSES_BORROWED);
+        let (at, class) = classes.into_iter().find(|(_, class)| !class.free.is_empty())?;
+        let more = (CLASS_BYTES_MIN << at) - (CLASS_BYTES_MIN << index);
+        let may = self.borrowed_bytes + more as u64 <= self.budget_bytes / BORROWED_PART;
+        if may { class.free.pop() } else { None }
     }
 
     /// Takes a span back.
     pub(crate) fn put(&mut self, span: Span) {
         self.taken = self.taken.saturating_sub(1);
+        self.borrowed_bytes = self.borrowed_bytes.saturating_sub(span.borrowed_bytes);
         // A span that is not of a class cannot come from this pool; dropping it is the safe answer.
         if let Some(class) = class_of(span.bytes.len()).map(|index| &mut self.classes[index])
             && class.free.len() < class.spans
@@ -159,10 +178,7 @@ impl SpanPool {
     fn grow(&mut self, index: usize) -> Option<Box<[u8]>> {
         let bytes = CLASS_BYTES_MIN << index;
         while self.held_bytes + bytes as u64 > self.budget_bytes {
-            if let Some(larger) = self.pop_larger(index) {
-                return Some(larger);
-            }
-            self.free_one_smaller(index)?;
+            self.free_one()?;
         }
         let class = &mut self.classes[index];
         class.spans += 1;
@@ -173,13 +189,10 @@ impl SpanPool {
         Some(touched(bytes))
     }
 
-    fn pop_larger(&mut self, index: usize) -> Option<Box<[u8]>> {
-        self.classes[index + 1..].iter_mut().find_map(|class| class.free.pop())
-    }
-
-    fn free_one_smaller(&mut self, index: usize) -> Option<()> {
-        let (at, class) =
-            self.classes[..index].iter_mut().enumerate().rfind(|(_, class)| !class.free.is_empty())?;
+    /// Gives the system back a free span, of the largest class that has one.
+    fn free_one(&mut self) -> Option<()> {
+        let classes = self.classes.iter_mut().enumerate();
+        let (at, class) = classes.rev().find(|(_, class)| !class.free.is_empty())?;
         class.free.pop();
         class.spans -= 1;
         self.held_bytes -= (CLASS_BYTES_MIN << at) as u64;
@@ -227,10 +240,26 @@ mod tests {
         pool.put(second);
         pool.put(third);
         assert_eq!((pool.taken(), pool.held_bytes()), (0, 16_384));
-        // A small one borrows a larger one rather than pass the budget.
+        // A small one takes a larger one's place rather than pass the budget.
         let small = pool.take(100).unwrap();
-        assert_eq!(pool.allocated(), 2);
+        assert_eq!((pool.allocated(), pool.held_bytes()), (3, 8_192 + 4_096));
         pool.put(small);
+    }
+
+    #[test]
+    fn memory_laid_out_for_large_blocks_holds_as_many_small_ones_as_fit_it() {
+        let mut pool = SpanPool::new(1 << 20);
+        pool.warm(100_000, 100);
+        assert_eq!(pool.held_bytes(), 1 << 20);
+        let borrowed = (1 << 20) / BORROWED_PART as usize;
+        let small: Vec<Span> = std::iter::from_fn(|| pool.take(32_768)).collect();
+        assert!(small.len() >= ((1 << 20) - borrowed) / 32_768, "{}", small.len());
+        assert!(pool.held_bytes() <= 1 << 20);
+        small.into_iter().for_each(|span| pool.put(span));
+        assert_eq!((pool.taken(), pool.borrowed_bytes), (0, 0));
+        // And the other way round.
+        let large: Vec<Span> = std::iter::from_fn(|| pool.take(100_000)).collect();
+        assert_eq!(large.len(), 8);
     }
 
     #[test]

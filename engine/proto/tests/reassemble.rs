@@ -257,6 +257,30 @@ fn what_passes_the_limits_is_refused() {
     assert_eq!(client.counters().span_bytes, held_at_start);
 }
 
+/// Memory is laid out by the rate; what an AU may have at most is another word.
+#[test]
+fn a_rate_far_above_what_aus_may_have_leaves_memory_for_them() {
+    for slices in [1, 8, 64] {
+        let agreed = Negotiated::new(1408, 8_000_000, 60_000, slices, 100, 65_536).unwrap();
+        for slice_bytes in [1, 700, 65_000 / usize::from(slices)] {
+            let limits = ReassemblerLimits::from(&agreed);
+            let mut client = Reassembler::new(limits, opener(&limits));
+            let mut host = Host::new(&agreed);
+            let now = host.now;
+            // Three AUs are with the decoder, and two more come.
+            for au in 0..5 {
+                let parts = vec![vec![au; slice_bytes]; usize::from(slices)];
+                for datagram in host.send(&parts, false, false) {
+                    let arrival = client.handle_datagram(&datagram.bytes, now);
+                    assert_ne!(arrival, Arrival::OverLimit, "{slices} slices of {slice_bytes} bytes");
+                }
+                while au < 3 && client.poll_delivery(now).is_some() {}
+            }
+            assert!(client.counters().span_bytes <= limits.span_bytes_max);
+        }
+    }
+}
+
 #[test]
 fn spans_that_never_come_back_stop_at_the_budget() {
     let mut limits = ReassemblerLimits::from(&negotiated());
