@@ -36,7 +36,7 @@ use crate::out_file::OutFile;
 use crate::pictures::Pictures;
 use crate::report::Report;
 use crate::sealing::Sealing;
-use crate::sink::{Format, H264, Output, RecordingState, Sink};
+use crate::sink::{CardTimes, Format, H264, Output, RecordingState, Sink};
 use crate::sources::{self, Sources};
 use crate::terminal::say;
 
@@ -161,6 +161,7 @@ struct Media {
     pipeline: ClientPipeline<Sink>,
     time: Arc<SessionTime>,
     recording: Arc<RecordingState>,
+    card_times: Arc<CardTimes>,
     sealing: Sealing,
     asked: Asked,
     snapshot: Option<OutFile>,
@@ -181,11 +182,11 @@ impl Media {
         let asked = files.asked();
         let Files { record, snapshot } = files;
         let recording = Arc::new(RecordingState::default());
+        let card_times = Arc::new(CardTimes::new(&welcome.source));
         let sink = match welcome.codec {
             Codec::H264 => {
-                let card = welcome.source.starts_with("test card");
-                let recording = Arc::clone(&recording);
-                let output = Output { record, recording, keep_picture: snapshot.is_some(), card };
+                let (recording, card_times) = (Arc::clone(&recording), Arc::clone(&card_times));
+                let output = Output { record, recording, keep_picture: snapshot.is_some(), card_times };
                 Sink::H264(Box::new(H264::new(output, now)?))
             }
             Codec::Pattern => {
@@ -220,7 +221,7 @@ impl Media {
         for setup in pipeline.setups() {
             tracing::info!("stage {setup}");
         }
-        Ok(Self { pipeline, time, sealing, recording, asked, snapshot, started: now })
+        Ok(Self { pipeline, time, sealing, recording, card_times, asked, snapshot, started: now })
     }
 }
 
@@ -234,6 +235,7 @@ struct Session {
     sealing: Sealing,
     time: Arc<SessionTime>,
     recording: Arc<RecordingState>,
+    card_times: Arc<CardTimes>,
     report: Report,
     asked: Asked,
     snapshot: Option<OutFile>,
@@ -252,7 +254,7 @@ impl Session {
         perf: Option<PerfTarget>,
         table: Option<Box<dyn Write>>,
     ) -> Self {
-        let Media { mut pipeline, time, sealing, recording, asked, snapshot, started } = media;
+        let Media { mut pipeline, time, sealing, recording, card_times, asked, snapshot, started } = media;
         let report = Report::new(perf, pipeline.take_collectors(), table, started);
         caps.push(format!("cipher: {}, because {}", sealing.cipher, sealing.reason));
         caps.extend(pipeline.setups().iter().map(|setup| format!("stage: {setup}")));
@@ -265,6 +267,7 @@ impl Session {
             sealing,
             time,
             recording,
+            card_times,
             report,
             asked,
             snapshot,
@@ -323,7 +326,10 @@ impl Session {
                 ClientEvent::Skew(skew) => self.join_clocks(skew, now),
                 ClientEvent::HostStats(stats) => self.host_stats = Some(stats),
                 ClientEvent::Ended { reason } => over = Some(reason),
-                ClientEvent::SourceNews(news) => self.sources.handle(news, self.started.elapsed()),
+                ClientEvent::SourceNews(news) => {
+                    self.card_times.tell(&news.source, news.from_au);
+                    self.sources.handle(news, self.started.elapsed());
+                }
                 ClientEvent::Mtu { udp_payload_bytes } => {
                     tracing::debug!(udp_payload_bytes, "the path's datagrams");
                 }

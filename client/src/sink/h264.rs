@@ -11,8 +11,8 @@ use punktfunk_codec::{CodecError, I420, I420Buffer};
 use punktfunk_engine::{Decode, DecodeOutcome, StageFault};
 use punktfunk_proto::DeliveredBlock;
 
-use super::CardReport;
 use super::recording::{Format, Picture, Recording, RecordingState};
+use super::{CardReport, CardTimes};
 use crate::error::ClientError;
 use crate::out_file::OutFile;
 
@@ -28,8 +28,8 @@ pub struct Output {
     pub recording: Arc<RecordingState>,
     /// Whether a picture is kept.
     pub keep_picture: bool,
-    /// Whether pictures are a test card.
-    pub card: bool,
+    /// Which pictures are a test card's.
+    pub card_times: Arc<CardTimes>,
 }
 
 /// What was made of a stream.
@@ -50,6 +50,7 @@ pub struct H264 {
     keep_picture: bool,
     kept: Option<I420Buffer>,
     next_keep: Instant,
+    card_times: Arc<CardTimes>,
     card: Option<CardReport>,
 }
 
@@ -69,7 +70,8 @@ impl H264 {
             keep_picture: output.keep_picture,
             kept: None,
             next_keep: now,
-            card: output.card.then(CardReport::default),
+            card_times: output.card_times,
+            card: None,
         })
     }
 
@@ -89,9 +91,7 @@ impl H264 {
             }
             Err(error) => return Err(error),
         };
-        if let Some(card) = &mut self.card {
-            card.read(&picture);
-        }
+        CardReport::read_if_card(&mut self.card, &self.card_times, last.au, &picture);
         let now = Instant::now();
         if self.keep_picture && now >= self.next_keep {
             self.next_keep = now + KEEP_INTERVAL;

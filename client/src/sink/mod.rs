@@ -11,7 +11,7 @@ mod verify;
 use punktfunk_engine::{Decode, DecodeOutcome, StageFault};
 use punktfunk_proto::DeliveredBlock;
 
-pub use card::CardReport;
+pub use card::{CardReport, CardTimes};
 pub use h264::{H264, Output};
 pub use recording::{Format, RecordingState};
 pub use verify::{Verify, VerifyReport};

@@ -130,6 +130,31 @@ fn an_output_that_was_named_ends_with_its_name_when_its_desktop_does() {
 }
 
 #[test]
+fn a_card_that_takes_a_desktops_place_is_read() {
+    let Some(_sway) = sway_turn() else { return };
+    let (_turn, place, theirs) = (session_turn(), Place::new(), Place::new());
+    let config = SwayConfig { temp_dir: theirs.folder().to_owned(), ..SwayConfig::default() };
+    let mut desktop = HeadlessSway::start(&config).unwrap();
+    let output = desktop.create_output(punktfunk_display::Mode::new(640, 360, 30_000).unwrap()).unwrap();
+    let host =
+        HostStart::new(&place, format!("wayland:{}", output.as_str())).args(&["--source", "card", "--once"]);
+    let host = host.env("WAYLAND_DISPLAY", desktop.wayland_socket()).ready();
+    let client = streaming(&place, &host, &["--mode", "640x360@30", "--seconds", "5"]);
+    let killed = Instant::now();
+    kill(&sways(&theirs));
+    let event = recovered(&host, killed);
+    assert!(event["source"].as_str().unwrap().starts_with("test card"), "{event}");
+    let ended = client.program.wait(PATIENCE);
+    ended.expect_code(0).expect_said(&["the pictures now come from test card"]);
+    let summary = ended.json();
+    // Of the card's pictures, and of no others.
+    assert!(count(&summary, "/card/read") > 20, "{summary:#}");
+    assert_eq!(count(&summary, "/card/unreadable") + count(&summary, "/card/out_of_order"), 0, "{summary:#}");
+    host.ends();
+    drop(desktop);
+}
+
+#[test]
 fn a_pick_among_the_compositors_is_honoured_or_refused_by_name() {
     let Some(_sway) = sway_turn() else { return };
     let (_turn, place) = (session_turn(), Place::new());
