@@ -4,8 +4,8 @@ use punktfunk_control::messages::{
     LENGTH_BYTES, Message, PathPing, PathPong, RequestIdr, SkewPing, SkewPong, Start, parse_length,
 };
 use punktfunk_control::{
-    Bye, ByeReason, Codec, CompositorOffer, Hello, Mode, PROTOCOL, Reconfigure, Reconfigured, Refusal,
-    RefusalCode, Welcome,
+    Bye, ByeReason, Codec, CompositorOffer, FallCount, Hello, HostStats, Mode, PROTOCOL, Reconfigure,
+    Reconfigured, Refusal, RefusalCode, SourceNews, StageSummary, Welcome,
 };
 use punktfunk_seal::Cipher;
 
@@ -42,6 +42,13 @@ fn welcome(mode: Mode) -> Welcome {
     }
 }
 
+fn host_stats() -> HostStats {
+    let fall = FallCount { from: "pipewire".into(), to: "wayland".into(), reason: "ended".into(), count: 2 };
+    let stage =
+        StageSummary { name: "encode".into(), count: 9, p50_us: 1, p99_us: 2, p999_us: 3, max_us: 1 << 40 };
+    HostStats { last: true, aus_sent: 77, falls: vec![fall], stages: vec![stage], ..HostStats::default() }
+}
+
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let mode = Mode { width: 1920, height: 1080, refresh_mhz: 60_000 };
     let mut hello = Hello::new("a client", mode, 20_000);
@@ -59,6 +66,19 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         Message::SkewPong(SkewPong { round: 1, t_client_us: 5, t_received_us: 6, t_sent_us: 7 }),
         Message::PathPing(PathPing { nonce: u64::MAX }),
         Message::PathPong(PathPong { nonce: 3 }),
+        Message::SourceNews(SourceNews {
+            source: "sway 1.7".into(),
+            why: "the compositor went away".into(),
+            mode: Some(mode),
+            from_au: 512,
+        }),
+        Message::SourceNews(SourceNews {
+            source: String::new(),
+            why: "it ended".into(),
+            mode: None,
+            from_au: 0,
+        }),
+        Message::HostStats(host_stats()),
         Message::Bye(Bye::new(ByeReason::Asked, "that was all")),
     ];
     let body = |message: Message| {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::network::{Rng, Way};
-use super::pair::{Pair, final_stats, hello, welcome};
+use super::pair::{MODE, Pair, final_stats, hello, welcome};
 use crate::limits::{ALPN, HostLimits, MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX};
 use crate::link::CloseCode;
 use crate::messages::{Bye, ByeReason, Message, RequestIdr, SkewPing, Start};
-use crate::{ConnectError, HostEvent, SessionEnd, Trust, Violation};
+use crate::{ClientEvent, ConnectError, HostEvent, SessionEnd, SourceNews, Trust, Violation};
 
 const MEMORY_MAX: usize = 2 * (OUTBOX_BYTES_MAX + MESSAGE_BYTES_MAX);
 
@@ -15,6 +15,10 @@ fn frame(body: &[u8]) -> Vec<u8> {
     let mut bytes = (body.len() as u32).to_le_bytes().to_vec();
     bytes.extend_from_slice(body);
     bytes
+}
+
+fn news() -> SourceNews {
+    SourceNews { source: "sway 1.7".into(), why: "it ended".into(), mode: Some(MODE), from_au: 512 }
 }
 
 fn samples() -> Vec<Vec<u8>> {
@@ -25,6 +29,7 @@ fn samples() -> Vec<Vec<u8>> {
         Message::RequestIdr(RequestIdr { after_au: 7 }),
         Message::SkewPing(SkewPing { round: 1, t_client_us: 5 }),
         Message::HostStats(final_stats()),
+        Message::SourceNews(news()),
         Message::Bye(Bye::new(ByeReason::Asked, "x")),
     ];
     let encode = |message: Message| {
@@ -208,7 +213,8 @@ fn a_hostile_host_cannot_harm_a_client_either() {
 
 #[test]
 fn messages_out_of_turn_end_the_session() {
-    for message in [Message::Start(Start {}), Message::Hello(hello()), Message::Welcome(welcome())] {
+    let news = Message::SourceNews(news());
+    for message in [Message::Start(Start {}), Message::Hello(hello()), Message::Welcome(welcome()), news] {
         let mut bytes = Vec::new();
         message.encode(&mut bytes);
         let (_, end) = feed_host("out_of_turn", &bytes);
@@ -220,6 +226,31 @@ fn messages_out_of_turn_end_the_session() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// A host may tell whatever it likes of its source; how much, and when a client takes it in, is bounded.
+#[test]
+fn a_flood_of_news_is_held_back_and_too_long_a_text_ends_the_session() {
+    let mut pair = Pair::lan("news");
+    let client = pair.connect_and_start();
+    let session = pair.session();
+    let mut one = Vec::new();
+    Message::SourceNews(news()).encode(&mut one);
+    for _ in 0..2_000 {
+        pair.host.link(session).inject(&one);
+        assert!(pair.clients[client].control.link().held_bytes() <= MEMORY_MAX);
+    }
+    pair.run_for(Duration::from_secs(1));
+    let told = |event: &&ClientEvent| matches!(event, ClientEvent::SourceNews(told) if *told == news());
+    assert_eq!(pair.clients[client].events.iter().filter(told).count(), 2_000);
+    // SourceNews{1: text of 513}.
+    let mut long = vec![0x82, 0x0e, 0xa3, 0x00, 0x60, 0x01, 0x79, 0x02, 0x01];
+    long.resize(long.len() + 513, b'x');
+    long.extend_from_slice(&[0x03, 0x00]);
+    pair.host.link(session).inject(&frame(&long));
+    pair.run_for(Duration::from_millis(50));
+    let ended = pair.clients[client].ended.as_ref();
+    assert!(matches!(ended, Some(ConnectError::Violation(Violation::Message(_)))), "{ended:?}");
 }
 
 #[test]

@@ -145,6 +145,31 @@ fn window(cipher: Cipher) -> Value {
     case.end()
 }
 
+fn ended(cipher: Cipher) -> Value {
+    let mut case = Case::new(
+        "what is known of AUs that have ended",
+        cipher,
+        "AU 0 to 2 are delivered. AU 65 comes, and those between are given up, of which nothing ever came. AU 2 ended 64 \
+         AUs ago, and that it was delivered is still known; of AU 1, which is one further back, it is not.",
+    );
+    let first: Vec<_> = (0..3).map(|au| case.block(0, single(au, LAST, 2), &payload(27, 60))).collect();
+    for (au, datagrams) in first.iter().enumerate() {
+        case.arrive(0, &datagrams[0], "accepted", &format!("AU {au} block 0, shard 0"));
+    }
+    let au65 = case.block(1_000, single(65, LAST, 1), &payload(28, 60));
+    case.arrive(
+        1_000,
+        &au65[0],
+        "accepted",
+        "AU 65 block 0, shard 0: it pushes out what is 16 below it and more",
+    );
+    case.arrive(2_000, &first[1][1], "surplus", "AU 1 parity: AU 50 is the next to be handed on");
+    case.wait(34_332, "AU 50 to 64 are given up, and AU 65 is delivered");
+    case.arrive(35_000, &first[2][1], "surplus", "AU 2 parity: its AU was delivered, 64 AUs ago");
+    case.arrive(35_000, &first[1][2], "late", "AU 1 parity: 65 AUs ago, whatever became of it");
+    case.end()
+}
+
 fn epochs(cipher: Cipher) -> Value {
     let mut case = Case::new(
         "epochs",
@@ -172,7 +197,7 @@ fn epochs(cipher: Cipher) -> Value {
 pub(crate) fn vectors() -> Value {
     let aes = Cipher::Aes128Gcm;
     let mut cases = vec![one_block(aes), one_block(Cipher::ChaCha20Poly1305)];
-    cases.extend([slices, ends, recovery, losses, window, epochs].map(|case| case(aes)));
+    cases.extend([slices, ends, recovery, losses, window, ended, epochs].map(|case| case(aes)));
     cases.extend([recovery, epochs].map(|case| case(Cipher::ChaCha20Poly1305)));
     json!({
         "about": "What a receiver of the video plane makes of datagrams that arrive in this order. Each step has its time \
