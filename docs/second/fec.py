@@ -2,7 +2,7 @@
 
 import functools
 
-from aead import gf256_mul
+from aes_gcm import gf256_mul
 
 U = 0x31
 BASIS = [0x0001, 0x00BD, 0x00E1, 0x00EC, 0x00FE, 0x00F9, 0x0047, 0x0031]

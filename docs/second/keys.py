@@ -7,10 +7,13 @@ number.
 import struct
 from dataclasses import dataclass
 
-import aead
+from aead import NONCE_BYTES, xor
+from aes_gcm import Aes128Gcm
+from chacha_poly import ChaCha20Poly1305
+from hkdf import hkdf_expand, hkdf_extract
 
 AES_128_GCM, CHACHA20_POLY1305 = 1, 2
-CIPHERS = {AES_128_GCM: aead.Aes128Gcm, CHACHA20_POLY1305: aead.ChaCha20Poly1305}
+CIPHERS = {AES_128_GCM: Aes128Gcm, CHACHA20_POLY1305: ChaCha20Poly1305}
 CIPHER_NAMES = {"AES-128-GCM": AES_128_GCM, "ChaCha20-Poly1305": CHACHA20_POLY1305}
 HOST_TO_CLIENT, CLIENT_TO_HOST = 1, 2
 VIDEO, PROBE = 0, 1
@@ -38,18 +41,18 @@ class EpochKey:
     def derive(cls, secret: bytes, cipher: int, direction: int, plane: int, epoch: int) -> "EpochKey":
         size = CIPHERS[cipher].KEY_BYTES
         info = info_of(cipher, direction, plane, epoch)
-        okm = aead.hkdf_expand(aead.hkdf_extract(SALT, secret), info, size + aead.NONCE_BYTES)
+        okm = hkdf_expand(hkdf_extract(SALT, secret), info, size + NONCE_BYTES)
         made = cls(epoch, okm[:size], okm[size:])
         made._aead = CIPHERS[cipher](made.key)
         return made
 
     def nonce(self, sequence: int) -> bytes:
-        return aead.xor(self.static_nonce, bytes(4) + struct.pack("<II", self.epoch, sequence))
+        return xor(self.static_nonce, bytes(4) + struct.pack("<II", self.epoch, sequence))
 
     def seal(self, sequence: int, aad: bytes, text: bytes) -> bytes:
         """Sealed bytes ‖ tag."""
         return self._aead.seal(self.nonce(sequence), aad, text)
 
     def open(self, sequence: int, aad: bytes, sealed: bytes) -> bytes:
-        """The text, or `aead.Refused`."""
+        """The text, or `Refused`."""
         return self._aead.open(self.nonce(sequence), aad, sealed)
