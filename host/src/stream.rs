@@ -4,19 +4,21 @@
 //! of it and gives the last figures; no verb waits for a compositor. Refuses changes that the source or the
 //! encoder cannot do, with a reason, and goes on; faults of a stage end the stream and are told.
 
+mod changes;
+
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use punktfunk_control::{FallCount, HostStats, Path, Reconfigure, Reconfigured, SourceNews};
+use punktfunk_control::{FallCount, HostStats, Path, Reconfigured};
 use punktfunk_engine::{HostConfig, HostPipeline, Machine, StageFault};
 use punktfunk_net::Socket;
 use punktfunk_perf::PerfTarget;
-use punktfunk_proto::limits::{BITRATE_KBPS, SHARD_BYTES_START, shard_bytes_for_payload};
+use punktfunk_proto::limits::{SHARD_BYTES_START, shard_bytes_for_payload};
 use punktfunk_proto::{FeedbackReport, SessionClock};
 use punktfunk_seal::{Backends, Direction, Plane, PlaneKeys, Sealer, Secret};
 
-use crate::encode::{Fitting, check_rate};
+use crate::encode::Fitting;
 use crate::error::HostError;
 use crate::opening::Opened;
 use crate::report::Report;
@@ -196,86 +198,6 @@ impl Stream {
         }
     }
 
-    /// Does what can be done of a change, and says what holds now; `None` where a desktop takes its time over
-    /// it: [`Stream::poll_reconfigured`] says it then.
-    pub fn reconfigure(&mut self, wanted: &Reconfigure) -> Option<Reconfigured> {
-        let mut refused = Vec::new();
-        if let Some(kbps) = wanted.bitrate_kbps
-            && let Err(why) = self.set_rate(kbps)
-        {
-            refused.push(why.to_string());
-        }
-        if let Some(mode) = wanted.mode {
-            let begun = punktfunk_capture::Mode::new(mode.width, mode.height, mode.refresh_mhz)
-                .map_err(|error| HostError::Impossible(error.to_string()))
-                .and_then(|mode| self.screen.change(mode));
-            match begun {
-                Ok(()) => {
-                    self.mode_pending = Some((mode, refused));
-                    return None;
-                }
-                Err(why) => refused.push(why.to_string()),
-            }
-        }
-        Some(self.reconfigured(&refused))
-    }
-
-    /// What came of a change of mode, once the desktop is done with it.
-    pub fn poll_reconfigured(&mut self) -> Option<Reconfigured> {
-        if let Some(overtaken) = self.overtaken.take() {
-            return Some(overtaken);
-        }
-        let outcome = self.screen.poll()?;
-        let (mode, mut refused) = self.mode_pending.take()?;
-        match outcome {
-            Ok(()) => self.mode = mode,
-            Err(why) => refused.push(why.to_string()),
-        }
-        Some(self.reconfigured(&refused))
-    }
-
-    /// What has become of the source, and the screen that is not shown any more: to be closed elsewhere.
-    pub fn poll_news(&mut self) -> Option<(SourceNews, Option<Screen>)> {
-        let News { source, why, mode, desktop, falls } = self.news.as_ref()?.try_recv().ok()?;
-        self.falls = falls;
-        self.mode = crate::serve::control_mode(mode);
-        let before = source.is_some().then(|| std::mem::replace(&mut self.screen, Screen::new(desktop)));
-        if before.is_some()
-            && let Some((_, mut refused)) = self.mode_pending.take()
-        {
-            refused.push("the desktop ended before its mode was changed".to_owned());
-            self.overtaken = Some(self.reconfigured(&refused));
-        }
-        let Reconfigured { mode, from_au, .. } = self.reconfigured(&[]);
-        Some((SourceNews { source: source.unwrap_or_default(), why, mode: Some(mode), from_au }, before))
-    }
-
-    fn reconfigured(&self, refused: &[String]) -> Reconfigured {
-        let next_au = self.pipeline.stats().encode.next_au;
-        Reconfigured {
-            mode: self.mode,
-            bitrate_kbps: self.wire_kbps,
-            from_au: u32::try_from(next_au).unwrap_or(u32::MAX),
-            refused: refused.join("; "),
-        }
-    }
-
-    fn set_rate(&mut self, kbps: u32) -> Result<(), HostError> {
-        if !self.follows_rate {
-            return Err(HostError::Impossible("this source has a rate of its own".into()));
-        }
-        if !BITRATE_KBPS.contains(&kbps) {
-            let (least, most) = BITRATE_KBPS.into_inner();
-            return Err(HostError::Impossible(format!("a bitrate is {least} to {most} kbit/s, not {kbps}")));
-        }
-        check_rate(kbps, self.redundancy_per_mille, self.shard_bytes_max.min(SHARD_BYTES_START))?;
-        if self.pipeline.set_wire_rate(kbps).is_err() {
-            return Err(HostError::Impossible("the bitrate stays, for the pacer is busy; ask again".into()));
-        }
-        self.wire_kbps = kbps;
-        Ok(())
-    }
-
     /// Reads the stages' samples; returns figures for the client when they are due.
     pub fn poll(&mut self, now: Instant) -> Option<HostStats> {
         self.tell_path();
@@ -347,184 +269,4 @@ fn with_falls(falls: &[Fall], stats: HostStats) -> HostStats {
         count: fall.count,
     };
     HostStats { falls: falls.iter().map(count).collect(), ..stats }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-    use std::process::Command;
-
-    use punktfunk_control::{Hello, Mode};
-    use punktfunk_display::limits::IPC_DEADLINE;
-    use punktfunk_engine::Wishes;
-    use punktfunk_net::SocketConfig;
-    use punktfunk_seal::CipherPreference;
-
-    use super::*;
-    use crate::desktop::Desktop;
-    use crate::opening::{OpeningConfig, open};
-    use crate::redundancy::Redundancy;
-
-    const MODE: Mode = Mode { width: 320, height: 180, refresh_mhz: 60_000 };
-
-    /// A stream of this source to a port that nobody reads.
-    fn stream(source: &str) -> Stream {
-        let mut hello = Hello::new("test", MODE, 20_000);
-        hello.codecs.push(punktfunk_control::Codec::Pattern);
-        let doors = Arc::new(crate::ways::Doors::default());
-        let opening = OpeningConfig {
-            source: source.parse().unwrap(),
-            doors,
-            slices: 4,
-            redundancy: Redundancy::fixed(100),
-            ciphers: CipherPreference::of_this_cpu(None),
-        };
-        let opened = open(&opening, &hello, |_| ()).unwrap();
-        let loopback = SocketConfig::new((Ipv4Addr::LOCALHOST, 0).into());
-        let (socket, nobody) = (Socket::open(&loopback).unwrap(), Socket::open(&loopback).unwrap());
-        let path = Path { remote: nobody.local_addr(), local: None };
-        let config = StreamConfig {
-            link_kbps: None,
-            burst_bytes: 128 << 10,
-            machine: Machine::probe(Wishes::default()),
-            seal: Backends::measure(None, Instant::now),
-            perf: None,
-            caps: Vec::new(),
-        };
-        let (secret, to) = (Secret::new([7; 32]), (Arc::new(socket), path));
-        Stream::start(opened, MODE, &secret, to, &config, Instant::now()).map_err(|failed| failed.0).unwrap()
-    }
-
-    fn change(stream: &mut Stream, mode: Option<Mode>, bitrate_kbps: Option<u32>) -> Reconfigured {
-        stream.reconfigure(&Reconfigure { mode, bitrate_kbps }).expect("no desktop takes its time over it")
-    }
-
-    #[test]
-    fn what_cannot_be_changed_is_refused_and_the_stream_goes_on() {
-        let mut stream = stream("card");
-        let done = change(&mut stream, None, Some(10_000));
-        assert_eq!((done.bitrate_kbps, done.refused.as_str()), (10_000, ""));
-        // The first is more than any stream's, the second more than this encoder's.
-        for (kbps, said) in [(9_000_000, "500 to 8000000"), (499, "500 to 8000000"), (1_000_000, "at most")] {
-            let done = change(&mut stream, None, Some(kbps));
-            assert_eq!(done.bitrate_kbps, 10_000);
-            assert!(done.refused.contains(said), "{done:?}");
-        }
-        let larger = Mode { width: 640, height: 360, ..MODE };
-        let done = change(&mut stream, Some(larger), Some(12_000));
-        assert_eq!((done.bitrate_kbps, done.mode), (12_000, MODE));
-        assert!(done.refused.contains("fixed mode"), "{done:?}");
-        let none = Mode { width: 0, ..MODE };
-        assert!(!change(&mut stream, Some(none), None).refused.is_empty());
-        assert!(stream.poll_reconfigured().is_none());
-        let asked = Instant::now();
-        while stream.pipeline.stats().protect.sent == 0 && asked.elapsed() < Duration::from_secs(20) {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        assert!(!stream.is_ended());
-        let end = stream.stop(Instant::now());
-        assert_eq!(end.fault, None);
-        assert!(end.stats.aus_sent > 0);
-        end.close();
-    }
-
-    /// Holds the machine's one desktop for tests; `None` where there can be none of our own, said, and no
-    /// way out under CI.
-    fn sway_turn() -> Option<std::fs::File> {
-        let missing = ["sway", "foot"]
-            .into_iter()
-            .find(|program| Command::new(program).arg("--version").output().is_err())
-            .map(|program| format!("{program} is not installed (apt install {program})"));
-        let there = std::env::var_os("WAYLAND_DISPLAY").map(|_| "a desktop is there already".to_owned());
-        if let Some(why) = missing.or(there) {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "under CI this must be checked, but {why}");
-            eprintln!("not checked: {why}");
-            return None;
-        }
-        let turn = std::fs::File::create(std::env::temp_dir().join("punktfunk-sway-tests.lock")).unwrap();
-        turn.lock().unwrap();
-        Some(turn)
-    }
-
-    /// The processes that belong to this desktop.
-    fn processes(desktop: &Desktop) -> Vec<String> {
-        let folder = desktop.runtime_dir().expect("a desktop of our own").to_str().unwrap();
-        let all = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap());
-        let ours = all.filter(|entry| {
-            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&command).contains(folder)
-        });
-        ours.map(|entry| entry.file_name().into_string().unwrap()).collect()
-    }
-
-    fn signal(name: &str, processes: &[String]) {
-        assert!(Command::new("kill").arg(name).args(processes).status().unwrap().success());
-    }
-
-    /// What comes of a change that a desktop takes its time over.
-    fn changed(stream: &mut Stream) -> Reconfigured {
-        let asked = Instant::now();
-        loop {
-            assert!(asked.elapsed() < Duration::from_secs(20));
-            match stream.poll_reconfigured() {
-                Some(done) => break done,
-                None => std::thread::sleep(Duration::from_millis(2)),
-            }
-        }
-    }
-
-    fn begin_change(stream: &mut Stream, mode: Mode) {
-        let wanted = Reconfigure { mode: Some(mode), bitrate_kbps: None };
-        assert!(stream.reconfigure(&wanted).is_none(), "a desktop takes its time");
-        let second = stream.reconfigure(&wanted).expect("one change at a time");
-        assert!(second.refused.contains("already"), "{second:?}");
-    }
-
-    #[test]
-    fn a_desktop_changes_its_mode_while_the_stream_goes_on() {
-        let Some(_turn) = sway_turn() else { return };
-        let mut stream = stream("wayland");
-        let larger = Mode { width: 640, height: 360, ..MODE };
-        begin_change(&mut stream, larger);
-        let done = changed(&mut stream);
-        assert_eq!((done.mode, done.refused.as_str()), (larger, ""));
-        // The display could; the encoder could not, and would end the stream.
-        begin_change(&mut stream, Mode { width: 8192, height: 8192, ..MODE });
-        let done = changed(&mut stream);
-        assert_eq!(done.mode, larger);
-        assert!(done.refused.contains("8192x8192"), "{done:?}");
-        std::thread::sleep(Duration::from_millis(200));
-        assert!(!stream.is_ended());
-        let end = stream.stop(Instant::now());
-        assert_eq!(end.fault, None);
-        end.close();
-    }
-
-    #[test]
-    fn a_desktop_that_hangs_holds_nobody_up() {
-        let Some(_turn) = sway_turn() else { return };
-        let mut stream = stream("wayland");
-        let Screen::Still(desktop) = &stream.screen else { panic!("a desktop of our own") };
-        let hanging = processes(desktop);
-        assert!(!hanging.is_empty());
-        signal("-STOP", &hanging);
-        let asked = Instant::now();
-        begin_change(&mut stream, Mode { width: 640, height: 360, ..MODE });
-        let took = asked.elapsed();
-        signal("-CONT", &hanging);
-        // As long as that it takes to give a desktop up that does not answer.
-        assert!(took < IPC_DEADLINE, "{took:?}");
-        // It may have been given up.
-        let _ = changed(&mut stream);
-        assert!(!stream.is_ended());
-        stream.stop(Instant::now()).close();
-    }
-
-    #[test]
-    fn a_source_with_a_rate_of_its_own_keeps_it() {
-        let mut stream = stream("bitstream:rate=5M,fps=60,slices=2");
-        let done = change(&mut stream, None, Some(10_000));
-        assert!(done.refused.contains("rate of its own") && done.bitrate_kbps < 9_000, "{done:?}");
-        stream.stop(Instant::now()).close();
-    }
 }

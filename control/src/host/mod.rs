@@ -5,6 +5,7 @@
 //! datagrams can redirect or end it (`roaming`); a stranger costs a place for five seconds at most. Refuses: more connections than
 //! its limits, and clients that are not trusted, naming them.
 
+mod ends;
 mod session;
 mod tidings;
 
@@ -331,7 +332,7 @@ impl HostControl {
             }
             Err(error) => {
                 let refused = self.verifier.take_refused();
-                self.tidings.reject(remote, session::reject_reason(&error.cause, refused));
+                self.tidings.reject(remote, ends::reject_reason(&error.cause, refused));
             }
         }
     }
