@@ -17,6 +17,7 @@
 mod alert;
 mod client;
 mod congestion;
+mod devices;
 mod error;
 mod event;
 mod fingerprint;
@@ -38,6 +39,7 @@ mod transport;
 mod trust;
 
 pub use client::ClientControl;
+pub use devices::{DEVICES_FILE, Device, Devices, DevicesError, now_s};
 pub use error::{ConnectError, ControlError, RejectReason, SessionEnd, Violation};
 pub use event::{ClientEvent, HostEvent, Path, SessionId, Transmit};
 pub use fingerprint::{Fingerprint, FingerprintError};

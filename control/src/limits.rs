@@ -167,6 +167,12 @@ pub const GOODBYE_MAX: Duration = Duration::from_millis(1_800);
 
 const _: () = assert!(FAREWELL_MAX.as_millis() + LINGER_MAX.as_millis() < GOODBYE_MAX.as_millis());
 
+/// Devices that one end trusts.
+pub const DEVICES_MAX: usize = 256;
+
+/// The longest list of them in a file: an entry is 600 bytes where its name is all escapes, and people write comments.
+pub const DEVICES_BYTES_MAX: u64 = 1_024 * DEVICES_MAX as u64;
+
 /// Rounds of one skew handshake.
 pub const SKEW_ROUNDS: u32 = 8;
 
