@@ -1,10 +1,11 @@
 //! The client's command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use punktfunk_capture::Mode;
-use punktfunk_control::Fingerprint;
+use punktfunk_control::{Fingerprint, FingerprintError, Pin};
 
 /// The host's port when none is given.
 pub const PORT_DEFAULT: u16 = 47_800;
@@ -27,6 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Stream from a host without a window: decode, measure, record.
     Connect(Box<ConnectArgs>),
+    /// Get to know a host: by the PIN that it shows, or by waiting until somebody there says Yes.
+    Pair(Box<PairArgs>),
     /// Print this client's fingerprint, for the host's --trust.
     Fingerprint {
         /// Where the identity is kept.
@@ -60,12 +63,16 @@ pub struct ConnectArgs {
     /// Keep a recent picture: at most half a second older than the last one.
     #[arg(long, value_name = "FILE.png")]
     pub snapshot: Option<PathBuf>,
-    /// The host's fingerprint (64 hex digits); any other host is refused.
+    /// The host's fingerprint (64 hex digits), in place of the paired hosts'; any other host is refused.
     #[arg(long, value_name = "FINGERPRINT", conflicts_with = "open")]
     pub trust: Vec<Fingerprint>,
-    /// Believe any host. Without it --trust is needed.
+    /// Believe any host. Without it one that is paired is, or the one that --trust names.
     #[arg(long)]
     pub open: bool,
+    /// Answer for devices that ask the host to be let in: yes and no to all, or yes to this fingerprint only. Without
+    /// it they are only told of.
+    #[arg(long, value_name = "yes|no|FINGERPRINT")]
+    pub approve_with: Option<Approval>,
     /// Where the identity is kept.
     #[arg(long, value_name = "DIR")]
     pub identity: Option<PathBuf>,
@@ -75,4 +82,64 @@ pub struct ConnectArgs {
     /// Nothing but one JSON object on standard output.
     #[arg(long)]
     pub json: bool,
+}
+
+/// How to get to know a host.
+#[derive(Debug, Clone, Args)]
+pub struct PairArgs {
+    /// The host: a name or an address, with a port or without.
+    #[arg(value_name = "HOST[:PORT]")]
+    pub host: String,
+    /// The PIN that the host shows; without it, it is asked for and read from standard input.
+    #[arg(long, value_name = "PIN", conflicts_with = "knock")]
+    pub pin: Option<Pin>,
+    /// Without a PIN: wait until somebody at the host, or at a paired device, says Yes.
+    #[arg(long)]
+    pub knock: bool,
+    /// With --knock, the host's fingerprint; without it the host is believed that answers.
+    #[arg(long, value_name = "FINGERPRINT", requires = "knock")]
+    pub trust: Vec<Fingerprint>,
+    /// What the host shows for this client; by default this machine's name.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where the identity is kept.
+    #[arg(long, value_name = "DIR")]
+    pub identity: Option<PathBuf>,
+    /// Nothing but one JSON object on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What this client says about devices that ask its host to be let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Approval {
+    /// Let all of them in.
+    Yes,
+    /// Let none of them in.
+    No,
+    /// Let this one in, and say nothing about others.
+    Only(Fingerprint),
+}
+
+impl Approval {
+    /// The word about a device, if there is one.
+    pub fn about(self, device: &Fingerprint) -> Option<bool> {
+        match self {
+            Approval::Yes => Some(true),
+            Approval::No => Some(false),
+            Approval::Only(wanted) => (wanted == *device).then_some(true),
+        }
+    }
+}
+
+impl FromStr for Approval {
+    type Err = FingerprintError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "yes" => Ok(Approval::Yes),
+            "no" => Ok(Approval::No),
+            fingerprint => fingerprint.parse().map(Approval::Only),
+        }
+    }
 }

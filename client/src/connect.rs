@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use punktfunk_control::limits::CONNECT_MAX;
 use punktfunk_control::{
-    Bye, ByeReason, ClientControl, ClientEvent, Codec, ConnectError, Hello, HostStats, Identity, Mode,
-    SkewEstimate, Trust, Welcome,
+    Bye, ByeReason, ClientControl, ClientEvent, Codec, ConnectError, Fingerprint, Hello, HostStats, Identity,
+    Mode, SkewEstimate, Trust, Welcome,
 };
 use punktfunk_engine::{ClientConfig, ClientPipeline, Machine, SessionTime, Waker, Wishes};
 use punktfunk_net::{
@@ -28,7 +28,7 @@ use punktfunk_seal::{
 };
 
 use crate::address::{resolve, unspecified_like};
-use crate::cli::ConnectArgs;
+use crate::cli::{Approval, ConnectArgs};
 use crate::clocks::Clocks;
 use crate::error::ClientError;
 use crate::link::{Greeted, Link, TICK, greet};
@@ -39,6 +39,7 @@ use crate::sealing::Sealing;
 use crate::sink::{CardTimes, Format, H264, Output, RecordingState, Sink};
 use crate::sources::{self, Sources};
 use crate::terminal::say;
+use crate::visitors::Visitors;
 
 /// How long the last access units may take to come in once the host has said how many there are.
 const LAST_PICTURES_WAIT: Duration = Duration::from_millis(300);
@@ -51,13 +52,20 @@ pub struct Finished {
     pub text: String,
     /// What went wrong, if anything did; the figures stand all the same.
     pub error: Option<ClientError>,
+    /// Who the host has proven to be.
+    pub host: Option<Fingerprint>,
 }
 
 /// Connects, streams, and sums up.
 ///
 /// # Errors
 /// The session never came to stream.
-pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Result<Finished, ClientError> {
+pub fn connect(
+    args: &ConnectArgs,
+    identity: Identity,
+    trust: Trust,
+    stop: &AtomicBool,
+) -> Result<Finished, ClientError> {
     let perf = PerfTarget::from_env().map_err(|error| ClientError::Usage(error.to_string()))?;
     let answer_by = Instant::now() + CONNECT_MAX;
     let host = resolve(&args.host, answer_by)?;
@@ -78,7 +86,6 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
     caps.extend([format!("net: {}", socket.caps()), format!("fec: {}", machine.fec_kernel())]);
     caps.push(seal.to_string());
     let mut receiver = Receiver::new(Arc::clone(&socket), ReceiveLimits::default())?;
-    let trust = if args.open { Trust::Open } else { Trust::Pinned(args.trust.clone()) };
     let mode =
         Mode { width: args.mode.width(), height: args.mode.height(), refresh_mhz: args.mode.refresh_mhz() };
     let mut hello = Hello::new(args.name.clone(), mode, args.bitrate);
@@ -104,12 +111,14 @@ pub fn connect(args: &ConnectArgs, identity: Identity, stop: &AtomicBool) -> Res
             let offers = sources::compositors_text(&greeted.welcome.compositors);
             say(&format!("{}; the host's compositors: {offers}", greeted.welcome.source));
         }
-        Ok((greeted.welcome, media))
+        Ok((greeted.welcome, greeted.host_fingerprint, media))
     });
     match begun {
-        Ok((welcome, media)) => {
+        Ok((welcome, host, media)) => {
             let table = (!args.json).then(|| Box::new(std::io::stdout()) as Box<dyn Write>);
-            Session::new(link, (welcome, caps), media, perf, table).run(args, stop, cpu_at_start)
+            let session = Session::new(link, (welcome, caps), media, perf, (table, args.approve_with));
+            let finished = session.run(args, stop, cpu_at_start)?;
+            Ok(Finished { host: Some(host), ..finished })
         }
         Err(error) => {
             link.leave(&Bye::new(ByeReason::Fault, error.to_string()));
@@ -243,6 +252,7 @@ struct Session {
     clocks: Clocks,
     host_stats: Option<HostStats>,
     sources: Sources,
+    visitors: Visitors,
     leaving: bool,
 }
 
@@ -252,7 +262,7 @@ impl Session {
         (welcome, mut caps): (Welcome, Vec<String>),
         media: Media,
         perf: Option<PerfTarget>,
-        table: Option<Box<dyn Write>>,
+        (table, approval): (Option<Box<dyn Write>>, Option<Approval>),
     ) -> Self {
         let Media { mut pipeline, time, sealing, recording, card_times, asked, snapshot, started } = media;
         let report = Report::new(perf, pipeline.take_collectors(), table, started);
@@ -275,6 +285,7 @@ impl Session {
             clocks: Clocks::default(),
             host_stats: None,
             sources: Sources::default(),
+            visitors: Visitors::new(approval),
             leaving: false,
         }
     }
@@ -329,6 +340,11 @@ impl Session {
                 ClientEvent::SourceNews(news) => {
                     self.card_times.tell(&news.source, news.from_au);
                     self.sources.handle(news, self.started.elapsed());
+                }
+                ClientEvent::PendingDevices(pending) => {
+                    for (id, word) in self.visitors.handle(&pending) {
+                        log_late(self.link.control.decide_pending(id, word, now));
+                    }
                 }
                 ClientEvent::Mtu { udp_payload_bytes } => {
                     tracing::debug!(udp_payload_bytes, "the path's datagrams");
@@ -429,7 +445,7 @@ impl Session {
             ended: &reason.to_string(),
         };
         let (json, text) = (figures.json(), figures.text());
-        Ok(Finished { json, text, error: errors.into_iter().next() })
+        Ok(Finished { json, text, error: errors.into_iter().next(), host: None })
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use punktfunk_capture::ModeError;
 use punktfunk_codec::CodecError;
-use punktfunk_control::{ConnectError, ControlError, IdentityError, RefusalCode};
+use punktfunk_control::{ConnectError, ControlError, DevicesError, IdentityError, PairError, RefusalCode};
 use punktfunk_engine::{EngineError, StageFault};
 use punktfunk_net::NetError;
 
@@ -47,6 +47,12 @@ pub enum ClientError {
     /// The connection ended, or never was.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The host has not let this client in.
+    #[error(transparent)]
+    Pair(#[from] PairError),
+    /// The list of paired hosts could not be read or changed.
+    #[error(transparent)]
+    Devices(#[from] DevicesError),
     /// The identity could not be read or made.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -91,7 +97,8 @@ impl ClientError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NoSuchHost { .. } | Self::Control(ControlError::Address { .. }) => 2,
-            Self::Connect(error) => connect_exit_code(error),
+            Self::Connect(error) | Self::Pair(PairError::Connect(error)) => connect_exit_code(error),
+            Self::Pair(PairError::Unproven | PairError::TurnedAway(_)) | Self::Devices(_) => 3,
             Self::Welcome(_) => 4,
             Self::File { .. } | Self::Recording { .. } | Self::Codec(_) => 6,
             Self::Usage(_)
@@ -109,7 +116,10 @@ impl ClientError {
 fn connect_exit_code(error: &ConnectError) -> u8 {
     match error {
         ConnectError::NoAnswer { .. } => 2,
-        ConnectError::WrongFingerprint { .. } | ConnectError::HostDemandsTrust { .. } => 3,
+        ConnectError::WrongFingerprint { .. }
+        | ConnectError::HostCertificate { .. }
+        | ConnectError::OurCertificate
+        | ConnectError::HostDemandsTrust { .. } => 3,
         ConnectError::ProtocolVersion { .. } => 4,
         ConnectError::ConnectionRefusedByHost(refusal) => refusal_exit_code(refusal.code),
         ConnectError::Lost { .. }

@@ -153,6 +153,7 @@ pub fn greet(
                 ClientEvent::Skew(_)
                 | ClientEvent::HostStats(_)
                 | ClientEvent::Reconfigured(_)
+                | ClientEvent::PendingDevices(_)
                 | ClientEvent::Mtu { .. } => {}
             }
         }

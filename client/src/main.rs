@@ -1,7 +1,7 @@
 //! The client program: streams from a host without a window, decodes, measures, records.
 //!
 //! Promises: with `--json` standard output carries one JSON object and nothing else; each kind of failure
-//! has its own exit code and a line that says what to do. Refuses to believe a host that nobody named,
+//! has its own exit code and a line that says what to do. Refuses to believe a host that is neither paired nor named,
 //! unless told so (`--open`).
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ mod connect;
 mod error;
 mod link;
 mod out_file;
+mod pair;
 mod pictures;
 mod report;
 mod sealing;
@@ -21,19 +22,20 @@ mod snapshot;
 mod sources;
 mod summary;
 mod terminal;
+mod visitors;
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
-use punktfunk_control::Identity;
+use punktfunk_control::{Devices, Identity, Trust, now_s};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::cli::{Cli, Command, ConnectArgs};
+use crate::cli::{Cli, Command, ConnectArgs, PairArgs};
 use crate::error::{ClientError, EXIT_INTERRUPTED};
 use crate::terminal::say;
 
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     };
     let outcome = terminal::start_log().and_then(|()| match cli.command {
         Command::Connect(args) => run(&args),
+        Command::Pair(args) => pair_with_a_host(&args),
         Command::Fingerprint { identity } => {
             load_identity(identity.as_deref()).and_then(|identity| print(&identity.fingerprint().to_string()))
         }
@@ -64,22 +67,46 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &ConnectArgs) -> Result<(), ClientError> {
-    let identity = load_identity(args.identity.as_deref())?;
-    if !args.open && args.trust.is_empty() {
-        return Err(ClientError::Usage(
-            "which host shall be believed? name it with --trust FINGERPRINT (`punktfunk-host fingerprint` \
-             prints it), or believe any with --open"
-                .into(),
-        ));
+    let folder = identity_folder(args.identity.as_deref())?;
+    let identity = Identity::load_or_create(&folder)?;
+    let mut hosts = Devices::load(&folder)?;
+    let trust = match (args.open, &args.trust[..]) {
+        (true, _) => Trust::Open,
+        (false, []) => Trust::Pinned(hosts.fingerprints()),
+        (false, named) => Trust::Pinned(named.to_vec()),
+    };
+    if trust.expected().is_empty() && !args.open {
+        return Err(ClientError::Usage(format!(
+            "which host shall be believed? none is paired yet: `punktfunk pair {}` does that once, by the PIN that \
+             the host shows; or name the host with --trust FINGERPRINT, or believe any with --open",
+            args.host
+        )));
     }
     let stop = stop_flag().map_err(ClientError::Signals)?;
-    let finished = connect::connect(args, identity, &stop)?;
+    let finished = connect::connect(args, identity, trust, &stop)?;
+    if let Some(host) = finished.host.filter(|host| hosts.find(host).is_some())
+        && let Err(error) = hosts.note_seen(&host, now_s())
+    {
+        tracing::warn!(%error, "when the host was seen last is not written down");
+    }
     if args.json {
         print(&format!("{:#}", finished.json))?;
     } else {
         print(&finished.text)?;
     }
     finished.error.map_or(Ok(()), Err)
+}
+
+fn pair_with_a_host(args: &PairArgs) -> Result<(), ClientError> {
+    let folder = identity_folder(args.identity.as_deref())?;
+    let identity = Identity::load_or_create(&folder)?;
+    let stop = stop_flag().map_err(ClientError::Signals)?;
+    let paired = pair::pair(args, &identity, &folder, &stop)?;
+    if args.json {
+        return print(&format!("{:#}", paired.json()));
+    }
+    let name = terminal::printable(&paired.name);
+    print(&format!("paired with {name} ({}): punktfunk connect {}", paired.fingerprint, args.host))
 }
 
 /// A flag that the first signal raises; a second one ends the program at once.
@@ -100,8 +127,13 @@ fn print(text: &str) -> Result<(), ClientError> {
 }
 
 fn load_identity(given: Option<&Path>) -> Result<Identity, ClientError> {
+    Ok(Identity::load_or_create(&identity_folder(given)?)?)
+}
+
+/// Where the identity is, and what belongs to it.
+fn identity_folder(given: Option<&Path>) -> Result<PathBuf, ClientError> {
     Ok(match given {
-        Some(dir) => Identity::load_or_create(dir)?,
-        None => Identity::load_or_create(&Identity::default_dir("client")?)?,
+        Some(folder) => folder.to_owned(),
+        None => Identity::default_dir("client")?,
     })
 }

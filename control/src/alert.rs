@@ -4,6 +4,12 @@
 
 use quinn_proto::{ConnectionError, TransportErrorCode};
 
+/// The certificate is no certificate (RFC 8446 section 6.2).
+pub(crate) const BAD_CERTIFICATE: u8 = 42;
+
+/// The certificate is expired or not valid yet (the same section).
+pub(crate) const CERTIFICATE_EXPIRED: u8 = 45;
+
 /// The certificate is not among the trusted (RFC 8446 section 6.2).
 pub(crate) const ACCESS_DENIED: u8 = 49;
 

@@ -78,8 +78,27 @@ pub enum ConnectError {
         /// The fingerprint that the host showed.
         got: Fingerprint,
     },
+    /// The host's certificate is not to be believed, whether it is known or not.
+    #[error(
+        "the host's certificate {fault} (fingerprint {got}): check the date here, or let the host make a new identity"
+    )]
+    HostCertificate {
+        /// What is wrong with it.
+        fault: CertificateFault,
+        /// The fingerprint that the host showed.
+        got: Fingerprint,
+    },
+    /// The host says so of this client's certificate.
+    #[error(
+        "the host takes this client's certificate for malformed, expired or not valid yet: check the date on both \
+         machines, or move this client's identity away and pair anew"
+    )]
+    OurCertificate,
     /// The host does not trust this client.
-    #[error("the host does not trust this client: add its fingerprint at the host with --trust {ours}")]
+    #[error(
+        "the host does not know this client: `punktfunk pair HOST` changes that, by the PIN that the host shows; or let \
+         the host be started with --trust {ours}"
+    )]
     HostDemandsTrust {
         /// This client's fingerprint.
         ours: Fingerprint,
@@ -152,6 +171,20 @@ impl ConnectError {
     }
 }
 
+/// What is wrong with a certificate, whoever's it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateFault {
+    /// Its last day is over.
+    #[error("is expired, by this machine's calendar")]
+    Expired,
+    /// Its first day has not come.
+    #[error("is not valid yet, by this machine's calendar")]
+    NotYetValid,
+    /// It is no X.509 certificate that is signed by its own key.
+    #[error("is no well-formed certificate that its own key has signed")]
+    Malformed,
+}
+
 /// How a peer broke the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
@@ -175,6 +208,9 @@ pub enum Violation {
     /// The control stream was ended or reset.
     #[error("the control stream was closed")]
     StreamClosed,
+    /// A share of a pairing that is no point of the group.
+    #[error("a share that no honest peer sends")]
+    Share,
     /// A feedback report that is none.
     #[error("a malformed feedback report")]
     Feedback,
@@ -243,12 +279,24 @@ pub enum SessionEnd {
 pub enum RejectReason {
     /// Its certificate is not among the trusted. The fingerprint is what it showed, not yet proven.
     #[error(
-        "it is not trusted; its fingerprint is {fingerprint}: to let it in, start with --trust {fingerprint}"
+        "it is not known; its fingerprint is {fingerprint}: to let it in, pair it (serve --pair shows a PIN for `punktfunk \
+         pair`), or start with --trust {fingerprint}"
     )]
     NotTrusted {
         /// The fingerprint that it showed.
         fingerprint: Fingerprint,
     },
+    /// Its certificate is not to be believed, whether it is known or not.
+    #[error("its certificate {fault}; the fingerprint that it showed is {fingerprint}")]
+    Certificate {
+        /// What is wrong with it.
+        fault: CertificateFault,
+        /// The fingerprint that it showed.
+        fingerprint: Fingerprint,
+    },
+    /// It does not know the PIN that is armed, or none is.
+    #[error("it wanted to pair and did not know the PIN; nothing was stored")]
+    NotPaired,
     /// It does not trust this host.
     #[error("it does not trust this host: it expects another fingerprint")]
     HostNotTrusted,

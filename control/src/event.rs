@@ -10,12 +10,27 @@ use punktfunk_seal::Secret;
 
 use crate::error::{ConnectError, RejectReason, SessionEnd};
 use crate::fingerprint::Fingerprint;
-use crate::messages::{Bye, Hello, HostStats, Reconfigure, Reconfigured, SourceNews, Welcome};
+use crate::messages::{
+    Bye, Hello, HostStats, PendingDevices, Reconfigure, Reconfigured, SourceNews, Welcome,
+};
+use crate::pairing::WindowEnd;
 use crate::skew::SkewEstimate;
 
 /// A session's name at the host. It belongs to the connection, not to an address, and is never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub(crate) u64);
+
+impl SessionId {
+    /// The number, for a peer or a person to name it by.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The session of this number, if there is one.
+    pub fn of_number(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,6 +128,36 @@ pub enum HostEvent {
         /// Why it leaves.
         bye: Bye,
     },
+    /// A device has proven the PIN: write it down, call `set_trust`, then `admit`; or `turn_away`. It waits for
+    /// five seconds.
+    PinProven {
+        /// Its connection.
+        session: SessionId,
+        /// What it calls itself.
+        name: String,
+        /// Who it is.
+        fingerprint: Fingerprint,
+        /// Where it is.
+        remote: SocketAddr,
+    },
+    /// The window for a PIN is closed.
+    PairingClosed {
+        /// Why.
+        end: WindowEnd,
+    },
+    /// Other devices wait for somebody's word now: see `pending`.
+    PendingChanged,
+    /// A session's client has decided about a device that waits. Whether it may is the program's to judge.
+    PendingDecided {
+        /// The session.
+        session: SessionId,
+        /// Whose session it is.
+        by: Fingerprint,
+        /// Which device.
+        pending: SessionId,
+        /// Whether it shall be let in.
+        is_approved: bool,
+    },
     /// The session is over; its id means nothing any more.
     Ended {
         /// The session that was.
@@ -152,6 +197,8 @@ pub enum ClientEvent {
     Reconfigured(Reconfigured),
     /// What has become of the source; before the Welcome, what it waits for.
     SourceNews(SourceNews),
+    /// The devices that wait at the host for somebody's word: answer with `decide_pending`, if at all.
+    PendingDevices(PendingDevices),
     /// The path to the host now carries UDP payloads of this size, up or down.
     Mtu {
         /// Bytes of UDP payload.

@@ -160,6 +160,29 @@ impl Identity {
         Self { certified: Arc::new(certified), ..victim.clone() }
     }
 
+    /// An identity whose certificate is valid from the first day of one year to the first day of another.
+    #[cfg(test)]
+    pub(crate) fn valid_in(years: std::ops::Range<i32>) -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = params().unwrap();
+        params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+        params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
+        let certificate = params.self_signed(&key).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        Self::assemble(key, certificate.der().clone()).unwrap()
+    }
+
+    /// The same identity with a byte of its certificate turned.
+    #[cfg(test)]
+    pub(crate) fn bent_at(&self, place: usize) -> Self {
+        let mut der = self.certified.cert[0].to_vec();
+        let place = place % der.len();
+        der[place] ^= 1;
+        let fingerprint = Fingerprint::of_certificate(&der);
+        let certified = CertifiedKey::new(vec![CertificateDer::from(der)], Arc::clone(&self.certified.key));
+        Self { certified: Arc::new(certified), fingerprint, ..self.clone() }
+    }
+
     fn assemble(
         key: PrivateKeyDer<'static>,
         certificate: CertificateDer<'static>,
@@ -208,13 +231,17 @@ impl RestartSeed {
 
 fn generate() -> Result<(Zeroizing<String>, Identity), IdentityError> {
     let key = rcgen::KeyPair::generate()?;
-    let mut params = rcgen::CertificateParams::new(vec!["punktfunk".to_owned()])?;
-    params.distinguished_name.push(rcgen::DnType::CommonName, "punktfunk");
-    let certificate = params.self_signed(&key)?;
+    let certificate = params()?.self_signed(&key)?;
     let pem = Zeroizing::new(Zeroizing::new(key.serialize_pem()).to_string() + &certificate.pem());
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let identity = Identity::assemble(key, certificate.der().clone())?;
     Ok((pem, identity))
+}
+
+fn params() -> Result<rcgen::CertificateParams, rcgen::Error> {
+    let mut params = rcgen::CertificateParams::new(vec!["punktfunk".to_owned()])?;
+    params.distinguished_name.push(rcgen::DnType::CommonName, "punktfunk");
+    Ok(params)
 }
 
 fn io_error(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IdentityError + use<> {

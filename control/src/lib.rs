@@ -5,6 +5,9 @@
 //! and `ClientControl` are driven alike: hand in with `handle_datagram` and `handle_timeout`, then
 //! drain `poll_transmit` and `poll_event`, then sleep until `poll_timeout`.
 //!
+//! A client that is not known comes to be by `pairing`, on an ALPN of its own: `Applicant` is its end, and
+//! `HostControl` the host's. `Devices` is who is known.
+//!
 //! *What it promises.* A peer is known by its certificate's fingerprint and has proven that it holds
 //! the key. The first byte of every datagram is 0x40 or more, so that media and QUIC share a port.
 //! What a peer sends can cost no more memory than `limits` says, and can never panic. A killed client
@@ -15,9 +18,11 @@
 #![forbid(unsafe_code)]
 
 mod alert;
+mod applicant;
 mod client;
 mod congestion;
 mod devices;
+mod door;
 mod error;
 mod event;
 mod fingerprint;
@@ -26,6 +31,7 @@ mod identity;
 pub mod limits;
 mod link;
 pub mod messages;
+pub mod pairing;
 mod planes;
 mod port;
 mod printable;
@@ -38,18 +44,20 @@ mod tls;
 mod transport;
 mod trust;
 
+pub use applicant::{Applicant, ApplicantEvent, PairError};
 pub use client::ClientControl;
 pub use devices::{DEVICES_FILE, Device, Devices, DevicesError, now_s};
-pub use error::{ConnectError, ControlError, RejectReason, SessionEnd, Violation};
+pub use error::{CertificateFault, ConnectError, ControlError, RejectReason, SessionEnd, Violation};
 pub use event::{ClientEvent, HostEvent, Path, SessionId, Transmit};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use host::HostControl;
 pub use identity::{Damage, IDENTITY_FILE, Identity, IdentityError};
 pub use limits::{HostLimits, PROTOCOL};
 pub use messages::{
-    Bye, ByeReason, Codec, CompositorOffer, FallCount, Hello, HostStats, Mode, Reconfigure, Reconfigured,
-    Refusal, RefusalCode, SourceNews, StageSummary, Welcome,
+    Bye, ByeReason, Codec, CompositorOffer, FallCount, Hello, HostStats, Mode, PendingDevices, PendingEntry,
+    Reconfigure, Reconfigured, Refusal, RefusalCode, SourceNews, StageSummary, Welcome,
 };
+pub use pairing::{ArmError, ArmedWindow, PendingDevice, Pin, PinError, TurnedAwayReason, WindowEnd, Wish};
 pub use planes::{Plane, PlaneCounters};
 pub use skew::SkewEstimate;
 pub use stats::{HostCounters, LinkStats};

@@ -167,6 +167,37 @@ pub const GOODBYE_MAX: Duration = Duration::from_millis(1_800);
 
 const _: () = assert!(FAREWELL_MAX.as_millis() + LINGER_MAX.as_millis() < GOODBYE_MAX.as_millis());
 
+/// For how long a PIN may be guessed at most.
+pub const PAIR_WINDOW_MAX: Duration = Duration::from_secs(120);
+
+/// Wrong guesses that close a window: three of a million.
+pub const PAIR_FAILURES_MAX: u32 = 3;
+
+/// How long after the first window that failures have closed the next one can be opened; each further one in a row
+/// doubles it.
+pub const PAIR_BACK_OFF_FIRST: Duration = Duration::from_secs(5);
+
+/// The longest such wait: a day of windows that failures close is 500 guesses of a million.
+pub const PAIR_BACK_OFF_MAX: Duration = Duration::from_secs(600);
+
+/// Failures are forgotten when none has come for this long.
+pub const PAIR_FAILURES_FORGOTTEN: Duration = Duration::from_secs(1_800);
+
+const _: () = assert!(PAIR_BACK_OFF_MAX.as_millis() < PAIR_FAILURES_FORGOTTEN.as_millis());
+
+/// Shares of strangers that are answered each second: a person's tries and a few more, and under a hundredth of the
+/// control thread's time.
+pub const PAIR_ANSWERS_PER_SECOND: u32 = 8;
+
+/// From a stranger's first message to its last, and from the host's answer to the client's: nobody types in between.
+pub const PAIR_STEP_MAX: Duration = Duration::from_secs(5);
+
+/// Devices that wait for somebody's word at a time.
+pub const PENDING_MAX: usize = 8;
+
+/// How long one waits.
+pub const PENDING_WAIT_MAX: Duration = Duration::from_secs(120);
+
 /// Devices that one end trusts.
 pub const DEVICES_MAX: usize = 256;
 
@@ -184,6 +215,9 @@ pub const CLOCK_DRIFT_PPM: u64 = 100;
 pub struct HostLimits {
     /// Connections at a time, greeted or not; one more is refused before any work is done for it.
     pub connections_max: usize,
+    /// Connections among them that may be strangers': those that wait for somebody's word, and as many that try a PIN
+    /// or come in vain. The rest is for clients that are known.
+    pub strangers_max: usize,
     /// Half-open handshakes above which a new address must first prove itself by a QUIC Retry.
     pub unproven_handshakes_max: usize,
     /// Largest UDP payload, in bytes, that the path search to a client tries: what this machine's route to it
@@ -194,7 +228,8 @@ pub struct HostLimits {
 impl Default for HostLimits {
     fn default() -> Self {
         Self {
-            connections_max: 16,
+            connections_max: 2 * PENDING_MAX + 16,
+            strangers_max: 2 * PENDING_MAX,
             unproven_handshakes_max: 4,
             udp_payload_bytes_to: |_| UDP_PAYLOAD_BYTES_SEARCHED,
         }

@@ -1,9 +1,9 @@
 //! TLS 1.3 with pinned, self-signed certificates.
 //!
-//! Promises: both ends show a certificate; each is judged by its fingerprint alone, and each proves by
-//! the handshake's signature that it holds the certificate's key. A certificate that was turned away is
-//! remembered, so that the error can name it. Refuses: TLS 1.2, resumption and 0-RTT, peers without a
-//! certificate, another ALPN. Names, dates and authorities are not looked at: a pin is stronger.
+//! Promises: both ends show a certificate; each must be well formed, signed by its own key and valid today, and is
+//! then judged by its fingerprint alone; each end proves by the handshake's signature that it holds the
+//! certificate's key. A certificate that was turned away is remembered, so that the error can name it. Refuses: TLS 1.2, resumption and 0-RTT, peers without a certificate, another ALPN.
+//! Names and authorities are not looked at: a pin is stronger. The calendar is read by TLS itself.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,14 +11,22 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::SingleCertAndKey;
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
+use crate::error::CertificateFault;
 use crate::fingerprint::Fingerprint;
 use crate::identity::Identity;
 use crate::trust::Trust;
+
+/// A certificate that was turned away: what it showed, not proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) fingerprint: Fingerprint,
+    /// `None`: nothing is wrong with it but that it is not trusted.
+    pub(crate) fault: Option<CertificateFault>,
+}
 
 /// Judges certificates by fingerprint; one for each endpoint.
 #[derive(Debug)]
@@ -27,7 +35,7 @@ pub(crate) struct PinVerifier {
     algorithms: WebPkiSupportedAlgorithms,
     /// The last certificate turned away. TLS's callbacks take `&self`, and one thread drives an
     /// endpoint: the lock is never contended.
-    refused: Mutex<Option<Fingerprint>>,
+    refused: Mutex<Option<Refused>>,
 }
 
 impl PinVerifier {
@@ -41,48 +49,52 @@ impl PinVerifier {
         self.trust.allows(peer)
     }
 
-    /// The fingerprint turned away since the last call.
-    pub(crate) fn take_refused(&self) -> Option<Fingerprint> {
+    /// What was turned away since the last call.
+    pub(crate) fn take_refused(&self) -> Option<Refused> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn judge(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
+    /// `is_stranger_welcome`: whether a certificate that is not known may pass.
+    pub(crate) fn judge(
+        &self,
+        certificate: &CertificateDer<'_>,
+        usage: KeyUsage,
+        is_stranger_welcome: bool,
+        now: UnixTime,
+    ) -> Result<(), Error> {
         let fingerprint = Fingerprint::of_certificate(certificate);
-        if self.trust.allows(&fingerprint) {
-            return Ok(());
+        let refuse = |fault, error| {
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Refused { fingerprint, fault });
+            Err(Error::InvalidCertificate(error))
+        };
+        match self.examine(certificate, usage, now) {
+            Err(fault @ CertificateFault::Expired) => refuse(Some(fault), CertificateError::Expired),
+            Err(fault @ CertificateFault::NotYetValid) => refuse(Some(fault), CertificateError::NotValidYet),
+            Err(fault @ CertificateFault::Malformed) => refuse(Some(fault), CertificateError::BadEncoding),
+            Ok(()) if is_stranger_welcome || self.trust.allows(&fingerprint) => Ok(()),
+            // TLS says this as the alert access_denied, which nothing else in a handshake sends.
+            Ok(()) => refuse(None, CertificateError::ApplicationVerificationFailure),
         }
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(fingerprint);
-        // TLS says this as the alert access_denied, which nothing else in a handshake sends.
-        Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
     }
-}
 
-/// The same in both directions: the peer holds its certificate's key. (Two traits of the same methods.)
-macro_rules! proof_of_key {
-    () => {
-        fn verify_tls12_signature(
-            &self,
-            _message: &[u8],
-            _certificate: &CertificateDer<'_>,
-            _signature: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            // The configurations below do not offer it.
-            Err(Error::PeerIncompatible(rustls::PeerIncompatible::Tls13RequiredForQuic))
+    /// Form, own signature and dates: what a certificate must be, whoever's it is.
+    fn examine(
+        &self,
+        certificate: &CertificateDer<'_>,
+        usage: KeyUsage,
+        now: UnixTime,
+    ) -> Result<(), CertificateFault> {
+        let malformed = |_| CertificateFault::Malformed;
+        let itself = [anchor_from_trusted_cert(certificate).map_err(malformed)?];
+        let parsed = EndEntityCert::try_from(certificate).map_err(malformed)?;
+        match parsed.verify_for_usage(self.algorithms.all, &itself, &[], now, usage, None, None) {
+            Ok(_) => Ok(()),
+            Err(webpki::Error::CertExpired { .. }) => Err(CertificateFault::Expired),
+            Err(webpki::Error::CertNotValidYet { .. }) => Err(CertificateFault::NotYetValid),
+            Err(_) => Err(CertificateFault::Malformed),
         }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signature: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls13_signature(message, certificate, signature, &self.algorithms)
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.algorithms.supported_schemes()
-        }
-    };
+    }
 }
 
 impl ServerCertVerifier for PinVerifier {
@@ -92,51 +104,37 @@ impl ServerCertVerifier for PinVerifier {
         _intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
-        _now: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.judge(end_entity).map(|()| ServerCertVerified::assertion())
+        self.judge(end_entity, KeyUsage::server_auth(), false, now).map(|()| ServerCertVerified::assertion())
     }
 
-    proof_of_key!();
-}
-
-impl ClientCertVerifier for PinVerifier {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
+    fn verify_tls12_signature(
         &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        self.judge(end_entity).map(|()| ClientCertVerified::assertion())
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        // The configurations below do not offer it.
+        Err(Error::PeerIncompatible(rustls::PeerIncompatible::Tls13RequiredForQuic))
     }
 
-    proof_of_key!();
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
-}
-
-/// The host's TLS.
-pub(crate) fn server_config(
-    identity: &Identity,
-    verifier: Arc<PinVerifier>,
-    alpn: &[u8],
-) -> Result<rustls::ServerConfig, Error> {
-    let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(identity.certified()));
-    let mut config = rustls::ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_client_cert_verifier(verifier)
-        .with_cert_resolver(resolver);
-    config.alpn_protocols = vec![alpn.to_vec()];
-    config.max_early_data_size = 0;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    Ok(config)
 }
 
 /// The client's TLS.

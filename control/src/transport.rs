@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use quinn_proto::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
+use quinn_proto::crypto::rustls::QuicClientConfig;
 use quinn_proto::{
     ClientConfig, EndpointConfig, HashedConnectionIdGenerator, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
     TransportConfig, VarInt,
 };
 
 use crate::congestion::FloorConfig;
+use crate::door::{Door, no_initial_suite};
 use crate::error::ControlError;
 use crate::identity::Identity;
 use crate::limits::{
@@ -73,9 +74,7 @@ pub(crate) fn server_config(
     limits: &HostLimits,
     alpn: &[u8],
 ) -> Result<Arc<ServerConfig>, ControlError> {
-    let tls = tls::server_config(identity, verifier, alpn)?;
-    let crypto = QuicServerConfig::try_from(tls).map_err(no_initial_suite)?;
-    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    let mut config = ServerConfig::with_crypto(Arc::new(Door::new(identity, verifier, alpn)?));
     config
         .transport_config(transport_config(UDP_PAYLOAD_BYTES_MIN, IDLE_MAX, 1))
         // What QUIC may see of another address is `roaming`'s business.
@@ -110,8 +109,4 @@ pub(crate) fn client_config(
     // Until the host is heard this end's own limit holds, afterwards the shorter one of the two.
     config.transport_config(transport_config(udp_payload_bytes_max, CONNECT_MAX, 0));
     Ok(config)
-}
-
-fn no_initial_suite(error: NoInitialCipherSuite) -> ControlError {
-    ControlError::Tls(rustls::Error::General(error.to_string()))
 }

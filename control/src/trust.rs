@@ -1,7 +1,7 @@
 //! Whom to believe: anyone, or the holders of known certificates.
 //!
-//! Promises: a peer is judged by its certificate's fingerprint and nothing else: no name, no date, no
-//! authority. Refuses: to be the proof; that the peer holds the certificate's key is TLS's to show.
+//! Promises: a peer is judged by its certificate's fingerprint and nothing else: no name, no authority. Refuses: to be the
+//! proof; that the certificate is valid today and that the peer holds its key is TLS's to show.
 
 use crate::fingerprint::Fingerprint;
 

@@ -109,6 +109,17 @@ fn message() -> impl Strategy<Value = Message> {
         (name(), name(), prop::option::of(mode()), any::<u32>()).prop_map(|(source, why, mode, from_au)| {
             Message::SourceNews(SourceNews { source, why, mode, from_au })
         }),
+        prop::collection::vec((any::<u64>(), name(), any::<[u8; 32]>(), any::<u32>()), 0..9).prop_map(
+            |all| {
+                let devices = all
+                    .into_iter()
+                    .map(|(id, name, fingerprint, left_s)| PendingEntry { id, name, fingerprint, left_s })
+                    .collect();
+                Message::PendingDevices(PendingDevices { devices })
+            }
+        ),
+        (any::<u64>(), any::<bool>())
+            .prop_map(|(id, approve)| Message::DecidePending(DecidePending { id, approve })),
         name().prop_map(|text| Message::Bye(Bye { reason: ByeReason::Fault, text })),
     ]
 }
@@ -126,7 +137,7 @@ proptest! {
 
     #[test]
     fn random_bytes_behind_a_right_start_never_panic(
-        kind in 0u8..16, bytes in prop::collection::vec(any::<u8>(), 0..200),
+        kind in 0u8..24, bytes in prop::collection::vec(any::<u8>(), 0..200),
     ) {
         let _ = Message::parse(&[&[0x82, kind][..], &bytes].concat());
     }

@@ -1,4 +1,4 @@
-"""As much CBOR (RFC 8949) as control messages take: unsigned numbers, texts, arrays, maps, false, true and null.
+"""As much CBOR (RFC 8949) as messages take: unsigned numbers, bytes, texts, arrays, maps, false, true and null.
 
 `Reader` walks over bytes and can pass over any well-formed item, however deep, without recursion. Refuses (`NotCbor`)
 what is cut short, not well-formed, or not what was asked for. `encode` writes the shortest form, with map fields in
@@ -79,6 +79,12 @@ class Reader:
             raise NotCbor("neither false nor true")
         return bits == TRUE
 
+    def bytes(self) -> bytes:
+        size = self._expect(BYTES)
+        if size is None:
+            raise NotCbor("bytes of no length said before")
+        return self._take(size)
+
     def text(self) -> str:
         size = self._expect(TEXT)
         if size is None:
@@ -102,6 +108,8 @@ class Reader:
             return {self.integer(): self.item() for _ in self.items(MAP)}
         if major == SIMPLE:
             return self.boolean()
+        if major == BYTES:
+            return self.bytes()
         return self.text() if major == TEXT else self.integer()
 
     def definite_array(self) -> int:
@@ -161,6 +169,8 @@ def encode(value) -> bytes:
         return bytes([SIMPLE << 5 | {None: NULL, False: FALSE, True: TRUE}[value]])
     if isinstance(value, int):
         return _head(UNSIGNED, value)
+    if isinstance(value, bytes):
+        return _head(BYTES, len(value)) + value
     if isinstance(value, str):
         return _head(TEXT, len(value.encode())) + value.encode()
     if isinstance(value, dict):

@@ -68,6 +68,19 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Bytes:
+    """So many, no more and no less."""
+
+    size: int
+
+    def read(self, source: cbor.Reader) -> bytes:
+        came = source.bytes()
+        if len(came) != self.size:
+            raise Broken(f"{len(came)} bytes, not {self.size}")
+        return came
+
+
+@dataclass(frozen=True)
 class List:
     """Of at most 32; of those that are not in `known`, if that is given, nothing is kept."""
 
@@ -136,6 +149,7 @@ MODE = Map({0: must(U32), 1: must(U32), 2: must(U32)})
 OFFER = Map({0: must(NAME), 1: Field(NAME), 2: must(BOOL), 3: must(TEXT)})
 STAGE = Map({0: must(NAME), **{number: must(U64) for number in range(1, 6)}})
 
+PENDING = Map({0: must(U64), 1: must(NAME), 2: must(Bytes(32)), 3: must(U32)})
 FALL = Map({0: must(NAME), 1: must(NAME), 2: must(NAME), 3: must(U64)})
 
 
@@ -170,6 +184,19 @@ MESSAGES = {
     12: Map({0: must(U16), 1: must(TEXT)}),
     13: Map({0: must(U64)}),
     14: Map({0: must(TEXT), 1: must(TEXT), 2: Field(MODE), 3: must(U32)}),
+    20: Map({0: must(List(PENDING))}),
+    21: Map({0: must(U64), 1: must(BOOL)}),
+}
+# The pairing protocol's, framed in the same way.
+SHARE, CONFIRMATION = Bytes(65), Bytes(32)
+PAIR_MESSAGES = {
+    1: Map({0: must(NAME), 1: must(SHARE)}),
+    2: Map({0: must(SHARE), 1: must(CONFIRMATION)}),
+    3: Map({0: must(CONFIRMATION)}),
+    4: Map({0: must(NAME)}),
+    5: Map({0: must(U32)}),
+    6: Map({0: must(NAME)}),
+    7: Map({0: must(U16)}),
 }
 
 
@@ -181,8 +208,8 @@ def parse_length(prefix: bytes) -> int:
     return length
 
 
-def parse(body: bytes):
-    """Kind and fields; None for a kind that is skipped, with all that stands behind it."""
+def parse(body: bytes, known: dict = MESSAGES):
+    """Kind and fields; None for a kind that is skipped, with all that stands behind it. `known`: the protocol's."""
     source = cbor.Reader(body)
     try:
         if source.definite_array() != 2:
@@ -190,9 +217,9 @@ def parse(body: bytes):
         kind = source.unsigned()
         if kind > KIND_MAX:
             raise Broken(f"kind {kind}")
-        if kind not in MESSAGES:
+        if kind not in known:
             return None
-        fields = MESSAGES[kind].read(source)
+        fields = known[kind].read(source)
     except cbor.NotCbor as why:
         raise Broken(str(why)) from None
     if not source.at_end:

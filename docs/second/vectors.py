@@ -18,6 +18,7 @@ import header
 import keys
 import opening
 import packetize
+import pairing
 import reassemble
 
 # Products of k and m above this are left out: the definition takes a second for each 150,000.
@@ -145,17 +146,21 @@ def feedback_json(file: dict) -> dict:
 
 
 def as_json(message):
-    """As control.json spells a message: [kind, fields], a map's numbers as texts."""
+    """As control.json spells a message: [kind, fields], a map's numbers as texts, bytes as {"bytes": hexadecimal}."""
 
     def spelled(value):
         if isinstance(value, dict):
             return {str(key): spelled(item) for key, item in value.items()}
+        if isinstance(value, bytes):
+            return {"bytes": value.hex()}
         return [spelled(item) for item in value] if isinstance(value, list) else value
 
     return None if message is None else [message[0], spelled(message[1])]
 
 
 def _from_json(fields):
+    if isinstance(fields, dict) and "bytes" in fields:
+        return bytes.fromhex(fields["bytes"])
     if isinstance(fields, dict):
         return {number: _from_json(fields[str(number)]) for number in sorted(map(int, fields))}
     return [_from_json(item) for item in fields] if isinstance(fields, list) else fields
@@ -187,6 +192,32 @@ def control_json(file: dict) -> dict:
         prefix = length.to_bytes(4, "little")
         refused(lambda: control.parse_length(prefix), control.Broken, f"a message of {length} bytes")
     return {name: len(file[name]) for name in ("messages", "tolerated", "refused", "refused_lengths")}
+
+
+def pairing_json(file: dict) -> dict:
+    only(file, "about messages refused runs", "pairing.json")
+    for entry in file["messages"]:
+        where = f"message {entry['name']!r}"
+        only(entry, "cbor kind message name", where)
+        message = bytes.fromhex(entry["message"])
+        same(control.parse_length(message[:4]), len(message) - 4, f"{where}, length")
+        came = control.parse(message[4:], control.PAIR_MESSAGES)
+        same(as_json(came), entry["cbor"], where)
+        same(came[0], entry["kind"], f"{where}, kind")
+        same(control.frame(came[0], _from_json(entry["cbor"][1])), message, f"{where}, written")
+    for entry in file["refused"]:
+        only(entry, "body name", "refused")
+        body = bytes.fromhex(entry["body"])
+        refused(lambda: control.parse(body, control.PAIR_MESSAGES), control.Broken, f"refused {entry['name']!r}")
+    for number, run in enumerate(file["runs"]):
+        where = f"run {number}"
+        only(run, "client client_scalar confirm_p confirm_v exporter host host_scalar pin share_p share_v", where)
+        host, client, exporter = (bytes.fromhex(run[name]) for name in ("host", "client", "exporter"))
+        scalars = [int(run[name], 16) for name in ("client_scalar", "host_scalar")]
+        came = pairing.run(run["pin"], host, client, exporter, *scalars)
+        for name, value in zip(("share_p", "share_v", "confirm_v", "confirm_p"), came):
+            same(value.hex(), run[name], f"{where}, {name}")
+    return {name: len(file[name]) for name in ("messages", "refused", "runs")}
 
 
 def _handed_on(due: list) -> list:
@@ -327,6 +358,7 @@ CHECKS = {
     "clocks.json": clocks_json,
     "feedback.json": feedback_json,
     "control.json": control_json,
+    "pairing.json": pairing_json,
     "media.json": media_json,
     "hostile.json": media_json,
     "fec.txt": fec_txt,

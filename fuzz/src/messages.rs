@@ -1,16 +1,19 @@
 //! Control messages: greeting, course, skew, statistics.
 
 use punktfunk_control::messages::{
-    LENGTH_BYTES, Message, PathPing, PathPong, RequestIdr, SkewPing, SkewPong, Start, parse_length,
+    DecidePending, LENGTH_BYTES, Message, PathPing, PathPong, RequestIdr, SkewPing, SkewPong, Start,
+    parse_length,
 };
+use punktfunk_control::pairing::{Answer, Ask, Confirm, Held, PairMessage, TurnedAway, TurnedAwayReason};
 use punktfunk_control::{
-    Bye, ByeReason, Codec, CompositorOffer, FallCount, Hello, HostStats, Mode, PROTOCOL, Reconfigure,
-    Reconfigured, Refusal, RefusalCode, SourceNews, StageSummary, Welcome,
+    Bye, ByeReason, Codec, CompositorOffer, FallCount, Hello, HostStats, Mode, PROTOCOL, PendingDevices,
+    PendingEntry, Reconfigure, Reconfigured, Refusal, RefusalCode, SourceNews, StageSummary, Welcome,
 };
 use punktfunk_seal::Cipher;
 
-/// A body that parses is written with its length and read back as itself.
+/// A body that parses is written with its length and read back as itself, on the session's protocol and on pairing's.
 pub(crate) fn parse(input: &[u8]) {
+    parse_pairing(input);
     if let Some(length) = input.first_chunk() {
         let _ = parse_length(*length);
     }
@@ -20,6 +23,15 @@ pub(crate) fn parse(input: &[u8]) {
     let (length, body) = written.split_first_chunk().expect("a message begins with its length");
     assert_eq!(parse_length(*length), Ok(body.len()), "{}", message.name());
     assert_eq!(Message::parse(body), Ok(Some(message)));
+}
+
+fn parse_pairing(input: &[u8]) {
+    let Ok(Some(message)) = PairMessage::parse(input) else { return };
+    let mut written = Vec::new();
+    message.encode(&mut written);
+    let (length, body) = written.split_first_chunk().expect("a message begins with its length");
+    assert_eq!(parse_length(*length), Ok(body.len()), "{}", message.name());
+    assert_eq!(PairMessage::parse(body), Ok(Some(message)));
 }
 
 fn welcome(mode: Mode) -> Welcome {
@@ -80,11 +92,27 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         }),
         Message::HostStats(host_stats()),
         Message::Bye(Bye::new(ByeReason::Asked, "that was all")),
+        Message::PendingDevices(PendingDevices {
+            devices: vec![PendingEntry { id: 7, name: "a tablet".into(), fingerprint: [9; 32], left_s: 100 }],
+        }),
+        Message::DecidePending(DecidePending { id: 7, approve: true }),
     ];
     let body = |message: Message| {
         let mut written = Vec::new();
         message.encode(&mut written);
         written.split_off(LENGTH_BYTES)
     };
-    messages.into_iter().map(body).collect()
+    let of_pairing = |message: PairMessage| {
+        let mut written = Vec::new();
+        message.encode(&mut written);
+        written.split_off(LENGTH_BYTES)
+    };
+    let pairing = [
+        PairMessage::Ask(Ask { name: "a client".into(), share: [4; 65] }),
+        PairMessage::Answer(Answer { share: [4; 65], confirmation: [5; 32] }),
+        PairMessage::Confirm(Confirm { confirmation: [6; 32] }),
+        PairMessage::Held(Held { wait_s: 120 }),
+        PairMessage::TurnedAway(TurnedAway { reason: TurnedAwayReason::Denied }),
+    ];
+    messages.into_iter().map(body).chain(pairing.into_iter().map(of_pairing)).collect()
 }

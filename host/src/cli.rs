@@ -13,8 +13,8 @@ pub const PORT_DEFAULT: u16 = 47_800;
 
 /// What people ask first.
 const AFTER_HELP: &str = "\
-To begin: `punktfunk-host serve --open`, then `punktfunk connect HOST --open` on the other machine.
-To let in one client only: --trust with what `punktfunk fingerprint` prints there.
+To begin: `punktfunk-host serve --pair` shows a PIN; on the other machine `punktfunk pair HOST` asks for it, once,
+and `punktfunk connect HOST` streams. On a network where everyone is trusted, --open at both ends does without.
 PUNKTFUNK_LOG sets what is logged, such as warn or punktfunk_host=debug.";
 
 /// Streams this machine's desktop to a punktfunk client on the LAN.
@@ -37,11 +37,46 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List, rename or revoke the devices that are paired; a running host follows at once.
+    Devices(DevicesArgs),
     /// Print this host's fingerprint, for the client's --trust.
     Fingerprint {
         /// Where the identity is kept.
         #[arg(long, value_name = "DIR")]
         identity: Option<PathBuf>,
+    },
+}
+
+/// Which devices, and what about them.
+#[derive(Debug, Clone, Args)]
+pub struct DevicesArgs {
+    /// What to do; without it they are listed.
+    #[command(subcommand)]
+    pub verb: Option<DevicesVerb>,
+    /// Where the identity is kept.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub identity: Option<PathBuf>,
+    /// JSON on standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do about a device.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DevicesVerb {
+    /// List them.
+    List,
+    /// Give one another name.
+    Rename {
+        /// Its name, or the beginning of its fingerprint (8 digits or more).
+        device: String,
+        /// Its new name.
+        name: String,
+    },
+    /// Take its trust away; a session of it ends within a second.
+    Revoke {
+        /// Its name, or the beginning of its fingerprint (8 digits or more).
+        device: String,
     },
 }
 
@@ -51,12 +86,15 @@ pub struct ServeArgs {
     /// Address and UDP port to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], PORT_DEFAULT)))]
     pub listen: SocketAddr,
-    /// Let every client in. Without it only those named by --trust may connect.
+    /// Let every client in. Without it only paired devices and those named by --trust may connect.
     #[arg(long, conflicts_with = "trust")]
     pub open: bool,
-    /// A client's fingerprint that may connect (64 hex digits); may be given several times.
+    /// A client's fingerprint that may connect though it is not paired (64 hex digits); may be given several times.
     #[arg(long, value_name = "FINGERPRINT")]
     pub trust: Vec<Fingerprint>,
+    /// Show a PIN at the start, by which one device may pair within two minutes.
+    #[arg(long)]
+    pub pair: bool,
     /// auto, pipewire[:NODE], wayland[:OUTPUT], sway, card, file:PATH (.y4m, .h264) or bitstream:KEY=VALUE,…; given
     /// several times, each takes the place of the one before where that cannot be had, or ends.
     #[arg(long, value_name = "SOURCE", default_value = "auto")]

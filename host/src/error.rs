@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use punktfunk_capture::CaptureError;
 use punktfunk_codec::CodecError;
-use punktfunk_control::{ControlError, IdentityError, RefusalCode};
+use punktfunk_control::{ArmError, ControlError, DevicesError, IdentityError, RefusalCode};
 use punktfunk_display::DisplayError;
 use punktfunk_engine::{EngineError, StageFault};
 use punktfunk_net::NetError;
@@ -30,6 +30,12 @@ pub enum HostError {
     /// The identity could not be read or made.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The list of paired devices could not be read or changed.
+    #[error(transparent)]
+    Devices(#[from] DevicesError),
+    /// No PIN can be shown yet.
+    #[error(transparent)]
+    Arm(#[from] ArmError),
     /// No compositor, or it would not do what it must.
     #[error(transparent)]
     Display(#[from] DisplayError),
@@ -119,7 +125,7 @@ impl HostError {
             | Self::Net(NetError::BackendUnknown { .. }) => 64,
             Self::Fault(fault) if fault.stage == "capture" => 10,
             Self::Engine(_) | Self::Net(_) | Self::Fault(_) => 1,
-            Self::Control(_) | Self::Identity(_) => 3,
+            Self::Control(_) | Self::Identity(_) | Self::Devices(_) | Self::Arm(_) => 3,
             Self::Impossible(_)
             | Self::Unagreed { .. }
             | Self::Rate { .. }

@@ -1,13 +1,15 @@
 //! The host program: shows a desktop, a card, a file or a bitstream to one client at a time.
 //!
 //! Promises: each kind of failure has its own exit code and a line that says what to do; nothing is left
-//! behind when it ends. Refuses to run open to everyone without being told so (`--open`).
+//! behind when it ends. Refuses clients that are neither paired nor named, unless it is told to let everyone in (`--open`).
 #![forbid(unsafe_code)]
 
 mod agreement;
 mod cli;
 mod closing;
 mod desktop;
+mod devices;
+mod doorkeeper;
 mod encode;
 mod error;
 mod opening;
@@ -32,6 +34,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use clap::Parser;
+use punktfunk_control::limits::PAIR_WINDOW_MAX;
 use punktfunk_control::{HostControl, HostLimits, Identity, Trust};
 use punktfunk_engine::{Machine, Wishes};
 use punktfunk_net::{BACKEND_VARIABLE, Backend, NetError, ReceiveLimits, Receiver, Socket, SocketConfig};
@@ -43,6 +46,7 @@ use punktfunk_seal::{
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, ServeArgs};
+use crate::doorkeeper::Doorkeeper;
 use crate::error::HostError;
 use crate::opening::OpeningConfig;
 use crate::port_file::PortFile;
@@ -86,6 +90,7 @@ fn run(command: Command) -> Result<(), HostError> {
             probe_compositor(json);
             Ok(())
         }
+        Command::Devices(args) => devices::run(&args, &identity_folder(args.identity.as_deref())?),
         Command::Fingerprint { identity } => print_fingerprint(identity),
     }
 }
@@ -115,13 +120,6 @@ fn caps(socket: &Socket, wishes: Wishes, seal: Backends) -> Vec<String> {
 fn serve(args: &ServeArgs) -> Result<(), HostError> {
     let wishes = Wishes::from_env().map_err(|error| HostError::Usage(error.to_string()))?;
     let source = SourceSpec::of(&args.source)?;
-    if !args.open && args.trust.is_empty() {
-        return Err(HostError::Usage(
-            "nobody may connect: name a client with --trust FINGERPRINT (the client prints its own), or let \
-             everyone in with --open"
-                .into(),
-        ));
-    }
     source.check(args.slices)?;
     let identity = load_identity(args.identity.as_deref())?;
     let stop = stop_flag()?;
@@ -151,16 +149,25 @@ fn serve(args: &ServeArgs) -> Result<(), HostError> {
             caps: caps(&socket, wishes, seal),
         },
     };
-    let trust = if args.open { Trust::Open } else { Trust::Pinned(args.trust.clone()) };
+    let say = Say::new(args.json);
+    let (door, now) = ((args.open, args.trust.clone()), Instant::now());
+    let mut doorkeeper =
+        Doorkeeper::new(&identity_folder(args.identity.as_deref())?, door, serve::host_name(), say, now)?;
     if args.open {
         tracing::warn!("--open: every client that reaches this port may connect");
     }
     let limits = HostLimits { udp_payload_bytes_to: path::udp_payload_bytes_to, ..HostLimits::default() };
-    let control = HostControl::new(identity, trust, limits, Instant::now())?;
-    let say = Say::new(args.json);
+    let mut control = HostControl::new(identity, doorkeeper.trust(), limits, now)?;
     let (address, fingerprint) = (socket.local_addr(), control.fingerprint());
     let receiver = Receiver::new(Arc::clone(&socket), ReceiveLimits::default())?;
-    let mut serve = Serve::new(config, control, socket, receiver, say);
+    if args.pair {
+        doorkeeper.arm(&mut control, PAIR_WINDOW_MAX, Instant::now())?;
+    } else if doorkeeper.trust() == Trust::Pinned(Vec::new()) {
+        tracing::warn!(
+            "nobody is paired yet: start with --pair, and this host shows a PIN for `punktfunk pair`"
+        );
+    }
+    let mut serve = Serve::new(config, (control, doorkeeper), socket, receiver, say);
     // Not before everything is there that a client could meet; and no longer than that.
     let _port_file =
         args.port_file.as_deref().map(|path| PortFile::write(path, address.port())).transpose()?;
@@ -193,9 +200,14 @@ fn stop_flag() -> Result<Arc<AtomicBool>, HostError> {
 }
 
 fn load_identity(given: Option<&Path>) -> Result<Identity, HostError> {
+    Ok(Identity::load_or_create(&identity_folder(given)?)?)
+}
+
+/// Where the identity is, and what belongs to it.
+fn identity_folder(given: Option<&Path>) -> Result<PathBuf, HostError> {
     Ok(match given {
-        Some(dir) => Identity::load_or_create(dir)?,
-        None => Identity::load_or_create(&Identity::default_dir("host")?)?,
+        Some(folder) => folder.to_owned(),
+        None => Identity::default_dir("host")?,
     })
 }
 

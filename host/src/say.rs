@@ -1,12 +1,16 @@
 //! What the host tells people and scripts: a line for each event of a session's life.
 //!
 //! Promises: with JSON on, standard output carries one JSON object a line and nothing else; without it,
-//! the log on standard error says the same. Refuses to print secrets.
+//! the log on standard error says the same. Refuses to print secrets; a PIN is said, and not logged, because showing
+//! it is what it is for.
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use punktfunk_control::{Fingerprint, HostStats, RejectReason, SessionEnd, SourceNews, Welcome};
+use punktfunk_control::{
+    Fingerprint, HostStats, PendingDevice, RejectReason, SessionEnd, SourceNews, Welcome, WindowEnd,
+};
 use punktfunk_engine::StageFault;
 use punktfunk_seal::CipherReason;
 use serde_json::{Value, json};
@@ -38,6 +42,58 @@ impl Say {
         tracing::info!(%address, %fingerprint, "listening");
         let (address, fingerprint) = (address.to_string(), fingerprint.to_string());
         self.line(&json!({"event": "listening", "address": address, "fingerprint": fingerprint}));
+    }
+
+    /// A device that knows this PIN may pair.
+    pub fn pairing(self, pin: &str, left: Duration) {
+        let seconds = left.as_secs();
+        if !self.json {
+            let (first, second) = pin.split_at(pin.len() / 2);
+            let line = format!("pairing: the PIN is {first} {second}, for {seconds} s (punktfunk pair HOST)");
+            // Where nobody can read it nobody can pair.
+            let _ = writeln!(std::io::stderr(), "punktfunk-host: {line}");
+        }
+        tracing::info!(seconds, "a device may pair by PIN");
+        self.line(&json!({"event": "pairing", "pin": pin, "seconds": seconds}));
+    }
+
+    /// Nobody may pair by PIN any more.
+    pub fn pairing_closed(self, end: WindowEnd) {
+        let (word, text) = match end {
+            WindowEnd::Used => ("paired", "a device has proven the PIN"),
+            WindowEnd::Expired => ("expired", "its time is over"),
+            WindowEnd::Failures => ("failures", "too many wrong PINs were tried"),
+            WindowEnd::Cancelled => ("cancelled", "it was cancelled"),
+        };
+        tracing::info!(reason = text, "pairing by PIN is over");
+        self.line(&json!({"event": "pairing_closed", "reason": word}));
+    }
+
+    /// Who waits for somebody's word now.
+    pub fn pending(self, devices: &[PendingDevice], now: Instant) {
+        for device in devices {
+            let (id, fingerprint, left_s) = (device.id, device.fingerprint, device.left(now).as_secs());
+            tracing::info!(%id, name = device.name, %fingerprint, left_s, "a device asks to be let in");
+        }
+        let entry = |device: &PendingDevice| {
+            json!({
+                "id": device.id.number(), "name": device.name, "fingerprint": device.fingerprint.to_string(),
+                "remote": device.remote.to_string(), "left_s": device.left(now).as_secs(),
+            })
+        };
+        self.line(&json!({"event": "pending", "devices": devices.iter().map(entry).collect::<Vec<_>>()}));
+    }
+
+    /// A device was let in for good.
+    pub fn paired(self, name: &str, fingerprint: Fingerprint) {
+        tracing::info!(name, %fingerprint, "a device is paired");
+        self.line(&json!({"event": "paired", "name": name, "fingerprint": fingerprint.to_string()}));
+    }
+
+    /// Somebody has said No to a device.
+    pub fn denied(self, name: &str, fingerprint: Fingerprint) {
+        tracing::info!(name, %fingerprint, "a device is denied");
+        self.line(&json!({"event": "denied", "name": name, "fingerprint": fingerprint.to_string()}));
     }
 
     /// A client has said Hello.

@@ -20,6 +20,7 @@ use punktfunk_proto::is_media;
 use punktfunk_seal::Secret;
 
 use crate::closing::Closing;
+use crate::doorkeeper::Doorkeeper;
 use crate::error::HostError;
 use crate::opening::{Opened, Opening, OpeningConfig};
 use crate::path::shard_bytes_to;
@@ -77,6 +78,7 @@ pub struct Serve {
     /// The program ends: nobody new is let in.
     is_leaving: bool,
     compositors: Vec<CompositorOffer>,
+    doorkeeper: Doorkeeper,
     outgoing: Vec<u8>,
     media_refused: u64,
     say: Say,
@@ -86,7 +88,7 @@ impl Serve {
     /// A host that is ready to serve.
     pub fn new(
         config: ServeConfig,
-        control: HostControl,
+        (control, doorkeeper): (HostControl, Doorkeeper),
         socket: Arc<Socket>,
         receiver: Receiver,
         say: Say,
@@ -102,6 +104,7 @@ impl Serve {
             closing: Closing::default(),
             is_leaving: false,
             compositors: offers(punktfunk_display::probe()),
+            doorkeeper,
             outgoing: Vec::new(),
             media_refused: 0,
             say,
@@ -146,6 +149,7 @@ impl Serve {
         while let Some(event) = self.control.poll_event() {
             self.handle_event(event, Instant::now());
         }
+        self.doorkeeper.poll(&mut self.control, Instant::now());
         self.poll_opening(Instant::now());
         self.poll_stream(Instant::now());
         self.transmit(Instant::now());
@@ -170,7 +174,10 @@ impl Serve {
                 self.say.hello(&hello.client_name, remote, client_fingerprint);
                 self.handle_hello(session, hello, now);
             }
-            HostEvent::Start { session, secret } => self.handle_start(session, &secret, now),
+            HostEvent::Start { session, secret } => {
+                self.handle_start(session, &secret, now);
+                self.doorkeeper.handle_start(session, &mut self.control, now);
+            }
             HostEvent::RequestIdr { session, after_au } => {
                 if let Some(stream) = self.stream(session) {
                     stream.request_idr(after_au);
@@ -205,6 +212,12 @@ impl Serve {
             HostEvent::Ended { session, reason } => {
                 self.drop_session(session, now);
                 self.say.ended(&reason);
+            }
+            event @ (HostEvent::PinProven { .. }
+            | HostEvent::PairingClosed { .. }
+            | HostEvent::PendingChanged
+            | HostEvent::PendingDecided { .. }) => {
+                self.doorkeeper.handle_event(event, &mut self.control, now);
             }
             HostEvent::Rejected { remote, reason } => self.say.rejected(remote, &reason),
         }
@@ -386,6 +399,7 @@ impl Serve {
     /// Says Bye to everyone, turns newcomers away meanwhile, and leaves nothing behind.
     fn leave(&mut self) -> Result<(), HostError> {
         self.is_leaving = true;
+        self.doorkeeper.leave(&mut self.control, Instant::now());
         if let Some(id) = self.session.as_ref().map(|session| session.id) {
             self.end(id, Bye::new(ByeReason::ShuttingDown, "the host program ends"), Instant::now());
         }
@@ -459,6 +473,8 @@ fn refusal_code(error: &HostError) -> RefusalCode {
         | HostError::Net(_)
         | HostError::Control(_)
         | HostError::Identity(_)
+        | HostError::Devices(_)
+        | HostError::Arm(_)
         | HostError::Capture(_)
         | HostError::NoOutput(_)
         | HostError::NotBuilt { .. }
@@ -468,7 +484,8 @@ fn refusal_code(error: &HostError) -> RefusalCode {
     }
 }
 
-fn host_name() -> String {
+/// What this machine calls itself.
+pub(crate) fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "punktfunk host".into() } else { name.chars().take(48).collect() }

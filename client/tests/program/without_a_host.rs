@@ -46,13 +46,13 @@ fn a_host_without_an_address_is_named() {
 #[test]
 fn nobody_is_believed_unless_told_so() {
     run(&["connect", "127.0.0.1:9"], &[])
-        .expect(64, &["--trust FINGERPRINT", "--open", "punktfunk-host fingerprint"]);
+        .expect(64, &["--trust FINGERPRINT", "--open", "punktfunk pair 127.0.0.1:9"]);
 }
 
 #[test]
 fn wrong_arguments_are_named() {
     let connect = |more: &[&'static str]| [&["connect", "127.0.0.1:9", "--open"], more].concat();
-    let cases: [(Vec<&str>, &[&str]); 10] = [
+    let cases: [(Vec<&str>, &[&str]); 11] = [
         (vec![], &["Usage"]),
         (vec!["connect"], &["HOST[:PORT]"]),
         (connect(&["--mode", "big"]), &["--mode", "big"]),
@@ -61,12 +61,25 @@ fn wrong_arguments_are_named() {
         (connect(&["--seconds", "0"]), &["--seconds"]),
         (connect(&["--trust", "abc"]), &["--trust", "64 hex digits"]),
         (connect(&["--trust", &"0".repeat(64).leak()[..]]), &["--open", "cannot be used with"]),
+        (connect(&["--approve-with", "maybe"]), &["--approve-with", "hex digits"]),
         (connect(&["--shout"]), &["--shout"]),
         (connect(&["--record", "desk.mkv"]), &["desk.mkv", ".mp4"]),
     ];
     for (args, said) in cases {
         run(&args, &[]).expect(64, said);
     }
+}
+
+#[test]
+fn a_pin_that_is_none_is_named_and_not_repeated() {
+    let ended = run(&["pair", "127.0.0.1:9", "--pin", "12345x"], &[]);
+    ended.expect(64, &["--pin", "6 digits"]);
+    // Nobody types at a test's standard input.
+    run(&["pair", "127.0.0.1:9"], &[]).expect(64, &["6 digits"]);
+    let both = ["pair", "127.0.0.1:9", "--pin", "123456", "--knock"];
+    run(&both, &[]).expect(64, &["--knock", "cannot be used with"]);
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    run(&["pair", &closed, "--pin", "123456"], &[]).expect(2, &[&closed, "no answer"]);
 }
 
 #[test]

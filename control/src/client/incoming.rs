@@ -103,6 +103,9 @@ impl ClientControl {
             ) => {
                 self.events.push_back(ClientEvent::SourceNews(news));
             }
+            (Stage::Running | Stage::Leaving(_), Message::PendingDevices(pending)) => {
+                self.events.push_back(ClientEvent::PendingDevices(pending));
+            }
             (Stage::Running, Message::SkewPong(pong)) => {
                 if let Some(estimate) = self.skew.handle_pong(&pong, self.clock, now)? {
                     self.events.push_back(ClientEvent::Skew(estimate));

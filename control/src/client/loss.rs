@@ -14,32 +14,39 @@ use crate::fingerprint::Fingerprint;
 use crate::link::CloseCode;
 use crate::messages::{Bye, ByeReason, Refusal, RefusalCode};
 use crate::printable::{printable, printable_bytes, printable_end};
+use crate::tls::Refused;
 use crate::trust::Trust;
 
 /// QUIC's number for a server that takes no connection (RFC 9000 section 20.1).
 const CONNECTION_REFUSED: u64 = 2;
 
 /// What is known about a lost connection besides QUIC's own reason.
-pub(super) struct Lost {
+pub(crate) struct Lost {
     /// The host's address.
-    pub(super) host: SocketAddr,
+    pub(crate) host: SocketAddr,
     /// This client's fingerprint.
-    pub(super) ours: Fingerprint,
+    pub(crate) ours: Fingerprint,
     /// The control protocol that this client's Hello named.
-    pub(super) protocol: u32,
-    /// The host's fingerprint, when this client turned it away.
-    pub(super) refused: Option<Fingerprint>,
+    pub(crate) protocol: u32,
+    /// The host's certificate, when this client turned it away.
+    pub(crate) refused: Option<Refused>,
     /// How long the host has been silent.
-    pub(super) silent: Duration,
+    pub(crate) silent: Duration,
 }
 
 impl Lost {
-    pub(super) fn connect_error(&self, reason: &ConnectionError, trust: &Trust) -> ConnectError {
+    pub(crate) fn connect_error(&self, reason: &ConnectionError, trust: &Trust) -> ConnectError {
         let host = self.host;
         let mismatch = ConnectError::ProtocolVersion { ours: self.protocol, theirs: None };
         match (alert::of(reason), self.refused) {
-            (Some(Alert::Ours(alert::ACCESS_DENIED)), Some(got)) => {
+            (Some(Alert::Ours(_)), Some(Refused { fingerprint: got, fault: Some(fault) })) => {
+                return ConnectError::HostCertificate { fault, got };
+            }
+            (Some(Alert::Ours(alert::ACCESS_DENIED)), Some(Refused { fingerprint: got, fault: None })) => {
                 return ConnectError::WrongFingerprint { expected: trust.expected().to_vec(), got };
+            }
+            (Some(Alert::Theirs(alert::BAD_CERTIFICATE | alert::CERTIFICATE_EXPIRED)), _) => {
+                return ConnectError::OurCertificate;
             }
             (Some(Alert::Theirs(alert::ACCESS_DENIED)), _) => {
                 return ConnectError::HostDemandsTrust { ours: self.ours };
@@ -78,7 +85,7 @@ impl Lost {
 }
 
 /// A refusal as an error.
-pub(super) fn refused(refusal: Refusal, ours: u32) -> ConnectError {
+pub(crate) fn refused(refusal: Refusal, ours: u32) -> ConnectError {
     match refusal.code {
         RefusalCode::ProtocolVersion => {
             ConnectError::ProtocolVersion { ours, theirs: Some(refusal.protocol) }

@@ -8,7 +8,7 @@
 //! session.
 
 mod incoming;
-mod loss;
+pub(crate) mod loss;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -26,7 +26,7 @@ use crate::limits::{
     UDP_PAYLOAD_BYTES_SEARCHED, WELCOME_MAX,
 };
 use crate::link::{CloseCode, Link};
-use crate::messages::{Bye, Hello, Message, Reconfigure, RequestIdr, Start};
+use crate::messages::{Bye, DecidePending, Hello, Message, Reconfigure, RequestIdr, Start};
 use crate::planes::Plane;
 use crate::port::{Port, Routed};
 use crate::skew::SkewMeter;
@@ -264,6 +264,15 @@ impl ClientControl {
     pub fn reconfigure(&mut self, reconfigure: &Reconfigure, now: Instant) -> Result<(), ControlError> {
         self.require_running("reconfigure")?;
         self.send(&Message::Reconfigure(*reconfigure), now)
+    }
+
+    /// Says whether a device that waits at the host shall be let in.
+    ///
+    /// # Errors
+    /// When the session is not running.
+    pub fn decide_pending(&mut self, id: u64, approve: bool, now: Instant) -> Result<(), ControlError> {
+        self.require_running("decide_pending")?;
+        self.send(&Message::DecidePending(DecidePending { id, approve }), now)
     }
 
     /// Measures the clocks' skew anew; `Skew` follows with the better of the old and the new estimate.

@@ -9,9 +9,9 @@ use quinn_proto::ConnectionError;
 
 use crate::alert;
 use crate::error::{RejectReason, SessionEnd, Violation};
-use crate::fingerprint::Fingerprint;
 use crate::link::CloseCode;
 use crate::printable::{printable_bytes, printable_end};
+use crate::tls::Refused;
 
 /// Why an announced session was lost.
 pub(super) fn session_end(
@@ -43,9 +43,12 @@ pub(super) fn session_end(
 }
 
 /// Why a connection that never said Hello was lost.
-pub(super) fn reject_reason(reason: &ConnectionError, refused: Option<Fingerprint>) -> RejectReason {
+pub(super) fn reject_reason(reason: &ConnectionError, refused: Option<Refused>) -> RejectReason {
     match (alert::of(reason), refused) {
-        (Some(alert::Alert::Ours(alert::ACCESS_DENIED)), Some(fingerprint)) => {
+        (Some(alert::Alert::Ours(_)), Some(Refused { fingerprint, fault: Some(fault) })) => {
+            RejectReason::Certificate { fault, fingerprint }
+        }
+        (Some(alert::Alert::Ours(alert::ACCESS_DENIED)), Some(Refused { fingerprint, fault: None })) => {
             RejectReason::NotTrusted { fingerprint }
         }
         (Some(alert::Alert::Theirs(alert::ACCESS_DENIED)), _) => RejectReason::HostNotTrusted,

@@ -6,7 +6,9 @@
 //! its limits, and clients that are not trusted, naming them.
 
 mod ends;
+mod pairing;
 mod session;
+mod stranger;
 mod tidings;
 
 use std::net::{IpAddr, SocketAddr};
@@ -23,12 +25,14 @@ use crate::identity::Identity;
 use crate::limits::{ALPN, HostLimits, UDP_PAYLOAD_BYTES_MAX};
 use crate::link::Link;
 use crate::messages::{Bye, ByeReason, HostStats, Message, Reconfigured, Refusal, SourceNews, Welcome};
+use crate::pairing::Desk;
 use crate::port::{Port, Routed};
 use crate::stats::{HostCounters, LinkStats};
 use crate::tls::PinVerifier;
 use crate::transport;
 use crate::trust::Trust;
 use session::Session;
+use stranger::Stranger;
 use tidings::Tidings;
 
 /// The host's end of all control sessions on one port.
@@ -39,6 +43,9 @@ pub struct HostControl {
     verifier: Arc<PinVerifier>,
     port: Port,
     sessions: Vec<Session>,
+    /// Connections of the pairing protocol.
+    strangers: Vec<Stranger>,
+    desk: Desk,
     next_session: u64,
     /// Which session may send next.
     turn: usize,
@@ -80,6 +87,8 @@ impl HostControl {
             server,
             verifier,
             sessions: Vec::new(),
+            strangers: Vec::new(),
+            desk: Desk::default(),
             next_session: 0,
             turn: 0,
             tidings: Tidings::default(),
@@ -104,6 +113,9 @@ impl HostControl {
                 if let Some(index) = self.index_of_handle(handle) {
                     self.sessions[index].link.handle_datagram(from, event, bytes.len(), now);
                     self.advance(index, now);
+                } else if let Some(index) = self.index_of_stranger(handle) {
+                    self.strangers[index].link.handle_datagram(from, event, bytes.len(), now);
+                    self.advance_stranger(index, now);
                 }
             }
         }
@@ -118,6 +130,7 @@ impl HostControl {
             session.handle_timeout(&self.verifier, &mut self.tidings, now);
             session.link.exchange(&mut self.port);
         }
+        self.handle_strangers_timeout(now);
         self.forget_drained();
     }
 
@@ -135,7 +148,7 @@ impl HostControl {
                 return Some(transmit);
             }
         }
-        None
+        self.strangers.iter_mut().find_map(|stranger| stranger.link.poll_transmit(now, buf))
     }
 
     /// When `handle_timeout` is due.
@@ -143,7 +156,8 @@ impl HostControl {
         if self.tidings.can_resume() {
             return Some(self.last_now);
         }
-        self.sessions.iter_mut().filter_map(Session::poll_timeout).min()
+        let sessions = self.sessions.iter_mut().filter_map(Session::poll_timeout).min();
+        [sessions, self.poll_strangers_timeout()].into_iter().flatten().min()
     }
 
     /// The next event.
@@ -264,6 +278,12 @@ impl HostControl {
         Ok(())
     }
 
+    /// The sessions in which media flows, and whose they are.
+    pub fn running(&self) -> impl Iterator<Item = (SessionId, Fingerprint)> + '_ {
+        let running = self.sessions.iter().filter(|session| session.is_open() && session.is_running());
+        running.filter_map(|session| Some((session.id, session.fingerprint()?)))
+    }
+
     /// A session's counters.
     pub fn stats(&self, session: SessionId) -> Option<LinkStats> {
         self.sessions.iter().find(|s| s.id == session).map(|s| s.link.stats())
@@ -300,7 +320,7 @@ impl HostControl {
 
     /// Whether no connection is left, closing ones counted.
     pub fn is_idle(&self) -> bool {
-        self.sessions.is_empty()
+        self.sessions.is_empty() && self.strangers.is_empty()
     }
 
     #[cfg(test)]
@@ -312,7 +332,7 @@ impl HostControl {
     fn handle_incoming(&mut self, incoming: Incoming, now: Instant) {
         let remote = incoming.remote_address();
         let connections_max = self.limits.connections_max;
-        if self.sessions.len() >= connections_max {
+        if self.sessions.len() + self.strangers.len() >= connections_max {
             self.port.refuse(incoming);
             self.tidings.reject(remote, RejectReason::Full { connections_max });
             return;
@@ -342,10 +362,18 @@ impl HostControl {
         session.link.exchange(&mut self.port);
         session.advance(&self.verifier, &mut self.tidings, now);
         session.link.exchange(&mut self.port);
+        if session.is_stranger() {
+            self.receive_stranger(index, now);
+        }
     }
 
     fn forget_drained(&mut self) {
         self.sessions.retain(|session| !session.link.is_drained());
+        self.strangers.retain(|stranger| !stranger.link.is_drained());
+    }
+
+    fn index_of_stranger(&self, handle: ConnectionHandle) -> Option<usize> {
+        self.strangers.iter().position(|stranger| stranger.link.handle() == handle)
     }
 
     fn index_of_handle(&self, handle: ConnectionHandle) -> Option<usize> {

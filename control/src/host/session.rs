@@ -25,6 +25,7 @@ use crate::limits::{
 };
 use crate::link::{CloseCode, Link, LinkEvent};
 use crate::messages::{Bye, Hello, Message, Refusal, RefusalCode, SkewPing, SkewPong};
+use crate::pairing::PAIR_ALPN;
 use crate::planes::Plane;
 use crate::tls::PinVerifier;
 
@@ -33,6 +34,8 @@ use crate::tls::PinVerifier;
 enum Stage {
     /// TLS is under way.
     Handshaking,
+    /// It has asked for the pairing protocol: it goes on as a stranger's.
+    Stranger,
     /// The client is known; its Hello is awaited.
     Greeting,
     /// The program is asked.
@@ -52,7 +55,7 @@ enum Stage {
 impl Stage {
     fn name(&self) -> &'static str {
         match self {
-            Stage::Handshaking => "shaking hands",
+            Stage::Handshaking | Stage::Stranger => "shaking hands",
             Stage::Greeting => "waiting for a Hello",
             Stage::Greeted => "waiting for the host's answer",
             Stage::Welcomed => "waiting for a Start",
@@ -100,6 +103,16 @@ impl Session {
         matches!(self.stage, Stage::Handshaking)
     }
 
+    /// Whether media flows.
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.stage, Stage::Running)
+    }
+
+    /// Whether it is no session but a stranger's connection.
+    pub(super) fn is_stranger(&self) -> bool {
+        matches!(self.stage, Stage::Stranger)
+    }
+
     /// Whether the program may still speak to it.
     pub(super) fn is_open(&self) -> bool {
         self.announced && !matches!(self.stage, Stage::Leaving(_) | Stage::Over)
@@ -123,7 +136,9 @@ impl Session {
 
     fn handle_deadline(&mut self, tidings: &mut Tidings, now: Instant) {
         match self.stage.clone() {
-            Stage::Handshaking | Stage::Greeting => self.stall("Hello", HELLO_MAX, tidings, now),
+            Stage::Handshaking | Stage::Stranger | Stage::Greeting => {
+                self.stall("Hello", HELLO_MAX, tidings, now);
+            }
             Stage::Greeted => {
                 let text = format!("the host was not ready within {} s", WELCOME_MAX.as_secs());
                 self.turn_away(Refusal::new(RefusalCode::Source, text), now);
@@ -164,6 +179,10 @@ impl Session {
 
     fn handle_connected(&mut self, tidings: &mut Tidings, now: Instant) {
         self.fingerprint = self.link.peer_fingerprint();
+        if self.fingerprint.is_some() && self.link.speaks(PAIR_ALPN) {
+            self.stage = Stage::Stranger;
+            return;
+        }
         self.stage = Stage::Greeting;
         if self.fingerprint.is_none() || !self.link.speaks(self.alpn) {
             let message = "TLS without certificate or ALPN";
@@ -175,7 +194,7 @@ impl Session {
     /// read in any case: flow control has bounded it.
     fn read_messages(&mut self, lost: bool, verifier: &PinVerifier, tidings: &mut Tidings, now: Instant) {
         let events_max = if lost { EVENTS_MAX + STREAM_WINDOW_BYTES as usize } else { EVENTS_MAX };
-        while !matches!(self.stage, Stage::Handshaking | Stage::Leaving(_) | Stage::Over) {
+        while !matches!(self.stage, Stage::Handshaking | Stage::Stranger | Stage::Leaving(_) | Stage::Over) {
             if tidings.len() >= events_max {
                 tidings.hold_back();
                 return;
@@ -215,6 +234,11 @@ impl Session {
             }
             (Stage::Running, Message::Reconfigure(reconfigure)) => {
                 tidings.tell(HostEvent::Reconfigure { session, reconfigure });
+            }
+            (Stage::Running, Message::DecidePending(decision)) => {
+                let Some(by) = self.fingerprint else { return Ok(()) };
+                let (pending, is_approved) = (SessionId(decision.id), decision.approve);
+                tidings.tell(HostEvent::PendingDecided { session, by, pending, is_approved });
             }
             (Stage::Running, Message::SkewPing(ping)) => return self.answer_ping(ping, now),
             (_, Message::PathPong(pong)) => {
@@ -332,9 +356,12 @@ impl Session {
             // The client may well close first.
             Stage::Leaving(end) => end,
             Stage::Farewell(bye) => SessionEnd::ClientLeft(bye),
-            Stage::Handshaking | Stage::Greeting | Stage::Greeted | Stage::Welcomed | Stage::Running => {
-                session_end(reason, self.link.silent(now), self.link.strayed())
-            }
+            Stage::Handshaking
+            | Stage::Stranger
+            | Stage::Greeting
+            | Stage::Greeted
+            | Stage::Welcomed
+            | Stage::Running => session_end(reason, self.link.silent(now), self.link.strayed()),
         };
         let refused = verifier.take_refused();
         self.deadline = None;

@@ -18,6 +18,8 @@ pub(super) struct Tidings {
     events: VecDeque<HostEvent>,
     rejections_waiting: usize,
     held_back: bool,
+    /// Whether the program will hear anyway that those that wait have changed.
+    pending_changed_waits: bool,
     pub(super) counters: HostCounters,
 }
 
@@ -36,10 +38,19 @@ impl Tidings {
         self.tell(HostEvent::Rejected { remote, reason });
     }
 
+    /// Those that wait for somebody's word are others now; told once, however often it happens before it is heard.
+    pub(super) fn tell_pending_changed(&mut self) {
+        if !std::mem::replace(&mut self.pending_changed_waits, true) {
+            self.tell(HostEvent::PendingChanged);
+        }
+    }
+
     pub(super) fn poll(&mut self) -> Option<HostEvent> {
         let event = self.events.pop_front()?;
-        if matches!(event, HostEvent::Rejected { .. }) {
-            self.rejections_waiting -= 1;
+        match event {
+            HostEvent::Rejected { .. } => self.rejections_waiting -= 1,
+            HostEvent::PendingChanged => self.pending_changed_waits = false,
+            _ => {}
         }
         Some(event)
     }

@@ -8,14 +8,20 @@ use quinn_proto::{ReadError, WriteError};
 use super::{FRAME_BYTES_MAX, Finish, Link};
 use crate::error::Violation;
 use crate::limits::OUTBOX_BYTES_MAX;
-use crate::messages::{LENGTH_BYTES, Message, parse_length};
+use crate::messages::{LENGTH_BYTES, Message, MessageError, parse_length};
 
 impl Link {
     /// Queues a message; `false` when the peer has left too much unread.
     #[must_use]
     pub(crate) fn send(&mut self, message: &Message) -> bool {
+        self.send_framed(|out| message.encode(out))
+    }
+
+    /// The same for a message of another protocol, whose `encode` appends it with its length.
+    #[must_use]
+    pub(crate) fn send_framed(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
         let start = self.outbox.len();
-        message.encode(&mut self.outbox);
+        encode(&mut self.outbox);
         if self.outbox.len() - self.outbox_sent > OUTBOX_BYTES_MAX || self.finish != Finish::No {
             self.outbox.truncate(start);
             self.stats.messages_dropped += 1;
@@ -68,10 +74,21 @@ impl Link {
     /// # Errors
     /// When the peer's bytes are no message, or the stream was reset.
     pub(crate) fn read(&mut self) -> Result<Option<Message>, Violation> {
+        self.read_framed(Message::parse)
+    }
+
+    /// The same for a message of another protocol.
+    ///
+    /// # Errors
+    /// As for `read`.
+    pub(crate) fn read_framed<T>(
+        &mut self,
+        parse: impl Fn(&[u8]) -> Result<Option<T>, MessageError>,
+    ) -> Result<Option<T>, Violation> {
         loop {
             if let Some(body) = self.whole_message()? {
                 self.inbox_read += LENGTH_BYTES + body.len();
-                match Message::parse(&self.inbox[body])? {
+                match parse(&self.inbox[body])? {
                     Some(message) => {
                         self.stats.messages_received += 1;
                         return Ok(Some(message));

@@ -209,10 +209,15 @@ impl Link {
 
     /// The media keys' root (RFC 8446 section 7.5), the same at both ends; `None` before TLS is done.
     pub(crate) fn secret(&self) -> Option<Secret> {
+        self.export(EXPORTER_LABEL).map(|bytes| Secret::new(*bytes))
+    }
+
+    /// Bytes that only the two ends of this connection know, of this label; `None` before TLS is done.
+    pub(crate) fn export(&self, label: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
         let mut bytes = Zeroizing::new([0; 32]);
         let session = self.connection.crypto_session();
-        session.export_keying_material(&mut bytes[..], EXPORTER_LABEL, b"").ok()?;
-        Some(Secret::new(*bytes))
+        session.export_keying_material(&mut bytes[..], label, b"").ok()?;
+        Some(bytes)
     }
 
     /// Who the peer has proven to be; `None` before TLS is done.

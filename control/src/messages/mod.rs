@@ -6,10 +6,11 @@
 //! refuses. Refuses: lengths above `MESSAGE_BYTES_MAX`, texts and lists above their limits, required
 //! fields that are absent.
 
-mod bounded;
+pub(crate) mod bounded;
 mod course;
 mod greeting;
 mod host_stats;
+mod pending;
 
 pub use course::{
     Bye, ByeReason, PathPing, PathPong, Reconfigure, Reconfigured, Refusal, RefusalCode, RequestIdr,
@@ -17,6 +18,9 @@ pub use course::{
 };
 pub use greeting::{Codec, CompositorOffer, Hello, Mode, Welcome};
 pub use host_stats::{FallCount, HostStats, StageSummary};
+pub use pending::{DecidePending, PendingDevices, PendingEntry};
+
+pub(crate) use bounded::WireNumber;
 
 use minicbor::{Decoder, Encode, Encoder};
 
@@ -43,6 +47,8 @@ pub enum Message {
     HostStats(HostStats),
     Bye(Bye),
     SourceNews(SourceNews),
+    PendingDevices(PendingDevices),
+    DecidePending(DecidePending),
 }
 
 /// Why bytes are no message.
@@ -90,6 +96,8 @@ impl Message {
             Message::Bye(_) => 12,
             Message::PathPing(_) => 13,
             Message::SourceNews(_) => 14,
+            Message::PendingDevices(_) => 20,
+            Message::DecidePending(_) => 21,
         }
     }
 
@@ -110,33 +118,32 @@ impl Message {
             Message::HostStats(_) => "HostStats",
             Message::Bye(_) => "Bye",
             Message::SourceNews(_) => "SourceNews",
+            Message::PendingDevices(_) => "PendingDevices",
+            Message::DecidePending(_) => "DecidePending",
         }
     }
 
     /// Appends the length and the message to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(&[0; LENGTH_BYTES]);
         let kind = self.kind();
         match self {
-            Message::Hello(body) => encode_body(kind, body, out),
-            Message::Welcome(body) => encode_body(kind, body, out),
-            Message::Refusal(body) => encode_body(kind, body, out),
-            Message::Start(body) => encode_body(kind, body, out),
-            Message::Reconfigure(body) => encode_body(kind, body, out),
-            Message::Reconfigured(body) => encode_body(kind, body, out),
-            Message::RequestIdr(body) => encode_body(kind, body, out),
-            Message::SkewPing(body) => encode_body(kind, body, out),
-            Message::SkewPong(body) => encode_body(kind, body, out),
-            Message::PathPing(body) => encode_body(kind, body, out),
-            Message::PathPong(body) => encode_body(kind, body, out),
-            Message::HostStats(body) => encode_body(kind, body, out),
-            Message::Bye(body) => encode_body(kind, body, out),
-            Message::SourceNews(body) => encode_body(kind, body, out),
+            Message::Hello(body) => encode_framed(kind, body, out),
+            Message::Welcome(body) => encode_framed(kind, body, out),
+            Message::Refusal(body) => encode_framed(kind, body, out),
+            Message::Start(body) => encode_framed(kind, body, out),
+            Message::Reconfigure(body) => encode_framed(kind, body, out),
+            Message::Reconfigured(body) => encode_framed(kind, body, out),
+            Message::RequestIdr(body) => encode_framed(kind, body, out),
+            Message::SkewPing(body) => encode_framed(kind, body, out),
+            Message::SkewPong(body) => encode_framed(kind, body, out),
+            Message::PathPing(body) => encode_framed(kind, body, out),
+            Message::PathPong(body) => encode_framed(kind, body, out),
+            Message::HostStats(body) => encode_framed(kind, body, out),
+            Message::Bye(body) => encode_framed(kind, body, out),
+            Message::SourceNews(body) => encode_framed(kind, body, out),
+            Message::PendingDevices(body) => encode_framed(kind, body, out),
+            Message::DecidePending(body) => encode_framed(kind, body, out),
         }
-        let length = (out.len() - start - LENGTH_BYTES) as u32;
-        debug_assert!(length as usize <= MESSAGE_BYTES_MAX, "limits.rs proves that every message fits");
-        out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
     }
 
     /// Reads one message's body, without its length. `None`: a kind that this end does not know.
@@ -144,30 +151,27 @@ impl Message {
     /// # Errors
     /// When the body is not the CBOR that its kind asks for, or breaks a limit.
     pub fn parse(body: &[u8]) -> Result<Option<Message>, MessageError> {
-        let mut d = Decoder::new(body);
-        let kind = parse_kind(&mut d).map_err(|error| malformed(0, &error))?;
-        let message = match kind {
-            1 => d.decode().map(Message::Hello),
-            2 => d.decode().map(Message::Welcome),
-            3 => d.decode().map(Message::Refusal),
-            4 => d.decode().map(Message::Start),
-            5 => d.decode().map(Message::Reconfigure),
-            6 => d.decode().map(Message::Reconfigured),
-            7 => d.decode().map(Message::RequestIdr),
-            8 => d.decode().map(Message::SkewPing),
-            9 => d.decode().map(Message::SkewPong),
-            10 => d.decode().map(Message::PathPong),
-            11 => d.decode().map(Message::HostStats),
-            12 => d.decode().map(Message::Bye),
-            13 => d.decode().map(Message::PathPing),
-            14 => d.decode().map(Message::SourceNews),
-            _ => return Ok(None),
-        }
-        .map_err(|error| malformed(kind, &error))?;
-        match body.len() - d.position() {
-            0 => Ok(Some(message)),
-            surplus => Err(MessageError::Surplus { kind, surplus }),
-        }
+        parse_framed(body, |kind, d| {
+            Some(match kind {
+                1 => d.decode().map(Message::Hello),
+                2 => d.decode().map(Message::Welcome),
+                3 => d.decode().map(Message::Refusal),
+                4 => d.decode().map(Message::Start),
+                5 => d.decode().map(Message::Reconfigure),
+                6 => d.decode().map(Message::Reconfigured),
+                7 => d.decode().map(Message::RequestIdr),
+                8 => d.decode().map(Message::SkewPing),
+                9 => d.decode().map(Message::SkewPong),
+                10 => d.decode().map(Message::PathPong),
+                11 => d.decode().map(Message::HostStats),
+                12 => d.decode().map(Message::Bye),
+                13 => d.decode().map(Message::PathPing),
+                14 => d.decode().map(Message::SourceNews),
+                20 => d.decode().map(Message::PendingDevices),
+                21 => d.decode().map(Message::DecidePending),
+                _ => return None,
+            })
+        })
     }
 }
 
@@ -194,8 +198,29 @@ fn malformed(kind: u16, error: &minicbor::decode::Error) -> MessageError {
     MessageError::Malformed { kind, text: error.to_string() }
 }
 
-fn encode_body<T: Encode<()>>(kind: u16, body: &T, out: &mut Vec<u8>) {
-    let mut e = Encoder::new(out);
+/// Appends a length, and a message of this kind.
+pub(crate) fn encode_framed<T: Encode<()>>(kind: u16, body: &T, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; LENGTH_BYTES]);
+    let mut e = Encoder::new(&mut *out);
     let written = e.array(2).and_then(|e| e.u16(kind)).and_then(|e| e.encode(body)).map(|_| ());
     written.expect("a Vec takes every byte, and no field's encoding fails of itself");
+    let length = (out.len() - start - LENGTH_BYTES) as u32;
+    debug_assert!(length as usize <= MESSAGE_BYTES_MAX, "limits.rs proves that every message fits");
+    out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+}
+
+/// Reads one message of those that `decode` knows by their kinds.
+pub(crate) fn parse_framed<'b, T>(
+    body: &'b [u8],
+    decode: impl FnOnce(u16, &mut Decoder<'b>) -> Option<Result<T, minicbor::decode::Error>>,
+) -> Result<Option<T>, MessageError> {
+    let mut d = Decoder::new(body);
+    let kind = parse_kind(&mut d).map_err(|error| malformed(0, &error))?;
+    let Some(message) = decode(kind, &mut d) else { return Ok(None) };
+    let message = message.map_err(|error| malformed(kind, &error))?;
+    match body.len() - d.position() {
+        0 => Ok(Some(message)),
+        surplus => Err(MessageError::Surplus { kind, surplus }),
+    }
 }

@@ -1,5 +1,6 @@
 //! The two ends against each other, over a simulated network and a clock that tests move.
 
+mod certificates;
 mod course;
 mod endings;
 mod greeting;
@@ -7,3 +8,4 @@ mod hostile;
 mod network;
 mod pair;
 mod roaming;
+mod strangers;

@@ -10,9 +10,9 @@ use punktfunk_seal::{Cipher, Secret};
 use super::network::{Network, Rng, Way};
 use crate::limits::ALPN;
 use crate::{
-    Bye, ByeReason, ClientControl, ClientEvent, Codec, ConnectError, ControlError, Hello, HostControl,
-    HostEvent, HostLimits, HostStats, Identity, Mode, PROTOCOL, Reconfigured, Refusal, RefusalCode,
-    SessionEnd, SessionId, Trust, Welcome,
+    Applicant, ApplicantEvent, Bye, ByeReason, ClientControl, ClientEvent, Codec, ConnectError, ControlError,
+    Hello, HostControl, HostEvent, HostLimits, HostStats, Identity, Mode, PROTOCOL, PairError, Reconfigured,
+    Refusal, RefusalCode, SessionEnd, SessionId, Trust, Welcome, Wish,
 };
 
 pub(super) const MODE: Mode = Mode { width: 1280, height: 720, refresh_mhz: 60_000 };
@@ -56,6 +56,25 @@ pub(super) struct Client {
     pub(super) ended: Option<ConnectError>,
 }
 
+/// A client that the host does not know.
+pub(super) struct Guest {
+    pub(super) control: Applicant,
+    pub(super) addr: SocketAddr,
+    pub(super) dead: bool,
+    pub(super) events: Vec<ApplicantEvent>,
+}
+
+impl Guest {
+    /// How it went, once it is known.
+    pub(super) fn outcome(&self) -> Option<Result<(), PairError>> {
+        self.events.iter().find_map(|event| match event {
+            ApplicantEvent::Held { .. } => None,
+            ApplicantEvent::Admitted { .. } => Some(Ok(())),
+            ApplicantEvent::Ended { reason } => Some(Err(reason.clone())),
+        })
+    }
+}
+
 pub(super) struct Pair {
     pub(super) now: Instant,
     pub(super) host: HostControl,
@@ -72,6 +91,7 @@ pub(super) struct Pair {
     pub(super) events: Vec<HostEvent>,
     pub(super) ended: Vec<(SessionId, SessionEnd)>,
     pub(super) clients: Vec<Client>,
+    pub(super) guests: Vec<Guest>,
     pub(super) network: Network,
     /// Bytes that the host has sent to each address.
     pub(super) sent_to: HashMap<SocketAddr, usize>,
@@ -116,12 +136,19 @@ impl Pair {
             events: Vec::new(),
             ended: Vec::new(),
             clients: Vec::new(),
+            guests: Vec::new(),
             network: Network::new(Rng::announced(name, seed), to_host, to_client),
             sent_to: HashMap::new(),
             relay: None,
             losses: 0,
             buf: Vec::new(),
         }
+    }
+
+    /// Another host at the same address, open to everyone.
+    pub(super) fn replace_host(&mut self, identity: Identity) {
+        self.host = HostControl::new(identity.clone(), Trust::Open, HostLimits::default(), self.now).unwrap();
+        self.host_identity = identity;
     }
 
     pub(super) fn connect(&mut self) -> usize {
@@ -149,6 +176,17 @@ impl Pair {
             events: Vec::new(),
             ended: None,
         });
+        index
+    }
+
+    /// A client that is not known comes to pair or to knock.
+    pub(super) fn apply(&mut self, identity: &Identity, wish: Wish, name: &str) -> usize {
+        let (host, now) = (self.host_addr, self.now);
+        let by = now + Duration::from_secs(60);
+        let control = Applicant::connect(identity, (wish, Trust::Open), host, name, by, now).unwrap();
+        let index = self.guests.len();
+        let addr = format!("10.0.1.{}:50000", index + 1).parse().unwrap();
+        self.guests.push(Guest { control, addr, dead: false, events: Vec::new() });
         index
     }
 
@@ -198,6 +236,9 @@ impl Pair {
         for client in self.clients.iter_mut().filter(|client| !client.dead) {
             wakes.extend(client.control.poll_timeout());
         }
+        for guest in self.guests.iter_mut().filter(|guest| !guest.dead) {
+            wakes.extend(guest.control.poll_timeout());
+        }
         wakes.into_iter().min()
     }
 
@@ -210,6 +251,13 @@ impl Pair {
             busy |= self.answer_host_events();
             for index in 0..self.clients.len() {
                 busy |= self.answer_client_events(index);
+            }
+            for guest in &mut self.guests {
+                while let Some(event) = guest.control.poll_event() {
+                    assert!(guest.outcome().is_none(), "{event:?} after the last event");
+                    guest.events.push(event);
+                    busy = true;
+                }
             }
             if !busy {
                 return;
@@ -232,6 +280,9 @@ impl Pair {
                 if let Some(client) = client {
                     client.control.handle_datagram(from, Some(to.ip()), &bytes, self.now);
                 }
+                if let Some(guest) = self.guests.iter_mut().find(|guest| guest.addr == to && !guest.dead) {
+                    guest.control.handle_datagram(from, Some(to.ip()), &bytes, self.now);
+                }
             }
         }
         busy
@@ -246,6 +297,12 @@ impl Pair {
         for client in self.clients.iter_mut().filter(|client| !client.dead) {
             if client.control.poll_timeout().is_some_and(|due| due <= self.now) {
                 client.control.handle_timeout(self.now);
+                busy = true;
+            }
+        }
+        for guest in self.guests.iter_mut().filter(|guest| !guest.dead) {
+            if guest.control.poll_timeout().is_some_and(|due| due <= self.now) {
+                guest.control.handle_timeout(self.now);
                 busy = true;
             }
         }
@@ -284,6 +341,14 @@ impl Pair {
                     }
                     let from = client.seen_at.unwrap_or(client.addr);
                     self.network.send(from, transmit.dest, true, segment, self.now);
+                }
+            }
+        }
+        for guest in self.guests.iter_mut().filter(|guest| !guest.dead) {
+            while let Some(transmit) = guest.control.poll_transmit(self.now, &mut self.buf) {
+                busy = true;
+                for segment in self.buf.chunks(transmit.segment_bytes.unwrap_or(self.buf.len())) {
+                    self.network.send(guest.addr, transmit.dest, true, segment, self.now);
                 }
             }
         }

@@ -114,17 +114,27 @@ fn all() -> Vec<Message> {
         }),
         Message::HostStats(stats),
         Message::Bye(Bye::new(ByeReason::Asked, "")),
+        Message::PendingDevices(PendingDevices {
+            devices: vec![PendingEntry {
+                id: 7,
+                name: "a tablet".into(),
+                fingerprint: std::array::from_fn(|index| index as u8),
+                left_s: 118,
+            }],
+        }),
+        Message::DecidePending(DecidePending { id: 7, approve: true }),
     ]
 }
 
 /// CBOR as JSON.
-fn read(body: &[u8]) -> Value {
+pub(crate) fn read(body: &[u8]) -> Value {
     value(&mut Decoder::new(body))
 }
 
 fn value(d: &mut Decoder<'_>) -> Value {
     match d.datatype().unwrap() {
         Type::Bool => d.bool().unwrap().into(),
+        Type::Bytes => json!({ "bytes": hex(d.bytes().unwrap()) }),
         Type::String => d.str().unwrap().into(),
         Type::Null => d.null().map(|()| Value::Null).unwrap(),
         Type::Array => {
@@ -200,7 +210,7 @@ pub(crate) fn vectors() -> Value {
     json!({
         "about": "Messages of the control stream: message is the length and the body, body the body alone, in hexadecimal; \
                   cbor is the body as JSON, a map's numbers as its keys. A tolerated body is read, as reads_as says; null: the message is \
-                  skipped. A refused one ends the session, as do the refused lengths. See docs/wire.md, Control messages.",
+                  skipped. Bytes are an object of their hexadecimal. A refused one ends the session, as do the refused lengths. See docs/wire.md, Control messages.",
         "protocol": PROTOCOL,
         "messages": messages,
         "tolerated": [

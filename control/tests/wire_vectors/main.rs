@@ -13,6 +13,7 @@ mod feedback;
 mod hostile;
 mod keys;
 mod media;
+mod pairing;
 
 use serde_json::Value;
 use std::path::Path;
@@ -60,6 +61,11 @@ fn feedback_is_current() {
 #[test]
 fn control_messages_are_current() {
     hold("control.json", &control::vectors());
+}
+
+#[test]
+fn pairing_is_current() {
+    hold("pairing.json", &pairing::vectors());
 }
 
 #[test]

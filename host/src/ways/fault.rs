@@ -39,6 +39,8 @@ impl Fault {
             | HostError::Net(_)
             | HostError::Control(_)
             | HostError::Identity(_)
+            | HostError::Devices(_)
+            | HostError::Arm(_)
             | HostError::NoWay { .. }
             | HostError::Compositor { .. }
             | HostError::Codec(_)

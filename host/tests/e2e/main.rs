@@ -20,6 +20,7 @@ mod hostile;
 mod leaving;
 mod loss;
 mod mtu;
+mod pairing;
 mod rate;
 mod recording;
 mod refusals;

@@ -119,8 +119,7 @@ fn without_a_compositor_auto_falls_back_to_the_card_and_says_so() {
 #[test]
 fn wrong_arguments_end_the_host_with_64() {
     let place = Place::new();
-    let cases: [(&[&str], &str, &str); 8] = [
-        (&[], "card", "--open"),
+    let cases: [(&[&str], &str, &str); 7] = [
         (&["--open", "--trust", NOBODY], "card", "cannot be used with"),
         (&["--trust", "abc"], "card", "64 hex digits"),
         (&["--open"], "pipes", "bitstream:KEY=VALUE"),

@@ -17,7 +17,9 @@ pub(crate) use outside::{Recording, probe_recording, slow_sway, sway_turn};
 pub(crate) use place::{Place, processes_of};
 pub(crate) use program::{Ended, Program};
 pub(crate) use random::Random;
-pub(crate) use session::{Client, ClientStart, Host, HostStart, identity_fingerprint};
+pub(crate) use session::{
+    Client, ClientStart, Host, HostStart, devices, identity_fingerprint, pair, pair_as,
+};
 
 use std::fs::File;
 use std::path::Path;

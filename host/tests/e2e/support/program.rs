@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -34,11 +34,17 @@ pub(crate) struct Ended {
 
 impl Program {
     /// Starts `command`, with everything that it writes by itself in `place`.
-    pub(crate) fn start(place: &Place, kind: &str, mut command: Command) -> Self {
+    pub(crate) fn start(place: &Place, kind: &str, command: Command) -> Self {
+        Self::start_reading(place, kind, command, "")
+    }
+
+    /// The same, with this to read on its standard input.
+    pub(crate) fn start_reading(place: &Place, kind: &str, mut command: Command, typed: &str) -> Self {
         let name = place.name(kind);
         let (out, err) = (place.path(&format!("{name}.out")), place.path(&format!("{name}.err")));
+        let typed = place.write(&format!("{name}.in"), typed.as_bytes());
         command
-            .stdin(Stdio::null())
+            .stdin(File::open(typed).unwrap())
             .stdout(File::create(&out).unwrap())
             .stderr(File::create(&err).unwrap())
             .current_dir(place.folder());

@@ -88,6 +88,33 @@ pub(crate) fn identity_fingerprint(place: &Place, of_host: bool, identity: &str)
     text
 }
 
+/// `punktfunk pair` with this on its standard input, in a network namespace or not.
+pub(crate) fn pair(place: &Place, within: Option<&Namespace>, args: &[&str], typed: &str) -> Program {
+    pair_as(place, "client-identity", within, args, typed)
+}
+
+/// The same by another client.
+pub(crate) fn pair_as(
+    place: &Place,
+    identity: &str,
+    within: Option<&Namespace>,
+    args: &[&str],
+    typed: &str,
+) -> Program {
+    let identity = place.path(identity);
+    let mut command = command(&client_path(), place, within);
+    command.arg("pair").args(args).arg("--json").arg("--identity").arg(identity);
+    Program::start_reading(place, "pair", command, typed)
+}
+
+/// `punktfunk-host devices`, of the host's identity, to its end.
+pub(crate) fn devices(place: &Place, args: &[&str]) -> Ended {
+    let identity = place.path("host-identity");
+    let mut command = command(host_path(), place, None);
+    command.arg("devices").args(args).arg("--json").arg("--identity").arg(identity);
+    Program::start(place, "devices", command).wait(PATIENCE)
+}
+
 impl<'a> HostStart<'a> {
     /// A host of `source` that lets everybody in.
     pub(crate) fn new(place: &'a Place, source: impl AsRef<OsStr>) -> Self {
@@ -233,6 +260,12 @@ impl<'a> ClientStart<'a> {
     /// In place of `--open`.
     pub(crate) fn belief(mut self, args: &[&str]) -> Self {
         self.belief = args.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// With another identity than the first client's.
+    pub(crate) fn identity(mut self, name: &str) -> Self {
+        self.identity = self.place.path(name);
         self
     }
 

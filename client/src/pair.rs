@@ -1,0 +1,178 @@
+//! `punktfunk pair`: how this client and a host come to trust each other.
+//!
+//! Promises: the host is written down when it has proven that it knows the PIN *and* has written this client down, and not
+//! before; a PIN that is typed is not asked for again by itself, because each try is one of three. Refuses a PIN on a
+//! terminal that it is not typed at: it is read from standard input, or given by `--pin`.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use punktfunk_control::limits::CONNECT_MAX;
+use punktfunk_control::{
+    Applicant, ApplicantEvent, ConnectError, Devices, Fingerprint, Identity, PairError, Pin, Trust, Wish,
+    now_s,
+};
+use punktfunk_net::{ReceiveLimits, Receiver, Socket, SocketConfig};
+use punktfunk_proto::is_media;
+
+use crate::address::{resolve, unspecified_like};
+use crate::cli::PairArgs;
+use crate::error::ClientError;
+use crate::link::TICK;
+use crate::terminal::say;
+
+/// How long the last words to the host may take.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// The most bytes that are read for a PIN.
+const LINE_BYTES_MAX: u64 = 64;
+
+/// A host that is written down now.
+pub struct Paired {
+    /// What it calls itself.
+    pub name: String,
+    /// Who it has proven to be.
+    pub fingerprint: Fingerprint,
+}
+
+impl Paired {
+    /// The result for scripts.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::json!({"paired": true, "host": self.name, "fingerprint": self.fingerprint.to_string()})
+    }
+}
+
+/// Pairs with a host, and writes it down in `folder`.
+///
+/// # Errors
+/// The host does not answer, does not know the PIN, or does not let this client in; nothing is written down then.
+pub fn pair(
+    args: &PairArgs,
+    identity: &Identity,
+    folder: &Path,
+    stop: &AtomicBool,
+) -> Result<Paired, ClientError> {
+    // Whether they can be read is to be known before a host is asked.
+    let mut devices = Devices::load(folder)?;
+    let trust = if args.trust.is_empty() { Trust::Open } else { Trust::Pinned(args.trust.clone()) };
+    let wish = if args.knock { Wish::Knock } else { Wish::Pair(pin(args)?) };
+    let name = args.name.clone().unwrap_or_else(machine_name);
+    let answer_by = Instant::now() + CONNECT_MAX;
+    let host = resolve(&args.host, answer_by)?;
+    let socket = Arc::new(Socket::open(&SocketConfig::new(unspecified_like(host)))?);
+    let receiver = Receiver::new(Arc::clone(&socket), ReceiveLimits::default())?;
+    let now = Instant::now();
+    let control = Applicant::connect(identity, (wish, trust), host, &name, answer_by, now)?;
+    let mut errand = Errand { control, socket, receiver, outgoing: Vec::new() };
+    let paired = errand.run(stop)?;
+    let written = devices.add(paired.fingerprint, &paired.name, now_s());
+    errand.part()?;
+    written?;
+    Ok(paired)
+}
+
+/// The PIN from the command line or from a person.
+fn pin(args: &PairArgs) -> Result<Pin, ClientError> {
+    if let Some(pin) = &args.pin {
+        return Ok(pin.clone());
+    }
+    if io::stdin().is_terminal() {
+        let mut err = io::stderr().lock();
+        // Where it cannot be asked for it can still be typed.
+        let _ = write!(err, "The PIN that the host shows: ").and_then(|()| err.flush());
+    }
+    let mut line = String::new();
+    io::Read::take(io::stdin().lock(), LINE_BYTES_MAX)
+        .read_line(&mut line)
+        .map_err(|source| ClientError::File { path: "standard input".into(), source })?;
+    line.parse().map_err(|error| ClientError::Usage(format!("{error}")))
+}
+
+/// What this machine calls itself.
+fn machine_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "punktfunk".into() } else { name.into() }
+}
+
+/// The pairing under way.
+struct Errand {
+    control: Applicant,
+    socket: Arc<Socket>,
+    receiver: Receiver,
+    outgoing: Vec<u8>,
+}
+
+impl Errand {
+    fn run(&mut self, stop: &AtomicBool) -> Result<Paired, ClientError> {
+        loop {
+            self.exchange()?;
+            if stop.load(Ordering::Relaxed) {
+                self.control.leave(Instant::now());
+            }
+            while let Some(event) = self.control.poll_event() {
+                match event {
+                    ApplicantEvent::Held { host_fingerprint, wait_s } => say(&format!(
+                        "waiting until somebody at the host says Yes, for {wait_s} s at most; its fingerprint is \
+                         {host_fingerprint}"
+                    )),
+                    ApplicantEvent::Admitted { host_name, host_fingerprint } => {
+                        return Ok(Paired { name: host_name, fingerprint: host_fingerprint });
+                    }
+                    ApplicantEvent::Ended { reason: PairError::Connect(ConnectError::Left(_)) } => {
+                        self.part()?;
+                        return Err(ClientError::Interrupted);
+                    }
+                    ApplicantEvent::Ended { reason } => {
+                        self.part()?;
+                        return Err(reason.into());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sees the last words through.
+    fn part(&mut self) -> Result<(), ClientError> {
+        let until = Instant::now() + FAREWELL;
+        self.transmit();
+        while !self.control.is_drained() && Instant::now() < until {
+            self.exchange()?;
+        }
+        Ok(())
+    }
+
+    fn transmit(&mut self) {
+        while let Some(transmit) = self.control.poll_transmit(Instant::now(), &mut self.outgoing) {
+            let bytes = &self.outgoing[..transmit.bytes_len];
+            let (dest, source) = (transmit.dest, transmit.source);
+            if let Err(error) = self.socket.send_to(dest, source, bytes, transmit.segment_bytes) {
+                // QUIC repeats what is lost.
+                tracing::debug!(%error, "a datagram of the pairing was not sent");
+            }
+        }
+    }
+
+    fn exchange(&mut self) -> Result<(), ClientError> {
+        self.transmit();
+        let latest = Instant::now() + TICK;
+        let due = self.control.poll_timeout().map_or(latest, |due| due.min(latest));
+        let batch = self.receiver.receive(Some(due.saturating_duration_since(Instant::now())))?;
+        let now = Instant::now();
+        for segment in batch {
+            if segment.bytes.first().copied().is_some_and(|first| !is_media(first)) {
+                self.control.handle_datagram(segment.from, segment.to, segment.bytes, now);
+            }
+        }
+        if let Some(dest) = self.socket.take_refused() {
+            self.control.handle_refused(dest, now);
+        }
+        if self.control.poll_timeout().is_some_and(|due| due <= now) {
+            self.control.handle_timeout(now);
+        }
+        Ok(())
+    }
+}

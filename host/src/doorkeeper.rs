@@ -1,0 +1,249 @@
+//! Who may connect: the devices that are paired, those that the command line names, and how others come to be among them.
+//!
+//! Promises: whoever is let in stands in `devices.toml` before it hears so, and may connect from then on; who is taken out,
+//! here or by another program, loses a live session within a second. A device that waits is let in by the operator's
+//! word, or by that of a session whose device is trusted by name. Refuses: the word of a session that is only there
+//! because the host is open to everyone.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use punktfunk_control::{
+    ArmError, Devices, DevicesError, Fingerprint, HostControl, HostEvent, PendingDevice, SessionId, Trust,
+    TurnedAwayReason, now_s,
+};
+
+use crate::say::Say;
+
+/// How often it is looked whether another program has changed the devices: with a session's last words well within a
+/// second.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Who may connect.
+pub struct Doorkeeper {
+    devices: Devices,
+    /// Trusted by `--trust`, as long as the program runs.
+    named: Vec<Fingerprint>,
+    is_open: bool,
+    host_name: String,
+    looked_at: Instant,
+    /// What the last look said was wrong, so that it is said once.
+    is_unreadable: bool,
+    say: Say,
+}
+
+/// Why an operator's word cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// The device does not wait any more, or never has.
+    #[error("no device waits under number {0}; it may have gone, or somebody else has decided")]
+    NobodyWaits(u64),
+    /// The list of devices.
+    #[error(transparent)]
+    Devices(#[from] DevicesError),
+}
+
+impl Doorkeeper {
+    /// Reads who is paired, from the identity's folder.
+    ///
+    /// # Errors
+    /// The list cannot be read.
+    pub fn new(
+        folder: &Path,
+        (is_open, named): (bool, Vec<Fingerprint>),
+        host_name: String,
+        say: Say,
+        now: Instant,
+    ) -> Result<Self, DevicesError> {
+        let devices = Devices::load(folder)?;
+        let (looked_at, is_unreadable) = (now, false);
+        Ok(Self { devices, named, is_open, host_name, looked_at, is_unreadable, say })
+    }
+
+    /// Whom control is to believe.
+    pub fn trust(&self) -> Trust {
+        if self.is_open {
+            return Trust::Open;
+        }
+        Trust::Pinned(self.named.iter().copied().chain(self.devices.fingerprints()).collect())
+    }
+
+    /// Opens the window for a device that knows the PIN, and says the PIN.
+    ///
+    /// # Errors
+    /// After too many wrong PINs, until their wait is over.
+    pub fn arm(
+        &mut self,
+        control: &mut HostControl,
+        lifetime: Duration,
+        now: Instant,
+    ) -> Result<(), ArmError> {
+        let armed = control.arm_pairing(lifetime, now)?;
+        self.say.pairing(&armed.pin.reveal(), armed.until.saturating_duration_since(now));
+        Ok(())
+    }
+
+    /// Lets a device in that waits, under its own name or another one.
+    ///
+    /// # Errors
+    /// It does not wait any more, or cannot be written down.
+    pub fn approve(
+        &mut self,
+        control: &mut HostControl,
+        number: u64,
+        name: Option<&str>,
+        now: Instant,
+    ) -> Result<(), DoorError> {
+        let PendingDevice { id, name: own, fingerprint, .. } = waiting(control, number)?;
+        self.let_in(control, id, fingerprint, name.unwrap_or(&own), now)
+    }
+
+    /// Turns a device away that waits.
+    ///
+    /// # Errors
+    /// It does not wait any more.
+    pub fn deny(&mut self, control: &mut HostControl, number: u64, now: Instant) -> Result<(), DoorError> {
+        let PendingDevice { id, name, fingerprint, .. } = waiting(control, number)?;
+        let denied = control.turn_away(id, TurnedAwayReason::Denied, now);
+        denied.map_err(|_| DoorError::NobodyWaits(number))?;
+        self.say.denied(&name, fingerprint);
+        Ok(())
+    }
+
+    /// Follows what other programs have changed.
+    pub fn poll(&mut self, control: &mut HostControl, now: Instant) {
+        if now.saturating_duration_since(self.looked_at) < LOOK_INTERVAL {
+            return;
+        }
+        self.looked_at = now;
+        match self.devices.poll_changed() {
+            Ok(false) => {}
+            Ok(true) => {
+                self.is_unreadable = false;
+                tracing::info!(devices = self.devices.all().len(), "the paired devices have changed");
+                self.follow(control, now);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_unreadable, true) {
+                    tracing::error!(%error, "the paired devices stay as they were");
+                }
+            }
+        }
+    }
+
+    /// What control tells of strangers, and of what sessions say about them.
+    pub fn handle_event(&mut self, event: HostEvent, control: &mut HostControl, now: Instant) {
+        match event {
+            HostEvent::PinProven { session, name, fingerprint, remote } => {
+                tracing::info!(name, %remote, %fingerprint, "a device knows the PIN");
+                if let Err(error) = self.let_in(control, session, fingerprint, &name, now) {
+                    tracing::error!(%error, "it cannot be written down, and is turned away");
+                }
+            }
+            HostEvent::PairingClosed { end } => self.say.pairing_closed(end),
+            HostEvent::PendingChanged => {
+                self.say.pending(control.pending(), now);
+                let sessions: Vec<_> = control.running().collect();
+                for (session, fingerprint) in sessions {
+                    self.tell(control, session, &fingerprint, now);
+                }
+            }
+            HostEvent::PendingDecided { by, pending, is_approved, .. } => {
+                self.handle_decision(by, pending, is_approved, control, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// A session has begun: its device is here, and may be asked about those that wait.
+    pub fn handle_start(&mut self, session: SessionId, control: &mut HostControl, now: Instant) {
+        let running = control.running().find(|(running, _)| *running == session);
+        let Some((_, fingerprint)) = running else { return };
+        if self.devices.find(&fingerprint).is_some()
+            && let Err(error) = self.devices.note_seen(&fingerprint, now_s())
+        {
+            tracing::warn!(%error, "when the device was here last is not written down");
+        }
+        if !control.pending().is_empty() {
+            self.tell(control, session, &fingerprint, now);
+        }
+    }
+
+    /// The program ends: nobody is to wait any more.
+    pub fn leave(&mut self, control: &mut HostControl, now: Instant) {
+        control.cancel_pairing(now);
+        let waiting: Vec<_> = control.pending().iter().map(|device| device.id).collect();
+        for id in waiting {
+            // Whoever has gone meanwhile needs no word.
+            let _ = control.turn_away(id, TurnedAwayReason::ShuttingDown, now);
+        }
+    }
+
+    fn handle_decision(
+        &mut self,
+        by: Fingerprint,
+        pending: SessionId,
+        is_approved: bool,
+        control: &mut HostControl,
+        now: Instant,
+    ) {
+        if !self.is_trusted_by_name(&by) {
+            tracing::warn!(%by, "a session of a device that is not paired wants to decide about another one");
+            return;
+        }
+        let number = pending.number();
+        let done = if is_approved {
+            self.approve(control, number, None, now)
+        } else {
+            self.deny(control, number, now)
+        };
+        match done {
+            Ok(()) => tracing::info!(%by, is_approved, "a paired device has decided"),
+            Err(error) => tracing::warn!(%by, %error, "a paired device's word came to nothing"),
+        }
+    }
+
+    fn is_trusted_by_name(&self, fingerprint: &Fingerprint) -> bool {
+        self.named.contains(fingerprint) || self.devices.find(fingerprint).is_some()
+    }
+
+    fn tell(&self, control: &mut HostControl, session: SessionId, device: &Fingerprint, now: Instant) {
+        if self.is_trusted_by_name(device)
+            && let Err(error) = control.send_pending(session, now)
+        {
+            tracing::debug!(%error, "a session does not hear who waits");
+        }
+    }
+
+    /// Writes the device down, lets control believe it, and only then tells it.
+    fn let_in(
+        &mut self,
+        control: &mut HostControl,
+        id: SessionId,
+        fingerprint: Fingerprint,
+        name: &str,
+        now: Instant,
+    ) -> Result<(), DoorError> {
+        if let Err(error) = self.devices.add(fingerprint, name, now_s()) {
+            let _ = control.turn_away(id, TurnedAwayReason::Fault, now);
+            return Err(error.into());
+        }
+        self.follow(control, now);
+        self.say.paired(name, fingerprint);
+        if let Err(error) = control.admit(id, &self.host_name, now) {
+            tracing::warn!(%error, "the device has gone before it was told; it is let in all the same");
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, control: &mut HostControl, now: Instant) {
+        if let Err(error) = control.set_trust(self.trust(), now) {
+            tracing::error!(%error, "whom to believe cannot be changed");
+        }
+    }
+}
+
+fn waiting(control: &HostControl, number: u64) -> Result<PendingDevice, DoorError> {
+    let found = control.pending().iter().find(|device| device.id.number() == number);
+    found.cloned().ok_or(DoorError::NobodyWaits(number))
+}
