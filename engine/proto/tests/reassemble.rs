@@ -267,8 +267,8 @@ fn a_rate_far_above_what_aus_may_have_leaves_memory_for_them() {
             let mut client = Reassembler::new(limits, opener(&limits));
             let mut host = Host::new(&agreed);
             let now = host.now;
-            // Three AUs are with the decoder, and two more come.
-            for au in 0..5 {
+            // Three AUs are with the decoder, and two more come; or many small ones, behind one that waits for its shards.
+            for au in 0..if slice_bytes > 1_000 { 5 } else { 12 } {
                 let parts = vec![vec![au; slice_bytes]; usize::from(slices)];
                 for datagram in host.send(&parts, false, false) {
                     let arrival = client.handle_datagram(&datagram.bytes, now);
