@@ -98,8 +98,43 @@ impl Axis {
     }
 }
 
-/// A tick's number.
+/// A tick's number in five letters or six: `0.005`, `20k`, `2M`, `5e-4`.
 pub fn short(value: f64) -> String {
-    let rounded = (value * 1e6).round() / 1e6;
-    if rounded == 0.0 { "0".to_owned() } else { format!("{rounded}") }
+    let (value, unit) = match value.abs() {
+        size if size < 1e-9 => return "0".to_owned(),
+        size if !(1e-3 * 0.999..1e9).contains(&size) => return power(value),
+        size if size >= 1e6 => (value / 1e6, "M"),
+        size if size >= 1e4 => (value / 1e3, "k"),
+        _ => (value, ""),
+    };
+    let text = format!("{value:.3}");
+    format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+fn power(value: f64) -> String {
+    let text = format!("{value:.1e}");
+    text.replace(".0e", "e")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_short() {
+        for (value, said) in [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (0.005, "0.005"),
+            (0.000_5, "5e-4"),
+            (0.1 + 0.2, "0.3"),
+            (10.0, "10"),
+            (2_500.0, "2500"),
+            (20_000.0, "20k"),
+            (2e6, "2M"),
+            (1.5e14, "1.5e14"),
+        ] {
+            assert_eq!(short(value), said);
+        }
+    }
 }

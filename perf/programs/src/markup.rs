@@ -13,17 +13,28 @@ pub fn escape(words: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
             '\t' | '\n' => escaped.push(' '),
-            // Controls have no place in XML; marks that turn the direction of writing could dress one word up as another.
-            '\u{0}'..='\u{1f}'
-            | '\u{7f}'..='\u{9f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}'
-            | '\u{fffe}'
-            | '\u{ffff}' => escaped.push('\u{fffd}'),
+            other if is_acted_on(other) => escaped.push('\u{fffd}'),
             other => escaped.push(other),
         }
         escaped
     })
+}
+
+/// Whether a character is acted on instead of shown: controls have no place in XML and give orders to a terminal; marks
+/// that turn the direction of writing could dress one word up as another.
+pub fn is_acted_on(character: char) -> bool {
+    matches!(
+        character,
+        '\u{0}'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{fffe}'
+            | '\u{ffff}'
+    )
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! How evenly pictures came: the distances between those captured, and between those decoded.
 //!
-//! A stream of 60 pictures a second is smooth when they lie 16.7 ms apart; one that is not there when its turn comes is a
-//! stutter, however good the mean. What is more than half an interval too far from the one before counts as that.
+//! A stream of 60 pictures a second is smooth when they lie 16.7 ms apart. What lies more than half an interval too far
+//! from the one before is a gap. A gap is a stutter only where the source has a picture for every turn: a desktop on
+//! which nothing moves gives none, and that is no fault.
 
 use hdrhistogram::Histogram;
 use punktfunk_perf::Stage;
@@ -35,7 +36,7 @@ pub struct Cadence {
     /// The longest.
     pub max_ms: f64,
     /// How many were more than one and a half times what was expected.
-    pub stutters: u64,
+    pub gaps: u64,
     /// How many fell to each bar; a bar is 1/16 of what was expected, and the last one holds all beyond.
     pub bars: Vec<u64>,
 }
@@ -46,6 +47,11 @@ pub fn cadence(found: &Found, refresh_hz: Option<f64>) -> Vec<Cadence> {
         .into_iter()
         .filter_map(|(end, stage)| Some(of(stage, log_of(found, end)?.total(stage)?, refresh_hz)))
         .collect()
+}
+
+/// Whether a source has a picture for every turn, so that a gap is a stutter: the test card alone is known to.
+pub fn is_constant(source: &str) -> bool {
+    source.starts_with("test card")
 }
 
 fn of(stage: Stage, histogram: &Histogram<u64>, refresh_hz: Option<f64>) -> Cadence {
@@ -68,7 +74,7 @@ fn of(stage: Stage, histogram: &Histogram<u64>, refresh_hz: Option<f64>) -> Cade
         p99_ms: ms(0.99),
         p999_ms: ms(0.999),
         max_ms: histogram.max() as f64 / 1e6,
-        stutters: histogram.len().saturating_sub(smooth),
+        gaps: histogram.len().saturating_sub(smooth),
         bars,
     }
 }
@@ -78,13 +84,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_that_is_not_there_in_its_turn_is_a_stutter() {
+    fn a_picture_that_is_not_there_in_its_turn_is_a_gap() {
         let mut histogram = Histogram::<u64>::new(3).unwrap();
         histogram.record_n(16_667_000, 97).unwrap();
         histogram.record_n(33_333_000, 2).unwrap();
         histogram.record_n(500_000_000, 1).unwrap();
         let cadence = of(Stage::DecodeInterval, &histogram, Some(60.0));
-        assert_eq!((cadence.count, cadence.stutters), (100, 3));
+        assert_eq!((cadence.count, cadence.gaps), (100, 3));
         assert_eq!(cadence.bars.iter().sum::<u64>(), 100);
         assert_eq!((cadence.bars[16], cadence.bars[BARS - 1]), (97, 1));
         let unnamed = of(Stage::DecodeInterval, &histogram, None);
@@ -96,5 +102,11 @@ mod tests {
         let mut histogram = Histogram::<u64>::new(3).unwrap();
         histogram.record(0).unwrap();
         assert_eq!(of(Stage::CaptureInterval, &histogram, None).count, 1);
+    }
+
+    #[test]
+    fn a_still_desktop_does_not_stutter() {
+        assert!(is_constant("test card 1280x720@60"));
+        assert!(!is_constant("sway 1.7 without a screen, 1280x720@60"));
     }
 }

@@ -6,21 +6,23 @@
 
 use std::fmt::Write as _;
 
-use crate::axis::{Axis, Scale};
+use crate::axis::{Axis, Scale, short};
 use crate::markup::escape;
-
-use super::words::three_digits;
 
 /// The drawing's size; words are 12 high in it, and up to 16 on a phone.
 pub const WIDTH: f64 = 520.0;
 /// See [`WIDTH`].
 pub const HEIGHT: f64 = 300.0;
 
-const LEFT: f64 = 54.0;
+const LEFT: f64 = 58.0;
 const RIGHT: f64 = 14.0;
 const BOTTOM: f64 = 48.0;
-/// Under the legend's last row.
-const TOP: f64 = 14.0;
+/// Under the legend's last row: the vertical axis's unit stands there.
+const TOP: f64 = 22.0;
+/// The width of a letter where words are largest.
+const LETTER: f64 = 10.2;
+/// A line's length in the legend: so long that its pattern is seen.
+const SWATCH: f64 = 30.0;
 /// A row of the legend.
 const LEGEND_ROW: f64 = 24.0;
 /// The longest name of which three stand in a row of the legend: on a phone, too.
@@ -35,8 +37,42 @@ pub enum Stroke {
     Dash,
     /// A dotted line.
     Dots,
+    /// A line of long dashes.
+    Long,
+    /// A dash and a dot.
+    DashDot,
+    /// A line of short dashes.
+    Short,
+    /// A dash and two dots.
+    DashDotDot,
     /// A bar from the foot, as wide as the values lie apart.
     Bars,
+}
+
+impl Stroke {
+    /// Every pattern of a line, as many as the lines of the fullest chart.
+    pub const LINES: [Stroke; 7] = [
+        Stroke::Solid,
+        Stroke::Dash,
+        Stroke::Dots,
+        Stroke::Long,
+        Stroke::DashDot,
+        Stroke::Short,
+        Stroke::DashDotDot,
+    ];
+
+    /// The style sheet's further class for it.
+    pub fn class(self) -> &'static str {
+        match self {
+            Stroke::Solid | Stroke::Bars => "",
+            Stroke::Dash => " dash",
+            Stroke::Dots => " dots",
+            Stroke::Long => " long",
+            Stroke::DashDot => " dash-dot",
+            Stroke::Short => " short",
+            Stroke::DashDotDot => " dash-dot-dot",
+        }
+    }
 }
 
 /// One series.
@@ -139,12 +175,8 @@ impl Chart {
     fn grid(&self, svg: &mut String, axes: &Axes) {
         let foot = HEIGHT - BOTTOM;
         // Writing to a String does not fail.
-        let ticks: Vec<(f64, String)> = axes
-            .y
-            .ticks()
-            .into_iter()
-            .filter_map(|tick| Some((axes.y.place(tick)?, three_digits_tick(tick))))
-            .collect();
+        let ticks: Vec<(f64, String)> =
+            axes.y.ticks().into_iter().filter_map(|tick| Some((axes.y.place(tick)?, short(tick)))).collect();
         let mut last = f64::INFINITY;
         for (at, words) in ticks {
             let _ = writeln!(svg, "<path class=\"grid\" d=\"M{LEFT} {at:.1}H{:.1}\"/>", WIDTH - RIGHT);
@@ -155,9 +187,10 @@ impl Chart {
             last = at;
             text(svg, "tick", LEFT - 8.0, at + 4.0, "end", &words);
         }
-        let own = self.x_ticks.clone().unwrap_or_else(|| {
-            axes.x.ticks().into_iter().map(|tick| (tick, three_digits_tick(tick))).collect()
-        });
+        let own = self
+            .x_ticks
+            .clone()
+            .unwrap_or_else(|| axes.x.ticks().into_iter().map(|tick| (tick, short(tick))).collect());
         let mut last = f64::NEG_INFINITY;
         for (tick, words) in own {
             let Some(at) = axes.x.place(tick).filter(|at| (LEFT - 1.0..=WIDTH - RIGHT + 1.0).contains(at))
@@ -165,20 +198,23 @@ impl Chart {
                 continue;
             };
             let _ = writeln!(svg, "<path class=\"grid\" d=\"M{at:.1} {:.1}V{foot}\"/>", axes.top);
-            if at - last < 44.0 {
+            // Words of a narrow place are left out; those at an edge stay within the drawing.
+            let half = LETTER * words.chars().count() as f64 / 2.0;
+            let middle = at.min(WIDTH - half);
+            if middle - half < last + LETTER {
                 continue;
             }
-            last = at;
-            text(svg, "tick", at, foot + 19.0, "middle", &words);
+            last = middle + half;
+            text(svg, "tick", middle, foot + 19.0, "middle", &words);
         }
         let _ = writeln!(svg, "<path class=\"base\" d=\"M{LEFT} {foot}H{:.1}\"/>", WIDTH - RIGHT);
         text(svg, "label", (LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 8.0, "middle", self.x_label);
-        text(svg, "label", LEFT - 8.0, axes.top - 12.0, "end", self.y_label);
+        text(svg, "label", 2.0, axes.top - 10.0, "start", self.y_label);
         if let Some((place, words)) = &self.mark
             && let Some(at) = axes.x.place(*place)
         {
             let _ = writeln!(svg, "<path class=\"mark\" d=\"M{at:.1} {:.1}V{foot}\"/>", axes.top);
-            text(svg, "label", at + 5.0, axes.top + 10.0, "start", words);
+            text(svg, "label", at, axes.top - 10.0, "middle", words);
         }
     }
 
@@ -202,13 +238,14 @@ impl Chart {
             } else {
                 let _ = writeln!(
                     svg,
-                    "<path class=\"line s{}{}\" d=\"M{at:.1} {:.1}h18\"/>",
+                    "<path class=\"line s{}{}\" d=\"M{at:.1} {:.1}h{SWATCH}\"/>",
                     line.colour,
-                    class(line.stroke),
+                    line.stroke.class(),
                     down - 4.0,
                 );
             }
-            text(svg, "", at + 25.0, down, "start", &line.name);
+            let swatch = if line.stroke == Stroke::Bars { 14.0 } else { SWATCH };
+            text(svg, "", at + swatch + 7.0, down, "start", &line.name);
         }
     }
 
@@ -235,39 +272,25 @@ impl Chart {
     }
 }
 
-/// The further class of a stroke.
-fn class(stroke: Stroke) -> &'static str {
-    match stroke {
-        Stroke::Solid | Stroke::Bars => "",
-        Stroke::Dash => " dash",
-        Stroke::Dots => " dots",
-    }
-}
-
 fn draw(svg: &mut String, line: &Line, axes: &Axes) {
     if line.stroke == Stroke::Bars {
         return bars(svg, line, axes);
     }
+    let places: Vec<Option<(f64, f64)>> =
+        line.points.iter().map(|point| axes.x.place(point.0).zip(axes.y.place(point.1))).collect();
     let mut path = String::new();
-    let (mut begun, mut alone) = (false, None);
-    for point in &line.points {
-        let place = axes.x.place(point.0).zip(axes.y.place(point.1));
-        if let Some((x, y)) = place {
-            let _ = write!(path, "{}{x:.1} {y:.1}", if begun { 'L' } else { 'M' });
-            alone = Some((x, y)).filter(|_| path.len() < 16 && !begun);
-        }
-        begun = place.is_some();
-    }
-    // A line of one point has no length: it is a dot.
-    match alone {
-        Some((x, y)) => {
+    for run in places.split(Option::is_none) {
+        // A line of one point has no length: it is a dot.
+        if let [Some((x, y))] = run {
             let _ = writeln!(svg, "<circle class=\"f{}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>", line.colour);
+            continue;
         }
-        None if !path.is_empty() => {
-            let _ =
-                writeln!(svg, "<path class=\"line s{}{}\" d=\"{path}\"/>", line.colour, class(line.stroke));
+        for (index, (x, y)) in run.iter().flatten().enumerate() {
+            let _ = write!(path, "{}{x:.1} {y:.1}", if index == 0 { 'M' } else { 'L' });
         }
-        None => {}
+    }
+    if !path.is_empty() {
+        let _ = writeln!(svg, "<path class=\"line s{}{}\" d=\"{path}\"/>", line.colour, line.stroke.class());
     }
 }
 
@@ -283,27 +306,13 @@ fn bars(svg: &mut String, line: &Line, axes: &Axes) {
         };
         let _ = writeln!(
             svg,
-            "<rect class=\"f{} pale\" x=\"{:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>",
+            "<rect class=\"f{}\" x=\"{:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>",
             line.colour,
             from + 0.5,
             (to - from - 1.0).max(0.5),
             foot - top,
         );
     }
-}
-
-/// A tick's number.
-fn three_digits_tick(value: f64) -> String {
-    let size = value.abs();
-    if size >= 1e6 {
-        return format!("{}M", three_digits(value / 1e6).trim_end_matches(".0"));
-    }
-    if size >= 1e4 {
-        return format!("{}k", three_digits(value / 1e3).trim_end_matches(".0"));
-    }
-    let text = format!("{:.6}", value);
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text.is_empty() || text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
 /// Words at a place.
@@ -362,9 +371,26 @@ mod tests {
     }
 
     #[test]
-    fn ticks_are_short() {
-        for (value, said) in [(0.0, "0"), (0.005, "0.005"), (10.0, "10"), (20_000.0, "20k"), (2e6, "2M")] {
-            assert_eq!(three_digits_tick(value), said);
-        }
+    fn a_point_between_two_gaps_is_a_dot_too() {
+        let none = f64::NAN;
+        let points = [1.0, none, 2.0, 3.0, none, 4.0, none].into_iter().enumerate();
+        let svg = chart(Scale::Linear, Stroke::Solid, points.map(|(x, y)| (x as f64, y)).collect()).svg();
+        // The legend has a line of its own.
+        let lines = svg.matches("class=\"line s0\" d").count();
+        assert_eq!((svg.matches("<circle").count(), lines), (2, 1 + 1), "{svg}");
+    }
+
+    #[test]
+    fn no_two_patterns_are_one() {
+        let css = include_str!("drawing.css");
+        let pattern = |stroke: &Stroke| match stroke.class() {
+            "" => "none",
+            class => {
+                let rule = format!(".{}{{stroke-dasharray:", class.trim());
+                css.split(&rule).nth(1).and_then(|rest| rest.split('}').next()).expect(class)
+            }
+        };
+        let patterns: std::collections::BTreeSet<_> = Stroke::LINES.iter().map(pattern).collect();
+        assert_eq!(patterns.len(), Stroke::LINES.len(), "{patterns:?}");
     }
 }

@@ -12,9 +12,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::cadence::{Cadence, cadence};
+use super::counts::{DROPS, SHEDS, sum};
 use super::read::{EndLog, Found};
 use super::series::{Series, series};
 use super::verdict::{Word, verdict};
+use super::words::shortened;
+
+/// The longest words of a file that a page shows in one place.
+pub const LETTERS_MAX: usize = 300;
 
 /// The steps of a picture's way in their order, each with its end.
 pub const WAY: [(&str, Stage); 12] = [
@@ -78,13 +83,26 @@ impl Timed {
     }
 }
 
+/// Places of a curve in each decade: among them every percentile that has a name of its own, up to 95, 99.5 and so on.
+const ONE_IN: [f64; 10] = [1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0];
+
 /// A curve: the latency that so many nines stay below.
 #[derive(Debug, Clone, Serialize)]
 pub struct Curve {
     /// The stage's name.
     pub stage: &'static str,
-    /// One over the share above it, and the latency in milliseconds.
+    /// Samples.
+    pub count: u64,
+    /// One over the share above it, and the latency in milliseconds; the longest is the last.
     pub points: Vec<(f64, f64)>,
+}
+
+impl Curve {
+    /// The latency that all but one in so many stay below: a place of every curve, or the next one that this has.
+    pub fn at(&self, one_in: f64) -> Option<f64> {
+        let there = self.points.iter().find(|point| point.0 >= one_in * (1.0 - 1e-9));
+        there.or(self.points.last()).map(|point| point.1)
+    }
 }
 
 /// A part of a picture's time.
@@ -113,15 +131,10 @@ pub struct Pictures {
     pub lost: Option<u64>,
     /// Came when they were of no use.
     pub late: Option<u64>,
-    /// Thrown away, by place.
+    /// Thrown away, by place: those places at which some were.
     pub dropped: Vec<(&'static str, u64)>,
-}
-
-impl Pictures {
-    /// Thrown away, all places together.
-    pub fn dropped_in_all(&self) -> u64 {
-        self.dropped.iter().map(|(_, count)| *count).fold(0, u64::saturating_add)
-    }
+    /// Thrown away, all places together: not known where the client's are not.
+    pub dropped_in_all: Option<u64>,
 }
 
 /// A session.
@@ -151,6 +164,8 @@ pub struct Session {
     pub datagrams: (Option<u64>, Option<u64>),
     /// Processor time of the host and the client, in seconds.
     pub cpu_s: (Option<f64>, Option<f64>),
+    /// Seconds that media flowed, as the summary has them: what processor time is of.
+    pub streamed_s: Option<f64>,
     /// The steps that were measured.
     pub stages: Vec<Timed>,
     /// The sums that were measured.
@@ -176,20 +191,21 @@ pub fn session(found: &Found) -> Session {
     let client = client_summary(&found.summary);
     let ends = [("host", found.host.as_ref()), ("client", found.client.as_ref())];
     let word = |name: &str| ends.iter().find_map(|(_, log)| log.and_then(|log| log.fact(name)));
-    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let text = |value: &Value| value.as_str().map(|words| shortened(words, LETTERS_MAX));
     let seconds = ends.iter().filter_map(|(_, log)| log.map(EndLog::seconds)).fold(0.0, f64::max);
-    let seconds = if seconds > 0.0 { seconds } else { number(&client["streamed_s"]).unwrap_or(0.0) };
+    let streamed_s = number(&client["streamed_s"]).filter(|seconds| *seconds > 0.0);
+    let seconds = if seconds > 0.0 { seconds } else { streamed_s.unwrap_or(0.0) };
     let pictures = pictures(found, client);
     let stages = WAY.iter().filter_map(|(end, stage)| timed(found, end, *stage)).collect();
     let sums: Vec<Timed> = SUMS.iter().filter_map(|(end, stage)| timed(found, end, *stage)).collect();
     let (shares_of, shares) = shares(found);
     let last = |log: &Option<EndLog>, name| log.as_ref().and_then(|log| log.last(name));
-    let wire_bytes = last(&found.client, "wire_bytes").or(last(&found.host, "wire_bytes"));
-    let shown = pictures.decoded.or(pictures.sent);
+    let (pictures_per_s, wire_mbps) = rates(found, client);
     Session {
         source: text(&client["source"])
             .or(word("source").map(str::to_owned))
             .or(text(&found.summary["source"]))
+            .or(word("punktfunk-perf").map(|_| "punktfunk-perf’s own two ends".to_owned()))
             .unwrap_or_else(|| "an unnamed source".to_owned()),
         mode: word("mode").map(str::to_owned).or_else(|| mode(client)).or(text(&found.summary["mode"])),
         encoder: text(&client["encoder"]).or(word("encoder").map(str::to_owned)),
@@ -197,17 +213,15 @@ pub fn session(found: &Found) -> Session {
         start_unix_s: ends.iter().find_map(|(_, log)| log.and_then(|log| log.start_s)),
         seconds,
         verdict: verdict(found, client, &pictures),
-        pictures_per_s: shown.filter(|_| seconds > 0.0).map(|shown| shown as f64 / seconds),
+        pictures_per_s,
         pictures,
-        wire_mbps: wire_bytes
-            .filter(|_| seconds > 0.0)
-            .map(|bytes| bytes as f64 * 8e-6 / seconds)
-            .or(number(&client["wire_kbps"]).map(|kbps| kbps / 1e3)),
+        wire_mbps,
         datagrams: (
             last(&found.host, "datagrams").or(client["datagrams"]["sent"].as_u64()),
             last(&found.client, "datagrams").or(client["datagrams"]["received"].as_u64()),
         ),
         cpu_s: (number(&client["cpu_s"]["host"]), number(&client["cpu_s"]["client"])),
+        streamed_s,
         stages,
         sums,
         shares_of,
@@ -218,13 +232,42 @@ pub fn session(found: &Found) -> Session {
         facts: facts(found),
         counters: ends
             .iter()
-            .filter_map(|(end, log)| Some((*end, log.as_ref()?.counters.last()?.values.clone())))
+            .filter_map(|(end, log)| Some((*end, log.as_ref()?.counters.last().to_vec())))
+            .filter(|(_, counters)| !counters.is_empty())
             .collect(),
     }
 }
 
+/// Pictures a second and Mbit/s, each over the seconds that were counted: those of a log that is whole, of the summary,
+/// or of a log that ends early, of the client first.
+fn rates(found: &Found, client: &Value) -> (Option<f64>, Option<f64>) {
+    let counted = |log: &Option<EndLog>, is_finished: bool, name: &str| {
+        let log =
+            log.as_ref().filter(|log| log.is_finished == is_finished && log.counters.seconds() > 0.0)?;
+        Some(log.last(name)? as f64 / log.counters.seconds())
+    };
+    let told = |count: &Value| {
+        Some(number(count)? / number(&client["streamed_s"]).filter(|seconds| *seconds > 0.0)?)
+    };
+    let log = |log, name| counted(log, true, name);
+    let cut = |log, name| counted(log, false, name);
+    let (host_log, client_log) = (&found.host, &found.client);
+    let pictures = log(client_log, "decoded")
+        .or_else(|| told(&client["pictures"]["decoded"]))
+        .or_else(|| cut(client_log, "decoded"))
+        .or_else(|| log(host_log, "aus_sent"))
+        .or_else(|| cut(host_log, "aus_sent"));
+    let mbps = |bytes: Option<f64>| bytes.map(|bytes| bytes * 8e-6);
+    let wire = mbps(log(client_log, "wire_bytes"))
+        .or_else(|| number(&client["wire_kbps"]).map(|kbps| kbps / 1e3))
+        .or_else(|| mbps(cut(client_log, "wire_bytes")))
+        .or_else(|| mbps(log(host_log, "wire_bytes")))
+        .or_else(|| mbps(cut(host_log, "wire_bytes")));
+    (pictures, wire)
+}
+
 /// The client's own summary: the demo puts it into its own.
-fn client_summary(summary: &Value) -> &Value {
+pub fn client_summary(summary: &Value) -> &Value {
     if summary["client"].is_object() { &summary["client"] } else { summary }
 }
 
@@ -277,25 +320,14 @@ fn pictures(found: &Found, client: &Value) -> Pictures {
     let end = |name: &str| client_log.and_then(|log| log.last(name));
     let told = &client["pictures"];
     let larger = |logged: Option<u64>, told: &Value| logged.max(told.as_u64());
-    let places = [
-        ("at the host, before the wire", host("aus_dropped_protect"), "host_protect"),
-        ("at the client, for want of memory", end("dropped_memory"), "receive_memory"),
-        ("at the client, by newer ones", end("dropped_window"), "receive_window"),
-        ("before a decoder that lags", end("dropped_decode_queue"), "decode_queue"),
-        ("while an IDR was awaited", end("dropped_awaiting_idr"), "awaiting_idr"),
-        ("by the decoder", end("dropped_decode_error"), "decode_error"),
-    ];
-    let dropped: Vec<(&str, u64)> = places
-        .into_iter()
-        .filter_map(|(place, logged, key)| Some((place, larger(logged, &told["dropped"][key])?)))
-        .filter(|(_, count)| *count > 0)
-        .collect();
-    let shed = host("pictures_shed").map(|shed| shed.saturating_add(host("pictures_skipped").unwrap_or(0)));
+    let dropped = DROPS.map(|place| {
+        let logged = if place.end == "host" { host(place.counter) } else { end(place.counter) };
+        (place, larger(logged, &told["dropped"][place.told]))
+    });
+    let knows_client = dropped.iter().any(|(place, count)| place.end == "client" && count.is_some());
     let late = larger(end("aus_late"), &told["late"]);
-    let in_client: u64 = ["dropped_memory", "dropped_window", "dropped_decode_queue", "dropped_awaiting_idr"]
-        .into_iter()
-        .filter_map(end)
-        .fold(0, u64::saturating_add);
+    let before_whole = DROPS.into_iter().filter(|place| place.end == "client" && place.is_before_whole);
+    let in_client = sum(before_whole.map(|place| end(place.counter))).unwrap_or(0);
     // Of what never came at all, only both ends together know.
     let both_finished = [host_log, client_log].iter().all(|log| log.is_some_and(|log| log.is_finished));
     let unseen = host("aus_sent").zip(end("aus_whole")).filter(|_| both_finished).map(|(sent, whole)| {
@@ -304,12 +336,16 @@ fn pictures(found: &Found, client: &Value) -> Pictures {
     Pictures {
         captured: larger(host("pictures_captured"), &told["captured"]),
         superseded: larger(host("pictures_superseded"), &told["superseded"]),
-        shed: larger(shed, &told["shed"]),
+        shed: larger(sum(SHEDS.map(host)), &told["shed"]),
         sent: larger(host("aus_sent"), &told["sent"]),
         decoded: larger(end("decoded"), &told["decoded"]),
         lost: larger(end("aus_lost").max(unseen), &told["lost"]),
         late,
-        dropped,
+        dropped: dropped
+            .iter()
+            .filter_map(|(place, count)| Some((place.words, count.filter(|count| *count > 0)?)))
+            .collect(),
+        dropped_in_all: sum(dropped.map(|(_, count)| count)).filter(|_| knows_client),
     }
 }
 
@@ -348,19 +384,16 @@ fn shares(found: &Found) -> (Option<&'static str>, Vec<Share>) {
     (Some(name), shares)
 }
 
-/// Twelve points a decade, and the longest.
+/// Ten points a decade, and the longest.
 fn curve(stage: Stage, histogram: &Histogram<u64>) -> Curve {
     let count = histogram.len() as f64;
-    let mut points = Vec::new();
-    for step in 0_i32.. {
-        let one_in = 10_f64.powf(f64::from(step) / 12.0);
-        if one_in >= count {
-            break;
-        }
-        points.push((one_in, histogram.value_at_quantile(1.0 - 1.0 / one_in) as f64 / 1e6));
-    }
+    let places = (0_i32..).flat_map(|decade| ONE_IN.map(|one_in| one_in * 10_f64.powi(decade)));
+    let mut points: Vec<(f64, f64)> = places
+        .take_while(|one_in| *one_in <= count)
+        .map(|one_in| (one_in, histogram.value_at_quantile(1.0 - 1.0 / one_in) as f64 / 1e6))
+        .collect();
     points.push((count, histogram.max() as f64 / 1e6));
-    Curve { stage: stage.name(), points }
+    Curve { stage: stage.name(), count: histogram.len(), points }
 }
 
 fn curves(found: &Found) -> Vec<Curve> {
@@ -368,20 +401,72 @@ fn curves(found: &Found) -> Vec<Curve> {
     all.filter_map(|(end, stage)| Some(curve(*stage, log_of(found, end)?.total(*stage)?))).collect()
 }
 
-/// What each end said of itself; the demo's machine where none did.
+/// What each end said of itself. What only the demo knows of its machine stands with the first of them, or alone.
 fn facts(found: &Found) -> Vec<(&'static str, Vec<(String, String)>)> {
     let ends = [("host", &found.host), ("client", &found.client)];
     let mut facts: Vec<_> =
         ends.into_iter().filter_map(|(end, log)| Some((end, log.as_ref()?.facts.clone()))).collect();
+    facts.retain(|(_, facts)| !facts.is_empty());
     if let Some(machine) = found.summary["machine"].as_object() {
         let words = |value: &Value| match value {
-            Value::String(words) => Some(words.clone()),
+            Value::String(words) => Some(shortened(words, LETTERS_MAX)),
             Value::Number(number) => Some(number.to_string()),
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         };
-        let told = machine.iter().take(32).filter(|(name, _)| *name != "unix_time_s");
-        let told: Vec<_> = told.filter_map(|(name, value)| Some((name.clone(), words(value)?))).collect();
-        facts.push(("machine", told));
+        let is_new = |name: &String| {
+            name != "unix_time_s" && facts.iter().all(|(_, facts)| facts.iter().all(|(said, _)| said != name))
+        };
+        let told = machine.iter().take(32).filter(|(name, _)| is_new(name));
+        let told: Vec<_> =
+            told.filter_map(|(name, value)| Some((shortened(name, 60), words(value)?))).collect();
+        match facts.first_mut() {
+            Some((_, facts)) => facts.extend(told),
+            None if told.is_empty() => {}
+            None => facts.push(("machine", told)),
+        }
     }
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn histogram(values: &[u64]) -> Histogram<u64> {
+        let mut histogram = Histogram::new(3).unwrap();
+        values.iter().for_each(|value| histogram.record(*value).unwrap());
+        histogram
+    }
+
+    #[test]
+    fn of_two_samples_the_median_is_the_shorter() {
+        let curve = curve(Stage::Encode, &histogram(&[1_000_000, 9_000_000]));
+        assert!(curve.at(2.0).unwrap() < 1.1, "{curve:?}");
+        assert!(curve.points.last().unwrap().1 > 8.9 && curve.at(100.0).unwrap() > 8.9, "{curve:?}");
+        assert_eq!(curve.points.last().unwrap().0, 2.0);
+    }
+
+    proptest! {
+        #[test]
+        fn a_percentile_is_one_number_wherever_it_stands(values in prop::collection::vec(1_u64..60_000_000_000, 1..3_000)) {
+            let histogram = histogram(&values);
+            let (timed, curve) = (Timed::new("host", Stage::Encode, &histogram), curve(Stage::Encode, &histogram));
+            let is_one = |one: f64, other: f64| (one - other).abs() <= 1e-9 * other;
+            for (one_in, us) in [(2.0, timed.p50_us), (100.0, timed.p99_us), (1e3, timed.p999_us)] {
+                if values.len() as f64 >= one_in {
+                    prop_assert!(is_one(curve.at(one_in).unwrap(), us / 1e3), "1 in {one_in}");
+                }
+            }
+            for (one_in, quantile) in [(4.0, 0.75), (10.0, 0.9), (20.0, 0.95), (200.0, 0.995)] {
+                if values.len() as f64 >= one_in {
+                    let ms = histogram.value_at_quantile(quantile) as f64 / 1e6;
+                    prop_assert!(is_one(curve.at(one_in).unwrap(), ms), "1 in {one_in}");
+                }
+            }
+            prop_assert!(is_one(curve.points.last().unwrap().1, timed.max_us / 1e3));
+            prop_assert!(curve.points.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1));
+        }
+    }
 }

@@ -1,14 +1,16 @@
 //! `report`: one page and one picture of what a session left.
 //!
 //! A host and a client with `PUNKTFUNK_PERF` leave a log each, the demo a summary beside them. Here they become a page
-//! that needs nothing but a browser, and the same as PNG, which needs not even that: a picture's way with each stage's
-//! times on it, percentiles, the course of the session, the cadence, the machine, and first of all what went wrong.
+//! that needs nothing but a browser, and its drawings as PNG, which needs not even that: a picture's way with each stage's
+//! times on it, percentiles, the course of the session, the cadence, the machine, and first of all what went wrong. What
+//! the page has and the picture has not: all figures as tables.
 //!
 //! Promises: whatever lies in the folder, a page or an error that says what is wrong; nothing that a file says becomes
 //! markup; a file is there whole or not at all. Refuses: to fetch anything, or to have the page fetch anything.
 
 mod cadence;
 mod chart;
+mod counts;
 mod figures;
 mod page;
 mod plots;
@@ -27,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::ReportArgs;
 use crate::error::PerfProgramError;
+use crate::markup::is_acted_on;
 
 pub use figures::Session;
 
@@ -56,7 +59,7 @@ impl Written {
 
 /// Words without anything that a terminal would obey.
 fn printable(words: &str) -> String {
-    words.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+    words.chars().map(|letter| if is_acted_on(letter) { '\u{fffd}' } else { letter }).collect()
 }
 
 /// Reads the folder, and writes page and picture.

@@ -29,7 +29,8 @@ fn style() -> String {
     format!(
         ":root{{color-scheme:light;{light}}}\n:root:has(#theme:checked){{color-scheme:dark;{dark}}}\n\
          @media(prefers-color-scheme:dark){{:root{{color-scheme:dark;{dark}}}\
-         :root:has(#theme:checked){{color-scheme:light;{light}}}}}\n{}{}",
+         :root:has(#theme:checked){{color-scheme:light;{light}}}}}\n{}{}\
+         @media print{{:root,:root:has(#theme:checked){{color-scheme:light;{light}}}}}\n",
         include_str!("drawing.css"),
         include_str!("page.css"),
     )
@@ -74,8 +75,9 @@ pub fn page(session: &Session) -> String {
 const PERCENTILES: &str = "Each further nine has the same room, so that the one picture in a thousand is seen as well as the usual one.";
 const TIME: &str = "What came of each interval. Lost never came whole, late came when it was of no use any more, dropped \
                     was thrown away: three counts.";
-const CADENCE: &str = "How far pictures lie apart. An even stream is one narrow peak where the line is; what stands to the \
-                       right of it was a stutter.";
+const CADENCE: &str = "How far pictures lie apart. An even stream is one narrow peak where the line is. What stands to the right \
+                       of it is a gap: a stutter where the source has a picture for every turn, and nothing amiss where \
+                       nothing moved.";
 
 /// The source's name and circumstances.
 pub fn about(session: &Session) -> String {
@@ -86,6 +88,7 @@ pub fn about(session: &Session) -> String {
     }
     words.extend(session.mode.clone());
     words.extend(session.encoder.clone());
+    words.extend(session.ended.as_ref().map(|ended| format!("ended: {ended}")));
     words.join(" · ")
 }
 
@@ -98,7 +101,7 @@ pub fn headline(session: &Session) -> (String, bool) {
         "{} lost, {} late, {} dropped, {} shed",
         number(pictures.lost),
         number(pictures.late),
-        count(pictures.dropped_in_all()),
+        number(pictures.dropped_in_all),
         number(pictures.shed)
     );
     let words = match (pictures.sent, pictures.decoded) {
@@ -162,10 +165,8 @@ pub fn key_figures(session: &Session) -> Vec<(String, String, String)> {
     if let Some(mbps) = session.wire_mbps {
         tile("on the wire", three_digits(mbps), "Mbit/s");
     }
-    if let (Some(host), Some(client)) = session.cpu_s
-        && session.seconds > 0.0
-    {
-        let cores = |seconds: f64| count((seconds / session.seconds * 100.0).round() as u64);
+    if let ((Some(host), Some(client)), Some(streamed_s)) = (session.cpu_s, session.streamed_s) {
+        let cores = |seconds: f64| count((seconds / streamed_s * 100.0).round() as u64);
         tile("CPU, host + client", format!("{} + {}", cores(host), cores(client)), "%");
     }
     tiles
@@ -198,7 +199,8 @@ fn way_section(html: &mut String, session: &Session) {
         let _ = writeln!(
             html,
             "<div class=\"panel\"><h3>Where the milliseconds go</h3>\n<p class=\"soft\">Means, {}. Stages overlap where an \
-             access unit has several slices. In between: rings, wakes, the wire.</p>\n{wide}{tall}</div>",
+             access unit has several slices. In between: rings, wakes, the wire. The parts lie from left to right in the order of \
+             their words.</p>\n{wide}{tall}</div>",
             way::label(of)
         );
     }

@@ -2,15 +2,14 @@
 
 use crate::axis::Scale;
 
-use super::cadence::{BARS, Cadence};
+use super::cadence::{BARS, Cadence, is_constant};
 use super::chart::{Chart, Hit, Line, Stroke};
+use super::counts::{Counts, sum};
 use super::figures::{Curve, SUMS, Session, WAY};
-use super::series::Counts;
+use super::page::title_case;
+use super::series::Course;
 use super::way::label;
-use super::words::{count, three_digits};
-
-const STROKES: [Stroke; 6] =
-    [Stroke::Solid, Stroke::Dash, Stroke::Dots, Stroke::Solid, Stroke::Dash, Stroke::Dots];
+use super::words::{self, count, three_digits};
 
 /// Percentiles of the sums, of the host's stages, and of the client's.
 pub fn percentiles(session: &Session) -> Vec<Chart> {
@@ -21,7 +20,7 @@ pub fn percentiles(session: &Session) -> Vec<Chart> {
     let end = |end: &str| {
         let steps = of(WAY.iter().filter(|(of, _)| *of == end).map(|(_, stage)| stage.name()).collect());
         // What never takes any time has no place on an axis of powers.
-        steps.into_iter().filter(|curve| curve.points.iter().any(|(_, ms)| *ms > 0.0)).take(6).collect()
+        steps.into_iter().filter(|curve| curve.points.iter().any(|(_, ms)| *ms > 0.0)).collect()
     };
     let host: Vec<&Curve> = end("host");
     let client: Vec<&Curve> = end("client");
@@ -48,7 +47,7 @@ fn percentile_chart(id: &'static str, title: &str, curves: &[&Curve], scale: Sca
         let below = (1.0 - 1.0 / one_in) * 100.0;
         let mut words = format!("{} % take no longer than", precise(below, *one_in));
         for curve in curves {
-            if let Some(ms) = at(curve, *one_in) {
+            if let Some(ms) = curve.at(*one_in) {
                 words.push_str(&format!("; {} {} ms", label(curve.stage), three_digits(ms)));
             }
         }
@@ -75,7 +74,7 @@ fn percentile_chart(id: &'static str, title: &str, curves: &[&Curve], scale: Sca
             .map(|(index, curve)| Line {
                 name: label(curve.stage).to_owned(),
                 colour: index % 6,
-                stroke: STROKES[index % 6],
+                stroke: Stroke::LINES[index % Stroke::LINES.len()],
                 points: curve.points.clone(),
             })
             .collect(),
@@ -88,13 +87,8 @@ fn precise(percent: f64, one_in: f64) -> String {
     format!("{percent:.*}", places.min(6))
 }
 
-/// A curve's value at a place that may be another curve's.
-fn at(curve: &Curve, one_in: f64) -> Option<f64> {
-    curve.points.iter().rev().find(|point| point.0 <= one_in * 1.001).map(|point| point.1)
-}
-
 fn in_words(curve: &Curve) -> String {
-    let ms = |one_in: f64| at(curve, one_in).map_or_else(|| "none".to_owned(), three_digits);
+    let ms = |one_in: f64| curve.at(one_in).map_or_else(|| "none".to_owned(), three_digits);
     format!("{}: median {} ms, p99 {} ms, p99.9 {} ms", label(curve.stage), ms(2.0), ms(100.0), ms(1_000.0))
 }
 
@@ -123,24 +117,11 @@ pub fn over_time(session: &Session) -> Vec<Chart> {
     if let Some(of) = series.latency_of {
         charts.push(latency(session, blank("time-latency", &format!("Latency, {}", label(of)), "ms")));
     }
-    if !series.counts.is_empty() {
-        charts.push(rate(session, blank("time-rate", "On the wire", "Mbit/s")));
-        charts.push(losses(session, blank("time-losses", "Lost, late, dropped", "pictures")));
+    if let Some((end, course)) = series.rate() {
+        charts.push(rate(session, end, course, blank("time-rate", "On the wire", "Mbit/s")));
     }
-    if !series.host.is_empty() {
-        let shed = counted(&series.host, "shed before encode", 4, Stroke::Solid, |point| point.shed);
-        let dropped = counted(&series.host, "dropped at the host", 5, Stroke::Dash, |point| point.dropped);
-        charts.push(Chart {
-            description: format!("{}; {}.", total(&shed), total(&dropped)),
-            note: "Pictures that the host let go because sending lagged, before a reference could break."
-                .to_owned(),
-            y_least: 4.0,
-            nothing: nothing(&[&shed, &dropped]),
-            hits: hits(&series.host, |point| format!("{} shed, {} dropped", point.shed, point.dropped)),
-            lines: vec![shed, dropped],
-            ..blank("time-shed", "Shed before encode", "pictures")
-        });
-    }
+    charts.extend(losses(&series.client, blank("time-losses", "Lost, late, dropped", "pictures")));
+    charts.extend(shed(&series.host, blank("time-shed", "Shed before encode", "pictures")));
     charts
 }
 
@@ -158,7 +139,7 @@ fn latency(session: &Session, blank: Chart) -> Chart {
         description: format!("The longest of all is {} ms.", three_digits(worst)),
         note: format!(
             "Each point is {}; the longest of all is {} ms.",
-            intervals(series.latency_merged),
+            intervals("the worst of", series.latency_merged),
             three_digits(worst)
         ),
         lines: vec![
@@ -184,78 +165,114 @@ fn latency(session: &Session, blank: Chart) -> Chart {
     }
 }
 
-fn rate(session: &Session, blank: Chart) -> Chart {
-    let points = &session.series.counts;
-    let hits = hits(points, |point| format!("{} Mbit/s", three_digits(point.mbps)));
+fn rate(session: &Session, end: &str, course: &Course, blank: Chart) -> Chart {
     let line = Line {
         name: "media datagrams".to_owned(),
         colour: 2,
         stroke: Stroke::Solid,
-        points: points.iter().map(|point| (point.at_s, point.mbps)).collect(),
+        points: course.points.iter().map(|point| (point.at_s, point.mbps.unwrap_or(f64::NAN))).collect(),
     };
     let mean =
         session.wire_mbps.map_or_else(String::new, |mbps| format!(" The mean is {}.", three_digits(mbps)));
     let description = format!(
-        "Parity and headers included. Each point is {}.{mean}",
-        intervals(session.series.counts_merged)
+        "As the {end} counted it, parity and headers included. Each point is {}.{mean}",
+        intervals("the least of", course.merged)
     );
+    let hits = hits(course, |point| point.mbps.map(|mbps| format!("{} Mbit/s", three_digits(mbps))));
     Chart { note: description.clone(), description, lines: vec![line], hits, ..blank }
 }
 
-fn losses(session: &Session, blank: Chart) -> Chart {
-    let points = &session.series.counts;
-    let lines = vec![
-        counted(points, "lost", 1, Stroke::Solid, |point| point.lost),
-        counted(points, "late", 3, Stroke::Dash, |point| point.late),
-        counted(points, "dropped", 5, Stroke::Dots, |point| point.dropped),
-    ];
-    let hits =
-        hits(points, |point| format!("{} lost, {} late, {} dropped", point.lost, point.late, point.dropped));
-    let totals: Vec<String> = lines.iter().map(total).collect();
-    let description = format!("{}.", totals.join("; "));
-    let nothing = nothing(&lines.iter().collect::<Vec<_>>());
-    let note = description.clone();
-    Chart { description, note, y_least: 4.0, nothing, lines, hits, ..blank }
+/// Counts of one kind.
+struct Kind {
+    name: &'static str,
+    colour: usize,
+    stroke: Stroke,
+    of: fn(&Counts) -> Option<u64>,
 }
 
-fn intervals(merged: usize) -> String {
+/// What the client counted as lost, late and dropped: nobody else can.
+fn losses(course: &Course, blank: Chart) -> Option<Chart> {
+    let kinds = [
+        Kind { name: "lost", colour: 1, stroke: Stroke::Solid, of: |point| point.lost },
+        Kind { name: "late", colour: 3, stroke: Stroke::Dash, of: |point| point.late },
+        Kind { name: "dropped", colour: 5, stroke: Stroke::Dots, of: |point| point.dropped },
+    ];
+    counted(course, &kinds, "", blank)
+}
+
+/// What the host let go.
+fn shed(course: &Course, blank: Chart) -> Option<Chart> {
+    let kinds = [
+        Kind { name: "shed before encode", colour: 4, stroke: Stroke::Solid, of: |point| point.shed },
+        Kind { name: "dropped at the host", colour: 5, stroke: Stroke::Dash, of: |point| point.dropped },
+    ];
+    let why = "let go because sending lagged, before a reference could break: ";
+    counted(course, &kinds, why, blank)
+}
+
+/// A chart of those kinds that are known; none, where none is.
+fn counted(course: &Course, kinds: &[Kind], why: &str, blank: Chart) -> Option<Chart> {
+    let known: Vec<&Kind> = kinds.iter().filter(|kind| course.knows(kind.of)).collect();
+    if known.is_empty() {
+        return None;
+    }
+    let total = |kind: &&Kind| sum(course.points.iter().map(kind.of)).unwrap_or(0);
+    let totals: Vec<String> =
+        known.iter().map(|kind| format!("{} {}", kind.name, count(total(kind)))).collect();
+    let each = intervals("the sum of", course.merged);
+    let description =
+        format!("{}. Each point is {each}.", title_case(&format!("{why}{}", totals.join(", "))));
+    let line = |kind: &&Kind| Line {
+        name: kind.name.to_owned(),
+        colour: kind.colour,
+        stroke: kind.stroke,
+        points: course
+            .points
+            .iter()
+            .map(|point| (point.at_s, (kind.of)(point).map_or(f64::NAN, |count| count as f64)))
+            .collect(),
+    };
+    let said = |point: &Counts| {
+        let word = |kind: &&Kind| Some(format!("{} {}", count((kind.of)(point)?), kind.name));
+        let words: Vec<String> = known.iter().filter_map(word).collect();
+        (!words.is_empty()).then(|| words.join(", "))
+    };
+    Some(Chart {
+        note: description.clone(),
+        description,
+        y_least: 4.0,
+        nothing: known.iter().all(|kind| total(kind) == 0).then(|| "none in the whole session".to_owned()),
+        hits: hits(course, said),
+        lines: known.iter().map(line).collect(),
+        ..blank
+    })
+}
+
+/// What a point is: `how` several are one.
+fn intervals(how: &str, merged: usize) -> String {
     if merged <= 1 {
         "one interval of the log".to_owned()
     } else {
-        format!("the worst of {merged} intervals of the log")
+        format!("{how} {merged} intervals of the log")
     }
 }
 
-fn counted(points: &[Counts], name: &str, colour: usize, stroke: Stroke, of: fn(&Counts) -> u64) -> Line {
-    let points = points.iter().map(|point| (point.at_s, of(point) as f64)).collect();
-    Line { name: name.to_owned(), colour, stroke, points }
-}
-
-/// The words where none was counted.
-fn nothing(lines: &[&Line]) -> Option<String> {
-    let some = lines.iter().flat_map(|line| &line.points).any(|point| point.1 > 0.0);
-    (!some).then(|| "none in the whole session".to_owned())
-}
-
-fn total(line: &Line) -> String {
-    let all: f64 = line.points.iter().map(|point| point.1).sum();
-    format!("{}: {}", line.name, count(all as u64))
-}
-
-fn hits(points: &[Counts], say: impl Fn(&Counts) -> String) -> Vec<Hit> {
-    let hit = |point: &Counts| Hit {
-        x: point.at_s,
-        words: format!("at {} s: {}", three_digits(point.at_s), say(point)),
+/// What is to be read at each point, where anything is.
+fn hits(course: &Course, say: impl Fn(&Counts) -> Option<String>) -> Vec<Hit> {
+    let hit = |point: &Counts| {
+        let words = format!("at {} s: {}", three_digits(point.at_s), say(point)?);
+        Some(Hit { x: point.at_s, words })
     };
-    points.iter().map(hit).collect()
+    course.points.iter().filter_map(hit).collect()
 }
 
 /// How evenly pictures came.
 pub fn cadence(session: &Session) -> Vec<Chart> {
-    session.cadence.iter().map(cadence_chart).collect()
+    let is_constant = is_constant(&session.source);
+    session.cadence.iter().map(|cadence| cadence_chart(cadence, is_constant)).collect()
 }
 
-fn cadence_chart(cadence: &Cadence) -> Chart {
+fn cadence_chart(cadence: &Cadence, is_constant: bool) -> Chart {
     let bar_ms = cadence.expected_ms / 16.0;
     let is_capture = cadence.stage == "capture_interval";
     let (id, title, colour) = match is_capture {
@@ -277,14 +294,14 @@ fn cadence_chart(cadence: &Cadence) -> Chart {
         Hit { x: from + bar_ms / 2.0, words }
     });
     let description = format!(
-        "{} intervals; median {} ms, 1 % shorter than {} ms, 1 % longer than {} ms, longest {} ms; {} more than one and a \
-             half times the {} ms {}.",
+        "{} intervals; median {} ms, 1 % shorter than {} ms, 1 % longer than {} ms, longest {} ms; {} of more than one and \
+         a half times the {} ms {}.",
         count(cadence.count),
         three_digits(cadence.p50_ms),
         three_digits(cadence.p1_ms),
         three_digits(cadence.p99_ms),
         three_digits(cadence.max_ms),
-        count(cadence.stutters),
+        words::counted(cadence.gaps, if is_constant { "stutter" } else { "gap" }),
         three_digits(cadence.expected_ms),
         if cadence.is_agreed { "that the mode asks for" } else { "of the median" },
     );

@@ -1,7 +1,8 @@
 //! What a session left in a folder: the logs of its two ends, and the client's summary.
 //!
 //! Promises: whatever lies there is read as far as it can be; what is missing, damaged or cut off is said in words, and
-//! what was read before and behind it counts. Memory does not grow with the histograms of a log.
+//! what was read before and behind it counts. Memory grows neither with the histograms of a log nor with its faults, and
+//! what the log's end says is never crowded out by them.
 //!
 //! Refuses: a folder with neither log nor summary; devices and pipes, which would never end.
 
@@ -10,19 +11,25 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use hdrhistogram::Histogram;
-use punktfunk_perf::{CounterLine, LogEntry, LogReader, LoggedInterval, Stage};
+use punktfunk_perf::{LogEntry, LogReader, LoggedInterval, Stage};
 use serde_json::Value;
 
 use crate::error::PerfProgramError;
 
+use super::counts::CounterLog;
+use super::words::{counted, shortened};
+
 /// The longest summary that is read: a real one has 5 KB.
 const SUMMARY_BYTES_MAX: u64 = 4 << 20;
 
-/// The most faults of one file that are said one by one.
+/// The most faults of one kind in one file that are said one by one.
 const FAULTS_SAID_MAX: usize = 3;
 
 /// The most lines of a log's head that are kept: a real one has a score.
 const FACTS_MAX: usize = 64;
+
+/// The longest name and the longest words of a log's head that are kept: what a host says of its kernels has 290.
+const FACT_LETTERS_MAX: (usize, usize) = (60, 400);
 
 /// One stage in one interval of a log.
 #[derive(Debug, Clone, Copy)]
@@ -44,16 +51,47 @@ pub struct EndLog {
     totals: Vec<Option<Histogram<u64>>>,
     /// The intervals of each stage, by [`Stage::index`].
     intervals: Vec<Vec<Interval>>,
-    /// The counters, line by line.
-    pub counters: Vec<CounterLine>,
+    /// The counters.
+    pub counters: CounterLog,
     /// What the head says: names and words.
     pub facts: Vec<(String, String)>,
     /// Seconds since 1970 at the session's start.
     pub start_s: Option<f64>,
     /// Whether the end wrote its last words.
     pub is_finished: bool,
-    /// What is wrong with the log.
-    pub faults: Vec<String>,
+    /// Samples that found no room, and samples that were longer than a histogram holds, as the last words tell.
+    pub unmeasured: (u64, u64),
+    faults: Faults,
+}
+
+/// What is wrong with a log.
+#[derive(Debug, Clone, Default)]
+struct Faults {
+    /// The first lines that could not be read, and how many there were.
+    lines: Vec<String>,
+    wrong: u64,
+    /// The first names that are no stage's, and how many lines had one.
+    unknown: Vec<String>,
+    strange: u64,
+    /// Stages whose values fit no histogram.
+    misfits: Vec<&'static str>,
+}
+
+impl Faults {
+    fn words(&self) -> Vec<String> {
+        let mut words = self.lines.clone();
+        if self.wrong > 0 {
+            let were = if self.wrong == 1 { "was" } else { "were" };
+            words.push(format!("{} could not be read, and {were} left out", counted(self.wrong, "line")));
+        }
+        if self.strange > 0 {
+            let names = self.unknown.join(", ");
+            let more = if self.strange > self.unknown.len() as u64 { " and others" } else { "" };
+            words.push(format!("{} of no stage: {names}{more}", counted(self.strange, "interval")));
+        }
+        words.extend(self.misfits.iter().map(|stage| format!("{stage}: values that fit no histogram")));
+        words
+    }
 }
 
 impl Default for EndLog {
@@ -61,11 +99,12 @@ impl Default for EndLog {
         Self {
             totals: vec![None; Stage::COUNT],
             intervals: vec![Vec::new(); Stage::COUNT],
-            counters: Vec::new(),
+            counters: CounterLog::default(),
             facts: Vec::new(),
             start_s: None,
             is_finished: false,
-            faults: Vec::new(),
+            unmeasured: (0, 0),
+            faults: Faults::default(),
         }
     }
 }
@@ -83,7 +122,7 @@ impl EndLog {
 
     /// The last value of a counter.
     pub fn last(&self, name: &str) -> Option<u64> {
-        value(self.counters.last()?, name)
+        self.counters.value(name)
     }
 
     /// The words behind a name in the head.
@@ -94,13 +133,18 @@ impl EndLog {
     /// The end of the log, in seconds of the session.
     pub fn seconds(&self) -> f64 {
         let intervals = self.intervals.iter().flatten().map(|interval| interval.at_s);
-        let counters = self.counters.iter().map(|line| line.at.as_secs_f64());
+        let counters = self.counters.points().iter().map(|point| point.at_s);
         intervals.chain(counters).fold(0.0, f64::max)
     }
 
     fn add(&mut self, interval: &LoggedInterval) {
         let Some(stage) = interval.tag.as_deref().and_then(Stage::from_name) else {
-            return self.note(format!("no stage {}", quoted(interval.tag.as_deref().unwrap_or(""))));
+            self.faults.strange += 1;
+            let name = quoted(interval.tag.as_deref().unwrap_or(""));
+            if self.faults.unknown.len() < FAULTS_SAID_MAX && !self.faults.unknown.contains(&name) {
+                self.faults.unknown.push(name);
+            }
+            return;
         };
         let histogram = &interval.histogram;
         if histogram.is_empty() {
@@ -112,7 +156,10 @@ impl EndLog {
             total
         });
         if total.add(histogram).is_err() {
-            return self.note(format!("{}: values that fit no histogram", stage.name()));
+            if !self.faults.misfits.contains(&stage.name()) {
+                self.faults.misfits.push(stage.name());
+            }
+            return;
         }
         self.intervals[stage.index()].push(Interval {
             at_s: (interval.start + interval.length).as_secs_f64(),
@@ -123,31 +170,29 @@ impl EndLog {
     }
 
     fn add_comment(&mut self, comment: &str) {
-        if comment.starts_with("[Recorder:") {
+        if let Some(last) = comment.strip_prefix("[Recorder:") {
             self.is_finished = true;
+            let count = |name: &str| {
+                let words = last.trim_end_matches(']').split_whitespace();
+                words
+                    .filter_map(|word| word.strip_prefix(name))
+                    .find_map(|value| value.parse().ok())
+                    .unwrap_or(0)
+            };
+            self.unmeasured = (count("overflowed="), count("clamped="));
         }
         if comment.starts_with('[') || self.facts.len() >= FACTS_MAX {
             return;
         }
+        let (name_letters, letters) = FACT_LETTERS_MAX;
         if let Some((name, words)) = comment.split_once(": ") {
-            self.facts.push((name.to_owned(), words.to_owned()));
+            self.facts.push((shortened(name, name_letters), shortened(words, letters)));
         } else if let Some((program, version)) = comment.split_once(' ')
             && program.starts_with("punktfunk")
         {
-            self.facts.push((program.to_owned(), version.to_owned()));
+            self.facts.push((shortened(program, name_letters), shortened(version, letters)));
         }
     }
-
-    fn note(&mut self, fault: String) {
-        if !self.faults.contains(&fault) {
-            self.faults.push(fault);
-        }
-    }
-}
-
-/// A counter of one line.
-pub fn value(line: &CounterLine, name: &str) -> Option<u64> {
-    line.values.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
 }
 
 /// Everything that was found in a folder.
@@ -210,33 +255,44 @@ fn read_log(folder: &Path, end: &str, faults: &mut Vec<String>) -> Option<EndLog
     };
     let mut log = EndLog::default();
     let mut reader = LogReader::new(file);
-    let mut wrong = 0_u64;
     for entry in reader.by_ref() {
         match entry {
             Ok(LogEntry::StartTime(seconds)) => log.start_s = Some(seconds),
             Ok(LogEntry::BaseTime(_)) => {}
             Ok(LogEntry::Interval(interval)) => log.add(&interval),
-            Ok(LogEntry::Counters(line)) => log.counters.push(line),
+            Ok(LogEntry::Counters(line)) => log.counters.add(line),
             Ok(LogEntry::Comment(comment)) => log.add_comment(&comment),
             Err(error) => {
-                wrong += 1;
-                if log.faults.len() < FAULTS_SAID_MAX {
-                    log.note(error.to_string());
+                log.faults.wrong += 1;
+                if log.faults.lines.len() < FAULTS_SAID_MAX {
+                    log.faults.lines.push(error.to_string());
                 }
             }
         }
     }
-    if wrong > 0 {
-        log.note(format!("{wrong} of its lines could not be read, and were left out"));
-    }
+    let mut said = log.faults.words();
     if reader.is_cut_off() {
-        log.note("its last line has no end, and was left out".to_owned());
+        said.push("its last line has no end, and was left out".to_owned());
     }
     if !log.is_finished {
-        log.note(format!("it has no last words, so the {end} was killed, or still runs"));
+        said.push(format!("it has no last words, so the {end} was killed, or still runs"));
     }
-    log.faults.truncate(2 * FAULTS_SAID_MAX);
-    faults.extend(log.faults.iter().map(|fault| format!("{name}: {fault}.")));
+    let (overflowed, clamped) = log.unmeasured;
+    if overflowed > 0 {
+        said.push(format!(
+            "{} found no room and {} missing; percentiles and the longest are of the others",
+            counted(overflowed, "sample"),
+            if overflowed == 1 { "is" } else { "are" }
+        ));
+    }
+    if clamped > 0 {
+        said.push(format!(
+            "{} longer than a histogram holds, and {} as its longest",
+            counted(clamped, "sample"),
+            if clamped == 1 { "stands" } else { "stand" }
+        ));
+    }
+    faults.extend(said.into_iter().map(|fault| format!("{name}: {fault}.")));
     Some(log)
 }
 
@@ -262,6 +318,5 @@ fn read_summary(folder: &Path, faults: &mut Vec<String>) -> Value {
 
 /// Words of a file in a fault: short, and between quotation marks.
 fn quoted(words: &str) -> String {
-    let short: String = words.chars().take(40).collect();
-    format!("{short:?}")
+    format!("{:?}", shortened(words, 40))
 }

@@ -69,19 +69,24 @@ fn stages(html: &mut String, session: &Session) {
 }
 
 /// The heads of the table of percentiles.
-const PERCENTILES: [&str; 6] = ["stage", "50 %", "90 %", "99 %", "99.9 %", "longest"];
+pub const PERCENTILES: [&str; 6] = ["stage", "50 %", "90 %", "99 %", "99.9 %", "longest"];
 
 /// The table of percentiles as it stands beside the charts.
 pub fn percentiles_panel(session: &Session) -> String {
     if session.curves.is_empty() {
         return String::new();
     }
-    let rows = percentiles(session, &[2.0, 10.0, 100.0, 1e3]);
+    let rows = percentiles_beside(session);
     format!(
         "<div class=\"panel rows\"><h3>The same in figures</h3>\n<div class=\"wide\" tabindex=\"0\" role=\"region\" \
          aria-label=\"Percentiles\">{}</div></div>\n",
         bare(&PERCENTILES, rows)
     )
+}
+
+/// Its rows.
+pub fn percentiles_beside(session: &Session) -> Vec<Vec<String>> {
+    percentiles(session, &[2.0, 10.0, 100.0, 1e3])
 }
 
 fn curves(html: &mut String, session: &Session) {
@@ -90,21 +95,22 @@ fn curves(html: &mut String, session: &Session) {
     table(html, "Latency by percentile", &heads, rows);
 }
 
-/// A row for each curve: what so many nines stay below, and the longest.
+/// A row for each curve: what so many nines stay below, where there are as many samples, and the longest.
 fn percentiles(session: &Session, wanted: &[f64]) -> Vec<Vec<String>> {
     let rows = session.curves.iter().map(|curve| {
-        let most = curve.points.last().map_or(0.0, |point| point.0);
         let mut row = vec![label(curve.stage).to_owned()];
         row.extend(wanted.iter().map(|one_in| {
-            let value = curve.points.iter().find(|point| point.0 >= one_in * 0.999);
-            let known = value.filter(|_| most >= *one_in);
-            known.map_or_else(|| "–".to_owned(), |point| duration(point.1 * 1e6))
+            let known = curve.at(*one_in).filter(|_| curve.count as f64 >= *one_in);
+            known.map_or_else(|| UNKNOWN.to_owned(), |ms| duration(ms * 1e6))
         }));
         row.extend(curve.points.last().map(|point| duration(point.1 * 1e6)));
         row
     });
     rows.collect()
 }
+
+/// What nobody measured or counted.
+const UNKNOWN: &str = "–";
 
 fn time(html: &mut String, session: &Session) {
     let series = &session.series;
@@ -113,17 +119,18 @@ fn time(html: &mut String, session: &Session) {
         .iter()
         .map(|point| [point.at_s, point.p50_ms, point.p99_ms, point.max_ms].map(three_digits).to_vec());
     table(html, "Latency over time", &["s", "p50 ms", "p99 ms", "longest ms"], latency.collect());
-    let counts = series.counts.iter().map(|point| {
-        let mut row = vec![three_digits(point.at_s), three_digits(point.mbps)];
-        row.extend([point.lost, point.late, point.dropped].map(count));
+    let known = |some: Option<u64>| some.map_or_else(|| UNKNOWN.to_owned(), count);
+    let rate = |mbps: Option<f64>| mbps.map_or_else(|| UNKNOWN.to_owned(), three_digits);
+    let client = series.client.points.iter().map(|point| {
+        let mut row = vec![three_digits(point.at_s), rate(point.mbps)];
+        row.extend([point.lost, point.late, point.dropped].map(known));
         row
     });
-    table(html, "Rate and losses over time", &["s", "Mbit/s", "lost", "late", "dropped"], counts.collect());
-    let host = series
-        .host
-        .iter()
-        .map(|point| vec![three_digits(point.at_s), count(point.shed), count(point.dropped)]);
-    table(html, "Shed and dropped at the host over time", &["s", "shed", "dropped"], host.collect());
+    table(html, "Received over time", &["s", "Mbit/s", "lost", "late", "dropped"], client.collect());
+    let host = series.host.points.iter().map(|point| {
+        vec![three_digits(point.at_s), rate(point.mbps), known(point.shed), known(point.dropped)]
+    });
+    table(html, "Sent over time", &["s", "Mbit/s", "shed", "dropped"], host.collect());
 }
 
 fn cadence(html: &mut String, session: &Session) {
@@ -140,9 +147,9 @@ fn cadence(html: &mut String, session: &Session) {
             ]
             .map(three_digits),
         );
-        row.push(count(cadence.stutters));
+        row.push(count(cadence.gaps));
         row
     });
-    let heads = ["ms", "count", "expected", "p1", "p50", "p99", "p99.9", "longest", "stutters"];
+    let heads = ["ms", "count", "expected", "p1", "p50", "p99", "p99.9", "longest", "gaps"];
     table(html, "Cadence", &heads, rows.collect());
 }

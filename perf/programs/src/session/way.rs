@@ -22,6 +22,8 @@ const HOST_TOP: f64 = 30.0;
 const AIR_TOP: f64 = HOST_TOP + BOX.1 + 36.0;
 const CLIENT_TOP: f64 = AIR_TOP + 76.0;
 
+const NO_SUM: &str = "no sum was measured";
+
 /// What a stage is called in a drawing.
 pub fn label(stage: &str) -> &str {
     match stage {
@@ -84,10 +86,11 @@ fn share(session: &Session, stage: Stage) -> Option<f64> {
 
 /// All of it in one sentence, for whoever does not see it.
 fn description(session: &Session) -> String {
-    let mut words = String::from(
-        "Host: capture, import, encode, FEC, seal, pace, send; the network; client: receive, open, ",
-    );
-    words.push_str("reassemble, decode, present. Medians:");
+    let steps = |end: &str| {
+        let steps = WAY.iter().filter(|(of, _)| *of == end).map(|(_, stage)| label(stage.name()));
+        steps.collect::<Vec<_>>().join(", ")
+    };
+    let mut words = format!("Host: {}; the network; client: {}. Medians:", steps("host"), steps("client"));
     for timed in &session.stages {
         let _ = write!(words, " {} {};", label(timed.stage), duration(timed.p50_us * 1e3));
     }
@@ -237,21 +240,16 @@ fn meter(svg: &mut String, share: f64, (x, y): (f64, f64), width: f64, colour: u
     }
 }
 
-/// What the wire carried.
-pub fn wire_words(session: &Session) -> String {
+/// What the wire carried: its rate, what was sent and what came.
+fn wire_words(session: &Session) -> Vec<String> {
     let mut words = vec!["UDP".to_owned()];
     if let Some(mbps) = session.wire_mbps {
-        words.push(format!("{} Mbit/s", three_digits(mbps)));
+        words = vec![format!("UDP · {} Mbit/s", three_digits(mbps))];
     }
-    match session.datagrams {
-        (Some(sent), Some(received)) => {
-            words.push(format!("{} datagrams sent, {} received", count(sent), count(received)));
-        }
-        (Some(sent), None) => words.push(format!("{} datagrams sent", count(sent))),
-        (None, Some(received)) => words.push(format!("{} datagrams received", count(received))),
-        (None, None) => {}
-    }
-    words.join(" · ")
+    let (sent, received) = session.datagrams;
+    words.extend(sent.map(|sent| format!("{} datagrams sent", count(sent))));
+    words.extend(received.map(|received| format!("{} received", count(received))));
+    words
 }
 
 /// From the host's last box down, to the left, and into the client's first one.
@@ -267,7 +265,7 @@ fn air(svg: &mut String, session: &Session) {
         CLIENT_TOP - 8.0,
         CLIENT_TOP,
     );
-    let words = wire_words(session);
+    let words = wire_words(session).join(" · ");
     let wide = 36.0 + 7.2 * words.chars().count() as f64;
     let left = (WIDE.0 - wide) / 2.0;
     let _ = writeln!(
@@ -288,7 +286,7 @@ fn end_card(svg: &mut String, session: &Session) {
         BOX.1
     );
     let Some(sum) = whole(session) else {
-        return text(svg, "soft", x + 18.0, CLIENT_TOP + 28.0, "start", "no sum was measured");
+        return text(svg, "soft", x + 18.0, CLIENT_TOP + 28.0, "start", NO_SUM);
     };
     text(svg, "s14 strong", x + 18.0, CLIENT_TOP + 25.0, "start", label(sum.stage));
     let (value, unit) = split(sum.p50_us * 1e3);
@@ -311,7 +309,9 @@ fn end_card(svg: &mut String, session: &Session) {
 pub fn tall(session: &Session) -> String {
     const ROW: f64 = 46.0;
     const WIDTH: f64 = 358.0;
-    let height = ROW * 13.0 + 3.0 * 34.0 + 10.0;
+    let wire = wire_words(session);
+    let wire_high = 18.0 * wire.len() as f64 + 22.0;
+    let height = 2.0 * 34.0 + ROW * WAY.len() as f64 + wire_high + 64.0;
     let mut svg = begin("way-tall", (WIDTH, height), session);
     let columns = [214.0, 286.0, WIDTH - 1.0];
     let mut y = 16.0;
@@ -326,22 +326,26 @@ pub fn tall(session: &Session) -> String {
             y += ROW;
         }
         if end == "host" {
-            let _ = writeln!(svg, "<path class=\"air\" d=\"M8 {:.1}v44\"/>", y - 16.0);
-            text(&mut svg, "soft", 24.0, y + 8.0, "start", &wire_words(session));
-            y += 44.0;
+            let _ = writeln!(svg, "<path class=\"air\" d=\"M8 {:.1}v{:.1}\"/>", y - 16.0, wire_high);
+            for (row, words) in wire.iter().enumerate() {
+                text(&mut svg, "soft", 24.0, y + 6.0 + 18.0 * row as f64, "start", words);
+            }
+            y += wire_high;
         }
+        y += 16.0;
     }
-    if let Some(sum) = whole(session) {
-        let _ = writeln!(
-            svg,
-            "<rect class=\"whole\" x=\"0\" y=\"{:.1}\" width=\"{WIDTH}\" height=\"40\" rx=\"8\"/>",
-            y - 4.0
-        );
-        text(&mut svg, "s13 strong", 10.0, y + 20.0, "start", label(sum.stage));
-        for (at, us) in columns.iter().zip([sum.p50_us, sum.p99_us, sum.p999_us]) {
-            let right = at.min(WIDTH - 8.0);
-            text(&mut svg, "s13 strong", right, y + 20.0, "end", &duration(us * 1e3));
-        }
+    let top = y - 30.0;
+    let _ = writeln!(
+        svg,
+        "<rect class=\"whole\" x=\"0\" y=\"{top:.1}\" width=\"{WIDTH}\" height=\"60\" rx=\"8\"/>"
+    );
+    let Some(sum) = whole(session) else {
+        text(&mut svg, "soft", 10.0, top + 34.0, "start", NO_SUM);
+        return svg + "</svg>\n";
+    };
+    text(&mut svg, "s13 strong", 10.0, top + 24.0, "start", label(sum.stage));
+    for (at, us) in columns.iter().zip([sum.p50_us, sum.p99_us, sum.p999_us]) {
+        text(&mut svg, "s13 strong", at - 9.0, top + 46.0, "end", &duration(us * 1e3));
     }
     svg + "</svg>\n"
 }
@@ -372,8 +376,6 @@ pub fn shares(session: &Session, id: &str, width: f64) -> Option<(String, f64)> 
     if all <= 0.0 {
         return None;
     }
-    let in_row = if width > 600.0 { 5 } else { 2 };
-    let height = 40.0 + 24.0 * session.shares.len().div_ceil(in_row) as f64;
     let parts: Vec<String> = session
         .shares
         .iter()
@@ -382,6 +384,10 @@ pub fn shares(session: &Session, id: &str, width: f64) -> Option<(String, f64)> 
             format!("{} {}, {percent} %", label(share.stage), duration(share.mean_us * 1e3))
         })
         .collect();
+    // As many columns as the longest words leave room for.
+    let longest = parts.iter().map(|words| words.chars().count()).max().unwrap_or(0) as f64;
+    let in_row = ((width / (7.0 * longest + 30.0)) as usize).clamp(1, 5);
+    let height = 40.0 + 24.0 * session.shares.len().div_ceil(in_row) as f64;
     let mut svg = format!(
         "<svg class=\"{id}\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"{id}-t {id}-d\" \
          xmlns=\"http://www.w3.org/2000/svg\">\n<title id=\"{id}-t\">Where a picture's time goes, {}</title>\
@@ -393,10 +399,10 @@ pub fn shares(session: &Session, id: &str, width: f64) -> Option<(String, f64)> 
     for (index, (share, words)) in session.shares.iter().zip(&parts).enumerate() {
         let wide = share.mean_us / all * width;
         let colour = Stage::from_name(share.stage)
-            .map_or("track".to_owned(), |stage| format!("f{}", colour_of(stage)));
+            .map_or("between".to_owned(), |stage| format!("f{} gap", colour_of(stage)));
         let _ = writeln!(
             svg,
-            "<rect class=\"{colour} gap\" x=\"{x:.2}\" y=\"0\" width=\"{wide:.2}\" height=\"28\"><title>{}</title></rect>",
+            "<rect class=\"{colour}\" x=\"{x:.2}\" y=\"0\" width=\"{wide:.2}\" height=\"28\"><title>{}</title></rect>",
             escape(words)
         );
         x += wide;

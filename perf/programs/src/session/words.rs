@@ -42,6 +42,43 @@ pub fn count(count: u64) -> String {
     text
 }
 
+/// `once`, `twice`, `3 times`.
+pub fn times(number: u64) -> String {
+    match number {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        many => format!("{} times", count(many)),
+    }
+}
+
+/// So many letters of words, and a sign that there were more.
+pub fn shortened(words: &str, letters: usize) -> String {
+    match words.char_indices().nth(letters) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words.to_owned(),
+    }
+}
+
+/// Words in lines of so many letters, broken between words where that can be; so many lines, and a sign that there was more.
+pub fn wrapped(words: &str, letters: usize, lines: usize) -> Vec<String> {
+    let mut rest = words.trim();
+    let mut wrapped = Vec::new();
+    while !rest.is_empty() {
+        if wrapped.len() + 1 == lines {
+            wrapped.push(shortened(rest, letters));
+            break;
+        }
+        let end = rest.char_indices().nth(letters).map_or(rest.len(), |(end, _)| end);
+        let end = match rest[..end].rfind(' ') {
+            Some(space) if !rest[end..].is_empty() && !rest[end..].starts_with(' ') => space,
+            Some(_) | None => end,
+        };
+        wrapped.push(rest[..end].trim_end().to_owned());
+        rest = rest[end..].trim_start();
+    }
+    wrapped
+}
+
 /// `1 picture`, `2 pictures`.
 pub fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
@@ -99,5 +136,14 @@ mod tests {
         assert_eq!(date(951_782_400.0).as_deref(), Some("2000-02-29 00:00 UTC"));
         assert_eq!(date(1_795_760_659.2).as_deref(), Some("2026-11-27 06:24 UTC"));
         assert_eq!((date(f64::NAN), date(-1.0), date(1e300)), (None, None, None));
+    }
+
+    #[test]
+    fn long_words_are_broken_and_cut() {
+        assert_eq!(wrapped("one two  three", 8, 3), ["one two", "three"]);
+        assert_eq!(wrapped("äöüäöü äöü", 4, 3), ["äöüä", "öü", "äöü"]);
+        assert_eq!(wrapped("one two three four", 5, 2), ["one", "two t…"]);
+        assert_eq!(wrapped("  ", 5, 2), [""; 0]);
+        assert_eq!((shortened("äöü", 3), shortened("äöü", 2)), ("äöü".into(), "äö…".into()));
     }
 }

@@ -9,9 +9,11 @@ mod chromium;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use chromium::Chromium;
+use punktfunk_perf::{LogHeader, PerfTarget, Recorder, Stage, TimeAxis};
 use serde_json::{Value, json};
 
 fn run(arguments: &[&str]) -> Output {
@@ -32,6 +34,59 @@ fn session() -> tempfile::TempDir {
         ["loop", "--rate", "20M", "--fps", "60", "--seconds", "1.2", "--rounds", "1", "--no-twin"];
     let output = run(&[&arguments[..], &["--json", "--perf", utf8(folder.path())]].concat());
     assert!(!output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    folder
+}
+
+/// A folder of a long session in which everything happened: every stage and sum, large numbers, losses, long words.
+fn eventful() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = PerfTarget::parse(utf8(folder.path())).expect("a target");
+    let now = Instant::now();
+    let axis = TimeAxis::with_offset(now, 0, SystemTime::now(), now);
+    let words = "send by gso, io_uring yes, gro yes, departure times yes, huge pages yes, send buffer 65536 KiB, and more";
+    let comments =
+        ["source: a desktop with a name that is long, 3840x2160@120", "mode: 3840x2160@120", "cpu: a CPU"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([format!("net: {words}"), format!("stage: decode: not pinned ({words})")])
+            .collect::<Vec<_>>();
+    let counted = |second: u64| {
+        [
+            ("aus_sent", second * 1_200),
+            ("aus_whole", second * 1_190),
+            ("decoded", second * 1_189),
+            ("datagrams", second * 12_345_678),
+            ("wire_bytes", second * 12_345_678_900),
+            ("aus_lost", second / 7),
+            ("aus_late", second / 11),
+            ("dropped_window", second / 3),
+            ("pictures_shed", second * second),
+            ("aus_dropped_protect", second / 50),
+            ("link_lost", 3),
+            ("over_limit", 1_234_567),
+        ]
+    };
+    for end in ["host", "client"] {
+        let mut log = target.open_log(end, &LogHeader { axis, comments: &comments }).expect("a log");
+        let mut recorder = Recorder::new();
+        for second in 1..=300_u64 {
+            for (at, stage) in Stage::ALL.into_iter().enumerate() {
+                for picture in 0..40 {
+                    let us = (at as u64 + 1) * 83 + picture * picture * second;
+                    recorder.record(stage, Duration::from_micros(us));
+                }
+            }
+            log.write_interval(&mut recorder, counted(second), Duration::from_secs(second)).expect("written");
+        }
+        log.finish(&mut recorder, counted(300), Duration::from_secs(300)).expect("written");
+    }
+    let summary = json!({
+        "client": {"cpu_s": {"host": 1234.5, "client": 2345.6}, "streamed_s": 300.0, "recorded": false,
+            "ended": "the host ended the session: the desktop that it shows is gone, and no other way leads to one",
+            "sources": {"told": [{"at_s": 12.3, "why": "the compositor has left", "source": null}]}},
+        "fallback_reason": format!("no compositor: {words}"), "machine": {"memory": "24684092 kB"},
+    });
+    fs::write(folder.path().join("summary.json"), summary.to_string()).expect("written");
     folder
 }
 
@@ -61,6 +116,28 @@ fn hostile() -> tempfile::TempDir {
     folder
 }
 
+/// Which words of a drawing that is seen are cut off by its frame, or lie on others. A box is a line high: a sixth of it
+/// above and below holds no letter of ours.
+const MISPLACED_WORDS: &str = "(() => {
+    let bad = [];
+    for (let svg of document.querySelectorAll('svg')) {
+        let frame = svg.getBoundingClientRect();
+        if (frame.width === 0) continue;
+        let all = [...svg.querySelectorAll('text')].map(text => {
+            let box = text.getBoundingClientRect(), spare = box.height / 6;
+            return {words: text.textContent, left: box.left, right: box.right, top: box.top + spare, bottom: box.bottom - spare};
+        });
+        for (let [at, one] of all.entries()) {
+            if (one.left < frame.left - 1 || one.right > frame.right + 1 || one.top < frame.top || one.bottom > frame.bottom)
+                bad.push(`${svg.classList}: '${one.words}' is cut off`);
+            for (let other of all.slice(at + 1))
+                if (one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom)
+                    bad.push(`${svg.classList}: '${one.words}' on '${other.words}'`);
+        }
+    }
+    return bad.join('\\n');
+})()";
+
 /// Opens the page and looks at everything that must hold for it.
 fn look(browser: &mut Chromium, page: &Path, colours: &str, width: u32, name: &str) {
     let what = format!("{name}, {colours}, {width} wide");
@@ -84,6 +161,7 @@ fn look(browser: &mut Chromium, page: &Path, colours: &str, width: u32, name: &s
     assert_eq!(dark, colours == "dark", "{what}");
     assert_eq!(browser.evaluate("typeof window.evil"), "undefined", "{what}");
     assert!(browser.evaluate("document.querySelectorAll('img').length") == 0, "{what}");
+    assert_eq!(browser.evaluate(MISPLACED_WORDS), "", "{what}");
     point_at_something(browser, &what);
     if let Some(shots) = std::env::var_os("PUNKTFUNK_REPORT_SHOTS") {
         shoot(browser, &PathBuf::from(shots).join(format!("{name}-{colours}-{width}.png")));
@@ -130,7 +208,7 @@ fn shoot(browser: &mut Chromium, path: &Path) {
 #[test]
 fn a_page_is_right_in_light_and_dark_at_a_desk_and_on_a_phone() {
     let Some(mut browser) = Chromium::start() else { return };
-    for (name, folder) in [("session", session()), ("hostile", hostile())] {
+    for (name, folder) in [("session", session()), ("eventful", eventful()), ("hostile", hostile())] {
         let output = run(&["report", utf8(folder.path()), "--no-png"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let page = folder.path().join("report.html");
@@ -144,6 +222,31 @@ fn a_page_is_right_in_light_and_dark_at_a_desk_and_on_a_phone() {
         let before = browser.evaluate(ground);
         browser.evaluate("document.querySelector('#theme').click()");
         assert_ne!(browser.evaluate(ground), before, "{name}");
+    }
+}
+
+#[test]
+fn paper_is_light_however_the_page_is_switched() {
+    let Some(mut browser) = Chromium::start() else { return };
+    let folder = session();
+    assert!(run(&["report", utf8(folder.path()), "--no-png"]).status.success());
+    for colours in ["light", "dark"] {
+        let features = json!([{"name": "prefers-color-scheme", "value": colours}]);
+        browser.ask("Emulation.setEmulatedMedia", json!({"media": "print", "features": features}));
+        browser.open(&folder.path().join("report.html"));
+        for is_switched in [false, true] {
+            for (what, property) in
+                [("h1", "color"), (".chart .tick", "fill"), (".way-wide .stage text", "fill")]
+            {
+                let sum = format!(
+                    "getComputedStyle(document.querySelector('{what}')).{property}.match(/\\d+/g).slice(0, 3)\
+                     .map(Number).reduce((one, other) => one + other)"
+                );
+                let sum = browser.evaluate(&sum).as_u64();
+                assert!(sum < Some(330), "{what} on white, {colours}, switched: {is_switched}: {sum:?}");
+            }
+            browser.evaluate("document.querySelector('#theme').click()");
+        }
     }
 }
 
@@ -173,6 +276,8 @@ fn a_real_sessions_report_has_its_figures_and_a_picture() {
     for stage in ["encode", "fec", "seal", "send", "receive", "open", "reassemble", "decode"] {
         assert!(stages.contains(&stage), "{stage} is not in {stages:?}");
     }
+    let pictures = &report["pictures"];
+    assert_eq!((&pictures["lost"], &pictures["late"], &pictures["shed"]), (&json!(0), &json!(0), &json!(0)));
     let cadence: Vec<&Value> =
         report["cadence"].as_array().expect("cadence").iter().map(|one| &one["stage"]).collect();
     assert_eq!(cadence, ["capture_interval", "decode_interval"]);
@@ -214,7 +319,9 @@ fn whatever_lies_there_is_a_page_or_a_clear_word() {
 
 #[test]
 fn one_end_alone_is_a_page_too() {
-    for kept in ["perf-host.hlog", "perf-client.hlog"] {
+    let host = ("perf-host.hlog", ["? lost, ? late, ? dropped, 0 shed", "As the host counted it"]);
+    let client = ("perf-client.hlog", ["0 lost, 0 late, 0 dropped, ? shed", "As the client counted it"]);
+    for (kept, said) in [host, client] {
         let both = session();
         let alone = tempfile::tempdir().expect("a folder");
         fs::copy(both.path().join(kept), alone.path().join(kept)).expect("copied");
@@ -222,6 +329,13 @@ fn one_end_alone_is_a_page_too() {
         let output = run(&["report", utf8(alone.path()), "--out", utf8(&page)]);
         let words = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success() && words.contains("There is no perf-"), "{words}");
-        assert!(page.is_file() && alone.path().join("elsewhere.png").is_file());
+        assert!(alone.path().join("elsewhere.png").is_file());
+        let page = fs::read_to_string(page).expect("a page");
+        for said in said {
+            assert!(page.contains(said), "{kept}: {said}: {words}");
+        }
+        // Whether pictures were lost is the client's to say, whether they were shed the host's.
+        assert_eq!(page.contains("id=\"time-losses-t\""), kept == "perf-client.hlog");
+        assert_eq!(page.contains("id=\"time-shed-t\""), kept == "perf-host.hlog");
     }
 }
