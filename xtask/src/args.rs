@@ -26,7 +26,7 @@ usage: cargo xtask COMMAND
   valgrind [--no-install]
         the tests of the rooms that hold unsafe code, under memcheck
   package [--no-install]
-        build Debian packages of the two programs into target/packages
+        build Debian packages of the programs into target/packages
   tidy
         the rules of the house: floors, sizes, names, words, SAFETY comments
 

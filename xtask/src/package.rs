@@ -1,7 +1,8 @@
-//! `cargo xtask package`: Debian packages of the two programs, with every feature that this machine's libraries allow.
+//! `cargo xtask package`: Debian packages of the programs, with every feature that this machine's libraries allow.
 //!
 //! Promises: what a package needs of the system is what its program links, as dpkg-shlibdeps reads it; its files belong
-//! to root; nothing of it runs at installation. Two packages, since a client needs neither PipeWire nor a compositor.
+//! to root, with the same rights whoever builds it; nothing of it runs at installation. Three packages: a client needs
+//! neither PipeWire nor a compositor, and what draws a session's report has its place beside either end.
 //!
 //! Refuses: to sign, to publish, and to build for another machine.
 
@@ -59,18 +60,35 @@ const CLIENT: Package = Package {
     ],
 };
 
-/// Builds both, into `target/packages`.
+const PERF: Package = Package {
+    name: "punktfunk-perf",
+    program: "punktfunk-perf",
+    summary: "draws what a punktfunk session measured, and proves the way of its bytes",
+    description: "Makes a page and a picture of a PUNKTFUNK_PERF folder, and measures what this machine can send.",
+    recommends: "",
+    must_link: None,
+    files: &[
+        ("docs/measuring.md", "usr/share/doc/punktfunk-perf/measuring.md"),
+        ("perf/programs/fonts/README.md", "usr/share/doc/punktfunk-perf/fonts.md"),
+    ],
+};
+
+/// Every package.
+const ALL: [&Package; 3] = [&HOST, &CLIENT, &PERF];
+
+/// Builds all, into `target/packages`.
 pub(crate) fn run(options: &PackageOptions) -> Result<(), Fault> {
     packages::ensure(&[packages::BUILD, packages::PACKAGE], options.install)?;
     let root = workspace::root()?;
     let mut build = workspace::cargo();
     build.args(["build", "--release", "--locked", "-p", "punktfunk-host", "-p", "punktfunk-client"]);
+    build.args(["-p", "punktfunk-perf-programs"]);
     build.args(workspace::features(|package| ["punktfunk-host", "punktfunk-client"].contains(&package)));
     build.current_dir(&root);
     process::run(&mut build)?;
     let target = workspace::target_folder(&root)?;
     let out = target.join("packages");
-    for package in [&HOST, &CLIENT] {
+    for package in ALL {
         let made = make(package, &root, &target.join("release").join(package.program), &out)?;
         println!("{}", made.display());
     }
@@ -163,11 +181,16 @@ fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     fs::read(path).map_err(Fault::io(format!("read {}", path.display())))
 }
 
-/// Writes a file with these rights, folders above it included (0755, whatever the umask).
+/// Writes a file with these rights; the folders above it that are made get 0755, whatever the umask and the folder that
+/// they are made in.
 fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Fault> {
     let refused = || Fault::io(format!("write {}", path.display()));
     let folder = path.parent().unwrap_or(path);
+    let new: Vec<&Path> = folder.ancestors().take_while(|above| !above.exists()).collect();
     fs::create_dir_all(folder).map_err(refused())?;
+    for made in new {
+        fs::set_permissions(made, fs::Permissions::from_mode(0o755)).map_err(refused())?;
+    }
     fs::write(path, bytes).map_err(refused())?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(refused())
 }
@@ -179,6 +202,8 @@ mod tests {
     /// A package around a program of this system, read back by dpkg's own tool.
     fn made(package: &Package) -> (tempfile::TempDir, PathBuf) {
         let out = tempfile::tempdir().unwrap();
+        // What is made in such a folder has its group's bit too: rights that no package may have.
+        fs::set_permissions(out.path(), fs::Permissions::from_mode(0o2700)).unwrap();
         let root = workspace::root().unwrap();
         let file = make(package, &root, &process::find("ls").unwrap(), out.path()).unwrap();
         (out, file)
@@ -203,7 +228,7 @@ mod tests {
         if !has_tools() {
             return;
         }
-        for package in [&Package { must_link: None, ..HOST }, &CLIENT] {
+        for package in [&Package { must_link: None, ..HOST }, &CLIENT, &PERF] {
             let (_out, file) = made(package);
             let listing = dpkg_deb("--contents", &file);
             let has = |start: &str, path: &str| {
@@ -216,6 +241,9 @@ mod tests {
             for (_, path) in package.files {
                 assert!(has("-rw-r--r--", path), "{path}: {listing}");
             }
+            assert!(has("drwxr-xr-x", "usr/bin/") && has("drwxr-xr-x", ""), "{listing}");
+            let folders = || listing.lines().filter(|line| line.ends_with('/'));
+            assert!(folders().all(|line| line.starts_with("drwxr-xr-x ")), "{listing}");
             assert!(!listing.contains("debian/"), "{listing}");
             let control = dpkg_deb("--field", &file);
             assert!(control.contains(&format!("Package: {}\n", package.name)), "{control}");
@@ -234,10 +262,21 @@ mod tests {
     }
 
     #[test]
-    fn the_two_packages_share_no_path() {
-        let both =
-            HOST.files.iter().filter(|(_, host)| CLIENT.files.iter().any(|(_, client)| host == client));
-        assert_eq!(both.count(), 0);
+    fn no_two_packages_share_a_path() {
+        let mut paths: Vec<_> =
+            ALL.iter().flat_map(|package| package.files.iter().map(|(_, path)| *path)).collect();
+        let all = paths.len();
+        paths.sort_unstable();
+        paths.dedup();
+        assert_eq!(paths.len(), all);
+    }
+
+    #[test]
+    fn what_the_example_names_is_in_a_package() {
+        let example =
+            fs::read_to_string(workspace::root().unwrap().join("packaging/host.env.example")).unwrap();
+        assert!(example.contains("`punktfunk-perf report DIR`"), "{example}");
+        assert!(ALL.iter().any(|package| package.program == "punktfunk-perf"));
     }
 
     #[test]

@@ -70,6 +70,7 @@ fn stream(session: &Session, first: Result<Source, String>) -> Result<(), Fault>
     write(&session.out.summary, &summary)?;
     fs::remove_file(&session.out.client_json).map_err(Fault::io("remove the client's raw answer"))?;
     make_report(session)?;
+    session.out.check_report(source)?;
     print!("{}", report::table(&summary, &session.out));
     Ok(())
 }

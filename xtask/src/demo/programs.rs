@@ -1,4 +1,4 @@
-//! The command lines of the two programs, and the files that a session leaves: the one place that knows.
+//! The command lines of the programs, and the files that a session leaves: the one place that knows.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -33,7 +33,7 @@ impl Source {
     }
 }
 
-/// The two programs.
+/// The programs: both ends, and what draws the report.
 #[derive(Debug)]
 pub(crate) struct Programs {
     pub(crate) host: PathBuf,
@@ -134,8 +134,17 @@ impl Outcome {
 
     /// An error unless every file that the programs must leave is there and not empty.
     pub(crate) fn check(&self, source: Source) -> Result<(), Fault> {
+        self.are_there(self.demanded(), source)
+    }
+
+    /// An error unless the report is there, as page and as picture.
+    pub(crate) fn check_report(&self, source: Source) -> Result<(), Fault> {
+        self.are_there([&self.report, &self.report_picture].into_iter(), source)
+    }
+
+    fn are_there<'a>(&self, files: impl Iterator<Item = &'a PathBuf>, source: Source) -> Result<(), Fault> {
         let is_missing = |path: &&PathBuf| !fs::metadata(path).is_ok_and(|file| file.len() > 0);
-        let missing: Vec<PathBuf> = self.demanded().filter(is_missing).cloned().collect();
+        let missing: Vec<PathBuf> = files.filter(is_missing).cloned().collect();
         match missing.is_empty() {
             true => Ok(()),
             false => Err(Fault::Incomplete { missing, log: self.log(source, "client") }),

@@ -137,6 +137,14 @@ mod tests {
     }
 
     #[test]
+    fn the_stages_are_those_that_are_measured_in_their_order() {
+        let path = crate::workspace::root().unwrap().join("perf/src/stage.rs");
+        let text = fs::read_to_string(path).unwrap();
+        let places: Vec<_> = STAGES.iter().map(|name| text.find(&format!("=> \"{name}\","))).collect();
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}");
+    }
+
+    #[test]
     fn an_answer_without_json_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("client.json");

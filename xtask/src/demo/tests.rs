@@ -1,4 +1,4 @@
-//! The demo's flow, with shell scripts in the two programs' places.
+//! The demo's flow, with shell scripts in the programs' places.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -142,6 +142,22 @@ fn a_missing_file_is_named() {
     match fault {
         Fault::Incomplete { missing, .. } => {
             assert_eq!(missing, std::slice::from_ref(&stage.session.out.picture));
+        }
+        other => panic!("expected Incomplete, got {other}"),
+    }
+}
+
+#[test]
+fn a_missing_report_is_named() {
+    let stage = stage(HOST, CLIENT);
+    let silent = "#!/bin/sh\nset -e; [ -e \"$2/summary.json\" ]; echo page > \"$2/report.html\"; : > \"$2/report.png\"\n";
+    fs::write(stage.folder.path().join("script"), silent).unwrap();
+    let perf = &stage.session.programs.perf;
+    process::run(Command::new("install").arg("--mode=700").arg(stage.folder.path().join("script")).arg(perf))
+        .unwrap();
+    match stream(&stage.session, Ok(Source::Card)).unwrap_err() {
+        Fault::Incomplete { missing, .. } => {
+            assert_eq!(missing, std::slice::from_ref(&stage.session.out.report_picture));
         }
         other => panic!("expected Incomplete, got {other}"),
     }
