@@ -181,7 +181,7 @@ fn each_end_is_divided_by_its_own_seconds() {
 }
 
 /// Each counter or word of a folder that must be a sentence, its weight, and the sentence.
-const SAID: [(&str, &str, verdict::Weight, &str); 40] = {
+const SAID: [(&str, &str, verdict::Weight, &str); 41] = {
     use super::verdict::Weight::{Loss, Note};
     [
         ("host", "packets_send_dropped", Loss, "7 datagrams found the send buffer full"),
@@ -220,6 +220,7 @@ const SAID: [(&str, &str, verdict::Weight, &str); 40] = {
             Loss,
             "The recording lacks 7 access units",
         ),
+        ("summary", r#"{"recorded": true, "recording_refused": 1}"#, Loss, "lacks 1 access unit: no IDR"),
         ("summary", r#"{"snapshot": false}"#, Loss, "A picture was to be kept"),
         ("summary", r#"{"verified": {"wrong": 1}}"#, Loss, "1 slice came with other bytes"),
         ("summary", r#"{"skew_corrected": false}"#, Loss, "The clocks were not joined"),

@@ -94,7 +94,7 @@ const fn note(end: &'static str, name: &'static str, told: &'static str, words: 
 }
 
 /// What happened to datagrams, to the link, and to figures.
-const COUNTED: [Told; 26] = [
+const COUNTED: [Told; 27] = [
     loss("host", "packets_send_dropped", "/datagrams/send_dropped", |n| {
         format!("{} found the send buffer full.", counted(n, "datagram"))
     }),
@@ -106,6 +106,9 @@ const COUNTED: [Told; 26] = [
     }),
     loss("client", "", "/recording_dropped", |n| {
         format!("The recording lacks {}: the disk was too slow.", counted(n, "access unit"))
+    }),
+    loss("client", "", "/recording_refused", |n| {
+        format!("The recording lacks {}: no IDR with which it can begin had come.", counted(n, "access unit"))
     }),
     loss("client", "", "/verified/wrong", |n| {
         format!("{} came with other bytes than were sent.", counted(n, "slice"))
