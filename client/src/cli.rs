@@ -30,6 +30,8 @@ pub enum Command {
     Connect(Box<ConnectArgs>),
     /// Get to know a host: by the PIN that it shows, or by waiting until somebody there says Yes.
     Pair(Box<PairArgs>),
+    /// List the hosts that are paired, or forget one.
+    Hosts(HostsArgs),
     /// Print this client's fingerprint, for the host's --trust.
     Fingerprint {
         /// Where the identity is kept.
@@ -106,6 +108,21 @@ pub struct PairArgs {
     #[arg(long, value_name = "DIR")]
     pub identity: Option<PathBuf>,
     /// Nothing but one JSON object on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which hosts, and what about them.
+#[derive(Debug, Clone, Args)]
+pub struct HostsArgs {
+    /// Forget this one: its name, or the beginning of its fingerprint (8 digits or more). The host forgets this client
+    /// by `punktfunk-host devices revoke`.
+    #[arg(long, value_name = "HOST")]
+    pub forget: Option<String>,
+    /// Where the identity is kept.
+    #[arg(long, value_name = "DIR")]
+    pub identity: Option<PathBuf>,
+    /// JSON on standard output.
     #[arg(long)]
     pub json: bool,
 }

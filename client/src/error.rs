@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use punktfunk_capture::ModeError;
 use punktfunk_codec::CodecError;
-use punktfunk_control::{ConnectError, ControlError, DevicesError, IdentityError, PairError, RefusalCode};
+use punktfunk_control::{
+    ConnectError, ControlError, DevicesError, IdentityError, MeantError, PairError, RefusalCode,
+};
 use punktfunk_engine::{EngineError, StageFault};
 use punktfunk_net::NetError;
 
@@ -53,6 +55,9 @@ pub enum ClientError {
     /// The list of paired hosts could not be read or changed.
     #[error(transparent)]
     Devices(#[from] DevicesError),
+    /// A host was named that is not there, or not the only one.
+    #[error("{0}: see `punktfunk hosts`")]
+    Meant(#[from] MeantError),
     /// The identity could not be read or made.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -102,6 +107,7 @@ impl ClientError {
             Self::Welcome(_) => 4,
             Self::File { .. } | Self::Recording { .. } | Self::Codec(_) => 6,
             Self::Usage(_)
+            | Self::Meant(_)
             | Self::LogFilter { .. }
             | Self::Mode(_)
             | Self::Identity(IdentityError::NoHome)

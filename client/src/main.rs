@@ -31,11 +31,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
-use punktfunk_control::{Devices, Identity, Trust, now_s};
+use punktfunk_control::{Device, Devices, Identity, Trust, now_s};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::cli::{Cli, Command, ConnectArgs, PairArgs};
+use crate::cli::{Cli, Command, ConnectArgs, HostsArgs, PairArgs};
 use crate::error::{ClientError, EXIT_INTERRUPTED};
 use crate::terminal::say;
 
@@ -53,6 +53,7 @@ fn main() -> ExitCode {
     let outcome = terminal::start_log().and_then(|()| match cli.command {
         Command::Connect(args) => run(&args),
         Command::Pair(args) => pair_with_a_host(&args),
+        Command::Hosts(args) => hosts(&args),
         Command::Fingerprint { identity } => {
             load_identity(identity.as_deref()).and_then(|identity| print(&identity.fingerprint().to_string()))
         }
@@ -107,6 +108,29 @@ fn pair_with_a_host(args: &PairArgs) -> Result<(), ClientError> {
     }
     let name = terminal::printable(&paired.name);
     print(&format!("paired with {name} ({}): punktfunk connect {}", paired.fingerprint, args.host))
+}
+
+fn hosts(args: &HostsArgs) -> Result<(), ClientError> {
+    let mut hosts = Devices::load(&identity_folder(args.identity.as_deref())?)?;
+    if let Some(text) = &args.forget {
+        let host = hosts.meant_by(text)?.fingerprint;
+        hosts.remove(&host)?;
+    }
+    if args.json {
+        let entry = |host: &Device| {
+            serde_json::json!({
+                "fingerprint": host.fingerprint.to_string(), "name": host.name,
+                "paired_at": host.paired_at, "last_seen_at": host.last_seen_at,
+            })
+        };
+        return print(
+            &serde_json::Value::from(hosts.all().iter().map(entry).collect::<Vec<_>>()).to_string(),
+        );
+    }
+    if hosts.all().is_empty() {
+        return print("no host is paired");
+    }
+    hosts.all().iter().try_for_each(|host| print(&format!("{}  {}", host.fingerprint, host.name)))
 }
 
 /// A flag that the first signal raises; a second one ends the program at once.

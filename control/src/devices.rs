@@ -92,6 +92,23 @@ pub enum DevicesError {
     Full,
 }
 
+/// Why it is not clear which device a person means.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MeantError {
+    /// None of them.
+    #[error("none that is trusted has the name {text:?}, or a fingerprint that begins so (8 digits or more)")]
+    Nobody {
+        /// What was given.
+        text: String,
+    },
+    /// More than one.
+    #[error("several are named {text:?}: give the beginning of the fingerprint, 8 digits or more")]
+    Several {
+        /// What was given.
+        text: String,
+    },
+}
+
 /// The list as the file holds it.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -163,13 +180,19 @@ impl Devices {
         self.devices.iter().find(|device| device.fingerprint == *fingerprint)
     }
 
-    /// Those that a person may mean: by the beginning of the fingerprint, at least 8 digits of it, or by the name.
-    pub fn meant_by(&self, text: &str) -> Vec<&Device> {
+    /// The one that a person means: by its name, or by the beginning of its fingerprint, at least 8 digits of it.
+    ///
+    /// # Errors
+    /// When it is none of them, or may be several.
+    pub fn meant_by(&self, text: &str) -> Result<&Device, MeantError> {
         let is_meant = |device: &&Device| {
             let digits = text.len() >= 8 && device.fingerprint.to_string().starts_with(&text.to_lowercase());
             digits || device.name == text
         };
-        self.devices.iter().filter(is_meant).collect()
+        let mut meant = self.devices.iter().filter(is_meant);
+        let text = || printable(text);
+        let first = meant.next().ok_or_else(|| MeantError::Nobody { text: text() })?;
+        if meant.next().is_some() { Err(MeantError::Several { text: text() }) } else { Ok(first) }
     }
 
     /// Trusts a device from now on. One that is trusted already gets the new name.

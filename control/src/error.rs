@@ -69,7 +69,7 @@ pub enum ConnectError {
     /// The host is not the one that was asked for.
     #[error(
         "the host's fingerprint is {got}, expected {}: another machine answers at this address, or the \
-         host has a new identity; if that is right, trust the new fingerprint",
+         host has a new identity; if that is right, pair with it anew or trust the new fingerprint",
         list(.expected)
     )]
     WrongFingerprint {

@@ -46,7 +46,7 @@ mod trust;
 
 pub use applicant::{Applicant, ApplicantEvent, PairError};
 pub use client::ClientControl;
-pub use devices::{DEVICES_FILE, Device, Devices, DevicesError, now_s};
+pub use devices::{DEVICES_FILE, Device, Devices, DevicesError, MeantError, now_s};
 pub use error::{CertificateFault, ConnectError, ControlError, RejectReason, SessionEnd, Violation};
 pub use event::{ClientEvent, HostEvent, Path, SessionId, Transmit};
 pub use fingerprint::{Fingerprint, FingerprintError};

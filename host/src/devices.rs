@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use punktfunk_control::{Device, Devices, Fingerprint};
+use punktfunk_control::{Device, Devices};
 
 use crate::cli::{DevicesArgs, DevicesVerb};
 use crate::error::HostError;
@@ -19,28 +19,16 @@ pub fn run(args: &DevicesArgs, folder: &Path) -> Result<(), HostError> {
     match &args.verb {
         None | Some(DevicesVerb::List) => {}
         Some(DevicesVerb::Rename { device, name }) => {
-            let fingerprint = meant(&devices, device)?;
+            let fingerprint = devices.meant_by(device)?.fingerprint;
             devices.rename(&fingerprint, name)?;
         }
         Some(DevicesVerb::Revoke { device }) => {
-            let fingerprint = meant(&devices, device)?;
+            let fingerprint = devices.meant_by(device)?.fingerprint;
             devices.remove(&fingerprint)?;
         }
     }
     print(devices.all(), args.json);
     Ok(())
-}
-
-fn meant(devices: &Devices, text: &str) -> Result<Fingerprint, HostError> {
-    match devices.meant_by(text)[..] {
-        [device] => Ok(device.fingerprint),
-        [] => Err(HostError::Usage(format!(
-            "no paired device is named {text:?}, and no fingerprint begins so: see `punktfunk-host devices`"
-        ))),
-        [..] => Err(HostError::Usage(format!(
-            "several paired devices are named {text:?}: give the beginning of the fingerprint, 8 digits or more"
-        ))),
-    }
 }
 
 #[expect(clippy::print_stdout, reason = "this command's output is its result")]

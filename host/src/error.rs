@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use punktfunk_capture::CaptureError;
 use punktfunk_codec::CodecError;
-use punktfunk_control::{ArmError, ControlError, DevicesError, IdentityError, RefusalCode};
+use punktfunk_control::{ArmError, ControlError, DevicesError, IdentityError, MeantError, RefusalCode};
 use punktfunk_display::DisplayError;
 use punktfunk_engine::{EngineError, StageFault};
 use punktfunk_net::NetError;
@@ -33,6 +33,9 @@ pub enum HostError {
     /// The list of paired devices could not be read or changed.
     #[error(transparent)]
     Devices(#[from] DevicesError),
+    /// A device was named that is not there, or not the only one.
+    #[error("{0}: see `punktfunk-host devices`")]
+    Meant(#[from] MeantError),
     /// No PIN can be shown yet.
     #[error(transparent)]
     Arm(#[from] ArmError),
@@ -121,6 +124,7 @@ impl HostError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_)
+            | Self::Meant(_)
             | Self::Identity(IdentityError::NoHome)
             | Self::Net(NetError::BackendUnknown { .. }) => 64,
             Self::Fault(fault) if fault.stage == "capture" => 10,

@@ -474,6 +474,7 @@ fn refusal_code(error: &HostError) -> RefusalCode {
         | HostError::Control(_)
         | HostError::Identity(_)
         | HostError::Devices(_)
+        | HostError::Meant(_)
         | HostError::Arm(_)
         | HostError::Capture(_)
         | HostError::NoOutput(_)

@@ -47,10 +47,16 @@ fn a_device_that_pairs_again_is_there_once() {
     devices.add(fingerprint(1), "old", 1).unwrap();
     devices.add(fingerprint(1), "new", 2).unwrap();
     assert_eq!(devices.all().len(), 1);
-    assert_eq!(devices.meant_by("new").len(), 1);
-    let text = fingerprint(1).to_string();
-    assert_eq!(devices.meant_by(&text[..8].to_uppercase()).len(), 1);
-    assert!(devices.meant_by(&text[..7]).is_empty() && devices.meant_by("").is_empty());
+    let (text, name) =
+        (fingerprint(1).to_string(), |text: &str| devices.meant_by(text).map(|one| one.name.clone()));
+    assert_eq!(name("new"), Ok("new".into()));
+    assert_eq!(name(&text[..8].to_uppercase()), Ok("new".into()));
+    for nobody in ["", "old", "ne", &text[..7]] {
+        assert_eq!(name(nobody), Err(MeantError::Nobody { text: nobody.into() }));
+    }
+    devices.add(fingerprint(2), "new", 3).unwrap();
+    assert!(matches!(devices.meant_by("new"), Err(MeantError::Several { .. })));
+    assert_eq!(devices.meant_by(&text[..20]).unwrap().fingerprint, fingerprint(1));
 }
 
 #[test]

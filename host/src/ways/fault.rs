@@ -40,6 +40,7 @@ impl Fault {
             | HostError::Control(_)
             | HostError::Identity(_)
             | HostError::Devices(_)
+            | HostError::Meant(_)
             | HostError::Arm(_)
             | HostError::NoWay { .. }
             | HostError::Compositor { .. }

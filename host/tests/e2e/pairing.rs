@@ -1,7 +1,7 @@
 //! Pairing by PIN, by somebody's word, and its end: two programs, two folders, and the files that they leave.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -143,5 +143,92 @@ fn a_live_session_of_a_paired_device_lets_another_one_in() {
     let ended = live.program.wait(PATIENCE);
     ended.expect_said(&["a tablet", "asks the host to be let in: answered Yes"]);
     connect(&place, &host, "1").identity("tablet").run().expect_code(0);
+    host.stop();
+}
+
+/// A host that is open lets everyone stream, and nobody who is only there for that decide about others.
+#[test]
+fn an_open_hosts_session_has_no_say_about_strangers() {
+    let (_turn, place) = (session_turn(), Place::new());
+    let host = HostStart::new(&place, "card").ready();
+    let live = ClientStart::new(&place, host.port).args(&["--approve-with", "yes"]).start();
+    host.event("welcome", 0, PATIENCE);
+    let knocks = pair_as(&place, "tablet", None, &[&format!("127.0.0.1:{}", host.port), "--knock"], "");
+    let pending = host.event("pending", 0, PATIENCE);
+    assert_eq!(pending["devices"].as_array().unwrap().len(), 1, "{pending}");
+    // Long enough for a session that was told to have answered.
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(host.events("paired").is_empty());
+    live.program.signal("INT");
+    let ended = live.program.wait(PATIENCE);
+    assert!(!ended.stderr.contains("asks the host"), "{}", ended.stderr);
+    knocks.signal("INT");
+    knocks.wait(PATIENCE).expect_code(130);
+    assert!(host.event("pending", 1, PATIENCE)["devices"].as_array().unwrap().is_empty());
+    assert!(!lists(&place)[0].exists());
+    host.stop();
+}
+
+/// The word of a live session may be No, and a host that ends leaves nobody waiting.
+#[test]
+fn a_device_is_denied_or_told_that_the_host_ends() {
+    let (_turn, place) = (session_turn(), Place::new());
+    let ours = identity_fingerprint(&place, false, "client-identity");
+    let host = HostStart::new(&place, "card").belief(&["--trust", &ours]).ready();
+    let address = format!("127.0.0.1:{}", host.port);
+    let live = ClientStart::new(&place, host.port).args(&["--approve-with", "no"]).start();
+    host.event("welcome", 0, PATIENCE);
+    std::thread::sleep(Duration::from_millis(300));
+    let denied = pair_as(&place, "tablet", None, &[&address, "--knock"], "").wait(PATIENCE);
+    denied.expect_code(3).expect_said(&["denied"]);
+    host.event("denied", 0, PATIENCE);
+    live.program.signal("INT");
+    live.program.wait(PATIENCE);
+    let waits = pair_as(&place, "tablet", None, &[&address, "--knock"], "");
+    // Told of, denied, and told of again.
+    host.event("pending", 2, PATIENCE);
+    host.stop();
+    waits.wait(PATIENCE).expect_code(3).expect_said(&["the host program ends"]);
+    assert!(!place.path("tablet").join("devices.toml").exists());
+}
+
+/// A list that somebody has spoilt is named, and stays what it is.
+#[test]
+fn a_damaged_list_is_named_at_both_ends_and_never_replaced() {
+    let place = Place::new();
+    identity_fingerprint(&place, true, "host-identity");
+    identity_fingerprint(&place, false, "client-identity");
+    for list in lists(&place) {
+        fs::write(&list, "[[device]]\nfingerprint = \"ab\"\nname = \"x\"\npaired_at = 1\n").unwrap();
+        fs::set_permissions(&list, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let [at_host, at_client] = lists(&place);
+    let said = ["is damaged", "64 hex digits"];
+    let host = HostStart::new(&place, "card").belief(CLOSED).refused();
+    host.expect_code(3).expect_said(&said).expect_said(&[at_host.to_str().unwrap()]);
+    let client = ClientStart::new(&place, 9).belief(&[]).run();
+    client.expect_code(3).expect_said(&said).expect_said(&[at_client.to_str().unwrap()]);
+    assert!(fs::read_to_string(&at_host).unwrap().contains("\"ab\""));
+    fs::set_permissions(&at_host, fs::Permissions::from_mode(0o644)).unwrap();
+    let host = HostStart::new(&place, "card").belief(CLOSED).refused();
+    host.expect_code(3).expect_said(&["chmod 600"]);
+}
+
+/// What people see, in place of JSON: the PIN once, and not in the log.
+#[test]
+fn the_operators_commands_name_what_they_mean() {
+    let place = Place::new();
+    let host = HostStart::new(&place, "card").belief(CLOSED).args(&["--pair"]).ready();
+    let (address, right) = (format!("127.0.0.1:{}", host.port), pin(&host));
+    let spaced = format!("{} {}", &right[..3], &right[3..]);
+    pair(&place, None, &[&address, "--name", "a desk"], &spaced).wait(PATIENCE).expect_code(0);
+    let renamed = devices(&place, &["rename", "a desk", "the office"]);
+    let listed: serde_json::Value = serde_json::from_str(&renamed.expect_code(0).stdout).unwrap();
+    assert_eq!((listed[0]["name"].as_str(), listed[1].is_null()), (Some("the office"), true), "{listed}");
+    devices(&place, &["revoke", "a desk"])
+        .expect_code(64)
+        .expect_said(&["\"a desk\"", "punktfunk-host devices"]);
+    let prefix = &listed[0]["fingerprint"].as_str().unwrap()[..12];
+    assert_eq!(devices(&place, &["revoke", prefix]).expect_code(0).stdout.trim(), "[]");
     host.stop();
 }
