@@ -250,6 +250,14 @@ pub enum Diagnosis {
         /// Its number and name.
         node: String,
     },
+    /// The node changed its format in mid-stream, and gave nothing since.
+    #[error(
+        "the PipeWire node {node} changed its format and has given no picture since: restart what makes it"
+    )]
+    NotChanged {
+        /// Its number and name.
+        node: String,
+    },
     /// The node has no format that is read.
     #[error("the PipeWire node's pictures cannot be read: {offered}")]
     FormatRefused {
@@ -315,6 +323,7 @@ mod tests {
             (Diagnosis::PipeWireGone { words: words.clone() }, "PipeWire", "start"),
             (Diagnosis::PipeWireHangs, "PipeWire", "restart"),
             (Diagnosis::StreamEnded { words: words.clone() }, "PipeWire", "restart"),
+            (Diagnosis::NotChanged { node: node.clone() }, "PipeWire node 42 synth", "restart"),
             (Diagnosis::NodeRemoved { node }, "PipeWire node 42 synth", "start"),
             (Diagnosis::PictureUnreadable { came: words.clone() }, "PipeWire node", "restart"),
             (Diagnosis::PortalGone { by }, by, "restart"),

@@ -76,6 +76,9 @@ pub const STREAM_SYNC_INTERVAL: std::time::Duration = std::time::Duration::from_
 /// named.
 pub const STREAM_ANSWER_DEADLINE: std::time::Duration = std::time::Duration::from_millis(1200);
 
+/// From another format in mid-stream to a picture of it: it takes 30 ms, and an end is named within two seconds.
+pub const STREAM_CHANGE_DEADLINE: std::time::Duration = std::time::Duration::from_millis(1500);
+
 /// How long the cause of an end is waited for, once one of its consequences was told.
 pub const STREAM_CAUSE_WAIT: std::time::Duration = std::time::Duration::from_millis(100);
 

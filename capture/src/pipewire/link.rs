@@ -32,7 +32,10 @@ use super::params::{self, Memory, Param, Size};
 use super::stream::{Notes, Receiver};
 use super::{NodeRef, PipeWireNode};
 use crate::exchange::{End, Exchange};
-use crate::limits::{STREAM_ANSWER_DEADLINE, STREAM_CAUSE_WAIT, STREAM_NODES_TOLD_MAX, STREAM_SYNC_INTERVAL};
+use crate::limits::{
+    STREAM_ANSWER_DEADLINE, STREAM_CAUSE_WAIT, STREAM_CHANGE_DEADLINE, STREAM_NODES_TOLD_MAX,
+    STREAM_SYNC_INTERVAL,
+};
 use crate::{Diagnosis, Mode};
 
 /// Where to connect to, and what is wanted there.
@@ -224,9 +227,17 @@ impl Link {
             if self.asked.is_none() && self.ask_at <= now {
                 self.ask().map_err(end)?;
             }
+            // Another size means that something was drawn anew; a producer may fail over just that, and say nothing.
+            let changed_by =
+                self.notes.changed_at.get().map(|changed_at| changed_at + STREAM_CHANGE_DEADLINE);
+            if changed_by.is_some_and(|changed_by| changed_by <= now) {
+                let node = self.node_name();
+                return Err(End::Ended(Diagnosis::NotChanged { node }));
+            }
             let answer_by = self.asked.map_or(self.ask_at, |(_, asked_at)| asked_at + STREAM_ANSWER_DEADLINE);
             let judge_at = self.wrong_since.map(|since| since + STREAM_CAUSE_WAIT);
-            let look_at = [first_at, judge_at].into_iter().flatten().fold(answer_by, Instant::min);
+            let look_at =
+                [first_at, changed_by, judge_at].into_iter().flatten().fold(answer_by, Instant::min);
             if self.pump(look_at.saturating_duration_since(now)).map_err(end)? == Pumped::Stopped {
                 return Ok(());
             }
@@ -285,17 +296,22 @@ impl Link {
             let offered = offers.map_or_else(|| words.clone(), |offers| format!("{offers} ({words})"));
             return Err(Diagnosis::FormatRefused { offered });
         }
-        if let Some(node) = self.node.as_ref().filter(|_| is_removed) {
+        if is_removed {
             tracing::debug!(?words, "the node was removed");
-            return Err(Diagnosis::NodeRemoved { node: format!("{} {}", node.id, node.name) });
+            return Err(Diagnosis::NodeRemoved { node: self.node_name() });
         }
         let words = words.unwrap_or_default();
         Err(Diagnosis::StreamEnded { words })
     }
 
+    /// The number and the name of the node that is captured.
+    fn node_name(&self) -> String {
+        self.node.as_ref().map_or_else(String::new, |node| format!("{} {}", node.id, node.name))
+    }
+
     /// Why there is no picture yet, as far as it can be told.
     fn diagnose_silence(&self) -> Diagnosis {
-        let node = self.node.as_ref().map_or_else(String::new, |node| format!("{} {}", node.id, node.name));
+        let node = self.node_name();
         if self.notes.agreed.get().is_none() {
             return Diagnosis::NotLinked { node };
         }

@@ -37,6 +37,8 @@ pub(super) struct Notes {
     pub(super) agreed: Cell<Option<Mode>>,
     /// Whether there was a picture.
     pub(super) has_captured: Cell<bool>,
+    /// Since when there is another format in mid-stream, until a picture of it comes.
+    pub(super) changed_at: Cell<Option<Instant>>,
     /// Whether buffers flow.
     pub(super) is_streaming: Cell<bool>,
     /// The stream's own word for its end.
@@ -177,7 +179,10 @@ impl Receiver {
 
     /// Pictures of another format come from now on.
     fn begin(&mut self, agreed: Agreed) {
-        self.agreed = Some(agreed);
+        let before = self.agreed.replace(agreed);
+        if self.notes.has_captured.get() && before != Some(agreed) {
+            self.notes.changed_at.set(Some(Instant::now()));
+        }
         self.forget_clean();
         self.needs_picture = true;
     }
@@ -280,6 +285,7 @@ impl Receiver {
 
     fn publish(&mut self, pixels: Pixels, agreed: &Agreed, stamp: Stamp) {
         self.notes.has_captured.set(true);
+        self.notes.changed_at.set(None);
         self.forget_clean();
         if !self.cursor.is_visible() {
             // One that shows itself later is drawn over the picture after that.

@@ -198,6 +198,47 @@ fn sway_through_the_portal_comes_at_its_rate() {
 
 #[test]
 #[ignore = "needs a newer userland; cargo xtask userland"]
+fn a_screen_that_changes_its_size_in_mid_stream_is_followed_or_its_end_is_named() {
+    let [first, others @ ..] =
+        [(1280, 720), (800, 600), (1920, 1080)].map(|(w, h)| Mode::new(w, h, 60_000).unwrap());
+    for mode in others {
+        let mut session = Session::start();
+        session.start_sway(first);
+        let mut source = session.connect(&Door::Portal { token_file: None }, first);
+        assert!(source.next_picture(DEADLINE).unwrap().is_some());
+        session.change_sway(mode);
+        // sway's portal 0.8.4 follows most changes; at others it is gone, or says no more.
+        let (changed, mut of_the_old) = (Instant::now(), 0);
+        let end = loop {
+            assert!(changed.elapsed() < NAMED_WITHIN, "neither followed nor named: {}", session.logs());
+            match source.next_picture(Duration::from_millis(50)) {
+                Ok(Some(picture)) if (picture.width, picture.height) == (mode.width(), mode.height()) => {
+                    assert!(picture.bytes.len() >= picture.stride * picture.height as usize);
+                    break None;
+                }
+                Ok(picture) => of_the_old += u32::from(picture.is_some()),
+                Err(error) => break Some(error),
+            }
+        };
+        eprintln!("{mode}: after {:?}, {of_the_old} pictures of the old size, {end:?}", changed.elapsed());
+        match end {
+            None => {
+                assert_eq!((source.mode().width(), source.mode().height()), (mode.width(), mode.height()));
+                let measured = measure("after the change", &mut source, Duration::from_secs(1));
+                assert_eq!(measured.size, (mode.width(), mode.height()));
+                assert!(measured.rate >= 20.0, "{:.1} pictures/s", measured.rate);
+            }
+            Some(CaptureError::Ended { diagnosis }) => assert!(
+                matches!(diagnosis, Diagnosis::NotChanged { .. } | Diagnosis::NodeRemoved { .. }),
+                "{diagnosis}"
+            ),
+            Some(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a newer userland; cargo xtask userland"]
 fn formats_that_are_not_read_are_named_and_red_first_is_turned() {
     let mut session = Session::start();
     session.spawn_synthetic_of("synth", "NV12", 640, 480);

@@ -145,6 +145,17 @@ impl Session {
         self.environment = environment("wayland-1", "sway");
     }
 
+    /// Changes the mode of sway's screen.
+    pub fn change_sway(&self, mode: Mode) {
+        let files = std::fs::read_dir(self.dir()).unwrap().flatten().map(|entry| entry.path());
+        let is_socket = |path: &PathBuf| path.to_str().unwrap().contains("/sway-ipc.");
+        let socket = files.into_iter().find(is_socket).expect("sway is there");
+        let (width, height, rate) = (mode.width(), mode.height(), mode.refresh_mhz() / 1000);
+        let words = format!("output HEADLESS-1 mode --custom {width}x{height}@{rate}Hz");
+        let output = Command::new("swaymsg").arg("-s").arg(socket).arg(words).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
     /// GNOME's mutter with one virtual monitor, and a clock that moves on it.
     pub fn start_mutter(&mut self, mode: Mode) {
         let monitor = format!("{}x{}", mode.width(), mode.height());
@@ -165,6 +176,8 @@ impl Session {
         let words = ["-e", "sh", clock.to_str().unwrap()];
         self.spawn_with("foot", &words, &[("WAYLAND_DISPLAY", "wayland-9")]);
         self.environment = environment("wayland-9", "GNOME");
+        // It listens for windows before it does for us.
+        self.owner("org.gnome.Mutter.ScreenCast");
     }
 
     /// The process behind a name on the bus, as soon as somebody has it.
@@ -212,10 +225,9 @@ impl Session {
         loop {
             match PipeWireSource::connect_in(&self.surroundings(), door.clone(), wanted, DEADLINE) {
                 Ok(source) => return source,
-                // mutter listens for windows before it does for us.
-                Err(CaptureError::Unusable {
-                    diagnosis: Diagnosis::NodeMissing { .. } | Diagnosis::MutterMissing { .. },
-                }) if started.elapsed() < DEADLINE => {
+                Err(CaptureError::Unusable { diagnosis: Diagnosis::NodeMissing { .. } })
+                    if started.elapsed() < DEADLINE =>
+                {
                     std::thread::sleep(Duration::from_millis(50));
                 }
                 Err(error) => panic!("{error}\n{}", self.logs()),

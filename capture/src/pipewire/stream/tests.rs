@@ -57,6 +57,13 @@ impl Told {
         Self { size: 0, ..self }
     }
 
+    /// A picture of twice the height.
+    fn high(value: u8) -> Self {
+        let told = Self::picture(value);
+        rustix::io::pwrite(&told.file, &[value; 2 * BYTES], 0).unwrap();
+        Self { size: 2 * BYTES, ..told }
+    }
+
     /// Of fewer bytes than its pixels take.
     fn cut(self) -> Self {
         Self { size: BYTES / 2, ..self }
@@ -68,7 +75,7 @@ impl Buffer for Told {
         let block = Block {
             kind: DataType::MemFd.as_raw(),
             map_offset: 0,
-            bytes_max: BYTES as u32,
+            bytes_max: BYTES.max(self.size) as u32,
             offset: 0,
             size: self.size as u32,
             stride: (SIDE * 4) as i32,
@@ -102,14 +109,25 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        let exchange = Arc::new(Exchange::new(STREAM_PICTURES));
         let mode = Mode::new(SIDE, SIDE, 60_000).unwrap();
+        let mut stage = Self { receiver: Receiver::new(exchange, Rc::default(), mode), lent: None };
+        stage.agree(SIDE);
+        stage
+    }
+
+    /// A format of this height is agreed on.
+    fn agree(&mut self, height: u32) {
         let mut video = VideoInfoRaw::new();
         video.set_format(pipewire::spa::param::video::VideoFormat::BGRx);
-        video.set_size(pipewire::spa::utils::Rectangle { width: SIDE, height: SIDE });
-        let exchange = Arc::new(Exchange::new(STREAM_PICTURES));
-        let mut receiver = Receiver::new(exchange, Rc::default(), mode);
-        receiver.begin(Agreed::parse(&video, mode).unwrap());
-        Self { receiver, lent: None }
+        video.set_size(pipewire::spa::utils::Rectangle { width: SIDE, height });
+        self.receiver.begin(Agreed::parse(&video, self.receiver.wanted).unwrap());
+    }
+
+    /// The sides that the lent picture's mode has, and its bytes.
+    fn lent(&self) -> (u32, u32, usize) {
+        let lent = self.lent.as_ref().unwrap();
+        (lent.mode.width(), lent.mode.height(), lent.buffer.bytes.len())
     }
 
     /// Takes in what came at once; the first two pixels' blue of the picture that this gives.
@@ -215,4 +233,29 @@ fn a_foreign_stamp_is_counted_and_our_clocks_is_not() {
         assert!(age >= Duration::from_millis(3), "the cycle's time: {age:?}");
         assert_eq!(stage.receiver.exchange.counters().stamped_here, count as u64 + 1);
     }
+}
+
+#[test]
+fn another_size_in_mid_stream_is_followed_and_what_is_left_of_the_old_one_is_passed_over() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.give([Told::picture(1)]), Some((1, 1)));
+    assert_eq!(stage.lent(), (SIDE, SIDE, BYTES));
+    stage.agree(SIDE);
+    assert_eq!(stage.receiver.notes.changed_at.get(), None, "the same again owes nothing");
+    stage.agree(2 * SIDE);
+    // Filled before the producer heard of it.
+    assert_eq!(stage.give([Told::picture(2)]), None);
+    assert_eq!(stage.receiver.exchange.counters().spoiled, 1);
+    assert!(stage.receiver.notes.changed_at.get().is_some(), "a picture of it is waited for");
+    // Of the new size one is read, whatever is said of its damage.
+    assert_eq!(stage.give([Told::high(3).damaged(true), Told::high(4).damaged(false)]), Some((3, 3)));
+    assert_eq!(stage.lent(), (SIDE, 2 * SIDE, 2 * BYTES));
+    assert_eq!(stage.receiver.notes.changed_at.get(), None);
+    // Back again, with a cursor that is drawn over pixels of the size that it is now.
+    assert_eq!(stage.give([Told::high(5), Told::cursor(1)]), Some((5, 255)));
+    stage.agree(SIDE);
+    assert_eq!(stage.give([Told::cursor(0)]), None, "there are no pixels of this size yet");
+    assert_eq!(stage.give([Told::picture(6)]), Some((255, 6)));
+    assert_eq!(stage.lent(), (SIDE, SIDE, BYTES));
+    assert!(stage.receiver.notes.fault.borrow().is_none());
 }
