@@ -54,6 +54,22 @@ pub fn falls_json(host: Option<&HostStats>) -> Value {
     host.map_or(Value::Null, |host| host.falls.iter().map(fall).collect())
 }
 
+/// What the host's source did without, for people; nothing where it was nothing.
+pub fn stamps_text(host: Option<&HostStats>) -> String {
+    let Some(host) = host else { return String::new() };
+    let mut text = String::new();
+    if host.pictures_spoiled > 0 {
+        text += &format!("source: {} pictures could not be read\n", host.pictures_spoiled);
+    }
+    if host.pictures_stamped_here > 0 {
+        text += &format!(
+            "source: {} pictures had no stamp of their producer's; their latency begins when they came to the host\n",
+            host.pictures_stamped_here
+        );
+    }
+    text
+}
+
 /// The falls for people: a line each.
 pub fn falls_text(host: Option<&HostStats>) -> String {
     let line = |fall: &FallCount| {
@@ -100,6 +116,17 @@ mod tests {
         assert_eq!(json["told"].as_array().unwrap().len(), TOLD_MAX);
         assert_eq!(json["told"][63]["why"], "63");
         assert!(json["told"][0]["source"].is_null());
+    }
+
+    #[test]
+    fn what_a_source_did_without_is_told_where_it_did() {
+        let host = HostStats { pictures_spoiled: 2, pictures_stamped_here: 7, ..HostStats::default() };
+        let text = stamps_text(Some(&host));
+        assert!(
+            text.contains("2 pictures could not be read\n") && text.contains("7 pictures had no stamp"),
+            "{text}"
+        );
+        assert!(stamps_text(Some(&HostStats::default())).is_empty() && stamps_text(None).is_empty());
     }
 
     #[test]

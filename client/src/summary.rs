@@ -15,7 +15,7 @@ use crate::clocks::Clocks;
 use crate::pictures::Pictures;
 use crate::sealing::Sealing;
 use crate::sink::{CardReport, VerifyReport};
-use crate::sources::{Sources, compositors_json, falls_json, falls_text};
+use crate::sources::{Sources, compositors_json, falls_json, falls_text, stamps_text};
 use crate::terminal::printable;
 
 /// Everything that a summary is made of.
@@ -118,6 +118,8 @@ impl Figures<'_> {
                 "sent": host.map(|host| host.aus_sent),
                 "sent_is_final": host.is_some_and(|host| host.last),
                 "shed": host.map(|host| host.pictures_shed),
+                "spoiled": host.map(|host| host.pictures_spoiled),
+                "stamped_here": host.map(|host| host.pictures_stamped_here),
                 "decoded": decode.decoded,
                 "lost": pictures.lost,
                 "late": pictures.late,
@@ -226,6 +228,7 @@ impl Figures<'_> {
         }
         text.push_str(&format!("{}\n", self.sealing));
         text.push_str(&falls_text(host));
+        text.push_str(&stamps_text(host));
         if !self.clocks.are_joined() {
             text.push_str("the clocks were not joined: there are no latencies across machines\n");
         }

@@ -82,6 +82,10 @@ pub struct SourceCounts {
     pub captured: u64,
     /// Pictures that a newer one replaced before they were encoded.
     pub superseded: u64,
+    /// Pictures that could not be read, none of them among those taken.
+    pub spoiled: u64,
+    /// Of those taken the ones that were stamped when they came, for want of a time on our clock.
+    pub stamped_here: u64,
 }
 
 /// A source of pictures and the encoder that takes them: what the programs fit to the engine.
@@ -406,6 +410,8 @@ impl<E: Encode> EncodeStage<E> {
         set(&self.counters.captured, counts.captured);
         set(&self.counters.superseded, counts.superseded - self.shed);
         set(&self.counters.shed, self.shed);
+        set(&self.counters.spoiled, counts.spoiled);
+        set(&self.counters.stamped_here, counts.stamped_here);
     }
 
     /// Waits until the protect stage has sent what it was lent and has ended. A source that came to its end leaves

@@ -44,6 +44,10 @@ counters! {
         superseded,
         /// Pictures shed before encode because sending lags.
         shed,
+        /// Pictures that came and could not be read, none of them among those given.
+        spoiled,
+        /// Pictures that were stamped when they came, because their producer gave no time on our clock.
+        stamped_here,
         /// Pictures that the encoder itself skipped, by its rate control.
         skipped,
         /// Access units handed to the protect stage.

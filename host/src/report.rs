@@ -67,6 +67,8 @@ impl Report {
             pictures_captured: encode.captured,
             pictures_superseded: encode.superseded,
             pictures_shed: encode.shed + encode.skipped,
+            pictures_spoiled: encode.spoiled,
+            pictures_stamped_here: encode.stamped_here,
             aus_sent: protect.sent,
             aus_dropped: protect.dropped_protect,
             idrs_sent: encode.idrs,
@@ -125,13 +127,15 @@ impl Report {
     }
 }
 
-fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 29] {
+fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 31] {
     let (encode, protect) = (stats.encode, stats.protect);
     [
         ("pictures_captured", encode.captured),
         ("pictures_superseded", encode.superseded),
         ("pictures_shed", encode.shed),
         ("pictures_skipped", encode.skipped),
+        ("pictures_spoiled", encode.spoiled),
+        ("pictures_stamped_here", encode.stamped_here),
         ("idrs", encode.idrs),
         ("aus_sent", protect.sent),
         ("aus_dropped_protect", protect.dropped_protect),
@@ -176,6 +180,19 @@ mod tests {
         assert_eq!(told, (3, 5, 7));
         let logged = counters(&stats);
         for counter in [("aus_dropped_protect", 3), ("packets_send_dropped", 5), ("blocks_dropped_key", 7)] {
+            assert!(logged.contains(&counter), "{counter:?} in {logged:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_source_could_not_read_or_stamp_is_told_wherever_figures_are() {
+        let now = Instant::now();
+        let mut stats = engine::HostStats::default();
+        (stats.encode.spoiled, stats.encode.stamped_here) = (3, 5);
+        let message = Report::new(None, Vec::new(), &[], now).message(&stats, true, now);
+        assert_eq!((message.pictures_spoiled, message.pictures_stamped_here), (3, 5));
+        let logged = counters(&stats);
+        for counter in [("pictures_spoiled", 3), ("pictures_stamped_here", 5)] {
             assert!(logged.contains(&counter), "{counter:?} in {logged:?}");
         }
     }

@@ -109,6 +109,12 @@ pub struct HostStats {
     /// FEC blocks dropped at the host, because the key's sequences were used up and no report opened the next epoch.
     #[cbor(n(18), default)]
     pub blocks_dropped_key: u64,
+    /// Pictures that came to the host and could not be read, none of them among those that the source gave.
+    #[cbor(n(19), default)]
+    pub pictures_spoiled: u64,
+    /// Pictures that were stamped when they came to the host, because their producer gave no time on its clock.
+    #[cbor(n(20), default)]
+    pub pictures_stamped_here: u64,
     /// Of the media datagrams, those that carry parity.
     #[cbor(n(30), default)]
     pub parity_datagrams: u64,

@@ -197,6 +197,8 @@ impl Encode for Pictures {
         SourceCounts {
             captured: now.captured - before.captured,
             superseded: now.superseded - before.superseded,
+            spoiled: now.spoiled - before.spoiled,
+            stamped_here: now.stamped_here - before.stamped_here,
         }
     }
 }
