@@ -28,17 +28,21 @@ mod portal;
 mod raw;
 mod session_env;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::exchange::{End, Exchange};
 use crate::limits::STREAM_PICTURES;
 use crate::threaded::{Origin, ThreadedSource};
 use crate::{CaptureError, Diagnosis, Mode};
+use bus::{Bus, Recall};
 pub use door::{Door, NodeRef};
 use door::{Keeper, Opened};
 use link::{Remote, Target};
@@ -124,6 +128,28 @@ impl ThreadedSource<PipeWireNode> {
         };
         Self::start(exchange, left, origin, run)
     }
+}
+
+/// Whether GNOME's mutter is there, whose monitors can be had of it; nothing is captured.
+///
+/// # Errors
+/// Who is missing, or has not answered within `patience`.
+pub fn has_mutter(surroundings: &Surroundings, patience: Duration) -> Result<(), Diagnosis> {
+    let recall = Arc::new(Recall::default());
+    let (tell, told) = mpsc::sync_channel(1);
+    let (recalled, address) = (Arc::clone(&recall), surroundings.bus.clone());
+    let thread = thread::spawn(move || {
+        let look = async { mutter::look(&Bus::connect(address.as_deref(), &recalled).await?).await };
+        if let Some(answer) = zbus::block_on(recalled.unless(look)) {
+            // There is room for one, or nobody waits any more.
+            let _ = tell.send(answer);
+        }
+    });
+    let answer = told.recv_timeout(patience);
+    recall.recall();
+    // A panic of it has been printed, and is an answer that did not come.
+    let _ = thread.join();
+    answer.unwrap_or_else(|_| Err(Diagnosis::PortalTimedOut { asked: recall.asking() }))
 }
 
 /// Opens a door that somebody has to be asked for.

@@ -95,8 +95,9 @@ pub struct ServeArgs {
     /// Show a PIN at the start, by which one device may pair within two minutes.
     #[arg(long)]
     pub pair: bool,
-    /// auto, pipewire[:NODE], wayland[:OUTPUT], sway, card, file:PATH (.y4m, .h264) or bitstream:KEY=VALUE,…; given
-    /// several times, each takes the place of the one before where that cannot be had, or ends.
+    /// auto, pipewire[:NODE], mutter[:CONNECTOR], mutter-virtual, wayland[:OUTPUT], sway, card, file:PATH (.y4m, .h264)
+    /// or bitstream:KEY=VALUE,…; given several times, each takes the place of the one before where that cannot be had,
+    /// or ends.
     #[arg(long, value_name = "SOURCE", default_value = "auto")]
     pub source: Vec<String>,
     /// Where the identity is kept.

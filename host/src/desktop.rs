@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use punktfunk_capture::wayland::WaylandSource;
-use punktfunk_capture::{Diagnosis, Mode, Source};
+use punktfunk_capture::{CaptureError, Diagnosis, Mode, Source};
 use punktfunk_display::DisplayError;
 use punktfunk_display::sway::{HeadlessSway, OutputName, SwayConfig};
 
@@ -146,6 +146,24 @@ pub fn check_own() -> Result<(), HostError> {
     Ok(())
 }
 
+/// Whether GNOME's compositor is there to be asked for a monitor.
+///
+/// # Errors
+/// Who is missing, by name.
+pub fn check_mutter() -> Result<(), HostError> {
+    has_mutter().map_err(|diagnosis| CaptureError::Unusable { diagnosis }.into())
+}
+
+#[cfg(feature = "pipewire")]
+fn has_mutter() -> Result<(), Diagnosis> {
+    punktfunk_capture::pipewire::has_mutter(&Default::default(), LENDING_PATIENCE)
+}
+
+#[cfg(not(feature = "pipewire"))]
+fn has_mutter() -> Result<(), Diagnosis> {
+    Err(Diagnosis::MutterMissing { words: "this host was built without PipeWire".to_owned() })
+}
+
 /// How long a compositor may take to say whether it lends its screen: it answers in milliseconds.
 const LENDING_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -160,6 +178,8 @@ pub fn look_around() -> Surroundings {
         has_desktop: socket.is_some() || std::env::var_os("DISPLAY").is_some_and(|name| !name.is_empty()),
         has_wayland: socket.is_some(),
         lends_screen: socket.as_ref().is_some_and(lends),
+        has_mutter: has_mutter().is_ok(),
+        lacks_pipewire: !cfg!(feature = "pipewire"),
     }
 }
 

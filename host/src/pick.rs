@@ -34,6 +34,8 @@ pub fn picked(spec: &SourceSpec, name: &str, found: &[CompositorProbe]) -> Resul
         | SourceSpec::Sway
         | SourceSpec::Several(_) => {}
         SourceSpec::PipeWire(Some(_))
+        | SourceSpec::Mutter(_)
+        | SourceSpec::MutterVirtual
         | SourceSpec::Wayland(Some(_))
         | SourceSpec::Card
         | SourceSpec::File(_)
@@ -89,7 +91,15 @@ mod tests {
                 assert!(error.contains(name) && error.contains(said), "{error}");
             }
         }
-        for spec in ["card", "wayland:DP-1", "pipewire:7", "bitstream:rate=1M", "file:a.y4m"] {
+        for spec in [
+            "card",
+            "wayland:DP-1",
+            "pipewire:7",
+            "mutter",
+            "mutter-virtual",
+            "bitstream:rate=1M",
+            "file:a.y4m",
+        ] {
             let error = picked(&spec.parse().unwrap(), "sway", &found()).unwrap_err().to_string();
             assert!(error.contains("--source"), "{error}");
         }

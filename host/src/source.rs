@@ -19,7 +19,7 @@ use punktfunk_control::Codec;
 use crate::desktop::{self, Desktop};
 use crate::encode::{self, AnnexB, Bitstream, Fitting, Pictures, PicturesConfig, encoder_for};
 use crate::error::HostError;
-use crate::ways::{Begun, Chain, Fall, News, Open, Way, ways_of};
+use crate::ways::{Begun, Chain, Fall, News, Open, Way, left_out, ways_of};
 
 /// A source as the command line names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,10 @@ pub enum SourceSpec {
     Auto,
     /// The desktop that is there, through PipeWire; the text names a node.
     PipeWire(Option<String>),
+    /// A monitor of GNOME's, asked of its compositor itself; the text names a connector.
+    Mutter(Option<String>),
+    /// A monitor that GNOME's compositor makes, at the client's mode.
+    MutterVirtual,
     /// A desktop: the one that is there, else one of our own. The text names an output.
     Wayland(Option<String>),
     /// A desktop of our own, at the client's mode.
@@ -52,14 +56,16 @@ impl FromStr for SourceSpec {
             ("sway", None) => Ok(Self::Sway),
             ("card", None) => Ok(Self::Card),
             ("pipewire", node) if node != Some("") => Ok(Self::PipeWire(node.map(str::to_owned))),
+            ("mutter", connector) if connector != Some("") => Ok(Self::Mutter(connector.map(str::to_owned))),
+            ("mutter-virtual", None) => Ok(Self::MutterVirtual),
             ("wayland", output) => Ok(Self::Wayland(output.map(str::to_owned))),
             ("file", Some(path)) if !path.is_empty() => Ok(Self::File(path.into())),
             ("bitstream", rest) => BitstreamSpec::parse(rest.unwrap_or(""))
                 .map(Self::Bitstream)
                 .map_err(|error| HostError::Usage(error.to_string())),
             _ => Err(HostError::Usage(format!(
-                "--source {text:?} is unknown; the sources are auto, pipewire[:NODE], wayland[:OUTPUT], \
-                 sway, card, file:PATH and bitstream:KEY=VALUE,…"
+                "--source {text:?} is unknown; the sources are auto, pipewire[:NODE], mutter[:CONNECTOR], \
+                 mutter-virtual, wayland[:OUTPUT], sway, card, file:PATH and bitstream:KEY=VALUE,…"
             ))),
         }
     }
@@ -95,9 +101,18 @@ impl SourceSpec {
                 let any = Mode::new(1280, 720, 60_000).map_err(CaptureError::from)?;
                 prepare_file(path, any, slices).map(drop)
             }
-            Self::PipeWire(_) if !cfg!(feature = "pipewire") => Err(HostError::NotBuilt { what: "PipeWire" }),
+            Self::PipeWire(_) | Self::Mutter(_) | Self::MutterVirtual if !cfg!(feature = "pipewire") => {
+                Err(HostError::NotBuilt { what: "PipeWire" })
+            }
+            Self::Mutter(_) | Self::MutterVirtual => desktop::check_mutter(),
             Self::Sway => desktop::check_own(),
-            Self::Auto | Self::PipeWire(_) | Self::Card | Self::Bitstream(_) | Self::Several(_) => Ok(()),
+            Self::Auto | Self::Several(_) => {
+                if let Some(said) = left_out(self, desktop::look_around()) {
+                    tracing::warn!("{said}");
+                }
+                Ok(())
+            }
+            Self::PipeWire(_) | Self::Card | Self::Bitstream(_) => Ok(()),
         }
     }
 }
@@ -167,6 +182,8 @@ pub fn prepare(
         SourceSpec::Bitstream(bitstream) => prepare_bitstream(*bitstream, wanted),
         SourceSpec::Auto
         | SourceSpec::PipeWire(_)
+        | SourceSpec::Mutter(_)
+        | SourceSpec::MutterVirtual
         | SourceSpec::Wayland(_)
         | SourceSpec::Sway
         | SourceSpec::Several(_) => prepare_ways(ways_of(spec, desktop::look_around()), wanted, doors, waits),
@@ -292,9 +309,21 @@ mod tests {
         assert_eq!("file:a:b.y4m".parse::<SourceSpec>().unwrap(), SourceSpec::File("a:b.y4m".into()));
         assert!(matches!("bitstream:rate=1G,fps=120".parse::<SourceSpec>(), Ok(SourceSpec::Bitstream(_))));
         assert_eq!("pipewire:42".parse::<SourceSpec>().unwrap(), SourceSpec::PipeWire(Some("42".into())));
-        for wrong in
-            ["", "pipewire:", "Card", "file:", "file", "card:x", "bitstream:rate=", "bitstream:colour=red"]
-        {
+        assert_eq!("mutter".parse::<SourceSpec>().unwrap(), SourceSpec::Mutter(None));
+        assert_eq!("mutter:DP-1".parse::<SourceSpec>().unwrap(), SourceSpec::Mutter(Some("DP-1".into())));
+        assert_eq!("mutter-virtual".parse::<SourceSpec>().unwrap(), SourceSpec::MutterVirtual);
+        for wrong in [
+            "",
+            "mutter:",
+            "mutter-virtual:DP-1",
+            "pipewire:",
+            "Card",
+            "file:",
+            "file",
+            "card:x",
+            "bitstream:rate=",
+            "bitstream:colour=red",
+        ] {
             assert!(matches!(wrong.parse::<SourceSpec>(), Err(HostError::Usage(_))), "{wrong:?}");
         }
         let text = "pipes".parse::<SourceSpec>().unwrap_err().to_string();

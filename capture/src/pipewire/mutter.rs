@@ -34,6 +34,22 @@ pub(super) struct Cast {
     pub(super) watch: Watch,
 }
 
+/// Whether somebody answers to the interface's name.
+pub(super) async fn look(bus: &Bus<'_>) -> Result<(), Diagnosis> {
+    let place = Place {
+        name: "org.freedesktop.DBus",
+        path: "/org/freedesktop/DBus",
+        interface: "org.freedesktop.DBus",
+    };
+    let answer = bus.call("the session bus for GNOME's mutter", place, "NameHasOwner", &NAME).await;
+    let answer = answer.map_err(|error| Diagnosis::NoSessionBus { words: error.words() })?;
+    match answer.body().deserialize::<bool>() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Diagnosis::MutterMissing { words: format!("nobody has the name {NAME}") }),
+        Err(error) => Err(odd(&error)),
+    }
+}
+
 /// Opens a screen cast.
 pub(super) async fn open(bus: &Bus<'_>, screen: Screen<'_>) -> Result<Cast, Diagnosis> {
     let root = Place { name: NAME, path: "/org/gnome/Mutter/ScreenCast", interface: NAME };
@@ -97,3 +113,6 @@ fn refused(error: CallError) -> Diagnosis {
 fn odd(error: &zbus::Error) -> Diagnosis {
     Diagnosis::PortalUnreadable { by: BY, words: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -351,6 +351,7 @@ fn waiting_for(way: &Way) -> &'static str {
             "waiting for the desktop's portal: is a permission dialog waiting on the host's screen?"
         }
         Way::PipeWire(Some(_)) => "waiting for the PipeWire node's first picture",
+        Way::Mutter(_) | Way::MutterVirtual => "waiting for the first picture of GNOME's mutter",
         Way::Wayland(_) => "waiting for the compositor's first picture",
         Way::Own => "a desktop of our own is being started",
         Way::Card => "the test card is being painted",

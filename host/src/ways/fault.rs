@@ -75,6 +75,7 @@ impl Fault {
                 | Diagnosis::PipeWireGone { .. }
                 | Diagnosis::PortalMissing { .. }
                 | Diagnosis::PortalGone { .. }
+                | Diagnosis::MutterMissing { .. }
                 | Diagnosis::NoOutput
                 | Diagnosis::NodeMissing { .. }
                 | Diagnosis::NotLinked { .. }

@@ -4,9 +4,13 @@
 //! named by its socket. Refuses what the encoder cannot do before a compositor is started for it.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+#[cfg(feature = "pipewire")]
+use std::time::Duration;
+use std::time::Instant;
 
 use punktfunk_capture::card::Card;
+#[cfg(feature = "pipewire")]
+use punktfunk_capture::pipewire::{Door, PipeWireSource};
 use punktfunk_capture::{CaptureError, Diagnosis, Mode, Source};
 
 use super::Way;
@@ -54,7 +58,29 @@ impl Open for Doors {
     fn open(&self, way: &Way, mode: Mode, until: Instant) -> Result<WayOpened, HostError> {
         let left = || until.saturating_duration_since(Instant::now());
         let mut opened = match way {
-            Way::PipeWire(node) => self.pipewire(node.as_deref(), mode, left())?,
+            #[cfg(not(feature = "pipewire"))]
+            Way::PipeWire(_) | Way::Mutter(_) | Way::MutterVirtual => {
+                tracing::debug!(token = ?self.token_file, "PipeWire is not built in");
+                return Err(HostError::NotBuilt { what: "PipeWire" });
+            }
+            #[cfg(feature = "pipewire")]
+            Way::PipeWire(None) => {
+                Self::through(Door::Portal { token_file: self.token_file.clone() }, mode, left())?
+            }
+            #[cfg(feature = "pipewire")]
+            Way::PipeWire(Some(node)) => {
+                let Ok(node) = node.parse();
+                Self::through(Door::Node(node), mode, left())?
+            }
+            #[cfg(feature = "pipewire")]
+            Way::Mutter(connector) => {
+                Self::through(Door::MutterMonitor { connector: connector.clone() }, mode, left())?
+            }
+            #[cfg(feature = "pipewire")]
+            Way::MutterVirtual => {
+                encode::check_mode(mode)?;
+                Self::through(Door::MutterVirtual, mode, left())?
+            }
             Way::Wayland(output) => {
                 let (desktop, source) = Desktop::existing(output.as_deref(), left())?;
                 WayOpened { source, text: desktop.describe(), desktop: Some(desktop) }
@@ -83,28 +109,14 @@ impl Open for Doors {
     }
 }
 
+#[cfg(feature = "pipewire")]
 impl Doors {
-    #[cfg(not(feature = "pipewire"))]
-    fn pipewire(&self, _node: Option<&str>, _wanted: Mode, _left: Duration) -> Result<WayOpened, HostError> {
-        tracing::debug!(token = ?self.token_file, "PipeWire is not built in");
-        Err(HostError::NotBuilt { what: "PipeWire" })
-    }
-
-    /// The node that is named; or mutter's own door, which asks nobody, and where there is no mutter the portal's.
-    #[cfg(feature = "pipewire")]
-    fn pipewire(&self, node: Option<&str>, wanted: Mode, left: Duration) -> Result<WayOpened, HostError> {
-        use punktfunk_capture::pipewire::{Door, NodeRef, PipeWireSource};
-        let began = Instant::now();
-        let connect = |door| PipeWireSource::connect(door, wanted, left.saturating_sub(began.elapsed()));
-        let source = match node.map(str::parse::<NodeRef>) {
-            Some(Ok(node)) => connect(Door::Node(node))?,
-            None => match connect(Door::MutterMonitor { connector: None }) {
-                Err(CaptureError::Unusable { diagnosis: Diagnosis::MutterMissing { .. } }) => {
-                    connect(Door::Portal { token_file: self.token_file.clone() })?
-                }
-                outcome => outcome?,
-            },
-        };
+    /// Goes to a node by its door.
+    fn through(door: Door, wanted: Mode, patience: Duration) -> Result<WayOpened, HostError> {
+        if matches!(door, Door::MutterMonitor { .. } | Door::MutterVirtual) {
+            tracing::info!(%door, "GNOME's mutter is asked by its own door: nobody has to agree at its screen");
+        }
+        let source = PipeWireSource::connect(door, wanted, patience)?;
         Ok(WayOpened { text: source.describe(), source: Box::new(source), desktop: None })
     }
 }

@@ -208,6 +208,7 @@ impl Plan {
                 "no picture came through PipeWire in time: is a permission dialog waiting on the host's screen?"
             }
             Way::PipeWire(Some(_)) => "the PipeWire node gave no picture in time: does what makes it run?",
+            Way::Mutter(_) | Way::MutterVirtual => "GNOME's mutter gave no picture in time: does it hang?",
             Way::Wayland(_) => "the compositor gave no picture in time: does it hang?",
             Way::Own => "a desktop of our own was not ready in time: is this machine very busy?",
             Way::Card => "the test card was not ready in time: is this machine very busy?",
@@ -309,7 +310,7 @@ impl Search {
 /// What a way takes on a machine that is not very busy.
 fn usual(way: &Way) -> Duration {
     Duration::from_millis(match way {
-        Way::PipeWire(_) => 400,
+        Way::PipeWire(_) | Way::Mutter(_) | Way::MutterVirtual => 400,
         Way::Wayland(_) => 200,
         Way::Own => 1_000,
         Way::Card => 100,

@@ -3,17 +3,31 @@
 use std::fs::OpenOptions;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::process::Command;
 
 use punktfunk_capture::card::Painter;
 use punktfunk_capture::{Mode, card::CardStamp};
 
-use crate::support::{ClientStart, HostStart, PATIENCE, Place, count, look, session_turn, sway_turn};
+use crate::support::{
+    ClientStart, HostStart, PATIENCE, Place, Program, count, look, session_turn, sway_turn,
+};
 
 /// The socket of a compositor that has gone away: nobody answers, as one without screen capture does not.
 fn dead_socket(place: &Place) -> PathBuf {
     let path = place.path("wayland-9");
     drop(UnixListener::bind(&path).unwrap());
     path
+}
+
+/// The doors to a desktop that this host tries, in order.
+fn doors() -> &'static [&'static str] {
+    if cfg!(feature = "pipewire") { &["wayland", "pipewire"] } else { &["wayland"] }
+}
+
+/// What is not built in is no failed way, and is said once.
+fn assert_said_what_is_left_out(stderr: &str) {
+    let times = stderr.matches("was built without PipeWire").count();
+    assert_eq!(times, usize::from(!cfg!(feature = "pipewire")), "{stderr}");
 }
 
 #[test]
@@ -28,12 +42,16 @@ fn a_desktop_that_cannot_be_captured_is_replaced_by_one_of_our_own() {
     let source = summary["source"].as_str().unwrap();
     assert!(source.starts_with("sway") && source.contains(socket.to_str().unwrap()), "{source}");
     let figures = host.event("figures", 0, PATIENCE);
-    assert_eq!(figures["fallbacks"], 2);
+    assert_eq!(figures["fallbacks"], doors().len());
     assert_eq!(figures["falls"], summary["falls"]);
     let falls = summary["falls"].as_array().unwrap();
-    assert_eq!((&falls[0]["from"], &falls[0]["to"]), (&"wayland".into(), &"pipewire".into()), "{falls:?}");
-    assert_eq!((&falls[1]["to"], &falls[1]["count"]), (&"sway".into(), &1.into()), "{falls:?}");
-    host.ends().expect_said(&["starting a desktop of our own instead"]);
+    let from: Vec<_> = falls.iter().map(|fall| fall["from"].as_str().unwrap()).collect();
+    let (last, once) = (falls.last().unwrap(), 1.into());
+    assert_eq!(from, doors());
+    assert_eq!((&last["to"], &last["count"]), (&"sway".into(), &once), "{falls:?}");
+    let ended = host.ends();
+    ended.expect_said(&["starting a desktop of our own instead"]);
+    assert_said_what_is_left_out(&ended.stderr);
 }
 
 #[test]
@@ -49,9 +67,28 @@ fn without_any_desktop_the_card_says_both_reasons() {
     let source = summary["source"].as_str().unwrap();
     let parts = ["test card 1280x720@60, because", "apt install sway", socket.to_str().unwrap()];
     assert!(parts.iter().all(|part| source.contains(part)), "{source}");
-    // The desktop's two doors, and one of our own.
-    assert_eq!(host.event("figures", 0, PATIENCE)["fallbacks"], 3);
-    host.ends();
+    // The desktop's doors, and one of our own.
+    assert_eq!(host.event("figures", 0, PATIENCE)["fallbacks"], doors().len() + 1);
+    assert_said_what_is_left_out(&host.ends().stderr);
+}
+
+#[test]
+fn gnomes_monitors_are_refused_by_name_where_there_is_no_gnome() {
+    let place = Place::new();
+    if !cfg!(feature = "pipewire") {
+        HostStart::new(&place, "mutter").refused().expect_code(8).expect_said(&["built without PipeWire"]);
+        return;
+    }
+    let address = format!("unix:path={}", place.path("bus").display());
+    let refused = |source| HostStart::new(&place, source).env("DBUS_SESSION_BUS_ADDRESS", &address).refused();
+    refused("mutter").expect_code(10).expect_said(&["D-Bus session bus"]);
+    let mut bus = Command::new("dbus-daemon");
+    bus.args(["--session", "--nofork", "--nopidfile", "--address", &address]);
+    let _bus = Program::start(&place, "bus", bus);
+    look("a bus", PATIENCE, || place.path("bus").exists().then_some(()));
+    for source in ["mutter", "mutter:DP-1", "mutter-virtual"] {
+        refused(source).expect_code(10).expect_said(&["org.gnome.Mutter.ScreenCast", "GNOME"]);
+    }
 }
 
 #[test]

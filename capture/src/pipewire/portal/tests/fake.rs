@@ -1,17 +1,13 @@
 //! A portal of our own, on a bus of our own: what it is asked, and what becomes of its tokens.
 
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use zbus::{Connection, OwnedObjectPath};
 
 use super::super::*;
 use crate::pipewire::bus::Recall;
-
-/// What a bus may take to be there, on a busy machine too.
-const DEADLINE: Duration = Duration::from_secs(20);
+use crate::pipewire::tests::{TestBus, next_call};
 
 /// How a portal answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,64 +31,31 @@ struct Asked {
 }
 
 struct FakePortal {
-    bus: Child,
-    address: String,
-    dir: tempfile::TempDir,
+    bus: TestBus,
     asked: Arc<Mutex<Asked>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl FakePortal {
     fn start(version: u32, manner: Manner) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("bus");
-        let address = format!("unix:path={}", socket.display());
-        let config = format!(
-            "<busconfig><type>session</type><listen>{address}</listen><policy context='default'>\
-             <allow send_destination='*' eavesdrop='true'/><allow eavesdrop='true'/><allow own='*'/>\
-             </policy></busconfig>"
-        );
-        let config_file = dir.path().join("bus.conf");
-        std::fs::write(&config_file, config).unwrap();
-        let bus = Command::new("dbus-daemon")
-            .arg(format!("--config-file={}", config_file.display()))
-            .args(["--nofork", "--nopidfile"])
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("dbus-daemon: {error}"));
-        let started = Instant::now();
-        while !socket.exists() {
-            assert!(started.elapsed() < DEADLINE, "no bus");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let asked = Arc::new(Mutex::new(Asked::default()));
-        let mut portal = Self { bus, address, dir, asked: Arc::clone(&asked), thread: None };
-        let address = portal.address.clone();
-        let (ready, is_ready) = std::sync::mpsc::channel();
-        portal.thread = Some(std::thread::spawn(move || {
-            zbus::block_on(async {
-                let connection = zbus::connection::Builder::address(address.as_str()).build().await.unwrap();
-                let mut calls = MessageStream::from(&connection);
-                connection.request_name(NAME).await.unwrap();
-                ready.send(()).unwrap();
-                serve(&connection, &mut calls, version, manner, &asked).await;
-            });
-        }));
-        is_ready.recv_timeout(DEADLINE).unwrap();
-        portal
+        let (mut bus, asked) = (TestBus::start(), Arc::new(Mutex::new(Asked::default())));
+        let hears = Arc::clone(&asked);
+        bus.serve(NAME, move |connection, mut calls| async move {
+            serve(&connection, &mut calls, version, manner, &hears).await;
+        });
+        Self { bus, asked }
     }
 
     fn open(&self) -> Result<Cast, Diagnosis> {
         let token_file = self.token_file();
         let recall = Recall::default();
         zbus::block_on(async {
-            let bus = Bus::connect(Some(&self.address), &recall).await?;
+            let bus = Bus::connect(Some(&self.bus.address), &recall).await?;
             open(&bus, Some(&token_file)).await
         })
     }
 
     fn token_file(&self) -> std::path::PathBuf {
-        self.dir.path().join("token")
+        self.bus.dir.path().join("token")
     }
 
     fn token(&self) -> Option<String> {
@@ -105,32 +68,6 @@ impl FakePortal {
 
     fn questions(&self) -> u32 {
         self.asked.lock().unwrap().questions
-    }
-}
-
-impl Drop for FakePortal {
-    fn drop(&mut self) {
-        let _ = self.bus.kill();
-        let _ = self.bus.wait();
-        // Without its bus it has no more calls.
-        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
-            && !std::thread::panicking()
-        {
-            std::panic::resume_unwind(panic);
-        }
-    }
-}
-
-async fn next_call(calls: &mut MessageStream) -> Option<Message> {
-    loop {
-        let message = std::future::poll_fn(|context| {
-            futures_core::Stream::poll_next(std::pin::Pin::new(&mut *calls), context)
-        });
-        match message.await? {
-            Ok(message) if message.message_type() == MessageType::MethodCall => return Some(message),
-            Ok(_) => {}
-            Err(_) => return None,
-        }
     }
 }
 
