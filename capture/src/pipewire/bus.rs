@@ -61,18 +61,22 @@ impl Recall {
         state.is_recalled
     }
 
-    /// `future`'s outcome, or `None` where it was called off.
+    /// `future`'s outcome, or `None` where it was called off. What has come by then is not thrown away: a portal's
+    /// answer has a token in it that is good once, and the one before is not any more.
     pub(super) async fn unless<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
-        poll_fn(|context| {
-            if self.poll_recalled(context) {
-                return Poll::Ready(None);
-            }
-            future.as_mut().poll(context).map(Some)
+        poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending if self.poll_recalled(context) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
         })
         .await
     }
 }
+
+/// The bus itself.
+pub(super) const DBUS: Place<'static> =
+    Place { name: "org.freedesktop.DBus", path: "/org/freedesktop/DBus", interface: "org.freedesktop.DBus" };
 
 /// A connection to the session bus.
 #[derive(Debug)]
@@ -168,6 +172,12 @@ impl<'a> Bus<'a> {
             .call_method(Some(name), path, Some(interface), method, body)
             .await
             .map_err(|error| CallError { error })
+    }
+
+    /// Whether somebody has `name`; nobody is started for it.
+    pub(super) async fn has_owner(&self, name: &str) -> Result<bool, CallError> {
+        let answer = self.call("the session bus who is there", DBUS, "NameHasOwner", &name).await?;
+        answer.body().deserialize().map_err(|error| CallError { error })
     }
 
     /// Sends a call whose answer nobody waits for; not sent where that would take time.
@@ -284,6 +294,7 @@ mod tests {
         });
         assert!(started.elapsed() >= Duration::from_millis(30));
         assert_eq!(zbus::block_on(recall.unless(std::future::pending::<()>())), None);
+        assert_eq!(zbus::block_on(recall.unless(std::future::ready(8))), Some(8));
     }
 
     #[test]

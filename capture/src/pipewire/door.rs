@@ -148,7 +148,7 @@ async fn keep(
             Door::Portal { token_file } => {
                 let environment = surroundings.environment.clone();
                 let environment = environment.unwrap_or_else(session_env::of_this_program);
-                session_env::import(&bus, &environment).await;
+                session_env::import_before(&bus, portal::NAME, &environment).await;
                 let cast = portal::open(&bus, token_file.as_deref()).await?;
                 Ok((Opened { remote: Some(cast.remote), node: cast.node }, cast.watch))
             }

@@ -18,7 +18,7 @@ use super::bus::{Bus, CallError, Options, Place, Watch, next};
 use super::token;
 use crate::Diagnosis;
 
-const NAME: &str = "org.freedesktop.portal.Desktop";
+pub(super) const NAME: &str = "org.freedesktop.portal.Desktop";
 const PATH: &str = "/org/freedesktop/portal/desktop";
 const INTERFACE: &str = "org.freedesktop.portal.ScreenCast";
 const DESKTOP: Place<'static> = Place { name: NAME, path: PATH, interface: INTERFACE };

@@ -2,13 +2,14 @@
 //!
 //! A portal that was started by D-Bus or systemd finds the compositor only where these know `WAYLAND_DISPLAY` and
 //! its like; a compositor that was started by hand has told nobody. Promises: asked before the portal is; what is
-//! missing of the two is said and no error. Refuses to pass on anything but the few variables that name a session,
-//! and all of them where none names a display of this machine: what a login over ssh has is not the desktop's, and
-//! what systemd and D-Bus were told stays with them.
+//! missing of the two is said and no error. Refuses to tell anything where a portal runs, which has found its
+//! compositor, and to pass on anything but the few variables that name a session, and all of them where none names a
+//! display of this machine: what a login over ssh has is not the desktop's, and what systemd and D-Bus were told stays
+//! with them, for the whole login.
 
 use std::collections::HashMap;
 
-use super::bus::{Bus, Place};
+use super::bus::{Bus, DBUS, Place};
 
 /// What names a session. Nothing else of our environment is anybody's.
 const NAMES: &[&str] = &[
@@ -45,10 +46,11 @@ fn is_told(name: &str, value: &str) -> bool {
     }
 }
 
-/// Tells D-Bus and systemd.
-pub(super) async fn import(bus: &Bus<'_>, environment: &[(String, String)]) {
+/// Tells D-Bus and systemd, where whoever has the name `portal` is still to be started.
+pub(super) async fn import_before(bus: &Bus<'_>, portal: &str, environment: &[(String, String)]) {
     let chosen = chosen(environment);
-    if chosen.is_empty() {
+    // A bus that cannot tell is told nothing: it will not start a portal either.
+    if chosen.is_empty() || bus.has_owner(portal).await.unwrap_or(true) {
         return;
     }
     let assignments: Vec<String> = chosen.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -61,21 +63,50 @@ pub(super) async fn import(bus: &Bus<'_>, environment: &[(String, String)]) {
     if let Err(error) = bus.call(asking, systemd, "SetEnvironment", &assignments).await {
         tracing::info!(error = error.words(), "no systemd of this session takes its environment");
     }
-    let dbus = Place {
-        name: "org.freedesktop.DBus",
-        path: "/org/freedesktop/DBus",
-        interface: "org.freedesktop.DBus",
-    };
     let asking = "D-Bus to take the session's environment";
     let chosen: HashMap<&str, &str> = chosen.into_iter().collect();
-    if let Err(error) = bus.call(asking, dbus, "UpdateActivationEnvironment", &chosen).await {
+    if let Err(error) = bus.call(asking, DBUS, "UpdateActivationEnvironment", &chosen).await {
         tracing::info!(error = error.words(), "D-Bus does not take the session's environment");
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::super::bus::Recall;
+    use super::super::tests::{TestBus, next_call};
     use super::*;
+
+    #[test]
+    fn a_login_whose_portal_runs_is_told_nothing() {
+        let (mut bus, told) = (TestBus::start(), Arc::new(AtomicU32::new(0)));
+        let hears = Arc::clone(&told);
+        bus.serve("org.freedesktop.systemd1", move |systemd, mut calls| async move {
+            while let Some(call) = next_call(&mut calls).await {
+                assert_eq!(call.header().member().unwrap().as_str(), "SetEnvironment");
+                hears.fetch_add(1, Ordering::Relaxed);
+                systemd.reply(&call.header(), &()).await.unwrap();
+            }
+        });
+        let display = bus.dir.path().join("wayland-7").display().to_string();
+        let environment = [("WAYLAND_DISPLAY".to_owned(), display)];
+        let recall = Recall::default();
+        zbus::block_on(async {
+            let ours = Bus::connect(Some(&bus.address), &recall).await.unwrap();
+            import_before(&ours, "a.portal", &environment).await;
+            assert_eq!(told.load(Ordering::Relaxed), 1);
+            let portal = zbus::connection::Builder::address(bus.address.as_str()).build().await.unwrap();
+            portal.request_name("a.portal").await.unwrap();
+            import_before(&ours, "a.portal", &environment).await;
+            assert_eq!(told.load(Ordering::Relaxed), 1);
+            // One that went is started again, and has to find the compositor.
+            portal.release_name("a.portal").await.unwrap();
+            import_before(&ours, "a.portal", &environment).await;
+            assert_eq!(told.load(Ordering::Relaxed), 2);
+        });
+    }
 
     #[test]
     fn nothing_but_the_sessions_names_is_told() {

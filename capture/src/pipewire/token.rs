@@ -5,6 +5,7 @@
 //! token that cannot be read or kept costs a question, not the stream.
 
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -51,17 +52,15 @@ fn write_file(path: &Path, token: &str) -> io::Result<()> {
     if !is_token(token) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the portal's token is none"));
     }
+    // Nobody else's: two attempts of one program may write at a time. A hasher of its own is a random number.
     let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
+    beside.push(format!(".{:016x}", RandomState::new().hash_one(std::process::id())));
     let beside = PathBuf::from(beside);
-    let written = (|| {
-        // What a run before us left there was not renamed, and is of no use.
-        let _ = fs::remove_file(&beside);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-        file.write_all(token.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    })();
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    let written = file
+        .write_all(token.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         let _ = fs::remove_file(&beside);
     }
@@ -97,6 +96,21 @@ mod tests {
         forget(&path);
         forget(&path);
         assert_eq!(read(&path), None);
+    }
+
+    #[test]
+    fn several_who_write_at_once_leave_one_whole_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        let tokens = ["a".repeat(TOKEN_BYTES_MAX), "b".repeat(TOKEN_BYTES_MAX), "c".to_owned()];
+        std::thread::scope(|scope| {
+            for token in &tokens {
+                // Each finds its own file where it has put it.
+                scope.spawn(|| (0..50).for_each(|_| write_file(&path, token).unwrap()));
+            }
+        });
+        assert!(tokens.contains(&read(&path).unwrap()));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 
     #[test]
