@@ -25,6 +25,7 @@ mod offers;
 mod params;
 mod picture;
 mod portal;
+mod pulse;
 mod raw;
 mod session_env;
 mod stream;
@@ -111,16 +112,20 @@ impl ThreadedSource<PipeWireNode> {
         let exchange = Arc::new(Exchange::new(STREAM_PICTURES));
         let size = if door == Door::MutterVirtual { Size::Wanted } else { Size::Theirs };
         let session = Remote::Session(surroundings.pipewire.clone());
-        let (remote, node, keeper) = if let Door::Node(node) = &door {
-            (session, node.clone(), None)
+        let (remote, node, keeper, compositor) = if let Door::Node(node) = &door {
+            (session, node.clone(), None, None)
         } else {
             let ended = Arc::clone(&exchange);
             let on_end = move |diagnosis| ended.end(End::Ended(diagnosis));
             let (opened, keeper) = open(&door, surroundings, deadline, on_end)?;
-            (opened.remote.map_or(session, Remote::Opened), NodeRef::Id(opened.node), Some(keeper))
+            let environment = surroundings.environment.clone();
+            let compositor =
+                session_env::compositor(&environment.unwrap_or_else(session_env::of_this_program));
+            let remote = opened.remote.map_or(session, Remote::Opened);
+            (remote, NodeRef::Id(opened.node), Some(keeper), compositor)
         };
         let left = deadline.saturating_sub(started.elapsed());
-        let target = Target { remote, node, size, wanted, deadline: left };
+        let target = Target { remote, node, size, wanted, deadline: left, compositor };
         let run = move |exchange: &Arc<_>, stop| link::run(target, exchange, stop);
         let origin = |name: String| {
             tracing::debug!(node = name, "a node is captured");

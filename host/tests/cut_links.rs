@@ -23,6 +23,9 @@ use session::{DEADLINE, Session};
 /// From a link's end to pictures by another way.
 const RECOVERY: Duration = Duration::from_secs(2);
 
+/// From a compositor's hang to its name: it is quiet for a second, and five are what it may take to answer.
+const HANG: Duration = Duration::from_millis(6_500);
+
 /// What a busy machine may add.
 const MARGIN: Duration = Duration::from_millis(500);
 
@@ -47,6 +50,8 @@ struct Cut {
     ways: &'static [&'static str],
     /// How the source that pictures come from then begins.
     source: &'static str,
+    /// What the end may take to be seen.
+    seen: Duration,
 }
 
 /// What a source of our own is called.
@@ -194,7 +199,7 @@ fn cut(what: &str, mut programs: Programs, expected: &Cut) {
     let is_over = |event: &Value| {
         event["event"] == "fault" || event["source"].is_string() && event["event"] == "source"
     };
-    let over = programs.event(before, RECOVERY + DEADLINE, is_over);
+    let over = programs.event(before, expected.seen + RECOVERY + DEADLINE, is_over);
     let took = began.elapsed();
     let over = over.unwrap_or_else(|| panic!("{what}: nothing\n{}", programs.session.logs()));
     eprintln!("{what}: after {took:?}: {over}");
@@ -202,7 +207,7 @@ fn cut(what: &str, mut programs: Programs, expected: &Cut) {
     assert_eq!(over["event"], "source", "{what}: {over}\n{logs}");
     assert!(over["source"].as_str().unwrap().starts_with(expected.source), "{what}: {over}\n{logs}");
     assert!(over["reason"].as_str().unwrap().contains(expected.why), "{what}: {over}\n{logs}");
-    assert!(took < RECOVERY + MARGIN, "{what}: {took:?}\n{logs}");
+    assert!(took < expected.seen + RECOVERY + MARGIN, "{what}: {took:?}\n{logs}");
 
     programs.wait_for_pictures();
     let summary = programs.end();
@@ -239,6 +244,7 @@ fn a_killed_pipewire_is_gone_around_by_wayland() {
         reason: "ended",
         ways: &["pipewire", "wayland"],
         source: BY_WAYLAND,
+        seen: Duration::ZERO,
     };
     of_sway("PipeWire killed", &expected);
 }
@@ -252,6 +258,7 @@ fn a_pipewire_that_hangs_is_gone_around_by_wayland() {
         reason: "no-answer",
         ways: &["pipewire", "wayland"],
         source: BY_WAYLAND,
+        seen: Duration::ZERO,
     };
     of_sway("PipeWire stopped", &expected);
 }
@@ -265,6 +272,7 @@ fn a_killed_portal_is_gone_around_by_wayland() {
         reason: "ended",
         ways: &["pipewire", "wayland"],
         source: BY_WAYLAND,
+        seen: Duration::ZERO,
     };
     of_sway("portal killed", &expected);
     let (cut, why): (fn(&mut Session), _) =
@@ -275,30 +283,51 @@ fn a_killed_portal_is_gone_around_by_wayland() {
 
 #[test]
 #[ignore = "needs a newer userland; cargo xtask userland"]
-fn a_killed_sway_is_replaced_by_one_of_our_own() {
+fn a_sway_that_goes_or_hangs_is_replaced_by_one_of_our_own() {
     let expected = Cut {
         cut: |session| session.kill("sway"),
         why: "xdg-desktop-portal-wlr was removed",
         reason: "ended",
         ways: &["pipewire", "wayland", "pipewire", "sway"],
         source: OWN,
+        seen: Duration::ZERO,
     };
     of_sway("sway killed", &expected);
+    let expected = Cut {
+        cut: |session| session.signal("sway", Signal::STOP),
+        why: "does not answer wl_display.sync",
+        reason: "no-answer",
+        seen: HANG,
+        ..expected
+    };
+    of_sway("sway stopped", &expected);
 }
 
 #[test]
 #[ignore = "needs a newer userland; cargo xtask userland"]
-fn a_killed_mutter_which_only_pipewire_leads_to_is_replaced_by_a_sway_of_our_own() {
-    let mut session = Session::start();
-    session.start_mutter(Mode::new(640, 480, 60_000).unwrap());
+fn a_mutter_that_goes_or_hangs_is_replaced_by_a_sway_of_our_own() {
+    let of_mutter = |what: &str, expected: &Cut| {
+        let mut session = Session::start();
+        session.start_mutter(Mode::new(640, 480, 60_000).unwrap());
+        cut(what, Programs::start(session, "auto", "GNOME's primary monitor"), expected);
+    };
     let expected = Cut {
         cut: |session| session.kill("mutter"),
         why: "GNOME's mutter went away",
         reason: "ended",
         ways: &["mutter", "pipewire", "mutter", "sway"],
         source: OWN,
+        seen: Duration::ZERO,
     };
-    cut("mutter killed", Programs::start(session, "auto", "GNOME's primary monitor"), &expected);
+    of_mutter("mutter killed", &expected);
+    let expected = Cut {
+        cut: |session| session.signal("mutter", Signal::STOP),
+        why: "does not answer wl_display.sync",
+        reason: "no-answer",
+        seen: HANG,
+        ..expected
+    };
+    of_mutter("mutter stopped", &expected);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The connection to PipeWire, and the thread that drives it.
 //!
 //! Promises: no call waits longer than it was told; a daemon that hangs or goes, a node that is removed, and a
-//! stream that ends are each named within two seconds; where several of these happen at once, the one that is
-//! the others' cause is told. Refuses nodes that are not there, by name.
+//! stream that ends are each named within two seconds, and a compositor that hangs behind them as its [`Pulse`] says;
+//! where several of these happen at once, the one that is the others' cause is told. Refuses nodes that are not there,
+//! by name.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, PipeReader};
@@ -29,6 +30,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::offers::Offers;
 use super::params::{self, Memory, Param, Size};
+use super::pulse::Pulse;
 use super::stream::{Notes, Receiver};
 use super::{NodeRef, PipeWireNode};
 use crate::exchange::{End, Exchange};
@@ -47,6 +49,8 @@ pub(super) struct Target {
     pub(super) wanted: Mode,
     /// By when there has to be a first picture.
     pub(super) deadline: Duration,
+    /// The socket of the compositor whose screen it is.
+    pub(super) compositor: Option<PathBuf>,
 }
 
 /// A PipeWire daemon.
@@ -96,6 +100,8 @@ struct Link {
     ask_at: Instant,
     /// When something was first wrong.
     wrong_since: Option<Instant>,
+    /// Of the compositor behind the node.
+    pulse: Option<Pulse>,
 }
 
 /// The thread: captures until the source goes or the stream does.
@@ -106,10 +112,11 @@ pub(super) fn run(target: Target, exchange: &Arc<Exchange<PipeWireNode>>, stop: 
             exchange.begin(name.to_owned(), mode);
         }
     };
-    let Target { remote, node, size, wanted, deadline } = target;
+    let Target { remote, node, size, wanted, deadline, compositor } = target;
     let ended = Link::connect(remote, stop)
         .and_then(|mut link| {
             link.begin(&node, size, wanted, exchange)?;
+            link.pulse = compositor.map(|socket| Pulse::of(&socket, Instant::now()));
             Ok(link)
         })
         .map_err(End::Unusable)
@@ -156,6 +163,7 @@ impl Link {
             asked: None,
             ask_at: started,
             wrong_since: None,
+            pulse: None,
         })
     }
 
@@ -218,7 +226,8 @@ impl Link {
     fn capture(&mut self, deadline: Duration, tell: &mut impl FnMut(Mode, &str)) -> Result<(), End> {
         loop {
             let now = Instant::now();
-            let has_captured = self.notes.has_captured.get();
+            let captured_at = self.notes.captured_at.get();
+            let has_captured = captured_at.is_some();
             let end = |diagnosis| if has_captured { End::Ended(diagnosis) } else { End::Unusable(diagnosis) };
             let first_at = self.started.checked_add(deadline).filter(|_| !has_captured);
             if first_at.is_some_and(|first_at| first_at <= now) {
@@ -246,6 +255,10 @@ impl Link {
             }
             self.check_answers().map_err(end)?;
             self.judge().map_err(end)?;
+            // Looked at whenever the daemon is asked, at the least.
+            if let (Some(pulse), Some(captured_at)) = (&mut self.pulse, captured_at) {
+                pulse.check(captured_at, Instant::now()).map_err(End::Ended)?;
+            }
         }
     }
 

@@ -8,6 +8,7 @@
 //! with them, for the whole login.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use super::bus::{Bus, DBUS, Place};
 
@@ -27,6 +28,17 @@ const NAMES: &[&str] = &[
 pub(super) fn of_this_program() -> Vec<(String, String)> {
     let value = |name: &&str| std::env::var(name).ok().map(|value| ((*name).to_owned(), value));
     NAMES.iter().filter_map(value).collect()
+}
+
+/// The socket of the compositor that `environment` names.
+pub(super) fn compositor(environment: &[(String, String)]) -> Option<PathBuf> {
+    let value = |name| environment.iter().find(|pair| pair.0 == name).map(|pair| Path::new(&pair.1));
+    let display = value("WAYLAND_DISPLAY").filter(|display| !display.as_os_str().is_empty())?;
+    if display.is_absolute() {
+        Some(display.to_owned())
+    } else {
+        Some(value("XDG_RUNTIME_DIR")?.join(display))
+    }
 }
 
 /// Only what [`NAMES`] has, none that is empty or another machine's; nothing where no display is among them.
@@ -106,6 +118,22 @@ mod tests {
             import_before(&ours, "a.portal", &environment).await;
             assert_eq!(told.load(Ordering::Relaxed), 2);
         });
+    }
+
+    #[test]
+    fn a_compositor_is_where_its_names_say() {
+        let of = |pairs: &[(&str, &str)]| {
+            let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            compositor(&pairs)
+        };
+        let in_folder = ("XDG_RUNTIME_DIR", "/run/user/7");
+        assert_eq!(of(&[("WAYLAND_DISPLAY", "wayland-1"), in_folder]), Some("/run/user/7/wayland-1".into()));
+        assert_eq!(of(&[("WAYLAND_DISPLAY", "/a/socket")]), Some("/a/socket".into()));
+        for none in
+            [&[("WAYLAND_DISPLAY", "wayland-1")][..], &[in_folder], &[("WAYLAND_DISPLAY", ""), in_folder]]
+        {
+            assert_eq!(of(none), None, "{none:?}");
+        }
     }
 
     #[test]

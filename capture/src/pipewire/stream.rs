@@ -35,8 +35,8 @@ use crate::{Diagnosis, Mode};
 pub(super) struct Notes {
     /// The mode that was agreed on last.
     pub(super) agreed: Cell<Option<Mode>>,
-    /// Whether there was a picture.
-    pub(super) has_captured: Cell<bool>,
+    /// Whether there was a picture, and when the last one came.
+    pub(super) captured_at: Cell<Option<Instant>>,
     /// Since when there is another format in mid-stream, until a picture of it comes.
     pub(super) changed_at: Cell<Option<Instant>>,
     /// Whether buffers flow.
@@ -180,7 +180,7 @@ impl Receiver {
     /// Pictures of another format come from now on.
     fn begin(&mut self, agreed: Agreed) {
         let before = self.agreed.replace(agreed);
-        if self.notes.has_captured.get() && before != Some(agreed) {
+        if self.notes.captured_at.get().is_some() && before != Some(agreed) {
             self.notes.changed_at.set(Some(Instant::now()));
         }
         self.forget_clean();
@@ -284,7 +284,7 @@ impl Receiver {
     }
 
     fn publish(&mut self, pixels: Pixels, agreed: &Agreed, stamp: Stamp) {
-        self.notes.has_captured.set(true);
+        self.notes.captured_at.set(Some(Instant::now()));
         self.notes.changed_at.set(None);
         self.forget_clean();
         if !self.cursor.is_visible() {
