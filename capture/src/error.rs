@@ -7,7 +7,6 @@ use crate::ModeError;
 
 /// An error of a picture source.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum CaptureError {
     /// The mode cannot be.
     #[error(transparent)]
@@ -49,7 +48,7 @@ pub enum CaptureError {
         diagnosis: Diagnosis,
     },
     /// No first picture came.
-    #[error("no first picture within {} s: {diagnosis}", waited.as_millis() as f64 / 1e3)]
+    #[error("no first picture within {:.1} s: {diagnosis}", waited.as_secs_f64())]
     NoFirstPicture {
         /// How long was waited.
         waited: Duration,
@@ -72,7 +71,6 @@ pub enum CaptureError {
 
 /// Why there are no pictures: each says who gives none, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum Diagnosis {
     /// No socket was named.
     #[error("WAYLAND_DISPLAY is not set: is a compositor running in this session?")]

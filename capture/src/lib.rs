@@ -12,10 +12,12 @@ pub mod limits;
 #[cfg(any(feature = "pipewire", feature = "wayland"))]
 mod mapping;
 mod mode;
+mod patience;
 mod picture;
 #[cfg(feature = "pipewire")]
 pub mod pipewire;
 pub mod schedule;
+mod session;
 #[cfg(any(feature = "pipewire", feature = "wayland"))]
 mod stamp;
 #[cfg(any(feature = "pipewire", feature = "wayland"))]
@@ -25,6 +27,8 @@ pub mod wayland;
 
 pub use error::{CaptureError, Diagnosis};
 pub use mode::{Mode, ModeError};
+pub use patience::Patience;
 pub use picture::{Counters, Picture, PixelFormat, Source};
+pub use session::is_local_display;
 #[cfg(any(feature = "pipewire", feature = "wayland"))]
 pub use threaded::ThreadedSource;

@@ -37,12 +37,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::exchange::{End, Exchange};
 use crate::limits::STREAM_PICTURES;
 use crate::threaded::{Origin, ThreadedSource};
-use crate::{CaptureError, Diagnosis, Mode};
+use crate::{CaptureError, Diagnosis, Mode, Patience};
 use bus::{Bus, Recall};
 pub use door::{Door, NodeRef};
 use door::{Keeper, Opened};
@@ -90,12 +90,12 @@ impl ThreadedSource<PipeWireNode> {
     /// Goes through `door`, agrees on a format, and starts to capture. `wanted` is the size of a screen that is
     /// made, the highest rate that is asked for, and the refresh of a producer that does not tell its own.
     ///
-    /// Waits for the agreement, for at most `deadline`; the first picture has the same deadline.
+    /// Waits for the agreement as long as `patience` lasts, a person's where one is asked; the first picture has the same.
     ///
     /// # Errors
     /// [`CaptureError::Unusable`] and [`CaptureError::NoFirstPicture`], which name the cause.
-    pub fn connect(door: Door, wanted: Mode, deadline: Duration) -> Result<Self, CaptureError> {
-        Self::connect_in(&Surroundings::default(), door, wanted, deadline)
+    pub fn connect(door: Door, wanted: Mode, patience: impl Into<Patience>) -> Result<Self, CaptureError> {
+        Self::connect_in(&Surroundings::default(), door, wanted, patience)
     }
 
     /// [`PipeWireSource::connect`] in another session than this program's.
@@ -106,9 +106,9 @@ impl ThreadedSource<PipeWireNode> {
         surroundings: &Surroundings,
         door: Door,
         wanted: Mode,
-        deadline: Duration,
+        patience: impl Into<Patience>,
     ) -> Result<Self, CaptureError> {
-        let started = Instant::now();
+        let mut patience = patience.into();
         let exchange = Arc::new(Exchange::new(STREAM_PICTURES));
         let size = if door == Door::MutterVirtual { Size::Wanted } else { Size::Theirs };
         let session = Remote::Session(surroundings.pipewire.clone());
@@ -117,21 +117,20 @@ impl ThreadedSource<PipeWireNode> {
         } else {
             let ended = Arc::clone(&exchange);
             let on_end = move |diagnosis| ended.end(End::Ended(diagnosis));
-            let (opened, keeper) = open(&door, surroundings, deadline, on_end)?;
+            let (opened, keeper) = open(&door, surroundings, &mut patience, on_end)?;
             let environment = surroundings.environment.clone();
             let compositor =
                 session_env::compositor(&environment.unwrap_or_else(session_env::of_this_program));
             let remote = opened.remote.map_or(session, Remote::Opened);
             (remote, NodeRef::Id(opened.node), Some(keeper), compositor)
         };
-        let left = deadline.saturating_sub(started.elapsed());
-        let target = Target { remote, node, size, wanted, deadline: left, compositor };
+        let target = Target { remote, node, size, wanted, deadline: patience.left(), compositor };
         let run = move |exchange: &Arc<_>, stop| link::run(target, exchange, stop);
         let origin = |name: String| {
             tracing::debug!(node = name, "a node is captured");
             PipeWireNode { door, _keeper: keeper }
         };
-        Self::start(exchange, left, origin, run)
+        Self::start(exchange, &patience, origin, run)
     }
 }
 
@@ -157,21 +156,32 @@ pub fn has_mutter(surroundings: &Surroundings, patience: Duration) -> Result<(),
     answer.unwrap_or_else(|_| Err(Diagnosis::PortalTimedOut { asked: recall.asking() }))
 }
 
-/// Opens a door that somebody has to be asked for.
+/// Opens a door that somebody has to be asked for. Where a person is, `patience` is theirs from then on.
 fn open(
     door: &Door,
     surroundings: &Surroundings,
-    deadline: Duration,
+    patience: &mut Patience,
     on_end: impl FnOnce(Diagnosis) + Send + 'static,
 ) -> Result<(Opened, Keeper), CaptureError> {
     let (opened, is_opened) = mpsc::sync_channel(1);
     let no_thread = |source| CaptureError::Read { name: "a thread for the portal".to_owned(), source };
     let keeper = Keeper::start(door.clone(), surroundings.clone(), opened, on_end).map_err(no_thread)?;
-    let diagnosis = match is_opened.recv_timeout(deadline) {
-        Ok(Ok(opened)) => return Ok((opened, keeper)),
-        Ok(Err(diagnosis)) => diagnosis,
-        Err(RecvTimeoutError::Timeout) => Diagnosis::PortalTimedOut { asked: keeper.asking() },
-        Err(RecvTimeoutError::Disconnected) => Diagnosis::ThreadEnded { thread: "asks the portal" },
+    let diagnosis = loop {
+        let asked = keeper.asking();
+        if asked == portal::ASKING_A_PERSON {
+            *patience = patience.as_for_a_person();
+        }
+        match is_opened.recv_timeout(patience.left().min(Patience::LOOK_INTERVAL)) {
+            Ok(Ok(opened)) => return Ok((opened, keeper)),
+            Ok(Err(diagnosis)) => break diagnosis,
+            Err(RecvTimeoutError::Timeout) if patience.is_over() => {
+                break Diagnosis::PortalTimedOut { asked };
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                break Diagnosis::ThreadEnded { thread: "asks the portal" };
+            }
+        }
     };
     Err(CaptureError::Unusable { diagnosis })
 }

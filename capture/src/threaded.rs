@@ -10,10 +10,10 @@ use std::fmt;
 use std::io::{self, PipeReader, PipeWriter};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::exchange::{Captured, End, Exchange};
-use crate::{CaptureError, Counters, Diagnosis, Mode, Picture, PixelFormat, Source};
+use crate::{CaptureError, Counters, Diagnosis, Mode, Patience, Picture, PixelFormat, Source};
 
 /// What pictures are captured from, and what is particular to it.
 pub trait Origin: fmt::Debug + Send + 'static {
@@ -55,26 +55,29 @@ pub struct ThreadedSource<O: Origin> {
 
 impl<O: Origin> ThreadedSource<O> {
     /// Has `run` capture into `exchange` on a thread of its own, until what it is given to read is closed, and waits
-    /// until it begins to, for at most `patience`. `origin` makes one of what it tells then.
+    /// until it begins to, as long as `patience` lasts. `origin` makes one of what it tells then.
     ///
     /// # Errors
     /// The end that the thread came to instead, or [`CaptureError::Unusable`] where it came to none in time.
     pub(crate) fn start(
         exchange: Arc<Exchange<O>>,
-        patience: Duration,
+        patience: &Patience,
         origin: impl FnOnce(O::Told) -> O,
         run: impl FnOnce(&Arc<Exchange<O>>, PipeReader) + Send + 'static,
     ) -> Result<Self, CaptureError> {
         let mut thread = CaptureThread::start(&exchange, run)?;
-        match exchange.wait_begun(patience + START_GRACE)? {
-            Some((told, mode)) => {
+        let began = Instant::now();
+        let waits = patience.left() + START_GRACE;
+        loop {
+            let left = waits.saturating_sub(began.elapsed());
+            if let Some((told, mode)) = exchange.wait_begun(left.min(Patience::LOOK_INTERVAL))? {
                 let source = Self { exchange, lent: None, mode, _thread: thread, origin: origin(told) };
                 tracing::info!(source = source.describe(), "capture is ready");
-                Ok(source)
+                return Ok(source);
             }
-            None => {
+            if left.is_zero() || patience.is_given_up() {
                 thread.leave_behind();
-                Err(CaptureError::Unusable { diagnosis: O::silence() })
+                return Err(CaptureError::Unusable { diagnosis: O::silence() });
             }
         }
     }
@@ -181,7 +184,6 @@ impl<O: Origin> Drop for LastWords<O> {
 mod tests {
     use std::io::Read;
     use std::sync::mpsc;
-    use std::time::Instant;
 
     use super::*;
     use crate::stamp::Stamp;
@@ -229,6 +231,13 @@ mod tests {
 
     fn start(
         patience: Duration,
+        run: impl FnOnce(&Arc<Exchange<Wall>>, PipeReader) + Send + 'static,
+    ) -> Result<ThreadedSource<Wall>, CaptureError> {
+        start_for(&patience.into(), run)
+    }
+
+    fn start_for(
+        patience: &Patience,
         run: impl FnOnce(&Arc<Exchange<Wall>>, PipeReader) + Send + 'static,
     ) -> Result<ThreadedSource<Wall>, CaptureError> {
         ThreadedSource::start(Arc::new(Exchange::new(2)), patience, Wall, run)
@@ -299,5 +308,21 @@ mod tests {
         assert!(matches!(error, CaptureError::Unusable { diagnosis: Diagnosis::NoAnswer { .. } }), "{error}");
         drop(release);
         assert_eq!(told.recv_timeout(SOON), Ok(0));
+    }
+
+    #[test]
+    fn a_start_that_nobody_waits_for_any_more_is_given_up() {
+        let patience = Patience::from(20 * SOON);
+        let waits = patience.clone();
+        let (tell, told) = mpsc::channel();
+        let began = Instant::now();
+        let error = start_for(&patience, move |_, mut stop| {
+            waits.give_up();
+            tell.send(stop.read(&mut [0]).unwrap()).unwrap();
+        })
+        .unwrap_err();
+        assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+        assert!(matches!(error, CaptureError::Unusable { .. }), "{error}");
+        assert_eq!(told.recv_timeout(SOON), Ok(0), "it is told to stop");
     }
 }

@@ -33,7 +33,7 @@ use std::time::Duration;
 use crate::exchange::{End, Exchange};
 use crate::limits::{FIRST_PICTURE_DEADLINE, SCREEN_BUFFERS};
 use crate::threaded::{Origin, ThreadedSource};
-use crate::{CaptureError, Diagnosis, Mode};
+use crate::{CaptureError, Diagnosis, Mode, Patience};
 use buffer::Buffer;
 use link::Link;
 pub use way::Protocol;
@@ -74,17 +74,17 @@ impl ThreadedSource<WaylandOutput> {
         Self::connect_within(display, output, FIRST_PICTURE_DEADLINE)
     }
 
-    /// [`WaylandSource::connect`] with another deadline for the first picture, counted from here; the
-    /// compositor's answers while connecting have the same one.
+    /// [`WaylandSource::connect`] with another patience for the first picture; the compositor's answers while connecting
+    /// have the same one.
     ///
     /// # Errors
     /// [`CaptureError::Unusable`], which names the cause.
     pub fn connect_within(
         display: Option<&Path>,
         output: Option<&str>,
-        first_picture_deadline: Duration,
+        patience: impl Into<Patience>,
     ) -> Result<Self, CaptureError> {
-        Self::connect_by(None, display, output, first_picture_deadline)
+        Self::connect_by(None, display, output, patience)
     }
 
     /// [`WaylandSource::connect_within`] by one protocol and no other; `None`: by the best that is there.
@@ -95,14 +95,16 @@ impl ThreadedSource<WaylandOutput> {
         protocol: Option<Protocol>,
         display: Option<&Path>,
         output: Option<&str>,
-        first_picture_deadline: Duration,
+        patience: impl Into<Patience>,
     ) -> Result<Self, CaptureError> {
+        let patience = patience.into();
+        let first_picture_deadline = patience.left();
         let socket = socket_path(display).map_err(|diagnosis| CaptureError::Unusable { diagnosis })?;
         tracing::debug!(socket = %socket.display(), "capturing a compositor's screen");
         let wish = Wish { socket, output: output.map(str::to_owned), protocol, first_picture_deadline };
         let exchange = Arc::new(Exchange::new(SCREEN_BUFFERS));
         let run = move |exchange: &Arc<_>, stop| run(&wish, exchange, stop);
-        Self::start(exchange, first_picture_deadline, |told| told, run)
+        Self::start(exchange, &patience, |told| told, run)
     }
 
     /// Whether the compositor at this socket offers its screen to its clients; nothing is captured.

@@ -20,6 +20,10 @@ mod supervise;
 use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -29,7 +33,7 @@ pub use ipc::{OutputName, Removal};
 
 use crate::{
     DisplayError, Mode,
-    limits::{POLL_INTERVAL, START_DEADLINE, STOP_DEADLINE},
+    limits::{CONTENT_DEADLINE, MODE_DEADLINE, POLL_INTERVAL, START_DEADLINE, STOP_DEADLINE},
     probe::{CompositorKind, ask},
 };
 use ipc::Ipc;
@@ -65,6 +69,8 @@ pub struct SwayConfig {
     pub program: PathBuf,
     /// How long sway may take until it answers.
     pub start_deadline: Duration,
+    /// Set where nobody waits for it any more: whatever it is being waited for then ends as at a deadline.
+    pub given_up: Arc<AtomicBool>,
 }
 
 impl Default for SwayConfig {
@@ -75,6 +81,7 @@ impl Default for SwayConfig {
             temp_dir: std::env::temp_dir(),
             program: PathBuf::from("sway"),
             start_deadline: START_DEADLINE,
+            given_up: Arc::default(),
         }
     }
 }
@@ -91,6 +98,7 @@ pub struct HeadlessSway {
     content: Content,
     /// Outputs that were made until now.
     shown: u64,
+    given_up: Arc<AtomicBool>,
     runtime_dir: RuntimeDir,
 }
 
@@ -128,6 +136,7 @@ impl HeadlessSway {
             version: String::new(),
             content: config.content.clone(),
             shown: 0,
+            given_up: Arc::clone(&config.given_up),
             runtime_dir,
         };
         sway.wait_ready(config.start_deadline)?;
@@ -155,12 +164,29 @@ impl HeadlessSway {
     /// sway's refusal, another mode than the one asked for, or a content without a window. The output
     /// is removed again then.
     pub fn create_output(&mut self, mode: Mode) -> Result<OutputName, DisplayError> {
-        let output = self.explain(|sway| sway.ipc.create_output(&|| sway.supervised.stderr()))?;
+        self.create_output_within(mode, 2 * MODE_DEADLINE + CONTENT_DEADLINE)
+    }
+
+    /// [`HeadlessSway::create_output`] within `deadline`, which each of its steps' own may cut short.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_output_within(
+        &mut self,
+        mode: Mode,
+        deadline: Duration,
+    ) -> Result<OutputName, DisplayError> {
+        let started = Instant::now();
+        let given_up = Arc::clone(&self.given_up);
+        let is_over = || started.elapsed() >= deadline || given_up.load(Ordering::Relaxed);
+        let output = self.explain(|sway| sway.ipc.create_output(&is_over, &|| sway.supervised.stderr()))?;
         self.shown += 1;
-        let shown = self.set_mode(&output, mode).and_then(|()| {
+        let set =
+            self.explain(|sway| sway.ipc.set_mode(&output, mode, &is_over, &|| sway.supervised.stderr()));
+        let shown = set.and_then(|()| {
             self.explain(|sway| {
-                let stderr = || sway.supervised.stderr();
-                sway.content.show(&sway.ipc, &sway.runtime_dir, &output, sway.shown, &stderr)
+                let (place, stderr) = ((&sway.ipc, &sway.runtime_dir), || sway.supervised.stderr());
+                sway.content.show(place, &output, sway.shown, &is_over, &stderr)
             })
         });
         match shown {
@@ -178,7 +204,7 @@ impl HeadlessSway {
     /// # Errors
     /// [`DisplayError::ModeNotTaken`], [`DisplayError::OutputUnknown`], or what IPC says.
     pub fn set_mode(&mut self, output: &OutputName, mode: Mode) -> Result<(), DisplayError> {
-        self.explain(|sway| sway.ipc.set_mode(output, mode, &|| sway.supervised.stderr()))
+        self.explain(|sway| sway.ipc.set_mode(output, mode, &|| false, &|| sway.supervised.stderr()))
     }
 
     /// The mode that an output has now.
@@ -228,9 +254,9 @@ impl HeadlessSway {
                 Ok(()) => break,
                 Err(missing) => missing,
             };
-            if started.elapsed() >= deadline {
+            if started.elapsed() >= deadline || self.given_up.load(Ordering::Relaxed) {
                 let stderr = self.supervised.stderr();
-                return Err(DisplayError::NotReady { waited: deadline, missing, stderr });
+                return Err(DisplayError::NotReady { waited: started.elapsed(), missing, stderr });
             }
             thread::sleep(POLL_INTERVAL);
         }

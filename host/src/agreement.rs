@@ -11,7 +11,7 @@ use punktfunk_seal::{CIPHER_VARIABLE, Cipher, CipherPreference, CipherReason};
 use crate::encode::{check_rate, payload_kbps};
 use crate::error::HostError;
 use crate::redundancy::Redundancy;
-use crate::source::{Prepared, Rate};
+use crate::source::{Prepared, Rate, SourceSpec};
 
 /// The longest shard on most LANs, in bytes: what fits an Ethernet MTU with its headers.
 const SHARD_BYTES_USUAL: u16 = 1408;
@@ -20,7 +20,38 @@ const SHARD_BYTES_USUAL: u16 = 1408;
 /// last shard are a large part of the wire's rate.
 const SLICE_SHARDS_MIN: u64 = 8;
 
-/// What the two ends are bounded by, from `slices` slices an access unit at most.
+/// What a Hello can be refused for before there is a source: nothing is started for it, and nobody at the host is asked.
+///
+/// # Errors
+/// The client cannot take what any such source gives, or asks for more than this host's encoder has.
+pub fn check(hello: &Hello, spec: &SourceSpec, redundancy: Redundancy) -> Result<(), HostError> {
+    let unagreed = |code, why: String| Err(HostError::Unagreed { code, why });
+    if !SHARD_BYTES.contains(&hello.shard_bytes_max) {
+        let (least, most) = SHARD_BYTES.into_inner();
+        return unagreed(
+            RefusalCode::Limits,
+            format!(
+                "the client's longest shard is {} bytes, and must be {least} to {most}",
+                hello.shard_bytes_max
+            ),
+        );
+    }
+    let codec = spec.codec();
+    if !hello.codecs.contains(&codec) {
+        return unagreed(RefusalCode::Codec, format!("the client cannot decode {codec:?}"));
+    }
+    if spec.has_own_rate() {
+        return Ok(());
+    }
+    check_rate(hello.bitrate_kbps, redundancy.per_mille_at_start(), shard_at_start(hello))
+}
+
+/// Shards are no longer than that before the path is known.
+fn shard_at_start(hello: &Hello) -> u16 {
+    (hello.shard_bytes_max / SHARD_BYTES_STEP * SHARD_BYTES_STEP).min(SHARD_BYTES_START)
+}
+
+/// What the two ends are bounded by, after [`check`], from `slices` slices an access unit at most.
 ///
 /// # Errors
 /// The client cannot take what the source gives.
@@ -31,26 +62,12 @@ pub fn agree(
     redundancy: Redundancy,
 ) -> Result<Negotiated, HostError> {
     let unagreed = |code, why: String| HostError::Unagreed { code, why };
-    if !SHARD_BYTES.contains(&hello.shard_bytes_max) {
-        let (least, most) = SHARD_BYTES.into_inner();
-        return Err(unagreed(
-            RefusalCode::Limits,
-            format!(
-                "the client's longest shard is {} bytes, and must be {least} to {most}",
-                hello.shard_bytes_max
-            ),
-        ));
-    }
-    if !hello.codecs.contains(&prepared.codec) {
-        return Err(unagreed(RefusalCode::Codec, format!("the client cannot decode {:?}", prepared.codec)));
-    }
     let per_mille = redundancy.per_mille_at_start();
     let shard_bytes = hello.shard_bytes_max / SHARD_BYTES_STEP * SHARD_BYTES_STEP;
-    let shard_at_start = shard_bytes.min(SHARD_BYTES_START);
+    let shard_at_start = shard_at_start(hello);
     let refresh_mhz = prepared.mode.refresh_mhz();
     let (slices, wire_kbps) = match prepared.rate {
         Rate::Asked => {
-            check_rate(hello.bitrate_kbps, per_mille, shard_at_start)?;
             let payload = u64::from(payload_kbps(hello.bitrate_kbps, per_mille, shard_at_start));
             (slices_for(payload * 125_000 / u64::from(refresh_mhz), slices), hello.bitrate_kbps)
         }
@@ -146,12 +163,14 @@ fn wire_kbps(
 
 #[cfg(test)]
 mod tests {
-    use punktfunk_capture::Mode;
+    use std::time::Instant;
+
+    use punktfunk_capture::{Mode, Patience};
     use punktfunk_control::Codec;
 
     use super::*;
     use crate::source::prepare;
-    use crate::ways::{Doors, Open};
+    use crate::ways::{Doors, OPENING_MAX, Open};
 
     #[test]
     fn a_clients_shards_are_within_the_protocols_or_refused() {
@@ -160,11 +179,13 @@ mod tests {
         let mut hello = Hello::new("test", mode_asked, 20_000);
         hello.codecs.push(Codec::Pattern);
         let doors: std::sync::Arc<dyn Open> = std::sync::Arc::new(Doors::default());
+        let patience = Patience::until(Instant::now() + OPENING_MAX);
         for source in ["card", "bitstream:rate=5M,fps=60,slices=2"] {
-            let prepared = prepare(&source.parse().unwrap(), mode, 2, &doors, |_| ()).unwrap();
+            let spec = source.parse().unwrap();
+            let prepared = prepare(&spec, mode, 2, (&doors, &patience), |_| ()).unwrap();
             for shard in [0, 1, 63, 64, 255, 8_897, 65_535] {
                 hello.shard_bytes_max = shard;
-                let error = agree(&hello, &prepared, 2, Redundancy::fixed(100)).unwrap_err();
+                let error = check(&hello, &spec, Redundancy::fixed(100)).unwrap_err();
                 assert!(matches!(error, HostError::Unagreed { code: RefusalCode::Limits, .. }), "{error}");
                 let error = error.to_string();
                 assert!(
@@ -174,6 +195,7 @@ mod tests {
             }
             for (shard, agreed) in [(256, 256), (319, 256), (1_407, 1_344), (1_408, 1_408), (8_896, 8_896)] {
                 hello.shard_bytes_max = shard;
+                check(&hello, &spec, Redundancy::fixed(100)).unwrap();
                 assert_eq!(
                     agree(&hello, &prepared, 2, Redundancy::fixed(100)).unwrap().shard_bytes_max,
                     agreed
@@ -187,7 +209,8 @@ mod tests {
         let mode: Mode = "320x180@60".parse().unwrap();
         let asked = punktfunk_control::Mode { width: 320, height: 180, refresh_mhz: 60_000 };
         let doors: std::sync::Arc<dyn Open> = std::sync::Arc::new(Doors::default());
-        let prepared = prepare(&"card".parse().unwrap(), mode, 2, &doors, |_| ()).unwrap();
+        let patience = Patience::until(Instant::now() + OPENING_MAX);
+        let prepared = prepare(&"card".parse().unwrap(), mode, 2, (&doors, &patience), |_| ()).unwrap();
         let agreed = |kbps, au_bytes_max| {
             let hello = Hello { au_bytes_max, ..Hello::new("test", asked, kbps) };
             agree(&hello, &prepared, 2, Redundancy::fixed(100))
@@ -202,6 +225,21 @@ mod tests {
             "{said}"
         );
         assert_eq!(agreed(32_000, 70_000).unwrap().au_bytes_max, 70_000);
+    }
+
+    #[test]
+    fn what_no_source_could_give_is_refused_before_there_is_one() {
+        let mode = punktfunk_control::Mode { width: 320, height: 180, refresh_mhz: 60_000 };
+        let usual = Hello::new("test", mode, 20_000);
+        let check = |hello: &Hello, source: &str| check(hello, &source.parse().unwrap(), Redundancy::AUTO);
+        check(&usual, "auto").unwrap();
+        let error = check(&usual, "bitstream:rate=5M").unwrap_err();
+        assert!(matches!(error, HostError::Unagreed { code: RefusalCode::Codec, .. }), "{error}");
+        let greedy = Hello { bitrate_kbps: 7_000_000, ..usual };
+        for source in ["auto", "pipewire", "wayland", "sway", "card"] {
+            assert!(matches!(check(&greedy, source), Err(HostError::Rate { .. })), "{source}");
+        }
+        check(&greedy, "file:a.h264").unwrap();
     }
 
     #[test]

@@ -3,50 +3,106 @@
 //! Promises: one thing after the other and none on the caller's thread, so that no two compositors are there
 //! at a time; what waits for all of it returns once nothing is left. Refuses nothing.
 
-use std::thread::JoinHandle;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
-/// A chain of works, each begun when the one before it is done.
-#[derive(Debug, Default)]
+use punktfunk_capture::Patience;
+
+/// A chain of works, each begun when the one before it is done. Its clones are the same chain, as far as it goes.
+#[derive(Debug, Default, Clone)]
 pub struct Closing {
-    last: Option<JoinHandle<()>>,
+    last: Option<Arc<Work>>,
+}
+
+/// One work, which somebody may wait for.
+#[derive(Debug, Default)]
+struct Work {
+    is_done: Mutex<bool>,
+    done: Condvar,
+}
+
+/// Says that a work is done, however it ends.
+struct Doing(Arc<Work>);
+
+impl Work {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.is_done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is done within `patience`.
+    fn wait(&self, patience: Duration) -> bool {
+        let waited = self.done.wait_timeout_while(self.lock(), patience, |is_done| !*is_done);
+        let (is_done, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *is_done
+    }
+}
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        *self.0.lock() = true;
+        self.0.done.notify_all();
+    }
 }
 
 impl Closing {
-    /// Does `work` after everything that is on its way out already.
+    /// Does `work` after everything that is on its way out already. Each reports by itself; a panic in one concerns
+    /// nobody who comes after.
     pub fn then(&mut self, work: impl FnOnce() + Send + 'static) {
-        let before = self.take();
-        self.last = Some(std::thread::spawn(move || {
-            before.wait();
+        let (before, this) = (self.last.take(), Arc::new(Work::default()));
+        let doing = Doing(Arc::clone(&this));
+        self.last = Some(this);
+        let run = move || {
+            let _doing = doing;
+            while before.as_ref().is_some_and(|before| !before.wait(Duration::from_secs(60))) {}
             work();
-        }));
-    }
-
-    /// Hands on what is on its way out, for somebody to wait for.
-    pub fn take(&mut self) -> Self {
-        std::mem::take(self)
+        };
+        if let Err(error) = thread::Builder::new().name("closing".to_owned()).spawn(run) {
+            // What `work` held was dropped with it, in place.
+            tracing::warn!(%error, "no thread to end a session on");
+        }
     }
 
     /// Whether nothing is on its way out.
     pub fn is_done(&self) -> bool {
-        self.last.as_ref().is_none_or(JoinHandle::is_finished)
+        self.last.as_ref().is_none_or(|last| *last.lock())
     }
 
-    /// Returns when nothing is left.
-    pub fn wait(self) {
-        if let Some(last) = self.last {
-            // Each reports by itself; a panic in one concerns nobody who comes after.
-            let _ = last.join();
+    /// Waits until nothing is left of what is on its way out now, as long as `patience` lasts; whether that is so.
+    pub fn wait(&self, patience: &Patience) -> bool {
+        let Some(last) = &self.last else { return true };
+        loop {
+            let left = patience.left();
+            if last.wait(left.min(Patience::LOOK_INTERVAL)) {
+                return true;
+            }
+            if patience.is_over() {
+                return false;
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
+    use std::time::Instant;
 
     use super::*;
+
+    #[test]
+    fn who_waits_has_had_enough_some_time() {
+        let (mut closing, (go, goes)) = (Closing::default(), std::sync::mpsc::channel::<()>());
+        closing.then(move || _ = goes.recv());
+        let began = Instant::now();
+        assert!(!closing.wait(&Patience::until(began + Duration::from_millis(30))));
+        let given_up = Patience::until(began + Duration::from_secs(60));
+        given_up.give_up();
+        assert!(!closing.wait(&given_up));
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        drop(go);
+        assert!(closing.wait(&Patience::until(began + Duration::from_secs(60))));
+    }
 
     #[test]
     fn one_after_the_other_whatever_becomes_of_them() {
@@ -64,7 +120,8 @@ mod tests {
             });
         }
         assert!(!closing.is_done());
-        closing.wait();
+        assert!(closing.wait(&Patience::until(Instant::now() + Duration::from_secs(10))));
+        assert!(closing.is_done());
         assert_eq!(done.load(Ordering::SeqCst), 6);
     }
 }

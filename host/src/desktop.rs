@@ -5,15 +5,17 @@
 //! another output than the one that was named.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use punktfunk_capture::wayland::WaylandSource;
-use punktfunk_capture::{CaptureError, Diagnosis, Mode, Source};
+use punktfunk_capture::{CaptureError, Diagnosis, Mode, Patience, Source, is_local_display};
 use punktfunk_display::DisplayError;
+use punktfunk_display::limits::START_DEADLINE;
 use punktfunk_display::sway::{HeadlessSway, OutputName, SwayConfig};
 
 use crate::error::HostError;
-use crate::ways::Surroundings;
+use crate::ways::{Refused, Rest, Surroundings};
 
 /// Where the pictures of a desktop session come from.
 pub enum Desktop {
@@ -36,34 +38,46 @@ pub struct OwnDesktop {
 }
 
 impl Desktop {
-    /// The desktop that is there, or the output of it that is named. Its first picture must come within `patience`.
+    /// The desktop that is there at `socket`, or the output of it that is named. Its first picture must come within
+    /// `patience`. That a socket is not there at present is the capture's to say: its compositor may be starting again.
     ///
     /// # Errors
-    /// There is none, or it cannot be captured; the text names the cause.
-    pub fn existing(output: Option<&str>, patience: Duration) -> Result<(Self, Box<dyn Source>), HostError> {
-        let Some(socket) = existing_socket() else {
+    /// None is named, or it cannot be captured; the text names the cause.
+    pub fn existing(
+        socket: Option<PathBuf>,
+        output: Option<&str>,
+        patience: &Patience,
+    ) -> Result<(Self, Box<dyn Source>), HostError> {
+        let Some(socket) = socket else {
             return Err(output.map_or_else(
                 || HostError::NoDesktop("it serves no Wayland".into()),
                 |name| HostError::NoOutput(name.to_owned()),
             ));
         };
-        let source = WaylandSource::connect_within(Some(&socket), output, patience)?;
+        let source = WaylandSource::connect_within(Some(&socket), output, patience.clone())?;
         let desktop = Self::Existing { socket, mode: source.mode() };
         Ok((desktop, Box::new(source)))
     }
 
-    /// A desktop of our own at `wanted`, with the same `patience`.
+    /// A desktop of our own at `wanted`, as long as `patience` lasts.
     ///
     /// # Errors
     /// No compositor can be started, or it cannot be captured; the text names the cause and what to do.
-    pub fn own(wanted: Mode, patience: Duration) -> Result<(Self, Box<dyn Source>), HostError> {
-        let started = Instant::now();
-        let mut sway = HeadlessSway::start(&SwayConfig::default())?;
-        let made = sway.create_output(display_mode(wanted)?)?;
-        let left = patience.saturating_sub(started.elapsed());
-        let source = WaylandSource::connect_within(Some(sway.wayland_socket()), Some(made.as_str()), left)?;
-        let own = OwnDesktop { sway, output: Some(made), mode: wanted };
-        Ok((Self::Own(Box::new(own)), Box::new(source)))
+    pub fn own(wanted: Mode, patience: &Patience) -> Result<(Self, Box<dyn Source>), Refused> {
+        let start_deadline = patience.left().min(START_DEADLINE);
+        let given_up = Arc::clone(&patience.given_up);
+        let config = SwayConfig { start_deadline, given_up, ..SwayConfig::default() };
+        let sway = HeadlessSway::start(&config).map_err(HostError::from)?;
+        let mut own = OwnDesktop { sway, output: None, mode: wanted };
+        let shown = own.show(patience);
+        let desktop = Self::Own(Box::new(own));
+        match shown {
+            Ok(source) => Ok((desktop, Box::new(source))),
+            Err(error) => {
+                let rest = Rest { source: None, desktop: Some(desktop) };
+                Err(Refused { error, rest: Some(Box::new(rest)) })
+            }
+        }
     }
 
     /// The desktop in words.
@@ -117,6 +131,17 @@ impl Desktop {
                 sway.stop()
             }
         }
+    }
+}
+
+impl OwnDesktop {
+    /// Makes its output and captures it.
+    fn show(&mut self, patience: &Patience) -> Result<WaylandSource, HostError> {
+        let made = self.sway.create_output_within(display_mode(self.mode)?, patience.left())?;
+        let socket = self.sway.wayland_socket();
+        let source = WaylandSource::connect_within(Some(socket), Some(made.as_str()), patience.clone());
+        self.output = Some(made);
+        Ok(source?)
     }
 }
 
@@ -175,7 +200,7 @@ pub fn look_around() -> Surroundings {
         !matches!(answer, Err(Diagnosis::GlobalMissing { .. }))
     };
     Surroundings {
-        has_desktop: socket.is_some() || std::env::var_os("DISPLAY").is_some_and(|name| !name.is_empty()),
+        has_desktop: socket.is_some() || is_local_display(&std::env::var("DISPLAY").unwrap_or_default()),
         has_wayland: socket.is_some(),
         lends_screen: socket.as_ref().is_some_and(lends),
         has_mutter: has_mutter().is_ok(),
@@ -192,13 +217,18 @@ fn display_mode(mode: Mode) -> Result<punktfunk_display::Mode, DisplayError> {
     punktfunk_display::Mode::new(mode.width(), mode.height(), mode.refresh_mhz())
 }
 
-/// The Wayland socket of the session that this program was started in, if there is one.
+/// The Wayland socket of the session that this program was started in, if it names one: whoever serves it may have
+/// ended, or start again.
+pub fn session_socket() -> Option<PathBuf> {
+    let named = std::env::var_os("WAYLAND_DISPLAY").filter(|name| !name.is_empty())?;
+    let display = PathBuf::from(named);
+    if display.is_absolute() {
+        return Some(display);
+    }
+    Some(PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR")?).join(display))
+}
+
+/// The same, if it is there now.
 fn existing_socket() -> Option<PathBuf> {
-    let display = PathBuf::from(std::env::var_os("WAYLAND_DISPLAY")?);
-    let socket = if display.is_absolute() {
-        display
-    } else {
-        PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR")?).join(display)
-    };
-    socket.exists().then_some(socket)
+    session_socket().filter(|socket| socket.exists())
 }

@@ -45,6 +45,9 @@ pub enum HostError {
     /// There is no desktop, and none can be started.
     #[error("there is no desktop to show (WAYLAND_DISPLAY names none) and none can be started: {0}")]
     NoDesktop(String),
+    /// It was not ready in the time that it had.
+    #[error("{0}")]
+    Late(String),
     /// None of several ways gives pictures.
     #[error("no way gives pictures: {all}")]
     NoWay {
@@ -147,7 +150,7 @@ impl HostError {
             | Self::NotBuilt { .. }
             | Self::NoOutput(_) => 8,
             Self::NoWay { last, .. } => last.exit_code(),
-            Self::Capture(_) => 10,
+            Self::Late(_) | Self::Capture(_) => 10,
         }
     }
 }

@@ -134,7 +134,7 @@ fn serve(args: &ServeArgs) -> Result<(), HostError> {
     let config = ServeConfig {
         opening: OpeningConfig {
             source,
-            doors: Arc::new(Doors { token_file: token_file(args.identity.as_deref()) }),
+            doors: Arc::new(Doors { token_file: token_file(args.identity.as_deref()), socket: None }),
             slices: args.slices,
             redundancy: args.redundancy,
             ciphers,

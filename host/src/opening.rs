@@ -1,19 +1,21 @@
 //! A session's source on its way to be ready: desktop, capture, encoder, and what the two ends agree on.
 //!
-//! Promises: everything that takes time is done on a thread of its own and after the session before has gone,
-//! so that at Start only the pipeline is missing. Refuses to begin for a client that has left meanwhile.
+//! Promises: everything that takes time is done on a thread of its own and after the session before has gone, so that at
+//! Start only the pipeline is missing; a Hello is answered in the time that its client waits, whatever the session
+//! before does; what nobody waits for any more is given up. Refuses, before anything is started or asked for, a Hello
+//! that no source could serve.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
-use punktfunk_capture::{CaptureError, Mode};
+use punktfunk_capture::{CaptureError, Mode, Patience};
 use punktfunk_control::{Codec, Hello};
 use punktfunk_proto::Negotiated;
 use punktfunk_seal::{Cipher, CipherPreference, CipherReason};
 
-use crate::agreement::{agree, agree_cipher};
+use crate::agreement::{agree, agree_cipher, check};
 use crate::closing::Closing;
 use crate::encode::{Fitting, PicturesConfig};
 use crate::error::HostError;
@@ -21,7 +23,7 @@ use crate::pick::picked;
 use crate::redundancy::Redundancy;
 use crate::screen::Screen;
 use crate::source::{SourceSpec, prepare};
-use crate::ways::{Fall, News, Open};
+use crate::ways::{Fall, News, OPENING_MAX, Open};
 
 /// What the operator set for every session's opening.
 #[derive(Clone)]
@@ -41,7 +43,7 @@ pub struct OpeningConfig {
 /// A source being made ready.
 pub struct Opening {
     thread: JoinHandle<Result<Opened, HostError>>,
-    abandoned: Arc<AtomicBool>,
+    patience: Patience,
     waits: Receiver<String>,
 }
 
@@ -72,20 +74,31 @@ pub struct Opened {
 }
 
 impl Opening {
-    /// Begins once `before` is gone. A compositor takes a second to start; QUIC goes on meanwhile.
-    pub fn start(config: OpeningConfig, hello: Hello, before: Closing) -> Self {
-        let abandoned = Arc::new(AtomicBool::new(false));
-        let is_abandoned = Arc::clone(&abandoned);
+    /// Begins once `before` is gone, for a Hello that came at `now`. A compositor takes a second to start; QUIC goes on
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// The system has no thread for it.
+    pub fn start(
+        config: OpeningConfig,
+        hello: Hello,
+        before: Closing,
+        now: Instant,
+    ) -> Result<Self, HostError> {
+        let patience = Patience::until(now + OPENING_MAX);
+        let waited = patience.clone();
         let (tell, waits) = mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            before.wait();
-            if is_abandoned.load(Ordering::Relaxed) {
-                return Err(HostError::Impossible("the client left before its source was opened".into()));
+        let run = move || {
+            if !before.wait(&waited) {
+                return Err(HostError::Late("what the session before had has not ended yet".into()));
             }
             // Nobody may listen any more; then nobody has to know.
-            open(&config, &hello, |text| drop(tell.send(text.to_owned())))
-        });
-        Self { thread, abandoned, waits }
+            open(&config, &hello, &waited, |text| drop(tell.send(text.to_owned())))
+        };
+        let thread = thread::Builder::new().name("opening".to_owned()).spawn(run).map_err(|source| {
+            HostError::from(CaptureError::Read { name: "a thread for the source".to_owned(), source })
+        })?;
+        Ok(Self { thread, patience, waits })
     }
 
     /// Whether [`Opening::join`] returns at once.
@@ -93,14 +106,14 @@ impl Opening {
         self.thread.is_finished()
     }
 
-    /// What takes its time and may want a person, told once.
+    /// What takes its time and may want a person, told once each.
     pub fn poll_waits(&self) -> Option<String> {
         self.waits.try_recv().ok()
     }
 
-    /// Says that nobody waits for it any more: what has not begun does not begin.
+    /// Says that nobody waits for it any more: what has not begun does not begin, and what has is given up.
     pub fn abandon(&self) {
-        self.abandoned.store(true, Ordering::Relaxed);
+        self.patience.give_up();
     }
 
     /// The source, once it is ready.
@@ -127,7 +140,12 @@ impl Opened {
 ///
 /// # Errors
 /// As [`Opening::join`].
-pub fn open(config: &OpeningConfig, hello: &Hello, waits: impl FnMut(&str)) -> Result<Opened, HostError> {
+pub fn open(
+    config: &OpeningConfig,
+    hello: &Hello,
+    patience: &Patience,
+    waits: impl FnMut(&str),
+) -> Result<Opened, HostError> {
     let (width, height, refresh_mhz) = (hello.mode.width, hello.mode.height, hello.mode.refresh_mhz);
     let wanted = Mode::new(width, height, refresh_mhz).map_err(CaptureError::from)?;
     let slices = config.slices.min(hello.slices_max).max(1);
@@ -135,9 +153,10 @@ pub fn open(config: &OpeningConfig, hello: &Hello, waits: impl FnMut(&str)) -> R
         Some(name) => picked(&config.source, name, &punktfunk_display::probe())?,
         None => config.source.clone(),
     };
-    let mut prepared = prepare(&source, wanted, slices, &config.doors, waits)?;
     let redundancy = config.redundancy.for_client(hello);
+    check(hello, &source, redundancy)?;
     let cipher = agree_cipher(hello, &config.ciphers)?;
+    let mut prepared = prepare(&source, wanted, slices, (&config.doors, patience), waits)?;
     let negotiated = agree(hello, &prepared, slices, redundancy)?;
     let (mode, codec, falls) = (prepared.mode, prepared.codec, prepared.falls.clone());
     let (source, encoder) = (prepared.source.clone(), prepared.encoder.clone());
@@ -145,4 +164,103 @@ pub fn open(config: &OpeningConfig, hello: &Hello, waits: impl FnMut(&str)) -> R
     let (fitting, desktop) = prepared.fit(PicturesConfig::new(&negotiated, redundancy))?;
     let screen = Screen::new(desktop);
     Ok(Opened { fitting, screen, mode, codec, source, encoder, falls, news, negotiated, redundancy, cipher })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use punktfunk_capture::card::Card;
+
+    use super::*;
+    use crate::ways::{Refused, Way, WayOpened};
+
+    /// A card that hangs for as long as somebody waits, if `hangs`; and the ways that were asked for.
+    struct Stub {
+        hangs: Mutex<bool>,
+        asked: Mutex<Vec<Way>>,
+    }
+
+    impl Open for Stub {
+        fn open(&self, way: &Way, mode: Mode, patience: &Patience) -> Result<WayOpened, Refused> {
+            self.asked.lock().unwrap().push(way.clone());
+            while *self.hangs.lock().unwrap() && !patience.is_given_up() && !patience.left().is_zero() {
+                thread::sleep(Duration::from_millis(5));
+            }
+            let card = Card::new(mode, Instant::now()).map_err(HostError::from)?;
+            Ok(WayOpened { text: "a stand-in".into(), source: Box::new(card), desktop: None })
+        }
+    }
+
+    fn config(hangs: bool) -> (OpeningConfig, Arc<Stub>) {
+        let stub = Arc::new(Stub { hangs: Mutex::new(hangs), asked: Mutex::default() });
+        let config = OpeningConfig {
+            source: SourceSpec::Sway,
+            doors: Arc::clone(&stub) as Arc<dyn Open>,
+            slices: 4,
+            redundancy: Redundancy::fixed(100),
+            ciphers: CipherPreference::new(true, None),
+        };
+        (config, stub)
+    }
+
+    fn hello() -> Hello {
+        Hello::new("test", punktfunk_control::Mode { width: 320, height: 180, refresh_mhz: 60_000 }, 20_000)
+    }
+
+    fn start(config: &OpeningConfig, before: &Closing, now: Instant) -> Opening {
+        Opening::start(config.clone(), hello(), before.clone(), now).unwrap()
+    }
+
+    #[test]
+    fn a_client_that_leaves_holds_up_neither_the_next_one_nor_the_end() {
+        let (config, stub) = config(true);
+        let mut closing = Closing::default();
+        for _ in 0..3 {
+            let opening = start(&config, &closing, Instant::now());
+            while stub.asked.lock().unwrap().is_empty() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            stub.asked.lock().unwrap().clear();
+            opening.abandon();
+            closing.then(move || drop(opening.join()));
+        }
+        *stub.hangs.lock().unwrap() = false;
+        let began = Instant::now();
+        start(&config, &closing, began).join().unwrap().close();
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        assert!(closing.wait(&Patience::until(began + Duration::from_secs(1))), "nothing is left");
+    }
+
+    #[test]
+    fn a_hello_is_answered_in_time_whatever_the_session_before_does() {
+        let (config, stub) = config(false);
+        let (mut closing, (go, goes)) = (Closing::default(), mpsc::channel::<()>());
+        closing.then(move || _ = goes.recv());
+        let early = Instant::now() - OPENING_MAX + Duration::from_millis(100);
+        let error = start(&config, &closing, early).join().err().expect("no time is left");
+        assert!(matches!(error, HostError::Late(_)), "{error}");
+        assert!(stub.asked.lock().unwrap().is_empty());
+        drop(go);
+        start(&config, &closing, Instant::now()).join().unwrap().close();
+    }
+
+    #[test]
+    fn nothing_is_opened_for_a_client_that_could_not_be_served() {
+        let (mut config, stub) = config(false);
+        config.ciphers = CipherPreference::new(true, Some(Cipher::Aes128Gcm));
+        let patience = Patience::until(Instant::now() + OPENING_MAX);
+        for hello in [
+            Hello { ciphers: vec![Cipher::ChaCha20Poly1305], ..hello() },
+            Hello { shard_bytes_max: 100, ..hello() },
+            Hello { codecs: Vec::new(), ..hello() },
+        ] {
+            let error = open(&config, &hello, &patience, |_| ()).err().expect("no agreement");
+            assert!(matches!(error, HostError::Unagreed { .. }), "{error}");
+        }
+        assert!(stub.asked.lock().unwrap().is_empty());
+        open(&config, &hello(), &patience, |_| ()).unwrap().close();
+        assert_eq!(*stub.asked.lock().unwrap(), [Way::Own]);
+    }
 }

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use punktfunk_capture::CaptureError;
+use punktfunk_capture::{CaptureError, Patience};
 use punktfunk_control::{
     Bye, ByeReason, CompositorOffer, Hello, HostControl, HostEvent, PROTOCOL, Path, Refusal, RefusalCode,
     SessionId, SourceNews, Welcome,
 };
+use punktfunk_display::limits::STOP_DEADLINE;
 use punktfunk_engine::StageFault;
 use punktfunk_net::{Receiver, Socket};
 use punktfunk_proto::is_media;
@@ -33,6 +34,12 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// How long the last words to clients may take when the program ends.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long all sessions' ends may take then: a compositor that hangs is gone after its own four seconds, and whoever
+/// stopped this program kills it after ten.
+const LEAVE_MAX: Duration = Duration::from_secs(9);
+
+const _: () = assert!(STOP_DEADLINE.as_secs() + FAREWELL.as_secs() < LEAVE_MAX.as_secs());
 
 /// What a host serves with.
 pub struct ServeConfig {
@@ -253,8 +260,16 @@ impl Serve {
         if is_over == Some(false) {
             return refuse(RefusalCode::Busy, "another client is in session; try again later");
         }
-        let opening = Opening::start(self.config.opening.clone(), hello, self.closing.take());
-        self.session = Some(Session { id, state: State::Opening(opening), udp_payload_bytes: None });
+        let state = match Opening::start(self.config.opening.clone(), hello, self.closing.clone(), now) {
+            Ok(opening) => State::Opening(opening),
+            Err(error) => {
+                refuse(refusal_code(&error), &error.to_string());
+                self.say.refused(&error);
+                self.failure = Some(error);
+                State::Over
+            }
+        };
+        self.session = Some(Session { id, state, udp_payload_bytes: None });
     }
 
     /// Welcomes or refuses once the source is ready.
@@ -403,14 +418,18 @@ impl Serve {
         if let Some(id) = self.session.as_ref().map(|session| session.id) {
             self.end(id, Bye::new(ByeReason::ShuttingDown, "the host program ends"), Instant::now());
         }
-        let farewell = Instant::now() + FAREWELL;
+        let began = Instant::now();
+        let (farewell, latest) = (began + FAREWELL, began + LEAVE_MAX);
         let mut outcome = Ok(());
         while outcome.is_ok()
+            && Instant::now() < latest
             && (!self.closing.is_done() || (!self.control.is_idle() && Instant::now() < farewell))
         {
             outcome = self.turn(Instant::now() + TICK);
         }
-        self.closing.take().wait();
+        if !self.closing.wait(&Patience::until(latest)) {
+            tracing::error!(waited = ?began.elapsed(), "a session's source did not end; it is left to the system");
+        }
         if self.media_refused > 0 {
             tracing::warn!(
                 datagrams = self.media_refused,
@@ -477,6 +496,7 @@ fn refusal_code(error: &HostError) -> RefusalCode {
         | HostError::Meant(_)
         | HostError::Arm(_)
         | HostError::Capture(_)
+        | HostError::Late(_)
         | HostError::NoOutput(_)
         | HostError::NotBuilt { .. }
         | HostError::Engine(_)

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use punktfunk_capture::card::Card;
 use punktfunk_capture::file::Y4m;
-use punktfunk_capture::{CaptureError, Mode, Source};
+use punktfunk_capture::{CaptureError, Mode, Patience, Source};
 use punktfunk_codec::bitstream::BitstreamSpec;
 use punktfunk_control::Codec;
 
@@ -117,6 +117,44 @@ impl SourceSpec {
     }
 }
 
+impl SourceSpec {
+    /// How its pictures will be encoded.
+    pub fn codec(&self) -> Codec {
+        match self {
+            Self::Bitstream(_) => Codec::Pattern,
+            Self::Auto
+            | Self::PipeWire(_)
+            | Self::Mutter(_)
+            | Self::MutterVirtual
+            | Self::Wayland(_)
+            | Self::Sway
+            | Self::Card
+            | Self::File(_)
+            | Self::Several(_) => Codec::H264,
+        }
+    }
+
+    /// Whether it has a rate that is not the client's to choose.
+    pub fn has_own_rate(&self) -> bool {
+        match self {
+            Self::File(path) => !is_y4m(path),
+            Self::Bitstream(_) => true,
+            Self::Auto
+            | Self::PipeWire(_)
+            | Self::Mutter(_)
+            | Self::MutterVirtual
+            | Self::Wayland(_)
+            | Self::Sway
+            | Self::Card
+            | Self::Several(_) => false,
+        }
+    }
+}
+
+fn is_y4m(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "y4m")
+}
+
 /// A source that is ready to be fitted to its encoder.
 pub struct Prepared {
     kind: Kind,
@@ -164,8 +202,8 @@ enum Kind {
 /// The software encoder, said out loud wherever it is used.
 const SOFTWARE_ENCODER: &str = "openh264 in software on the CPU (no GPU encoder is built in)";
 
-/// Makes a source ready for a client that asks for `wanted` in at most `slices` slices; `waits` is told, once,
-/// what takes its time.
+/// Makes a source ready for a client that asks for `wanted` in at most `slices` slices, as long as `patience` lasts;
+/// `waits` is told what takes its time.
 ///
 /// # Errors
 /// The source cannot be had; the text says why.
@@ -173,7 +211,7 @@ pub fn prepare(
     spec: &SourceSpec,
     wanted: Mode,
     slices: u16,
-    doors: &Arc<dyn Open>,
+    (doors, patience): (&Arc<dyn Open>, &Patience),
     waits: impl FnMut(&str),
 ) -> Result<Prepared, HostError> {
     match spec {
@@ -186,7 +224,9 @@ pub fn prepare(
         | SourceSpec::MutterVirtual
         | SourceSpec::Wayland(_)
         | SourceSpec::Sway
-        | SourceSpec::Several(_) => prepare_ways(ways_of(spec, desktop::look_around()), wanted, doors, waits),
+        | SourceSpec::Several(_) => {
+            prepare_ways(ways_of(spec, desktop::look_around()), wanted, (doors, patience), waits)
+        }
     }
 }
 
@@ -194,10 +234,11 @@ pub fn prepare(
 fn prepare_ways(
     ways: Vec<Way>,
     wanted: Mode,
-    doors: &Arc<dyn Open>,
+    (doors, patience): (&Arc<dyn Open>, &Patience),
     waits: impl FnMut(&str),
 ) -> Result<Prepared, HostError> {
-    let Begun { chain, desktop, text, news } = Chain::begin(ways, wanted, Arc::clone(doors), waits)?;
+    let Begun { chain, desktop, text, news } =
+        Chain::begin(ways, wanted, Arc::clone(doors), patience, waits)?;
     let (mode, falls) = (chain.mode(), chain.falls());
     let pictures = pictures(Kind::Pictures(Box::new(chain)), mode, text);
     Ok(Prepared { desktop, falls, news: Some(news), ..pictures })
@@ -223,7 +264,7 @@ fn prepare_card(mode: Mode) -> Prepared {
 }
 
 fn prepare_file(path: &Path, wanted: Mode, slices: u16) -> Result<Prepared, HostError> {
-    if path.extension().is_some_and(|extension| extension == "y4m") {
+    if is_y4m(path) {
         let file = Y4m::open(path, Some(wanted.refresh_mhz()), Instant::now())?;
         let (mode, text) = (file.mode(), file.describe());
         return Ok(pictures(Kind::Pictures(Box::new(file)), mode, text));
@@ -294,11 +335,12 @@ mod tests {
 
     use super::*;
     use crate::redundancy::Redundancy;
-    use crate::ways::Doors;
+    use crate::ways::{Doors, OPENING_MAX};
 
     fn prepare(spec: &SourceSpec, wanted: Mode, slices: u16) -> Result<Prepared, HostError> {
         let doors: Arc<dyn Open> = Arc::new(Doors::default());
-        super::prepare(spec, wanted, slices, &doors, |_| ())
+        let patience = Patience::until(Instant::now() + OPENING_MAX);
+        super::prepare(spec, wanted, slices, (&doors, &patience), |_| ())
     }
 
     #[test]

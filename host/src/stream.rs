@@ -249,7 +249,8 @@ impl Stream {
         }
         let stats = with_falls(&self.falls, self.report.message(&end.stats, true, now));
         screens.push(self.screen);
-        let fallen: u64 = self.falls.iter().map(|fall| fall.count).sum();
+        let lesser = self.falls.iter().filter(|fall| fall.is_lesser);
+        let fallen: u64 = lesser.map(|fall| fall.count).sum();
         StreamEnd {
             stats,
             fallbacks: fallen + end.stats.protect.fallbacks,

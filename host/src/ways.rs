@@ -11,12 +11,16 @@
 //! one: the card is not in these. Who names one output, one node or one of mutter's monitors wants that one: nothing takes
 //! its place, unless a second `--source` says what.
 //!
-//! *The watchdog* ([`Plan`]) gives each way its time, and all of them together ten seconds to the first picture of an
-//! ordinary desktop, or two in mid-stream: the same screen by another door, the same way once more where that can help, then
-//! another screen. Then pictures flow again, or the stream ends with every way's own reason.
+//! *The watchdog* ([`Plan`]) gives each way ten seconds to its first picture, fifteen where a person is asked, and all of
+//! them together no longer than a client waits for its Welcome; in mid-stream two seconds from when the end is noticed.
+//! There it tries the same screen by another door, the same way once more, then another screen. Then pictures flow
+//! again, or the stream ends with every way's own reason.
+//!
+//! *A person's no* holds: where somebody at the desktop refuses or stops the capture of its screen, no other door to that
+//! screen is tried in the session.
 //!
 //! *It stays* where it has fallen to: a way that was better and comes back may go again, and each change costs an IDR
-//! and a jump that the person sees. It is the first to be tried when the lesser one ends.
+//! and a jump that the person sees. It is tried again when the lesser one ends and cannot be had once more.
 //!
 //! Promises: a fall is said once and counted always, by from, to and reason; a way is opened so many times a minute
 //! and no more. Refuses to hold up the encode stage: ways are opened and let go on other threads ([`Chain`]).
@@ -29,9 +33,9 @@ mod plan;
 use std::fmt;
 
 pub use chain::{Begun, Chain, News};
-pub use fault::Fault;
-pub use open::{Doors, Open, WayOpened};
-pub use plan::{Fall, Plan, Step};
+pub use fault::{Fault, Outlook};
+pub use open::{Doors, Open, Refused, Rest, WayOpened};
+pub use plan::{Fall, OPENING_MAX, Plan, Step};
 
 use crate::source::SourceSpec;
 

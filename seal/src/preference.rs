@@ -72,17 +72,17 @@ impl CipherPreference {
         }
     }
 
-    /// What this end and one that offers `theirs`, best first, agree on; none where they have none in common.
+    /// What this end and one that offers `theirs`, best first, agree on; none where they have none in common. Where both
+    /// have both, ChaCha20-Poly1305 if either would rather: it is the one without AES instructions that would suffer.
     #[must_use]
     pub fn agree(&self, theirs: &[Cipher]) -> Option<Cipher> {
-        let (ours, of_both) = (self.ciphers(), |cipher: &Cipher| theirs.contains(cipher));
-        let first_of_either = [ours.first(), theirs.first()].into_iter().flatten().copied();
-        let mut firsts = first_of_either.filter(|cipher| ours.contains(cipher) && theirs.contains(cipher));
-        firsts
-            .clone()
-            .find(|cipher| *cipher == Cipher::ChaCha20Poly1305)
-            .or_else(|| firsts.next())
-            .or_else(|| ours.iter().copied().find(of_both))
+        let ours = self.ciphers();
+        let both_have = |cipher: &Cipher| ours.contains(cipher) && theirs.contains(cipher);
+        let chacha = Cipher::ChaCha20Poly1305;
+        if both_have(&chacha) && (ours.first() == Some(&chacha) || theirs.first() == Some(&chacha)) {
+            return Some(chacha);
+        }
+        ours.iter().copied().find(both_have)
     }
 
     /// Why `agreed` was taken; `None` if this end does not offer it. `theirs` is what the other end offers, where that is

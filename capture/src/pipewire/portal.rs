@@ -24,6 +24,10 @@ const INTERFACE: &str = "org.freedesktop.portal.ScreenCast";
 const DESKTOP: Place<'static> = Place { name: NAME, path: PATH, interface: INTERFACE };
 const BY: &str = "the desktop portal";
 
+/// What is being asked where a person has to answer.
+pub(super) const ASKING_A_PERSON: &str =
+    "the desktop portal to start; it may wait for a person who chooses a screen";
+
 /// Monitors, of monitors, windows and virtual ones.
 const SOURCE_MONITOR: u32 = 1;
 /// Until the choice is revoked.
@@ -184,7 +188,10 @@ impl<'a, 'b> Portal<'a, 'b> {
         self.request(asking, "SelectSources", &handle, &(&path, &options)).await?;
         let handle = self.handle();
         let options = Options::from([("handle_token", Variant::from(handle.as_str()))]);
-        let asking = "the desktop portal to start; it may wait for a person who chooses a screen";
+        let asking = match token {
+            Some(_) => "the desktop portal to start, with the leave that it has given before",
+            None => ASKING_A_PERSON,
+        };
         self.request(asking, "Start", &handle, &(&path, "", &options)).await
     }
 

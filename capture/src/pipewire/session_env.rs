@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::bus::{Bus, DBUS, Place};
+use crate::is_local_display;
 
 /// What names a session. Nothing else of our environment is anybody's.
 const NAMES: &[&str] = &[
@@ -51,8 +52,7 @@ fn chosen(environment: &[(String, String)]) -> Vec<(&str, &str)> {
 
 fn is_told(name: &str, value: &str) -> bool {
     match name {
-        // With a host's name it is one that is forwarded from here to another machine.
-        "DISPLAY" => value.starts_with(':') || value.starts_with("unix:"),
+        "DISPLAY" => is_local_display(value),
         "XDG_SESSION_TYPE" => matches!(value, "wayland" | "x11"),
         name => NAMES.contains(&name) && !value.is_empty(),
     }

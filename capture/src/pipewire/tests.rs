@@ -8,7 +8,7 @@ use zbus::message::Type as MessageType;
 use zbus::{Connection, Message, MessageStream};
 
 /// What a bus may take to be there, on a busy machine too.
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The bus, and who answers on it; both end with it.
 pub(super) struct TestBus {

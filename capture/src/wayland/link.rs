@@ -70,7 +70,9 @@ impl Link {
                 if left.is_zero() {
                     return Err(Diagnosis::NoAnswer { request: "wl_display.sync" });
                 }
-                self.pump(left)?;
+                if self.pump(left)? == Pumped::Stopped {
+                    return Err(Diagnosis::NoAnswer { request: "wl_display.sync" });
+                }
             }
         }
         self.screen.open(output, protocol, &queue)

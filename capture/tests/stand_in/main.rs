@@ -141,7 +141,8 @@ fn the_first_picture_that_does_not_come_has_a_cause() {
         let took = started.elapsed();
         assert_eq!(pictures, 0);
         let CaptureError::NoFirstPicture { waited, diagnosis } = &error else { panic!("{error}") };
-        assert_eq!(*waited, DEADLINE);
+        let short = DEADLINE.saturating_sub(*waited);
+        assert!(short < Duration::from_millis(100) && *waited <= DEADLINE, "{waited:?}");
         match (diagnosis, &cause) {
             (Diagnosis::CopyFailed { failures, .. }, Diagnosis::CopyFailed { .. }) => {
                 // It was asked again, at an interval: a compositor that fails at once is not kept busy.

@@ -66,10 +66,10 @@ impl Content {
     /// program that was running already; one that fails is told at once.
     pub(super) fn show(
         &self,
-        ipc: &Ipc,
-        dir: &RuntimeDir,
+        (ipc, dir): (&Ipc, &RuntimeDir),
         output: &OutputName,
         number: u64,
+        is_over: &dyn Fn() -> bool,
         stderr: &dyn Fn() -> String,
     ) -> Result<(), DisplayError> {
         if *self == Self::Empty {
@@ -92,8 +92,9 @@ impl Content {
                 let stderr = last_words(number, stderr);
                 return Err(DisplayError::ContentEnded { command, status, stderr });
             }
-            if started.elapsed() >= CONTENT_DEADLINE {
-                return Err(DisplayError::NoContent { command, waited: CONTENT_DEADLINE, stderr: stderr() });
+            if started.elapsed() >= CONTENT_DEADLINE || is_over() {
+                let (waited, stderr) = (started.elapsed(), stderr());
+                return Err(DisplayError::NoContent { command, waited, stderr });
             }
             thread::sleep(POLL_INTERVAL);
         };

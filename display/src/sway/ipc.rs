@@ -1,8 +1,8 @@
 //! sway's IPC: outputs and windows.
 //!
-//! Promises: every request has a deadline, and what was asked for is read back. A connection serves one
-//! verb, so that a late answer is never taken for the next one's. Refuses: an output that has another
-//! mode than the one asked for.
+//! Promises: every request has a deadline, and what was asked for is read back; what waits for that ends early where
+//! the caller says that it `is_over`. A connection serves one verb, so that a late answer is never taken for the next
+//! one's. Refuses: an output that has another mode than the one asked for.
 
 use std::{fmt, os::unix::net::UnixStream, path::PathBuf, thread, time::Instant};
 
@@ -79,7 +79,11 @@ impl Ipc {
     }
 
     /// A new output, or one that was parked or switched off before.
-    pub(super) fn create_output(&self, stderr: &dyn Fn() -> String) -> Result<OutputName, DisplayError> {
+    pub(super) fn create_output(
+        &self,
+        is_over: &dyn Fn() -> bool,
+        stderr: &dyn Fn() -> String,
+    ) -> Result<OutputName, DisplayError> {
         let before = self.outputs()?;
         if let Some(spare) = before.iter().find(|output| !output.active || is_parked(output)) {
             let name = OutputName(spare.name.clone());
@@ -93,8 +97,8 @@ impl Ipc {
             if let Some(made) = now.find(|output| before.iter().all(|old| old.name != output.name)) {
                 return Ok(OutputName(made.name));
             }
-            if started.elapsed() >= MODE_DEADLINE {
-                return Err(DisplayError::NoOutput { waited: MODE_DEADLINE, stderr: stderr() });
+            if started.elapsed() >= MODE_DEADLINE || is_over() {
+                return Err(DisplayError::NoOutput { waited: started.elapsed(), stderr: stderr() });
             }
             thread::sleep(POLL_INTERVAL);
         }
@@ -105,6 +109,7 @@ impl Ipc {
         &self,
         output: &OutputName,
         mode: Mode,
+        is_over: &dyn Fn() -> bool,
         stderr: &dyn Fn() -> String,
     ) -> Result<(), DisplayError> {
         self.output(output)?;
@@ -115,7 +120,7 @@ impl Ipc {
             if has_mode(&now, mode) {
                 return Ok(());
             }
-            if started.elapsed() >= MODE_DEADLINE {
+            if started.elapsed() >= MODE_DEADLINE || is_over() {
                 return Err(DisplayError::ModeNotTaken {
                     output: output.0.clone(),
                     wanted: mode,

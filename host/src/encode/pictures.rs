@@ -152,11 +152,13 @@ impl Encode for Pictures {
             Err(error) => return Err(StageFault::new("capture", error)),
         };
         let config = self.encoder.config();
-        if (picture.width, picture.height) != (config.width, config.height) {
+        let encoded = (config.width, config.height, config.refresh_mhz);
+        if (picture.width, picture.height, refresh_mhz) != encoded {
             tracing::warn!(
                 width = picture.width,
                 height = picture.height,
-                "the source changed its size; a new encoder begins with an IDR"
+                refresh_mhz,
+                "the source changed its mode; a new encoder begins with an IDR"
             );
             let kbps = self.trim.of(self.config.payload_kbps());
             self.encoder = encoder_of(picture.width, picture.height, refresh_mhz, kbps, self.config.slices)

@@ -127,7 +127,8 @@ mod tests {
             redundancy: Redundancy::fixed(100),
             ciphers: CipherPreference::of_this_cpu(None),
         };
-        let opened = open(&opening, &hello, |_| ()).unwrap();
+        let patience = punktfunk_capture::Patience::until(Instant::now() + Duration::from_secs(20));
+        let opened = open(&opening, &hello, &patience, |_| ()).unwrap();
         let loopback = SocketConfig::new((Ipv4Addr::LOCALHOST, 0).into());
         let (socket, nobody) = (Socket::open(&loopback).unwrap(), Socket::open(&loopback).unwrap());
         let path = Path { remote: nobody.local_addr(), local: None };

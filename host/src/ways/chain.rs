@@ -1,22 +1,28 @@
 //! A session's source: the way that gives pictures now, and the search for the next one when it ends.
 //!
 //! Promises: no verb waits longer than it was told, whatever a way does: ways are opened, and let go, on threads of
-//! their own; numbers, counters and the mode go on over a change. Refuses to leave anything behind: what was opened too late
-//! is closed again, and dropping the chain waits for that.
+//! their own; a way that has no picture in time is refused in its own words where it has any; numbers, counters and the
+//! mode go on over a change. Refuses to leave anything behind: what was opened too late is closed again, and dropping
+//! the chain waits for that.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use punktfunk_capture::{CaptureError, Counters, Mode, Picture, Source};
+use punktfunk_capture::{CaptureError, Counters, Mode, Patience, Picture, Source};
 
-use super::{Fall, Fault, Open, Plan, Step, Way, WayOpened};
+use super::plan::FIRST_PICTURE_MAX;
+use super::{Fall, Fault, Open, Plan, Refused, Step, Way, WayOpened};
 use crate::desktop::Desktop;
 use crate::error::HostError;
 
-/// A search that takes longer than this is told of: a person may have to do something.
+/// A way that takes longer than this is told of: a person may have to do something.
 const SILENCE_MAX: Duration = Duration::from_millis(1_500);
+
+/// A way answers this long before its time is over, so that it can name what it waited for: more than a capture's own
+/// grace. Of a short time it is half.
+const ANSWER_MARGIN: Duration = Duration::from_millis(150);
 
 /// What becomes of a session's pictures in mid-stream.
 pub struct News {
@@ -56,7 +62,26 @@ struct Current {
 /// A way on its way.
 struct Attempt {
     way: Way,
+    began: Instant,
+    /// Whether it was told of that it takes its time.
+    told: bool,
+    patience: Patience,
     outcome: Receiver<Result<WayOpened, HostError>>,
+}
+
+/// A way that was found.
+struct Found {
+    opened: WayOpened,
+    is_card: bool,
+    /// What was said of those before it.
+    before: String,
+}
+
+/// What is heard of a way that is being opened.
+enum Heard {
+    Found(Found),
+    Refused,
+    Nothing,
 }
 
 /// A source of pictures that goes on by other ways.
@@ -67,6 +92,7 @@ pub struct Chain {
     attempt: Option<Attempt>,
     /// What the current way said last, where a verb could not act on it.
     broke: Option<CaptureError>,
+    /// What the next way is opened at: what was asked for, and then what the last way had.
     mode: Mode,
     /// How often pictures came from elsewhere than before.
     changes: u64,
@@ -79,18 +105,20 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Looks for the first of `ways` that gives a picture; tells `waits` once, if that takes its time.
+    /// Looks for the first of `ways` that gives a picture, as long as `patience` lasts; tells `waits` of each that takes
+    /// its time.
     ///
     /// # Errors
-    /// None of them does: [`HostError::NoWay`] with each one's reason, or the only one's own error.
+    /// None of them does: [`HostError::NoWay`] with each one's reason, or the only one's own error. Or nobody waits any
+    /// more.
     pub fn begin(
         ways: Vec<Way>,
         wanted: Mode,
         doors: Arc<dyn Open>,
+        patience: &Patience,
         mut waits: impl FnMut(&str),
     ) -> Result<Begun, HostError> {
         let (news, later) = mpsc::channel();
-        let began = Instant::now();
         let mut chain = Self {
             plan: Plan::new(ways),
             doors,
@@ -105,20 +133,23 @@ impl Chain {
             leaving: Vec::new(),
             refused: None,
         };
-        chain.plan.begin(began);
-        let mut told = false;
+        chain.plan.begin(patience.until);
         loop {
+            if patience.is_given_up() {
+                return Err(HostError::Impossible("the client left before its source was open".into()));
+            }
             match chain.look(Instant::now() + SILENCE_MAX / 10) {
                 Ok(None) => {}
-                Ok(Some((opened, before))) => {
+                Ok(Some(Found { opened, is_card, before })) => {
                     let (desktop, text) = chain.adopt(opened);
-                    let text = if before.is_empty() { text } else { in_place(&text, &before) };
+                    let text = in_place(text, is_card, &before);
                     return Ok(Begun { chain, desktop, text, news: later });
                 }
                 Err(all) => return Err(chain.no_way(all)),
             }
-            if let Some(attempt) = chain.attempt.as_ref().filter(|_| !told && began.elapsed() > SILENCE_MAX) {
-                told = true;
+            let is_silent = |attempt: &&mut Attempt| !attempt.told && attempt.began.elapsed() > SILENCE_MAX;
+            if let Some(attempt) = chain.attempt.as_mut().filter(is_silent) {
+                attempt.told = true;
                 waits(waiting_for(&attempt.way));
             }
         }
@@ -133,18 +164,18 @@ impl Chain {
         match self.refused.take() {
             Some(last) if all == last.to_string() => last,
             Some(last) => HostError::NoWay { last: Box::new(last), all },
-            None => HostError::NoDesktop(all),
+            None => HostError::Late(all),
         }
     }
 
     /// The way that gave pictures has ended.
     fn lose(&mut self, error: &CaptureError, now: Instant) {
         let Some(current) = self.current.take() else { return };
+        self.mode = current.source.mode();
         let counted = current.source.counters();
         self.past = sum(self.past, difference(counted, current.before));
         // A producer that hangs may hold it up.
-        self.leaving.retain(|thread| !thread.is_finished());
-        self.leaving.push(std::thread::spawn(move || drop(current.source)));
+        self.leave(move || drop(current.source));
         self.plan.handle_end(&Fault::of_capture(error), now);
         tracing::warn!(%error, "the pictures ended; looking for another way");
         let (mode, falls) = (self.mode, self.falls());
@@ -153,77 +184,121 @@ impl Chain {
         let _ = self.news.send(news);
     }
 
-    /// One round of the search, until `until` at most; a way that was found, with what was said of those before it, or
-    /// the words for there being none.
-    fn look(&mut self, until: Instant) -> Result<Option<(WayOpened, String)>, String> {
+    /// One round of the search, until `until` at most; a way that was found, or the words for there being none.
+    fn look(&mut self, until: Instant) -> Result<Option<Found>, String> {
         loop {
             let now = Instant::now();
             let next = match self.plan.poll(now) {
                 Step::Flowing => return Ok(None),
                 Step::Open { way, until } => {
-                    self.let_go();
-                    self.start(way, until);
+                    self.start(way, now, until);
                     continue;
                 }
                 Step::Wait { until: next } => next.min(until),
-                Step::GiveUp { text } => {
-                    self.let_go();
-                    return Err(text);
-                }
+                Step::Late { text } => match self.hear(Duration::ZERO) {
+                    Heard::Found(found) => return Ok(Some(found)),
+                    Heard::Refused => continue,
+                    Heard::Nothing => {
+                        self.let_go();
+                        self.refuse(HostError::Late(text));
+                        continue;
+                    }
+                },
+                Step::GiveUp { text } => return Err(text),
             };
             let patience = next.saturating_duration_since(now);
-            let Some(attempt) = &self.attempt else {
+            if self.attempt.is_none() {
                 // A slice that comes home may wake it: then it looks again.
-                std::thread::park_timeout(patience);
-                if Instant::now() >= until { return Ok(None) } else { continue }
-            };
-            match attempt.outcome.recv_timeout(patience) {
-                Ok(Ok(opened)) => {
-                    self.attempt = None;
-                    let before = self.plan.said();
-                    self.plan.handle_opened(Instant::now());
-                    return Ok(Some((opened, before)));
-                }
-                Ok(Err(error)) => self.refuse(error),
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.refuse(HostError::Impossible("opening it panicked; our fault".into()));
-                }
-                Err(RecvTimeoutError::Timeout) if Instant::now() >= until => return Ok(None),
-                Err(RecvTimeoutError::Timeout) => {}
+                thread::park_timeout(patience);
+            } else if let Heard::Found(found) = self.hear(patience) {
+                return Ok(Some(found));
+            }
+            if Instant::now() >= until {
+                return Ok(None);
             }
         }
     }
 
-    fn refuse(&mut self, error: HostError) {
+    /// What the way says that is being opened.
+    fn hear(&mut self, patience: Duration) -> Heard {
+        let Some(attempt) = &self.attempt else { return Heard::Nothing };
+        match attempt.outcome.recv_timeout(patience) {
+            Ok(Ok(opened)) => {
+                let is_card = attempt.way == Way::Card;
+                self.attempt = None;
+                let before = self.plan.said();
+                self.plan.handle_opened();
+                Heard::Found(Found { opened, is_card, before })
+            }
+            Ok(Err(error)) => self.refuse(error),
+            Err(RecvTimeoutError::Disconnected) => {
+                self.refuse(HostError::Impossible("opening it panicked; our fault".into()))
+            }
+            Err(RecvTimeoutError::Timeout) => Heard::Nothing,
+        }
+    }
+
+    fn refuse(&mut self, error: HostError) -> Heard {
         self.attempt = None;
         self.plan.handle_refused(&Fault::of(&error), Instant::now());
         self.refused = Some(error);
+        Heard::Refused
     }
 
-    fn start(&mut self, way: Way, until: Instant) {
+    fn start(&mut self, way: Way, now: Instant, until: Instant) {
         let said = self.plan.said();
         if !said.is_empty() {
             tracing::warn!(why = %said, "{}", way.instead());
         }
         let (tell, outcome) = mpsc::channel();
+        let answer_at = until - ANSWER_MARGIN.min((until - now) / 2);
+        let usual = answer_at.min(now + FIRST_PICTURE_MAX - ANSWER_MARGIN);
+        let patience = Patience { person_until: answer_at, ..Patience::until(usual) };
         let (doors, opened, mode) = (Arc::clone(&self.doors), way.clone(), self.mode);
-        self.leaving.push(std::thread::spawn(move || {
+        let waited = patience.clone();
+        self.attempt = Some(Attempt { way, began: now, told: false, patience, outcome });
+        let open = move || match doors.open(&opened, mode, &waited) {
             // Where nobody waits any more it is handed back, and closed here.
-            if let Err(mpsc::SendError(Ok(late))) = tell.send(doors.open(&opened, mode, until)) {
-                late.close();
+            Ok(way) => {
+                if let Err(mpsc::SendError(Ok(late))) = tell.send(Ok(way)) {
+                    late.close();
+                }
             }
-        }));
-        self.attempt = Some(Attempt { way, outcome });
+            Err(Refused { error, rest }) => {
+                // Nobody who waits has to hear of it.
+                let _ = tell.send(Err(error));
+                rest.into_iter().for_each(|rest| rest.close());
+            }
+        };
+        if let Err(source) = self.spawn("way", open) {
+            let name = "a thread to open it".to_owned();
+            self.refuse(CaptureError::Read { name, source }.into());
+        }
     }
 
     /// Nobody waits for the way that is being opened; one that is there already is closed elsewhere.
     fn let_go(&mut self) {
         let Some(attempt) = self.attempt.take() else { return };
-        self.leaving.push(std::thread::spawn(move || {
+        attempt.patience.give_up();
+        self.leave(move || {
             if let Ok(Ok(late)) = attempt.outcome.recv() {
                 late.close();
             }
-        }));
+        });
+    }
+
+    /// Does what may take its time, elsewhere.
+    fn leave(&mut self, work: impl FnOnce() + Send + 'static) {
+        if let Err(error) = self.spawn("leaving", work) {
+            tracing::warn!(%error, "no thread to close a source on; it was closed in place");
+        }
+    }
+
+    /// Where no thread can be had, what `work` holds is dropped here.
+    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        self.leaving.retain(|thread| !thread.is_finished());
+        self.leaving.push(thread::Builder::new().name(name.to_owned()).spawn(work)?);
+        Ok(())
     }
 
     fn adopt(&mut self, opened: WayOpened) -> (Option<Desktop>, String) {
@@ -239,7 +314,7 @@ impl Chain {
     fn search(&mut self, until: Instant) -> Result<bool, CaptureError> {
         match self.look(until) {
             Ok(None) => Ok(false),
-            Ok(Some((opened, before))) => {
+            Ok(Some(Found { opened, before, .. })) => {
                 let (desktop, text) = self.adopt(opened);
                 tracing::info!(source = text, "pictures flow again");
                 let (mode, falls) = (self.mode, self.falls());
@@ -264,7 +339,7 @@ impl Source for Chain {
     }
 
     fn mode(&self) -> Mode {
-        self.mode
+        self.current.as_ref().map_or(self.mode, |current| current.source.mode())
     }
 
     fn changes(&self) -> u64 {
@@ -302,7 +377,6 @@ impl Source for Chain {
             Ok(Some(picture)) => {
                 let number = current.number_base + picture.number;
                 self.next_number = number + 1;
-                self.mode = picture_mode(self.mode, &picture);
                 Ok(Some(Picture { number, ..picture }))
             }
             Err(error) => {
@@ -336,14 +410,6 @@ impl Drop for Chain {
     }
 }
 
-/// The mode that this picture shows: its size, at the refresh that was known.
-fn picture_mode(known: Mode, picture: &Picture<'_>) -> Mode {
-    if (picture.width, picture.height) == (known.width(), known.height()) {
-        return known;
-    }
-    Mode::new(picture.width, picture.height, known.refresh_mhz()).unwrap_or(known)
-}
-
 /// What a person may have to see to.
 fn waiting_for(way: &Way) -> &'static str {
     match way {
@@ -359,11 +425,11 @@ fn waiting_for(way: &Way) -> &'static str {
 }
 
 /// The source in words, with what it takes the place of.
-fn in_place(text: &str, before: &str) -> String {
-    if text.starts_with("test card") {
-        format!("{text}, because no desktop can be had: {before}")
-    } else {
-        format!("{text}, in place of {before}")
+fn in_place(text: String, is_card: bool, before: &str) -> String {
+    match (before.is_empty(), is_card) {
+        (true, _) => text,
+        (false, true) => format!("{text}, because no desktop can be had: {before}"),
+        (false, false) => format!("{text}, in place of {before}"),
     }
 }
 

@@ -1,20 +1,19 @@
 //! Opening one way, as far as its first picture.
 //!
-//! Promises: an open way has a picture to take; what was opened and gives none is gone again; a person's desktop is
-//! named by its socket. Refuses what the encoder cannot do before a compositor is started for it.
+//! Promises: an open way has a picture to take; what was opened and gives none is told first and taken apart then, so
+//! that its name is not late; what nobody waits for any more is given up; a person's desktop is named by its socket.
+//! Refuses what the encoder cannot do before a compositor is started for it.
 
 use std::path::PathBuf;
-#[cfg(feature = "pipewire")]
-use std::time::Duration;
 use std::time::Instant;
 
 use punktfunk_capture::card::Card;
 #[cfg(feature = "pipewire")]
 use punktfunk_capture::pipewire::{Door, PipeWireSource};
-use punktfunk_capture::{CaptureError, Diagnosis, Mode, Source};
+use punktfunk_capture::{CaptureError, Diagnosis, Mode, Patience, Source};
 
 use super::Way;
-use crate::desktop::Desktop;
+use crate::desktop::{self, Desktop};
 use crate::encode;
 use crate::error::HostError;
 
@@ -31,20 +30,50 @@ pub struct WayOpened {
 impl WayOpened {
     /// Ends the capture, and then what was captured.
     pub fn close(self) {
+        Rest { source: Some(self.source), desktop: self.desktop }.close();
+    }
+}
+
+/// What was begun of a way.
+pub struct Rest {
+    /// What was to give pictures.
+    pub source: Option<Box<dyn Source>>,
+    /// What was to be shown.
+    pub desktop: Option<Desktop>,
+}
+
+impl Rest {
+    /// Ends the capture, and then what was captured. Takes a moment where that is a compositor.
+    pub fn close(self) {
         drop(self.source);
         if let Some(Err(error)) = self.desktop.map(Desktop::close) {
-            tracing::warn!(%error, "a desktop that came too late did not end in order; it is gone");
+            tracing::warn!(%error, "a desktop that is of no use did not end in order; it is gone");
         }
+    }
+}
+
+/// A way that cannot be had.
+pub struct Refused {
+    /// Why.
+    pub error: HostError,
+    /// What is to be closed, once the error is told.
+    pub rest: Option<Box<Rest>>,
+}
+
+impl From<HostError> for Refused {
+    fn from(error: HostError) -> Self {
+        Self { error, rest: None }
     }
 }
 
 /// Who opens ways.
 pub trait Open: Send + Sync {
-    /// Opens `way` at `mode`, where that is ours to choose, and waits for its first picture until `until`.
+    /// Opens `way` at `mode`, where that is ours to choose, and waits for its first picture, as long as `patience`
+    /// lasts.
     ///
     /// # Errors
     /// It cannot be had, or gives no picture in time.
-    fn open(&self, way: &Way, mode: Mode, until: Instant) -> Result<WayOpened, HostError>;
+    fn open(&self, way: &Way, mode: Mode, patience: &Patience) -> Result<WayOpened, Refused>;
 }
 
 /// The ways of this machine.
@@ -52,58 +81,60 @@ pub trait Open: Send + Sync {
 pub struct Doors {
     /// Where the portal's leave is kept, so that a person is asked once.
     pub token_file: Option<PathBuf>,
+    /// The desktop's Wayland socket; none: the one that this program's environment names.
+    pub socket: Option<PathBuf>,
 }
 
 impl Open for Doors {
-    fn open(&self, way: &Way, mode: Mode, until: Instant) -> Result<WayOpened, HostError> {
-        let left = || until.saturating_duration_since(Instant::now());
+    fn open(&self, way: &Way, mode: Mode, patience: &Patience) -> Result<WayOpened, Refused> {
         let mut opened = match way {
             #[cfg(not(feature = "pipewire"))]
             Way::PipeWire(_) | Way::Mutter(_) | Way::MutterVirtual => {
                 tracing::debug!(token = ?self.token_file, "PipeWire is not built in");
-                return Err(HostError::NotBuilt { what: "PipeWire" });
+                return Err(HostError::NotBuilt { what: "PipeWire" }.into());
             }
             #[cfg(feature = "pipewire")]
             Way::PipeWire(None) => {
-                Self::through(Door::Portal { token_file: self.token_file.clone() }, mode, left())?
+                Self::through(Door::Portal { token_file: self.token_file.clone() }, mode, patience)?
             }
             #[cfg(feature = "pipewire")]
             Way::PipeWire(Some(node)) => {
                 let Ok(node) = node.parse();
-                Self::through(Door::Node(node), mode, left())?
+                Self::through(Door::Node(node), mode, patience)?
             }
             #[cfg(feature = "pipewire")]
             Way::Mutter(connector) => {
-                Self::through(Door::MutterMonitor { connector: connector.clone() }, mode, left())?
+                Self::through(Door::MutterMonitor { connector: connector.clone() }, mode, patience)?
             }
             #[cfg(feature = "pipewire")]
             Way::MutterVirtual => {
                 encode::check_mode(mode)?;
-                Self::through(Door::MutterVirtual, mode, left())?
+                Self::through(Door::MutterVirtual, mode, patience)?
             }
             Way::Wayland(output) => {
-                let (desktop, source) = Desktop::existing(output.as_deref(), left())?;
+                let socket = self.socket.clone().or_else(desktop::session_socket);
+                let (desktop, source) = Desktop::existing(socket, output.as_deref(), patience)?;
                 WayOpened { source, text: desktop.describe(), desktop: Some(desktop) }
             }
             Way::Own => {
                 // The encoder's No comes before a compositor is started and its pictures of that size are had.
                 encode::check_mode(mode)?;
-                let (desktop, source) = Desktop::own(mode, left())?;
+                let (desktop, source) = Desktop::own(mode, patience)?;
                 WayOpened { source, text: desktop.describe(), desktop: Some(desktop) }
             }
             Way::Card => {
                 encode::check_mode(mode)?;
-                let card = Card::new(mode, Instant::now())?;
+                let card = Card::new(mode, Instant::now()).map_err(HostError::from)?;
                 WayOpened { text: card.describe(), source: Box::new(card), desktop: None }
             }
         };
-        match encode::check_mode(opened.source.mode())
-            .and_then(|()| first_picture(opened.source.as_mut(), until).map_err(HostError::from))
-        {
+        let is_there = encode::check_mode(opened.source.mode())
+            .and_then(|()| first_picture(opened.source.as_mut(), &patience.as_for_a_person()));
+        match is_there {
             Ok(()) => Ok(opened),
             Err(error) => {
-                opened.close();
-                Err(error)
+                let rest = Rest { source: Some(opened.source), desktop: opened.desktop };
+                Err(Refused { error, rest: Some(Box::new(rest)) })
             }
         }
     }
@@ -112,26 +143,23 @@ impl Open for Doors {
 #[cfg(feature = "pipewire")]
 impl Doors {
     /// Goes to a node by its door.
-    fn through(door: Door, wanted: Mode, patience: Duration) -> Result<WayOpened, HostError> {
+    fn through(door: Door, wanted: Mode, patience: &Patience) -> Result<WayOpened, HostError> {
         if matches!(door, Door::MutterMonitor { .. } | Door::MutterVirtual) {
             tracing::info!(%door, "GNOME's mutter is asked by its own door: nobody has to agree at its screen");
         }
-        let source = PipeWireSource::connect(door, wanted, patience)?;
+        let source = PipeWireSource::connect(door, wanted, patience.clone())?;
         Ok(WayOpened { text: source.describe(), source: Box::new(source), desktop: None })
     }
 }
 
-/// Waits for a picture, which stays with the source.
-fn first_picture(source: &mut dyn Source, until: Instant) -> Result<(), CaptureError> {
+/// Waits for a picture, which stays with the source. Captures have a deadline of their own, and name the cause.
+fn first_picture(source: &mut dyn Source, patience: &Patience) -> Result<(), HostError> {
     let began = Instant::now();
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if source.wait_picture(left)? {
-            return Ok(());
-        }
-        if left.is_zero() {
+    while !source.wait_picture(patience.left().min(Patience::LOOK_INTERVAL))? {
+        if patience.is_over() {
             let diagnosis = Diagnosis::NoDamage { output: source.describe() };
-            return Err(CaptureError::NoFirstPicture { waited: began.elapsed(), diagnosis });
+            return Err(CaptureError::NoFirstPicture { waited: began.elapsed(), diagnosis }.into());
         }
     }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use punktfunk_net::{Socket, SocketConfig};
 
 use crate::support::{
     Between, ClientStart, HostStart, PATIENCE, Place, count, look, processes_of, session_turn, slow_sway,
-    sway_turn,
+    stubborn_sway, sway_turn,
 };
 
 /// What a sway takes longer than it would, in seconds: time enough to leave.
@@ -25,8 +25,25 @@ fn a_client_that_leaves_while_its_desktop_opens_leaves_nothing() {
     look("sway on its way", PATIENCE, || (!place.desktops().is_empty()).then_some(()));
     client.program.signal("TERM");
     client.program.wait(PATIENCE);
+    let left = Instant::now();
     host.ends();
+    // Nobody waits until it would have been there.
+    assert!(left.elapsed() < Duration::from_secs(2), "{:?}", left.elapsed());
     // With the host's own end, not some time after it.
+    place.assert_empty(Duration::ZERO);
+}
+
+#[test]
+fn a_host_that_ends_gives_up_the_desktop_that_it_opens() {
+    let Some(_sway) = sway_turn() else { return };
+    let (_turn, place) = (session_turn(), Place::new());
+    let host = HostStart::new(&place, "wayland").env("PATH", slow_sway(&place, 60)).ready();
+    let client = ClientStart::new(&place, host.port).start();
+    look("sway on its way", PATIENCE, || (!place.desktops().is_empty()).then_some(()));
+    let asked = Instant::now();
+    host.stop();
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    client.program.wait(PATIENCE).expect_code(9).expect_said(&["the host program ends"]);
     place.assert_empty(Duration::ZERO);
 }
 
@@ -65,7 +82,7 @@ fn clients_that_come_and_leave_never_have_two_desktops_at_a_time() {
 fn a_host_that_ends_turns_newcomers_away_and_goes_at_once_when_asked_twice() {
     let Some(_sway) = sway_turn() else { return };
     let (_turn, place) = (session_turn(), Place::new());
-    let host = HostStart::new(&place, "wayland").env("PATH", slow_sway(&place, SLOW_S)).ready();
+    let host = HostStart::new(&place, "wayland").env("PATH", stubborn_sway(&place, 60)).ready();
     let client = ClientStart::new(&place, host.port).start();
     look("sway's delay", PATIENCE, || {
         processes_of(place.folder()).iter().any(|process| process.ends_with("sleep")).then_some(())

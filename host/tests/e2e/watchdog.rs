@@ -155,6 +155,42 @@ fn a_card_that_takes_a_desktops_place_is_read() {
 }
 
 #[test]
+fn an_output_that_was_named_returns_with_its_compositor() {
+    let Some(_sway) = sway_turn() else { return };
+    let (_turn, place, theirs) = (session_turn(), Place::new(), Place::new());
+    let config = SwayConfig { temp_dir: theirs.folder().to_owned(), ..SwayConfig::default() };
+    let start = || {
+        let mut sway = HeadlessSway::start(&config).unwrap();
+        let mode = punktfunk_display::Mode::new(640, 360, 30_000).unwrap();
+        (sway.create_output(mode).unwrap(), sway)
+    };
+    let ((output, before), (again, after)) = (start(), start());
+    assert_eq!(output, again, "a sway names its first output");
+    // The desktop's socket is where the session says that it is, whoever serves it.
+    let socket = theirs.path("wayland-9");
+    std::os::unix::fs::symlink(before.wayland_socket(), &socket).unwrap();
+    let host = HostStart::new(&place, format!("wayland:{}", output.as_str()));
+    let host = host.args(&["--once"]).env("WAYLAND_DISPLAY", &socket).ready();
+    let client = streaming(&place, &host, &["--mode", "640x360@30", "--seconds", "5"]);
+    // One that ends in order takes its socket with it.
+    let ended = Instant::now();
+    std::fs::remove_file(&socket).unwrap();
+    before.stop().unwrap();
+    let lost = look("the loss", PATIENCE, || host.events("source").into_iter().next());
+    assert!(lost["source"].is_null(), "{lost}");
+    // It is looked for once, and not there.
+    std::thread::sleep(Duration::from_millis(700).saturating_sub(ended.elapsed()));
+    std::os::unix::fs::symlink(after.wayland_socket(), &socket).unwrap();
+    let event = recovered(&host, ended);
+    assert!(event["source"].as_str().unwrap().starts_with("the desktop at"), "{event}");
+    let ended = client.program.wait(PATIENCE);
+    ended.expect_code(0);
+    let falls = ended.json()["falls"].clone();
+    assert_eq!(falls[1]["reason"], "not-there", "{falls}");
+    host.ends();
+}
+
+#[test]
 fn a_pick_among_the_compositors_is_honoured_or_refused_by_name() {
     let Some(_sway) = sway_turn() else { return };
     let (_turn, place) = (session_turn(), Place::new());

@@ -7,15 +7,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use punktfunk_capture::{Diagnosis, PixelFormat};
 
 use super::*;
+use crate::ways::{Doors, OPENING_MAX};
 
 /// What a stand-in way does when it is opened.
 enum Act {
     /// Gives this many pictures and ends.
     Pictures(u64),
+    /// The same, in another mode after the first one.
+    Changes(u64, Mode),
     /// Cannot be had.
     Refuse,
+    /// Cannot be had, after this long.
+    RefuseLate(Duration),
     /// Takes this long over it, and then gives pictures without end.
     Late(Duration),
+    /// As this machine's own ways.
+    Real(Doors),
 }
 
 /// Ways that do what they are told, in the order in which they are opened.
@@ -27,6 +34,8 @@ struct Script {
 
 struct Pictures {
     left: u64,
+    /// Its mode, and the one of the pictures from number two on.
+    modes: [Mode; 2],
     counters: Counters,
     pixels: Vec<u8>,
     open: Arc<AtomicUsize>,
@@ -54,7 +63,7 @@ impl Source for Pictures {
     }
 
     fn mode(&self) -> Mode {
-        mode()
+        self.modes[usize::from(self.counters.captured > 1)]
     }
 
     fn wait_picture(&mut self, _: Duration) -> Result<bool, CaptureError> {
@@ -84,20 +93,33 @@ impl Source for Pictures {
 }
 
 impl Open for Script {
-    fn open(&self, way: &Way, _: Mode, _: Instant) -> Result<WayOpened, HostError> {
+    fn open(&self, way: &Way, mode: Mode, patience: &Patience) -> Result<WayOpened, Refused> {
         let (expected, act) = self.acts.lock().unwrap().pop_front().expect("a way more than was expected");
         assert_eq!(*way, expected);
+        let mut modes = [mode; 2];
         let left = match act {
             Act::Pictures(count) => count,
-            Act::Refuse => return Err(HostError::NoDesktop(format!("{way} is refused"))),
+            Act::Changes(count, to) => {
+                modes[1] = to;
+                count
+            }
+            Act::Refuse => return Err(HostError::NoDesktop(format!("{way} is refused")).into()),
             Act::Late(time) => {
-                std::thread::sleep(time);
+                let began = Instant::now();
+                while began.elapsed() < time && !patience.is_given_up() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
                 u64::MAX
             }
+            Act::RefuseLate(time) => {
+                std::thread::sleep(time);
+                return Err(HostError::NoDesktop(format!("{way} is refused late")).into());
+            }
+            Act::Real(doors) => return doors.open(way, mode, patience),
         };
         self.open.fetch_add(1, Ordering::SeqCst);
         let (counters, open) = (Counters::default(), Arc::clone(&self.open));
-        let source = Box::new(Pictures { left, counters, pixels: vec![0; 1024], open });
+        let source = Box::new(Pictures { left, modes, counters, pixels: vec![0; 1024], open });
         Ok(WayOpened { source, desktop: None, text: way.to_string() })
     }
 }
@@ -108,8 +130,12 @@ fn script(acts: Vec<(Way, Act)>) -> (Arc<Script>, Arc<AtomicUsize>) {
     (Arc::new(Script { acts, open: Arc::clone(&open) }), open)
 }
 
+fn patience() -> Patience {
+    Patience::until(Instant::now() + OPENING_MAX)
+}
+
 fn begin(ways: Vec<Way>, script: Arc<Script>) -> Result<Begun, HostError> {
-    Chain::begin(ways, mode(), script, |_| ())
+    Chain::begin(ways, mode(), script, &patience(), |_| ())
 }
 
 /// Takes pictures until one comes from elsewhere; how long that took, and the longest verb.
@@ -121,6 +147,17 @@ fn until_changed(chain: &mut Chain) -> (Duration, Duration) {
         longest = longest.max(verb.elapsed());
         if is_there && chain.take_picture().unwrap().is_some() && chain.changes() != before {
             return (began.elapsed(), longest);
+        }
+    }
+}
+
+/// Takes pictures until there are no more.
+fn until_over(chain: &mut Chain) -> CaptureError {
+    loop {
+        match chain.wait_picture(Duration::from_millis(20)) {
+            Ok(true) => drop(chain.take_picture().unwrap()),
+            Ok(false) => {}
+            Err(error) => break error,
         }
     }
 }
@@ -152,6 +189,27 @@ fn pictures_numbers_and_counters_go_on_over_a_change() {
 }
 
 #[test]
+fn a_mode_that_changes_is_told_with_its_refresh_and_is_the_next_ways() {
+    let ways = vec![Way::Wayland(None), Way::Own];
+    let slower = Mode::new(16, 16, 30_000).unwrap();
+    let (doors, _) = script(vec![
+        (ways[0].clone(), Act::Changes(3, slower)),
+        (ways[0].clone(), Act::Refuse),
+        (ways[1].clone(), Act::Pictures(9)),
+    ]);
+    let Begun { mut chain, news, .. } = begin(ways, doors).unwrap();
+    assert_eq!(chain.mode(), mode());
+    while chain.counters().captured < 2 {
+        chain.wait_picture(Duration::from_millis(20)).unwrap();
+        let _ = chain.take_picture().unwrap();
+    }
+    assert_eq!(chain.mode(), slower);
+    until_changed(&mut chain);
+    assert_eq!(chain.mode(), slower);
+    assert!(news.try_iter().all(|news| news.mode == slower));
+}
+
+#[test]
 fn a_way_that_hangs_blocks_no_verb_and_is_closed_when_it_comes_too_late() {
     let ways = vec![Way::Wayland(None), Way::PipeWire(None), Way::Card];
     let (doors, open) = script(vec![
@@ -180,13 +238,7 @@ fn without_another_way_the_end_names_each_of_them() {
     ]);
     let Begun { mut chain, news, .. } = begin(ways, doors).unwrap();
     let began = Instant::now();
-    let error = loop {
-        match chain.wait_picture(Duration::from_millis(20)) {
-            Ok(true) => drop(chain.take_picture().unwrap()),
-            Ok(false) => {}
-            Err(error) => break error,
-        }
-    };
+    let error = until_over(&mut chain);
     assert!(began.elapsed() < Duration::from_millis(2_500), "{:?}", began.elapsed());
     let said = error.to_string();
     for part in ["the test ends it", "through PipeWire is refused", "by Wayland is refused"] {
@@ -209,11 +261,46 @@ fn a_start_without_any_way_gives_the_last_ones_error_and_all_their_words() {
 }
 
 #[test]
+fn a_compositor_that_does_not_answer_is_named_in_its_own_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("wayland-9");
+    let _silent = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let ways = vec![Way::Card, Way::Wayland(Some("DP-1".into()))];
+    let doors = Doors { socket: Some(socket), ..Doors::default() };
+    let (doors, _) = script(vec![
+        (ways[0].clone(), Act::Pictures(1)),
+        (ways[0].clone(), Act::Refuse),
+        (ways[1].clone(), Act::Real(doors)),
+    ]);
+    let Begun { mut chain, .. } = begin(ways, doors).unwrap();
+    let began = Instant::now();
+    let error = until_over(&mut chain);
+    assert!(began.elapsed() < Duration::from_millis(2_200), "{:?}", began.elapsed());
+    let said = error.to_string();
+    assert!(said.contains(&Diagnosis::NoAnswer { request: "wl_display.sync" }.to_string()), "{said}");
+    assert!(chain.falls().iter().all(|fall| fall.reason != "unusable"), "{:?}", chain.falls());
+}
+
+#[test]
+fn a_way_alone_that_comes_too_late_is_named_as_that() {
+    let (doors, open) = script(vec![(Way::Card, Act::Late(Duration::from_millis(400)))]);
+    let patience = Patience::until(Instant::now() + Duration::from_millis(200));
+    let error = Chain::begin(vec![Way::Card], mode(), doors, &patience, |_| ()).err().expect("too late");
+    assert_eq!(open.load(Ordering::SeqCst), 0, "it is closed again");
+    assert!(matches!(error, HostError::Late(_)) && error.exit_code() == 10, "{error}");
+    assert!(error.to_string().contains("test card was not ready"), "{error}");
+}
+
+#[test]
 fn a_start_that_takes_its_time_tells_what_it_waits_for() {
-    let (doors, _) = script(vec![(Way::PipeWire(None), Act::Late(SILENCE_MAX + Duration::from_millis(400)))]);
+    let ways = vec![Way::PipeWire(None), Way::Wayland(None)];
+    let (doors, _) = script(vec![
+        (ways[0].clone(), Act::RefuseLate(SILENCE_MAX + Duration::from_millis(400))),
+        (ways[1].clone(), Act::Late(SILENCE_MAX + Duration::from_millis(400))),
+    ]);
     let mut told = Vec::new();
-    let begun =
-        Chain::begin(vec![Way::PipeWire(None)], mode(), doors, |text| told.push(text.to_owned())).unwrap();
-    assert_eq!(begun.text, "the desktop through PipeWire");
-    assert!(told.len() == 1 && told[0].contains("permission dialog"), "{told:?}");
+    let begun = Chain::begin(ways, mode(), doors, &patience(), |text| told.push(text.to_owned())).unwrap();
+    assert!(begun.text.contains("the desktop by Wayland"), "{}", begun.text);
+    assert!(told.len() == 2 && told[0].contains("permission dialog"), "{told:?}");
+    assert!(told[1].contains("compositor"), "{told:?}");
 }

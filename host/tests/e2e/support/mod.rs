@@ -13,7 +13,7 @@ mod session;
 
 pub(crate) use between::{Between, Meddler};
 pub(crate) use namespace::{Namespace, not_run};
-pub(crate) use outside::{Recording, probe_recording, slow_sway, sway_turn};
+pub(crate) use outside::{Recording, probe_recording, slow_sway, stubborn_sway, sway_turn};
 pub(crate) use place::{Place, processes_of};
 pub(crate) use program::{Ended, Program};
 pub(crate) use random::Random;

@@ -68,13 +68,22 @@ pub(crate) fn sway_turn() -> Option<File> {
 
 /// A `PATH` in which sway takes this many seconds longer to start.
 pub(crate) fn slow_sway(place: &Place, seconds: u32) -> OsString {
+    sway_after(place, &format!("sleep {seconds}"))
+}
+
+/// The same of one that does not end either when it is asked to: it has to be killed, which takes two seconds.
+pub(crate) fn stubborn_sway(place: &Place, seconds: u32) -> OsString {
+    sway_after(place, &format!("trap '' TERM; sleep {seconds}"))
+}
+
+fn sway_after(place: &Place, what: &str) -> OsString {
     let path = std::env::var_os("PATH").unwrap();
     let sway = std::env::split_paths(&path).map(|dir| dir.join("sway")).find(|program| program.exists());
     let sway = sway.expect("sway is installed where this is asked for");
     fs::create_dir_all(place.path("slow")).unwrap();
     let sway = sway.display();
     let script = format!(
-        "#!/bin/sh\ncase \"$1\" in --help | --version) exec {sway} \"$@\" ;; esac\nsleep {seconds}\nexec {sway} \"$@\"\n"
+        "#!/bin/sh\ncase \"$1\" in --help | --version) exec {sway} \"$@\" ;; esac\n{what}\nexec {sway} \"$@\"\n"
     );
     let program = place.write("slow/sway", script.as_bytes());
     fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();

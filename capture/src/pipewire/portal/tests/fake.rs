@@ -7,7 +7,9 @@ use zbus::{Connection, OwnedObjectPath};
 
 use super::super::*;
 use crate::pipewire::bus::Recall;
-use crate::pipewire::tests::{TestBus, next_call};
+use crate::pipewire::tests::{DEADLINE, TestBus, next_call};
+use crate::pipewire::{Door, PipeWireSource, Surroundings};
+use crate::{CaptureError, Mode, Patience};
 
 /// How a portal answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,8 @@ enum Manner {
     Grants,
     /// Persons press Cancel, with a token too.
     Cancels,
+    /// Nobody is there to answer.
+    Waits,
     /// It goes once it was asked to start, before or after it took the call.
     Goes {
         has_replied: bool,
@@ -52,6 +56,18 @@ impl FakePortal {
             let bus = Bus::connect(Some(&self.bus.address), &recall).await?;
             open(&bus, Some(&token_file)).await
         })
+    }
+
+    /// A source behind it; it has no picture.
+    fn connect(&self, patience: &Patience) -> CaptureError {
+        let surroundings = Surroundings {
+            bus: Some(self.bus.address.clone()),
+            environment: Some(Vec::new()),
+            ..Surroundings::default()
+        };
+        let door = Door::Portal { token_file: Some(self.token_file()) };
+        let mode = Mode::new(640, 480, 60_000).unwrap();
+        PipeWireSource::connect_in(&surroundings, door, mode, patience.clone()).unwrap_err()
     }
 
     fn token_file(&self) -> std::path::PathBuf {
@@ -109,6 +125,7 @@ async fn serve(
                         let _ = connection.clone().close().await;
                         return;
                     }
+                    Manner::Waits => continue,
                     Manner::Cancels => {
                         asked.lock().unwrap().questions += 1;
                         (1, Options::new())
@@ -212,4 +229,31 @@ fn a_portal_that_goes_before_it_answers_is_named_at_once_and_costs_no_token() {
         assert!(started.elapsed() < Duration::from_secs(2), "after {:?}", started.elapsed());
         assert_eq!(portal.token().as_deref(), Some("mine"));
     }
+}
+
+#[test]
+fn a_person_has_longer_than_a_portal_that_was_given_leave_before() {
+    let portal = FakePortal::start(PERSIST_VERSION, Manner::Waits);
+    let timed_out = |asked| Diagnosis::PortalTimedOut { asked };
+    let (soon, later) = (Duration::from_millis(400), Duration::from_millis(1_200));
+    let connect = || {
+        let began = Instant::now();
+        let patience = Patience { person_until: began + later, ..Patience::until(began + soon) };
+        (portal.connect(&patience), began.elapsed())
+    };
+    let (error, took) = connect();
+    assert!(
+        matches!(&error, CaptureError::Unusable { diagnosis } if *diagnosis == timed_out(ASKING_A_PERSON)),
+        "{error}"
+    );
+    assert!(took >= later, "{took:?}");
+    std::fs::write(portal.token_file(), "mine").unwrap();
+    let (error, took) = connect();
+    assert!(error.to_string().contains("has given before"), "{error}");
+    assert!(took < later, "{took:?}");
+    // Whoever gives up gets the dialog closed, and waits no longer.
+    let (patience, began) = (Patience::from(DEADLINE), Instant::now());
+    patience.give_up();
+    portal.connect(&patience);
+    assert!(began.elapsed() < DEADLINE / 4, "{:?}", began.elapsed());
 }
