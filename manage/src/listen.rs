@@ -1,0 +1,99 @@
+//! Connections: TCP, TLS, HTTP/1.1.
+//!
+//! Promises: at most [`CONNECTIONS_MAX`] at once, those in their handshake among them; a handshake and a request's
+//! head that do not come in time end theirs. A connection that fails says so at debug, for its fault is the peer's.
+//! Refuses nobody for long: what is beyond the limit waits in the kernel's queue.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::connect_info::ConnectInfo;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+use crate::limits::{CONNECTIONS_MAX, HANDSHAKE_MAX, HEAD_BYTES_MAX, HEAD_MAX};
+
+/// How long to wait when the system has no descriptors left for another connection.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` says so.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    app: Router,
+    mut stop: watch::Receiver<bool>,
+) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "the management API cannot listen"),
+    };
+    let acceptor = TlsAcceptor::from(tls);
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = match first(stop.wait_for(|stop| *stop), next).await {
+            Either::Left => return,
+            Either::Right(next) => next,
+        };
+        match accepted {
+            Ok((stream, from)) => {
+                let (acceptor, app) = (acceptor.clone(), app.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = connection(stream, from, acceptor, app).await {
+                        tracing::debug!(%from, %error, "a connection to the management API ended");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the management API cannot take a connection");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    from: SocketAddr,
+    acceptor: TlsAcceptor,
+    app: Router,
+) -> io::Result<()> {
+    let handshake = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream));
+    let stream = handshake.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let app = app.layer(axum::Extension(ConnectInfo(from)));
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
+        .await
+        .map_err(io::Error::other)
+}
+
+enum Either<T> {
+    Left,
+    Right(T),
+}
+
+/// Whichever of the two is ready first, `left` before `right`.
+async fn first<T>(left: impl Future, right: impl Future<Output = T>) -> Either<T> {
+    let (mut left, mut right) = (Box::pin(left), Box::pin(right));
+    std::future::poll_fn(move |context| {
+        if left.as_mut().poll(context).is_ready() {
+            return std::task::Poll::Ready(Either::Left);
+        }
+        right.as_mut().poll(context).map(Either::Right)
+    })
+    .await
+}

@@ -1,0 +1,128 @@
+//! A session as the console shows it.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Size and rate of a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Mode {
+    /// Width, in pixels.
+    pub width: u32,
+    /// Height, in pixels.
+    pub height: u32,
+    /// Refresh rate, in thousandths of a hertz.
+    pub refresh_mhz: u32,
+}
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionState {
+    /// Its source is being made ready.
+    #[default]
+    Opening,
+    /// It is welcomed, and has not said Start.
+    Welcomed,
+    /// Media flows.
+    Streaming,
+    /// It has ended; its last words are on the way.
+    Ending,
+}
+
+/// One stage's latency since the session's start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Latency {
+    /// The stage's name.
+    pub stage: String,
+    /// How many samples.
+    pub count: u64,
+    /// Median, in microseconds.
+    pub p50_us: u64,
+    /// 99th percentile, in microseconds.
+    pub p99_us: u64,
+    /// 99.9th percentile, in microseconds.
+    pub p999_us: u64,
+    /// Largest, in microseconds.
+    pub max_us: u64,
+}
+
+/// What a session has counted since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Counts {
+    /// Pictures that the source gave.
+    pub pictures_captured: u64,
+    /// Pictures shed before encode.
+    pub pictures_shed: u64,
+    /// Access units sent whole.
+    pub aus_sent: u64,
+    /// Access units that the client never had.
+    pub aus_lost: u64,
+    /// Access units that came after they were given up.
+    pub aus_late: u64,
+    /// Access units cut short at the host.
+    pub aus_dropped: u64,
+    /// IDRs among those sent.
+    pub idrs_sent: u64,
+    /// UDP payload bytes.
+    pub wire_bytes: u64,
+    /// Media datagrams.
+    pub datagrams_sent: u64,
+    /// Of these, those sent again.
+    pub datagrams_resent: u64,
+    /// Datagrams that a full send buffer dropped.
+    pub packets_send_dropped: u64,
+    /// Times that something lesser took the place of what was asked for.
+    pub fallbacks: u64,
+}
+
+/// One client's session.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Session {
+    /// Its number, counted from the program's start.
+    pub id: u64,
+    /// The client's name.
+    pub client: String,
+    /// The client's fingerprint, 64 hex digits.
+    pub fingerprint: String,
+    /// Where it is.
+    pub remote: String,
+    /// How far it has come.
+    pub state: SessionState,
+    /// For how long it has been there, in seconds.
+    pub age_s: u64,
+    /// The picture's size and rate.
+    pub mode: Mode,
+    /// What is streamed.
+    pub source: String,
+    /// What encodes it.
+    pub encoder: String,
+    /// What seals it.
+    pub cipher: String,
+    /// The wire's rate agreed on, in kbit/s.
+    pub bitrate_kbps: u32,
+    /// The wire's rate over the last second, in kbit/s.
+    pub wire_kbps: u64,
+    /// Pictures a second, over the last second.
+    pub pictures_per_s: f64,
+    /// Of the last second's datagrams, the thousandths that did not come.
+    pub loss_per_mille: Option<f64>,
+    /// The smoothed round trip, in microseconds.
+    pub rtt_us: Option<u64>,
+    /// The link's rate as far as it is proven, in kbit/s.
+    pub link_kbps: Option<u64>,
+    /// Each stage's latency over the last second.
+    pub stages: Vec<Latency>,
+    /// What it has counted.
+    pub counts: Counts,
+}
+
+/// A wish to change a running session; what is absent stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reconfigure {
+    /// The picture's size and rate.
+    pub mode: Option<Mode>,
+    /// The wire's rate, in kbit/s: 500 to 8,000,000.
+    #[schema(minimum = 500, maximum = 8_000_000)]
+    pub bitrate_kbps: Option<u32>,
+}

@@ -1,0 +1,85 @@
+//! Devices that may connect.
+
+use axum::extract::State;
+use axum::routing::{get, patch};
+use axum::{Json, Router};
+
+use super::{Outcome, Shared};
+use crate::desk::{Ask, Refused, Why};
+use crate::model::{Device, DeviceName, Problem};
+use crate::problem::{Json as Body, Path};
+
+/// The longest name, in characters.
+const NAME_CHARS_MAX: usize = 64;
+
+pub(super) fn router() -> Router<Shared> {
+    Router::new()
+        .route("/api/v1/devices", get(list))
+        .route("/api/v1/devices/{fingerprint}", patch(rename).delete(revoke))
+}
+
+/// Every device that may connect.
+#[utoipa::path(get, path = "/api/v1/devices", operation_id = "devices", tag = "devices", security(("bearer" = [])), responses(
+    (status = 200, description = "The one paired first, first.", body = Vec<Device>),
+    (status = 401, description = "The token is missing or wrong.", body = Problem),
+))]
+pub(super) async fn list(State(shared): State<Shared>) -> Outcome<Vec<Device>> {
+    Ok(Json(shared.counter.ask(|reply| Ask::Devices { reply }).await?))
+}
+
+/// Gives a device another name.
+#[utoipa::path(patch, path = "/api/v1/devices/{fingerprint}", tag = "devices", security(("bearer" = [])),
+    params(("fingerprint" = String, Path, description = "64 hex digits.")), request_body = DeviceName, responses(
+    (status = 200, description = "It has that name.", body = Device),
+    (status = 400, description = "The body is malformed.", body = Problem),
+    (status = 401, description = "The token is missing or wrong.", body = Problem),
+    (status = 404, description = "There is no such device.", body = Problem),
+    (status = 413, description = "The body is too long.", body = Problem),
+    (status = 415, description = "The body is no JSON.", body = Problem),
+    (status = 422, description = "That fingerprint or name cannot be.", body = Problem),
+    (status = 503, description = "The devices could not be stored.", body = Problem),
+))]
+pub(super) async fn rename(
+    State(shared): State<Shared>,
+    Path(fingerprint): Path<String>,
+    Body(name): Body<DeviceName>,
+) -> Outcome<Device> {
+    let (fingerprint, name) = (check_fingerprint(fingerprint)?, check_name(&name.name)?);
+    Ok(Json(shared.counter.ask(|reply| Ask::RenameDevice { fingerprint, name, reply }).await?))
+}
+
+/// Takes a device's leave away; a session of it ends within a second.
+#[utoipa::path(delete, path = "/api/v1/devices/{fingerprint}", tag = "devices", security(("bearer" = [])),
+    params(("fingerprint" = String, Path, description = "64 hex digits.")), responses(
+    (status = 200, description = "It may not connect any more."),
+    (status = 400, description = "The path is malformed.", body = Problem),
+    (status = 401, description = "The token is missing or wrong.", body = Problem),
+    (status = 404, description = "There is no such device.", body = Problem),
+    (status = 422, description = "That fingerprint cannot be.", body = Problem),
+    (status = 503, description = "The devices could not be stored.", body = Problem),
+))]
+pub(super) async fn revoke(State(shared): State<Shared>, Path(fingerprint): Path<String>) -> Outcome<()> {
+    let fingerprint = check_fingerprint(fingerprint)?;
+    Ok(Json(shared.counter.ask(|reply| Ask::RevokeDevice { fingerprint, reply }).await?))
+}
+
+fn check_fingerprint(text: String) -> Result<String, Refused> {
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(Refused::new(Why::Invalid, "a fingerprint is 64 hex digits", "take it from the list of devices"))
+}
+
+/// A name without what could lead a reader astray: no control character, nothing that turns a line round.
+pub(super) fn check_name(text: &str) -> Result<String, Refused> {
+    let name = text.trim();
+    let is_plain = |letter: char| {
+        !letter.is_control()
+            && !matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !name.is_empty() && name.chars().count() <= NAME_CHARS_MAX && name.chars().all(is_plain) {
+        return Ok(name.to_owned());
+    }
+    let error = format!("a name has 1 to {NAME_CHARS_MAX} printable characters");
+    Err(Refused::new(Why::Invalid, error, "send another"))
+}

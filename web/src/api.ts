@@ -1,0 +1,92 @@
+// The management API: requests with the token, and the stream of statuses.
+//
+// The token lives in this tab's session storage and goes out as a bearer token only; there is no cookie that a page
+// of somebody else's could make use of.
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+export type Status = Schemas["Status"];
+export type Session = Schemas["Session"];
+export type Pairing = Schemas["Pairing"];
+export type PendingDevice = Schemas["PendingDevice"];
+export type Device = Schemas["Device"];
+export type SpeedTest = Schemas["SpeedTest"];
+export type SpeedTestRequest = Schemas["SpeedTestRequest"];
+export type Setting = Schemas["Setting"];
+export type Diagnosis = Schemas["Diagnosis"];
+export type LogLine = Schemas["LogLine"];
+export type Recording = Schemas["Recording"];
+export type Compositor = Schemas["Compositor"];
+type Problem = Schemas["Problem"];
+
+const KEY = "punktfunk-token";
+
+// `#token=…`, as `punktfunk-host token --url` prints it, is taken once and leaves the address bar.
+export function takeToken(): string | null {
+  const given = /^#token=([0-9a-f]{64})$/.exec(location.hash)?.[1];
+  if (given) {
+    sessionStorage.setItem(KEY, given);
+    history.replaceState(null, "", location.pathname);
+  }
+  return sessionStorage.getItem(KEY);
+}
+
+export function keepToken(token: string | null): void {
+  if (token) sessionStorage.setItem(KEY, token);
+  else sessionStorage.removeItem(KEY);
+}
+
+// What went wrong, in the host's own words where it has any.
+export class Failure extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly remedy: string,
+  ) {
+    super(message);
+  }
+}
+
+async function failure(response: Response): Promise<Failure> {
+  const problem = (await response.json().catch(() => null)) as Problem | null;
+  return new Failure(response.status, problem?.error ?? `the host answered ${response.status}`, problem?.remedy ?? "");
+}
+
+function send(method: string, path: string, init: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(init.headers);
+  headers.set("Authorization", `Bearer ${sessionStorage.getItem(KEY) ?? ""}`);
+  return fetch(`/api/v1/${path}`, { ...init, method, headers, credentials: "omit" }).catch((error: unknown) => {
+    if (init.signal?.aborted) throw error;
+    throw new Failure(0, "the host does not answer", "see whether it runs, and whether this device reaches it");
+  });
+}
+
+export async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const init: RequestInit =
+    body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+  const response = await send(method, path, init);
+  if (!response.ok) throw await failure(response);
+  return (await response.json()) as T;
+}
+
+// Calls `seen` with each status until `signal` says stop or the stream ends.
+export async function statuses(seen: (status: Status) => void, signal: AbortSignal): Promise<void> {
+  const response = await send("GET", "events", { signal });
+  if (!response.ok || !response.body) throw await failure(response);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const events = (rest + value).split("\n\n");
+    rest = events.pop() ?? "";
+    for (const event of events) {
+      const data = event
+        .split("\n")
+        .filter((line) => line.startsWith("data:"))
+        .map((line) => line.slice(5).trimStart())
+        .join("\n");
+      if (data) seen(JSON.parse(data) as Status);
+    }
+  }
+}

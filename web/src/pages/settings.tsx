@@ -1,0 +1,121 @@
+import { useEffect, useState } from "preact/hooks";
+import { ask, type Recording, type Setting } from "../api";
+import { Card, Oops, useTask } from "../parts";
+import { bytes } from "../words";
+
+const ORIGINS: Record<Setting["origin"], string> = {
+  default: "by default",
+  file: "from",
+  environment: "from the variable",
+  flag: "from the flag",
+};
+
+function Row({ setting, changed }: { setting: Setting; changed: (setting: Setting) => void }) {
+  const [value, setValue] = useState(setting.value);
+  const { busy, failure, run } = useTask();
+  const put = (next: string | null) =>
+    run(async () => {
+      const now = await ask<Setting>("PUT", `settings/${encodeURIComponent(setting.key)}`, { value: next });
+      setValue(now.value);
+      changed(now);
+    });
+  const save = (event: Event) => {
+    event.preventDefault();
+    put(value);
+  };
+  return (
+    <li>
+      <form class="setting" onSubmit={save}>
+        <label for={`setting-${setting.key}`}>
+          <code>{setting.key}</code>
+          <span class="soft">{setting.help}</span>
+        </label>
+        <div>
+          <input
+            id={`setting-${setting.key}`}
+            value={value}
+            disabled={!setting.writable}
+            onInput={(event) => setValue(event.currentTarget.value)}
+          />
+          {setting.writable && (
+            <>
+              <button type="submit" disabled={busy || value === setting.value}>
+                Save
+              </button>
+              {setting.origin === "file" && (
+                <button type="button" disabled={busy} onClick={() => put(null)}>
+                  Default
+                </button>
+              )}
+            </>
+          )}
+          <div class="soft">
+            {ORIGINS[setting.origin]} {setting.origin === "default" ? "" : setting.place}
+            {setting.needs_restart && "; holds after a new start"}
+          </div>
+          <Oops failure={failure} />
+        </div>
+      </form>
+    </li>
+  );
+}
+
+function Recordings() {
+  const [recordings, setRecordings] = useState<Recording[]>([]);
+  const { busy, failure, run } = useTask();
+  const look = async () => setRecordings(await ask<Recording[]>("GET", "recordings"));
+  useEffect(() => run(look), []);
+  const running = recordings.some((one) => one.running);
+  const turn = () =>
+    run(async () => {
+      await ask(running ? "DELETE" : "POST", "recordings");
+      await look();
+    });
+  return (
+    <Card
+      title="Latency recordings"
+      actions={
+        <button type="button" disabled={busy} onClick={turn}>
+          {running ? "Stop" : "Record"}
+        </button>
+      }
+    >
+      <Oops failure={failure} />
+      <p>
+        Each stage's latency as HdrHistogram logs, for sessions from now on; <code>punktfunk-perf report</code> draws
+        them.
+      </p>
+      <ul class="rows">
+        {recordings.map((one) => (
+          <li key={one.name}>
+            <code>{one.name}</code>
+            <span>
+              {bytes(one.bytes)} {one.running && <span class="badge">records</span>}
+            </span>
+          </li>
+        ))}
+      </ul>
+    </Card>
+  );
+}
+
+export function Settings() {
+  const [settings, setSettings] = useState<Setting[] | null>(null);
+  const { failure, run } = useTask();
+  useEffect(() => run(async () => setSettings(await ask<Setting[]>("GET", "settings"))), []);
+  const changed = (setting: Setting) =>
+    setSettings((all) => all?.map((one) => (one.key === setting.key ? setting : one)) ?? null);
+  return (
+    <>
+      <Card title="Settings">
+        <Oops failure={failure} />
+        <ul class="rows">
+          {settings?.map((setting) => (
+            <Row key={setting.key} setting={setting} changed={changed} />
+          ))}
+        </ul>
+      </Card>
+      <Recordings />
+    </>
+  );
+}
