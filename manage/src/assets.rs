@@ -30,6 +30,11 @@ const ASSETS: &[Asset] = &[
         kind: "text/css; charset=utf-8",
         bytes: include_bytes!("../../web/dist/console.css"),
     },
+    Asset {
+        path: "/licences.txt",
+        kind: "text/plain; charset=utf-8",
+        bytes: include_bytes!("../../web/dist/licences.txt"),
+    },
     Asset { path: "/icon.svg", kind: "image/svg+xml", bytes: include_bytes!("../../web/dist/icon.svg") },
 ];
 

@@ -32,9 +32,11 @@ impl LogRing {
         LogLayer(self.clone())
     }
 
-    /// The lines after number `after`, the oldest first.
+    /// The lines after number `after`, the oldest first; all of them, where no line has had that number yet: then it is
+    /// of another life of the program.
     pub(crate) fn after(&self, after: u64) -> Vec<LogLine> {
         let ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = if after > ring.said { 0 } else { after };
         ring.lines.iter().filter(|line| line.number > after).cloned().collect()
     }
 
@@ -111,6 +113,8 @@ mod tests {
         assert_eq!(lines.len(), LOG_LINES_MAX);
         assert_eq!(lines[0].number, 3, "the oldest two have gone");
         assert_eq!(ring.after(1_001).len(), 1);
+        assert_eq!(ring.after(1_002).len(), 0);
+        assert_eq!(ring.after(1_003).len(), LOG_LINES_MAX, "a number of another life");
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! a request's own text but in Rust's quoting: nothing of it is ever markup.
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::desk::{Refused, Why};
 use crate::model::Problem;
@@ -41,13 +43,37 @@ impl From<Refused> for Answer {
 }
 
 /// A body in JSON.
-#[derive(FromRequest)]
-#[from_request(via(axum::Json), rejection(Answer))]
 pub(crate) struct Json<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Answer;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Answer> {
+        let axum::Json(value) = axum::Json::<Value>::from_request(request, state).await?;
+        let misfit = |error: String| Answer::new(StatusCode::UNPROCESSABLE_ENTITY, error, FORM);
+        // Serde would take a list of a form's values for the form.
+        if has_list(&value) {
+            return Err(misfit("the body has a list, and no form here does".to_owned()));
+        }
+        serde_json::from_value(value).map(Self).map_err(|error| misfit(error.to_string()))
+    }
+}
+
+/// Where the forms of bodies are described.
+const FORM: &str = "see /api/v1/openapi.json for the body's form";
+
+/// Whether a list is anywhere in a value, whose depth the parser has bounded.
+fn has_list(value: &Value) -> bool {
+    match value {
+        Value::Array(_) => true,
+        Value::Object(map) => map.values().any(has_list),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
 
 impl From<JsonRejection> for Answer {
     fn from(rejection: JsonRejection) -> Self {
-        Self::new(rejection.status(), rejection.body_text(), "see /api/v1/openapi.json for the body's form")
+        Self::new(rejection.status(), rejection.body_text(), FORM)
     }
 }
 

@@ -61,22 +61,48 @@ function send(method: string, path: string, init: RequestInit = {}): Promise<Res
   });
 }
 
+function gone(error: unknown): never {
+  throw error instanceof DOMException ? error : new Failure(0, "the host has gone", "this page goes on when it is back");
+}
+
 export async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
   const init: RequestInit =
     body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
   const response = await send(method, path, init);
   if (!response.ok) throw await failure(response);
-  return (await response.json()) as T;
+  return (response.status === 204 ? undefined : await response.json()) as T;
 }
 
-// Calls `seen` with each status until `signal` says stop or the stream ends.
+// The host says something four times a second; a network that has gone says nothing, not even that.
+const SILENCE_MS = 5000;
+
+function within<T>(promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new Failure(0, "the host has fallen silent", "see whether it runs, and whether this device reaches it")),
+      SILENCE_MS,
+    );
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+// Calls `seen` with each status until `signal` says stop, the stream ends or nothing comes any more.
 export async function statuses(seen: (status: Status) => void, signal: AbortSignal): Promise<void> {
-  const response = await send("GET", "events", { signal });
+  const ended = new AbortController();
+  try {
+    await follow(seen, AbortSignal.any([signal, ended.signal]));
+  } finally {
+    ended.abort();
+  }
+}
+
+async function follow(seen: (status: Status) => void, signal: AbortSignal): Promise<void> {
+  const response = await within(send("GET", "events", { signal }));
   if (!response.ok || !response.body) throw await failure(response);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await within(reader.read().catch(gone));
     if (done) return;
     const events = (rest + value).split("\n\n");
     rest = events.pop() ?? "";

@@ -5,7 +5,7 @@ import "uplot/dist/uPlot.min.css";
 import { Failure, keepToken, type Status, statuses, takeToken } from "./api";
 import "./console.css";
 import { Course } from "./course";
-import { Card } from "./parts";
+import { Card, Field } from "./parts";
 import { Devices } from "./pages/devices";
 import { Doctor } from "./pages/doctor";
 import { Live } from "./pages/live";
@@ -34,6 +34,10 @@ function pageName(): PageName {
   return PAGES.find(([known]) => known === name)?.[0] ?? "live";
 }
 
+function sentence({ message, remedy }: Failure): string {
+  return `${message[0]?.toUpperCase()}${message.slice(1)}${remedy && `: ${remedy}`}.`;
+}
+
 function TokenGate({ refusal, given }: { refusal: string; given: (token: string) => void }) {
   const [token, setToken] = useState("");
   const enter = (event: Event) => {
@@ -52,8 +56,7 @@ function TokenGate({ refusal, given }: { refusal: string; given: (token: string)
               {refusal}
             </p>
           )}
-          <label>
-            Token
+          <Field name="Token">
             <input
               type="password"
               autocomplete="off"
@@ -63,7 +66,7 @@ function TokenGate({ refusal, given }: { refusal: string; given: (token: string)
               value={token}
               onInput={(event) => setToken(event.currentTarget.value)}
             />
-          </label>
+          </Field>
           <button type="submit" class="primary">
             Enter
           </button>
@@ -103,6 +106,11 @@ function Console() {
   const course = useRef(new Course());
 
   useEffect(() => {
+    const title = PAGES.find(([known]) => known === name)?.[1];
+    document.title = `${title} · ${status?.host_name ?? "punktfunk"}`;
+  }, [name, status?.host_name]);
+
+  useEffect(() => {
     const turn = () => setName(pageName());
     addEventListener("hashchange", turn);
     return () => removeEventListener("hashchange", turn);
@@ -120,16 +128,16 @@ function Console() {
       while (!stop.signal.aborted) {
         try {
           await statuses(seen, stop.signal);
-          setTrouble("The host has ended the stream.");
+          setTrouble("The host has ended; this page goes on when it is back.");
         } catch (error) {
           if (stop.signal.aborted) return;
           if (error instanceof Failure && error.status === 401) {
             keepToken(null);
-            setRefusal(error.message);
+            setRefusal(sentence(error));
             setToken(null);
             return;
           }
-          setTrouble(error instanceof Failure ? `${error.message}; ${error.remedy}` : "The host does not answer.");
+          setTrouble(error instanceof Failure ? sentence(error) : "The host does not answer.");
         }
         await new Promise((done) => setTimeout(done, AGAIN_MS));
       }
@@ -149,25 +157,36 @@ function Console() {
   const waiting = status?.pending.length ?? 0;
   return (
     <>
-      <a class="skip" href="#main">
+      <a
+        class="skip"
+        href="#main"
+        onClick={(event) => {
+          // The fragment names the page.
+          event.preventDefault();
+          document.getElementById("main")?.focus();
+        }}
+      >
         To the content
       </a>
       <header class="top">
-        <h1>
-          <img src="/icon.svg" alt="" width="24" height="24" /> {status?.host_name ?? "punktfunk"}
-        </h1>
-        <nav aria-label="Pages">
-          {PAGES.map(([known, title]) => (
-            <a key={known} href={`#${known}`} aria-current={known === name ? "page" : undefined}>
-              {title}
-              {known === "pairing" && waiting > 0 && (
-                <span class="badge" aria-label={`${waiting} devices ask`}>
-                  {waiting}
-                </span>
-              )}
-            </a>
-          ))}
-        </nav>
+        <div>
+          <h1>
+            <img src="/icon.svg" alt="" width="24" height="24" /> {status?.host_name ?? "punktfunk"}
+          </h1>
+          <nav aria-label="Pages">
+            {PAGES.map(([known, title]) => (
+              <a key={known} href={`#${known}`} aria-current={known === name ? "page" : undefined}>
+                {title}
+                {known === "pairing" && waiting > 0 && (
+                  <span class="badge">
+                    {waiting}
+                    <span class="unseen"> waiting</span>
+                  </span>
+                )}
+              </a>
+            ))}
+          </nav>
+        </div>
       </header>
       <main id="main" tabIndex={-1}>
         {trouble && (
@@ -175,10 +194,14 @@ function Console() {
             {trouble}
           </p>
         )}
-        {status ? <Page name={name} status={status} course={course.current} /> : <p>Asking the host…</p>}
+        {status ? (
+          <Page name={name} status={status} course={course.current} />
+        ) : (
+          !trouble && <p role="status">Asking the host…</p>
+        )}
       </main>
       <footer>
-        punktfunk {status?.version} ·{" "}
+        punktfunk {status?.version} · <a href="/licences.txt">Licences</a> ·{" "}
         <button type="button" class="link" onClick={() => (keepToken(null), setToken(null))}>
           Forget the token
         </button>

@@ -849,6 +849,33 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     devices: {
@@ -878,6 +905,33 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     revoke: {
@@ -893,13 +947,13 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description It may not connect any more. */
-            200: {
+            204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The path is malformed. */
+            /** @description The path, the query or the body is malformed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -910,6 +964,15 @@ export interface operations {
             };
             /** @description The token is missing or wrong. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -935,7 +998,16 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The devices could not be stored. */
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -971,7 +1043,7 @@ export interface operations {
                     "application/json": components["schemas"]["Device"];
                 };
             };
-            /** @description The body is malformed. */
+            /** @description The path, the query or the body is malformed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -982,6 +1054,15 @@ export interface operations {
             };
             /** @description The token is missing or wrong. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1025,7 +1106,16 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The devices could not be stored. */
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1063,7 +1153,25 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The host cannot look. */
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1101,8 +1209,26 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Too many read the stream already. */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1130,12 +1256,21 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     logs: {
         parameters: {
             query?: {
-                /** @description Lines with a greater number only. */
+                /** @description Lines with a greater number only; all, where it is greater than every line's: it is of a program that ended. */
                 after?: number;
             };
             header?: never;
@@ -1153,7 +1288,7 @@ export interface operations {
                     "application/json": components["schemas"]["LogLine"][];
                 };
             };
-            /** @description The query is malformed. */
+            /** @description The path, the query or the body is malformed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1164,6 +1299,33 @@ export interface operations {
             };
             /** @description The token is missing or wrong. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1200,6 +1362,33 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     arm: {
@@ -1224,7 +1413,7 @@ export interface operations {
                     "application/json": components["schemas"]["Pairing"];
                 };
             };
-            /** @description The body is malformed. */
+            /** @description The path, the query or the body is malformed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1235,6 +1424,15 @@ export interface operations {
             };
             /** @description The token is missing or wrong. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1278,6 +1476,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     cancel: {
@@ -1300,6 +1507,33 @@ export interface operations {
             };
             /** @description The token is missing or wrong. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1336,6 +1570,33 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     approve: {
@@ -1348,7 +1609,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
                 "application/json": components["schemas"]["DeviceName"] | null;
             };
@@ -1363,7 +1624,7 @@ export interface operations {
                     "application/json": components["schemas"]["Device"];
                 };
             };
-            /** @description The number or the body is malformed. */
+            /** @description The path, the query or the body is malformed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1374,6 +1635,15 @@ export interface operations {
             };
             /** @description The token is missing or wrong. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1417,7 +1687,16 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The device could not be stored. */
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1441,13 +1720,13 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description It is turned away. */
-            200: {
+            204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The number is malformed. */
+            /** @description The path, the query or the body is malformed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1465,8 +1744,35 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description No such device waits. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1503,7 +1809,25 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The folder cannot be read. */
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1541,6 +1865,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description It records already. */
             409: {
                 headers: {
@@ -1550,7 +1883,16 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The folder cannot be made. */
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1588,8 +1930,35 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Nothing is being recorded. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1626,6 +1995,33 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     end: {
@@ -1641,13 +2037,13 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description It ends. */
-            200: {
+            204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The number is malformed. */
+            /** @description The path, the query or the body is malformed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1665,8 +2061,35 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description There is no such session. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1693,13 +2116,13 @@ export interface operations {
         };
         responses: {
             /** @description It is changed. */
-            200: {
+            204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The number or the body is malformed. */
+            /** @description The path, the query or the body is malformed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1710,6 +2133,15 @@ export interface operations {
             };
             /** @description The token is missing or wrong. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1762,6 +2194,24 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     settings: {
@@ -1784,6 +2234,33 @@ export interface operations {
             };
             /** @description The token is missing or wrong. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1818,7 +2295,7 @@ export interface operations {
                     "application/json": components["schemas"]["Setting"];
                 };
             };
-            /** @description The path or the body is malformed. */
+            /** @description The path, the query or the body is malformed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1829,6 +2306,15 @@ export interface operations {
             };
             /** @description The token is missing or wrong. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1881,7 +2367,16 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The file cannot be written. */
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1914,7 +2409,7 @@ export interface operations {
                     "application/json": components["schemas"]["SpeedTest"];
                 };
             };
-            /** @description The body is malformed. */
+            /** @description The path, the query or the body is malformed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1925,6 +2420,15 @@ export interface operations {
             };
             /** @description The token is missing or wrong. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1977,6 +2481,24 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     status: {
@@ -1999,6 +2521,33 @@ export interface operations {
             };
             /** @description The token is missing or wrong. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request was made for a page of another origin, or under a name that is not this host's. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong tokens came from this address, or the host has too much to answer. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The host refuses, says why, and what to do; or it does not answer. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -28,7 +28,7 @@ export function span(seconds: number): string {
 }
 
 export function moment(seconds: number | null | undefined): string {
-  return seconds == null ? "–" : new Date(seconds * 1000).toLocaleString();
+  return seconds == null ? "–" : new Date(seconds * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 }
 
 export function bytes(count: number): string {
@@ -37,4 +37,17 @@ export function bytes(count: number): string {
 
 export function short(fingerprint: string): string {
   return `${fingerprint.slice(0, 8)}…${fingerprint.slice(-8)}`;
+}
+
+export function count(number: number): string {
+  return number.toLocaleString("en");
+}
+
+export function named(client: string): string {
+  return client || "a device without a name";
+}
+
+// A fingerprint in groups of eight, to be compared by eye.
+export function groups(fingerprint: string): string {
+  return fingerprint.match(/.{1,8}/g)?.join(" ") ?? "";
 }

@@ -27,6 +27,9 @@ usage: cargo xtask COMMAND
         the tests of the rooms that hold unsafe code, under memcheck
   package [--no-install]
         build Debian packages of the programs into target/packages
+  web [--check] [--no-install]
+        build the console's sources in web/ into web/dist; --check only tells whether that is what is there. Wants
+        node and npm
   tidy
         the rules of the house: floors, sizes, names, words, SAFETY comments
 
@@ -44,6 +47,7 @@ pub(crate) enum Command {
     Instructions(InstructionsOptions),
     Valgrind(ValgrindOptions),
     Package(PackageOptions),
+    Web(WebOptions),
     Tidy,
 }
 
@@ -105,6 +109,13 @@ pub(crate) struct PackageOptions {
     pub(crate) install: bool,
 }
 
+/// Options of `web`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct WebOptions {
+    pub(crate) install: bool,
+    pub(crate) check: bool,
+}
+
 /// Reads the arguments behind the program's name.
 pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Fault> {
     let mut args = args;
@@ -123,6 +134,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Fault
             Ok(Command::Valgrind(ValgrindOptions { install: parse_install("valgrind", args)? }))
         }
         Some("package") => Ok(Command::Package(PackageOptions { install: parse_install("package", args)? })),
+        Some("web") => parse_web(args),
         Some("tidy") => match args.next() {
             None => Ok(Command::Tidy),
             Some(extra) => Err(unknown("tidy", &extra)),
@@ -199,6 +211,18 @@ fn parse_instructions(args: impl Iterator<Item = String>) -> Result<Command, Fau
     Ok(Command::Instructions(options))
 }
 
+fn parse_web(args: impl Iterator<Item = String>) -> Result<Command, Fault> {
+    let mut options = WebOptions { install: true, check: false };
+    for arg in args {
+        match arg.as_str() {
+            "--check" => options.check = true,
+            "--no-install" => options.install = false,
+            other => return Err(unknown("web", other)),
+        }
+    }
+    Ok(Command::Web(options))
+}
+
 /// Of a command that knows no other option: whether packages may be installed.
 fn parse_install(command: &str, args: impl Iterator<Item = String>) -> Result<bool, Fault> {
     let mut install = true;
@@ -266,6 +290,10 @@ mod tests {
             Command::Package(PackageOptions { install: false })
         );
         assert_eq!(
+            parse_words("web --check --no-install").unwrap(),
+            Command::Web(WebOptions { install: false, check: true })
+        );
+        assert_eq!(
             parse_words("fuzz y4m --seconds 9 --keep").unwrap(),
             Command::Fuzz(FuzzOptions { target: "y4m".to_owned(), seconds: 9, keep: true })
         );
@@ -297,6 +325,7 @@ mod tests {
             ("instructions --fast", "--fast"),
             ("valgrind --fast", "--fast"),
             ("package --fast", "--fast"),
+            ("web --fast", "--fast"),
             ("fuzz", "target"),
             ("fuzz --keep", "target"),
             ("fuzz y4m --seconds 0", "1 to 3600"),

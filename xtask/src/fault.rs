@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     Memory { count: usize },
     /// Programs of tests failed in the newer userland.
     Userland { count: usize },
+    /// The console in the tree is not what its sources give.
+    Web { differing: Vec<PathBuf> },
     /// The demo ended without what it must leave.
     Incomplete { missing: Vec<PathBuf>, log: PathBuf },
     /// Somebody pressed Ctrl-C, or asked for the end by a signal.
@@ -76,6 +78,7 @@ impl Fault {
             | Fault::Guest { code: None, .. }
             | Fault::Memory { .. }
             | Fault::Userland { .. }
+            | Fault::Web { .. }
             | Fault::Incomplete { .. } => 1,
         }
     }
@@ -122,6 +125,11 @@ impl fmt::Display for Fault {
             ),
             Fault::Userland { count } => {
                 write!(f, "{count} programs of tests failed in the newer userland; their words are above")
+            }
+            Fault::Web { differing } => {
+                let names: Vec<String> =
+                    differing.iter().map(|path| format!("web/{}", path.display())).collect();
+                write!(f, "not what the sources in web/ give: {}; run `cargo xtask web`", names.join(", "))
             }
             Fault::Incomplete { missing, log } => {
                 let names: Vec<String> = missing.iter().map(|path| path.display().to_string()).collect();

@@ -52,6 +52,7 @@ const ROOMS: &[(&str, Floor)] = &[
     ("punktfunk-perf-programs", Floor::Tool),
     ("loss-harness", Floor::Tool),
     ("benches", Floor::Tool),
+    ("browser", Floor::Tool),
     ("fuzz", Floor::Tool),
     ("xtask", Floor::Tool),
 ];
@@ -111,6 +112,8 @@ const WARM_ROOMS: &[&str] = &["punktfunk-engine"];
 const TESTS_ACROSS: &[(&str, &str, &str)] = &[
     ("punktfunk-capture", "punktfunk-codec", "reads the card's number behind a real encoder"),
     ("punktfunk-capture", "punktfunk-display", "captures a real compositor, which display starts"),
+    ("punktfunk-manage", "browser", "opens the console"),
+    ("punktfunk-perf-programs", "browser", "opens the report"),
 ];
 
 /// Why one package needs another.
@@ -217,13 +220,7 @@ impl Graph {
     }
 
     /// Finds the banned crates that `room` links, and on which way; what comes through `excused` is its own affair.
-    fn check_closure(
-        &self,
-        room: &str,
-        banned: &[&str],
-        excused: Option<&str>,
-        findings: &mut Vec<Finding>,
-    ) {
+    fn check_closure(&self, room: &str, banned: &[&str], excused: Option<&str>, findings: &mut Vec<Finding>) {
         let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
         let mut open = vec![room];
         while let Some(here) = open.pop() {

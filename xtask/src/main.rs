@@ -1,4 +1,5 @@
-//! The project's chores: `cargo xtask demo | test | userland | vm | fuzz | instructions | valgrind | package | tidy`.
+//! The project's chores: `cargo xtask demo | test | userland | vm | fuzz | instructions | valgrind | package | web |
+//! tidy`.
 //!
 //! Promises: each command needs nothing but cargo and Debian's stock packages, which it installs itself
 //! (it says which, and asks first where somebody can answer); it ends its children, whatever ends it.
@@ -24,6 +25,7 @@ mod tidy;
 mod userland;
 mod valgrind;
 mod vm;
+mod web;
 mod workspace;
 
 use std::process::ExitCode;
@@ -55,6 +57,7 @@ fn perform(command: Command) -> Result<(), Fault> {
         Command::Instructions(options) => instructions::run(&options),
         Command::Valgrind(options) => valgrind::run(&options),
         Command::Package(options) => package::run(&options),
+        Command::Web(options) => web::run(&options),
         Command::Tidy => {
             let root = workspace::root()?;
             let mut findings = tidy::check(&root)?;

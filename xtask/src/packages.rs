@@ -27,7 +27,7 @@ pub(crate) const DESKTOP: &[Package] =
 
 /// What the tests look with.
 pub(crate) const TESTS: &[Package] = &[
-    ("chromium", "opens the report's page"),
+    ("chromium", "opens the report's page and the console"),
     ("dbus-daemon", "a session bus, for a desktop portal of the tests' own"),
     ("ethtool", "switches a network device's offloads"),
     ("ffmpeg", "an independent decoder"),
@@ -53,6 +53,10 @@ pub(crate) const VALGRIND: &[Package] =
 
 /// What makes Debian packages.
 pub(crate) const PACKAGE: &[Package] = &[("dpkg-dev", "tells which packages a program links")];
+
+/// What builds the console.
+pub(crate) const WEB: &[Package] =
+    &[("nodejs", "runs what builds the console"), ("npm", "fetches that, by its hashes")];
 
 /// Sees to it that every package of `groups` is installed.
 pub(crate) fn ensure(groups: &[&[Package]], install: bool) -> Result<(), Fault> {

@@ -8,7 +8,7 @@ use crate::fault::Fault;
 use crate::process;
 
 /// Folders that a walk leaves out: what builds and runs leave behind.
-const LEFT_OUT: &[&str] = &["target", ".git", "demo-out", "out"];
+const LEFT_OUT: &[&str] = &["target", ".git", "demo-out", "out", "node_modules"];
 
 /// What is off where a library may be missing, and on wherever the project's own chores build: package and feature.
 const FEATURES: &[(&str, &str)] = &[("punktfunk-capture", "pipewire"), ("punktfunk-host", "pipewire")];

@@ -7,10 +7,13 @@ use utoipa::ToSchema;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Mode {
     /// Width, in pixels.
+    #[schema(minimum = 16, maximum = 16_384)]
     pub width: u32,
     /// Height, in pixels.
+    #[schema(minimum = 16, maximum = 16_384)]
     pub height: u32,
     /// Refresh rate, in thousandths of a hertz.
+    #[schema(minimum = 1_000, maximum = 1_000_000)]
     pub refresh_mhz: u32,
 }
 

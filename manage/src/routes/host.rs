@@ -8,7 +8,7 @@ use utoipa::IntoParams;
 
 use super::{Outcome, Shared};
 use crate::desk::Ask;
-use crate::model::{Compositor, Diagnosis, Health, LogLine, Problem, Status};
+use crate::model::{Compositor, Diagnosis, Health, LogLine, Status};
 use crate::problem::Query;
 
 pub(super) fn router() -> Router<Shared> {
@@ -30,7 +30,6 @@ pub(super) async fn health(State(shared): State<Shared>) -> Json<Health> {
 /// The host at this moment.
 #[utoipa::path(get, path = "/api/v1/status", tag = "host", security(("bearer" = [])), responses(
     (status = 200, description = "The host, its sessions, the pairing window, and who waits.", body = Status),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
 ))]
 pub(super) async fn status(State(shared): State<Shared>) -> Json<Status> {
     let status = Status::clone(&shared.counter.status.borrow());
@@ -40,7 +39,6 @@ pub(super) async fn status(State(shared): State<Shared>) -> Json<Status> {
 /// Which compositors could be shown.
 #[utoipa::path(get, path = "/api/v1/compositors", tag = "host", security(("bearer" = [])), responses(
     (status = 200, description = "Each that is known.", body = Vec<Compositor>),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
 ))]
 pub(super) async fn compositors(State(shared): State<Shared>) -> Outcome<Vec<Compositor>> {
     Ok(Json(shared.counter.ask(|reply| Ask::Compositors { reply }).await?))
@@ -50,15 +48,13 @@ pub(super) async fn compositors(State(shared): State<Shared>) -> Outcome<Vec<Com
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct After {
-    /// Lines with a greater number only.
+    /// Lines with a greater number only; all, where it is greater than every line's: it is of a program that ended.
     after: Option<u64>,
 }
 
 /// The last lines of the program's log.
 #[utoipa::path(get, path = "/api/v1/logs", tag = "host", params(After), security(("bearer" = [])), responses(
     (status = 200, description = "The oldest first.", body = Vec<LogLine>),
-    (status = 400, description = "The query is malformed.", body = Problem),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
 ))]
 pub(super) async fn logs(State(shared): State<Shared>, Query(query): Query<After>) -> Json<Vec<LogLine>> {
     Json(shared.logs.after(query.after.unwrap_or(0)))
@@ -67,8 +63,6 @@ pub(super) async fn logs(State(shared): State<Shared>, Query(query): Query<After
 /// Looks at every link of the chain, which takes a second or more.
 #[utoipa::path(post, path = "/api/v1/doctor", tag = "host", security(("bearer" = [])), responses(
     (status = 200, description = "Each link.", body = Diagnosis),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
-    (status = 503, description = "The host cannot look.", body = Problem),
 ))]
 pub(super) async fn diagnose(State(shared): State<Shared>) -> Outcome<Diagnosis> {
     Ok(Json(shared.counter.ask(|reply| Ask::Diagnose { reply }).await?))

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use tokio::sync::{Semaphore, watch};
@@ -23,7 +24,7 @@ use crate::desk::Counter;
 use crate::guard::{Guard, admit, dress};
 use crate::limits::{BODY_BYTES_MAX, STREAMS_MAX};
 use crate::logs::LogRing;
-use crate::openapi::Bearer;
+use crate::openapi::{Bearer, Refusals};
 use crate::problem::{Answer, no_route, no_verb};
 use crate::{assets, openapi};
 
@@ -50,6 +51,9 @@ impl Shared {
 
 /// What a route answers with.
 pub(crate) type Outcome<T> = Result<axum::Json<T>, Answer>;
+
+/// What a route answers with that has nothing to say.
+pub(crate) type Done = Result<StatusCode, Answer>;
 
 /// All of it.
 pub(crate) fn app(shared: Shared, guard: Arc<Guard>) -> Router {
@@ -89,6 +93,6 @@ pub(crate) fn app(shared: Shared, guard: Arc<Guard>) -> Router {
         description = "What a host does and may be told to do. Everything but the health wants the bearer token that `punktfunk-host token` prints.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &Refusals),
 )]
 pub(crate) struct Api;

@@ -1,10 +1,11 @@
 //! Who may come in: the pairing window, and devices that ask.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
-use super::{Outcome, Shared};
+use super::{Done, Outcome, Shared};
 use crate::desk::{Ask, Refused, Why};
 use crate::model::{ArmPairing, Device, DeviceName, Pairing, PendingDevice, Problem};
 use crate::problem::{Json as Body, Path};
@@ -24,7 +25,6 @@ pub(super) fn router() -> Router<Shared> {
 /// The pairing window.
 #[utoipa::path(get, path = "/api/v1/pairing", tag = "pairing", security(("bearer" = [])), responses(
     (status = 200, description = "The window, its PIN while it is open.", body = Pairing),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
 ))]
 pub(super) async fn look(State(shared): State<Shared>) -> Json<Pairing> {
     let pairing = shared.counter.status.borrow().pairing.clone();
@@ -35,10 +35,6 @@ pub(super) async fn look(State(shared): State<Shared>) -> Json<Pairing> {
 #[utoipa::path(post, path = "/api/v1/pairing", tag = "pairing", security(("bearer" = [])),
     request_body = ArmPairing, responses(
     (status = 200, description = "It is open.", body = Pairing),
-    (status = 400, description = "The body is malformed.", body = Problem),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
-    (status = 413, description = "The body is too long.", body = Problem),
-    (status = 415, description = "The body is no JSON.", body = Problem),
     (status = 422, description = "That many seconds cannot be.", body = Problem),
     (status = 429, description = "Too many wrong PINs were tried; wait.", body = Problem),
 ))]
@@ -54,7 +50,6 @@ pub(super) async fn arm(State(shared): State<Shared>, Body(wish): Body<ArmPairin
 /// Closes the window.
 #[utoipa::path(delete, path = "/api/v1/pairing", tag = "pairing", security(("bearer" = [])), responses(
     (status = 200, description = "It is closed.", body = Pairing),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
 ))]
 pub(super) async fn cancel(State(shared): State<Shared>) -> Outcome<Pairing> {
     Ok(Json(shared.counter.ask(|reply| Ask::CancelPairing { reply }).await?))
@@ -63,7 +58,6 @@ pub(super) async fn cancel(State(shared): State<Shared>) -> Outcome<Pairing> {
 /// Devices that wait for a person's word.
 #[utoipa::path(get, path = "/api/v1/pending", tag = "pairing", security(("bearer" = [])), responses(
     (status = 200, description = "The oldest first; eight at most, each for two minutes.", body = Vec<PendingDevice>),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
 ))]
 pub(super) async fn pending(State(shared): State<Shared>) -> Json<Vec<PendingDevice>> {
     let pending = shared.counter.status.borrow().pending.clone();
@@ -74,13 +68,8 @@ pub(super) async fn pending(State(shared): State<Shared>) -> Json<Vec<PendingDev
 #[utoipa::path(post, path = "/api/v1/pending/{id}/approve", tag = "pairing", security(("bearer" = [])),
     params(("id" = u64, Path, description = "The request's number.")), request_body = Option<DeviceName>, responses(
     (status = 200, description = "It may connect.", body = Device),
-    (status = 400, description = "The number or the body is malformed.", body = Problem),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
     (status = 404, description = "No such device waits.", body = Problem),
-    (status = 413, description = "The body is too long.", body = Problem),
-    (status = 415, description = "The body is no JSON.", body = Problem),
     (status = 422, description = "That name cannot be.", body = Problem),
-    (status = 503, description = "The device could not be stored.", body = Problem),
 ))]
 pub(super) async fn approve(
     State(shared): State<Shared>,
@@ -94,11 +83,10 @@ pub(super) async fn approve(
 /// Turns a pending device away.
 #[utoipa::path(post, path = "/api/v1/pending/{id}/deny", tag = "pairing", security(("bearer" = [])),
     params(("id" = u64, Path, description = "The request's number.")), responses(
-    (status = 200, description = "It is turned away."),
-    (status = 400, description = "The number is malformed.", body = Problem),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
+    (status = 204, description = "It is turned away."),
     (status = 404, description = "No such device waits.", body = Problem),
 ))]
-pub(super) async fn deny(State(shared): State<Shared>, Path(request): Path<u64>) -> Outcome<()> {
-    Ok(Json(shared.counter.ask(|reply| Ask::Deny { request, reply }).await?))
+pub(super) async fn deny(State(shared): State<Shared>, Path(request): Path<u64>) -> Done {
+    shared.counter.ask(|reply| Ask::Deny { request, reply }).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

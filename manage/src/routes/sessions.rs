@@ -1,10 +1,11 @@
 //! Sessions: who streams, how to change that, and how fast the path is.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::{delete, get, patch, post};
 use axum::{Json, Router};
 
-use super::{Outcome, Shared};
+use super::{Done, Outcome, Shared};
 use crate::desk::{Ask, Refused, Why};
 use crate::model::{Mode, Problem, Reconfigure, Session, SpeedTest, SpeedTestRequest};
 use crate::problem::{Json as Body, Path};
@@ -30,7 +31,6 @@ pub(super) fn router() -> Router<Shared> {
 /// Each session that lives.
 #[utoipa::path(get, path = "/api/v1/sessions", operation_id = "sessions", tag = "sessions", security(("bearer" = [])), responses(
     (status = 200, description = "The oldest first.", body = Vec<Session>),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
 ))]
 pub(super) async fn list(State(shared): State<Shared>) -> Json<Vec<Session>> {
     let sessions = shared.counter.status.borrow().sessions.clone();
@@ -40,46 +40,38 @@ pub(super) async fn list(State(shared): State<Shared>) -> Json<Vec<Session>> {
 /// Ends a session.
 #[utoipa::path(delete, path = "/api/v1/sessions/{id}", tag = "sessions", security(("bearer" = [])),
     params(("id" = u64, Path, description = "The session's number.")), responses(
-    (status = 200, description = "It ends."),
-    (status = 400, description = "The number is malformed.", body = Problem),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
+    (status = 204, description = "It ends."),
     (status = 404, description = "There is no such session.", body = Problem),
 ))]
-pub(super) async fn end(State(shared): State<Shared>, Path(session): Path<u64>) -> Outcome<()> {
-    Ok(Json(shared.counter.ask(|reply| Ask::EndSession { session, reply }).await?))
+pub(super) async fn end(State(shared): State<Shared>, Path(session): Path<u64>) -> Done {
+    shared.counter.ask(|reply| Ask::EndSession { session, reply }).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Changes a running session's mode or rate.
 #[utoipa::path(patch, path = "/api/v1/sessions/{id}", tag = "sessions", security(("bearer" = [])),
     params(("id" = u64, Path, description = "The session's number.")), request_body = Reconfigure, responses(
-    (status = 200, description = "It is changed."),
-    (status = 400, description = "The number or the body is malformed.", body = Problem),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
+    (status = 204, description = "It is changed."),
     (status = 404, description = "There is no such session.", body = Problem),
     (status = 409, description = "It does not stream.", body = Problem),
-    (status = 413, description = "The body is too long.", body = Problem),
-    (status = 415, description = "The body is no JSON.", body = Problem),
     (status = 422, description = "That mode or rate cannot be.", body = Problem),
 ))]
 pub(super) async fn reconfigure(
     State(shared): State<Shared>,
     Path(session): Path<u64>,
     Body(change): Body<Reconfigure>,
-) -> Outcome<()> {
+) -> Done {
     check(change)?;
-    Ok(Json(shared.counter.ask(|reply| Ask::Reconfigure { session, change, reply }).await?))
+    shared.counter.ask(|reply| Ask::Reconfigure { session, change, reply }).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Tests a session's path: its video waits, and filler takes its place. The status has the progress and the result.
 #[utoipa::path(post, path = "/api/v1/speed-test", tag = "sessions", security(("bearer" = [])),
     request_body = SpeedTestRequest, responses(
     (status = 200, description = "It has begun.", body = SpeedTest),
-    (status = 400, description = "The body is malformed.", body = Problem),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
     (status = 404, description = "There is no such session.", body = Problem),
     (status = 409, description = "The session does not stream, or a test runs.", body = Problem),
-    (status = 413, description = "The body is too long.", body = Problem),
-    (status = 415, description = "The body is no JSON.", body = Problem),
     (status = 422, description = "That rate or time cannot be.", body = Problem),
 ))]
 pub(super) async fn speed_test(

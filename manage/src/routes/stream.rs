@@ -32,7 +32,6 @@ pub(super) fn router() -> Router<Shared> {
 /// The status, each time that it changes: server-sent events named `status`, each with a `Status` in JSON.
 #[utoipa::path(get, path = "/api/v1/events", tag = "host", security(("bearer" = [])), responses(
     (status = 200, description = "It does not end by itself.", content_type = "text/event-stream", body = Status),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
     (status = 429, description = "Too many read the stream already.", body = Problem),
 ))]
 pub(super) async fn events(State(shared): State<Shared>) -> Result<Sse<KeepAliveStream<Statuses>>, Answer> {

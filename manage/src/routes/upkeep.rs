@@ -19,7 +19,6 @@ pub(super) fn router() -> Router<Shared> {
 /// Every setting, and where it comes from.
 #[utoipa::path(get, path = "/api/v1/settings", tag = "upkeep", security(("bearer" = [])), responses(
     (status = 200, description = "In the file's order.", body = Vec<Setting>),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
 ))]
 pub(super) async fn settings(State(shared): State<Shared>) -> Outcome<Vec<Setting>> {
     Ok(Json(shared.counter.ask(|reply| Ask::Settings { reply }).await?))
@@ -29,14 +28,9 @@ pub(super) async fn settings(State(shared): State<Shared>) -> Outcome<Vec<Settin
 #[utoipa::path(put, path = "/api/v1/settings/{key}", tag = "upkeep", security(("bearer" = [])),
     params(("key" = String, Path, description = "The setting's key.")), request_body = SettingChange, responses(
     (status = 200, description = "It is written.", body = Setting),
-    (status = 400, description = "The path or the body is malformed.", body = Problem),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
     (status = 404, description = "There is no such setting.", body = Problem),
     (status = 409, description = "A variable or a flag overrules it, or the console may not change it.", body = Problem),
-    (status = 413, description = "The body is too long.", body = Problem),
-    (status = 415, description = "The body is no JSON.", body = Problem),
     (status = 422, description = "That value cannot be.", body = Problem),
-    (status = 503, description = "The file cannot be written.", body = Problem),
 ))]
 pub(super) async fn change(
     State(shared): State<Shared>,
@@ -50,8 +44,6 @@ pub(super) async fn change(
 /// The folders of `PUNKTFUNK_PERF` logs.
 #[utoipa::path(get, path = "/api/v1/recordings", tag = "upkeep", security(("bearer" = [])), responses(
     (status = 200, description = "The newest first.", body = Vec<Recording>),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
-    (status = 503, description = "The folder cannot be read.", body = Problem),
 ))]
 pub(super) async fn recordings(State(shared): State<Shared>) -> Outcome<Vec<Recording>> {
     Ok(Json(shared.counter.ask(|reply| Ask::Recordings { reply }).await?))
@@ -60,9 +52,7 @@ pub(super) async fn recordings(State(shared): State<Shared>) -> Outcome<Vec<Reco
 /// Begins to record each stage's latency, for sessions from now on.
 #[utoipa::path(post, path = "/api/v1/recordings", tag = "upkeep", security(("bearer" = [])), responses(
     (status = 200, description = "It records.", body = Recording),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
     (status = 409, description = "It records already.", body = Problem),
-    (status = 503, description = "The folder cannot be made.", body = Problem),
 ))]
 pub(super) async fn start_recording(State(shared): State<Shared>) -> Outcome<Recording> {
     Ok(Json(shared.counter.ask(|reply| Ask::StartRecording { reply }).await?))
@@ -71,7 +61,6 @@ pub(super) async fn start_recording(State(shared): State<Shared>) -> Outcome<Rec
 /// Ends that.
 #[utoipa::path(delete, path = "/api/v1/recordings", tag = "upkeep", security(("bearer" = [])), responses(
     (status = 200, description = "It is written.", body = Recording),
-    (status = 401, description = "The token is missing or wrong.", body = Problem),
     (status = 409, description = "Nothing is being recorded.", body = Problem),
 ))]
 pub(super) async fn stop_recording(State(shared): State<Shared>) -> Outcome<Recording> {

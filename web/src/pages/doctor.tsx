@@ -1,8 +1,14 @@
 import { useEffect, useState } from "preact/hooks";
-import { ask, type Diagnosis } from "../api";
+import { ask, type Compositor, type Diagnosis } from "../api";
 import { Card, Oops, useTask } from "../parts";
 
-export function Doctor() {
+const STATES: Record<Diagnosis["checks"][number]["state"], string> = {
+  ok: "OK",
+  degraded: "degraded",
+  broken: "broken",
+};
+
+function Links() {
   const [diagnosis, setDiagnosis] = useState<Diagnosis | null>(null);
   const { busy, failure, run } = useTask();
   const look = () => run(async () => setDiagnosis(await ask<Diagnosis>("POST", "doctor")));
@@ -17,18 +23,53 @@ export function Doctor() {
       }
     >
       <Oops failure={failure} />
-      {busy && <p role="status">Looking at each link…</p>}
+      <p role="status" class={busy ? "" : "unseen"}>
+        {busy ? "Looking at each link…" : `${diagnosis?.checks.length ?? 0} links were looked at.`}
+      </p>
       <ul class="rows checks">
         {diagnosis?.checks.map((check) => (
           <li key={check.name}>
-            <span class={`state state-${check.state}`}>{check.state === "ok" ? "OK" : check.state}</span>
+            <span class={`state state-${check.state}`}>{STATES[check.state]}</span>
             <div>
               <strong>{check.name}</strong> {check.found}
-              {check.remedy && <div class="soft">{check.remedy}</div>}
+              {check.remedy && <div class="remedy">{check.remedy}</div>}
             </div>
           </li>
         ))}
       </ul>
     </Card>
+  );
+}
+
+function Compositors() {
+  const [compositors, setCompositors] = useState<Compositor[] | null>(null);
+  const { failure, run } = useTask();
+  useEffect(() => run(async () => setCompositors(await ask<Compositor[]>("GET", "compositors"))), []);
+  return (
+    <Card title="Compositors">
+      <Oops failure={failure} />
+      <ul class="rows checks">
+        {compositors?.map((one) => (
+          <li key={one.name}>
+            <span class={`state state-${one.unusable == null ? "ok" : "off"}`}>
+              {one.unusable == null ? "ready" : "not here"}
+            </span>
+            <div>
+              <strong>{one.name}</strong> {one.version}
+              {one.unusable && <div class="remedy">{one.unusable}</div>}
+            </div>
+          </li>
+        ))}
+      </ul>
+    </Card>
+  );
+}
+
+export function Doctor() {
+  return (
+    <>
+      <Links />
+      <Compositors />
+    </>
   );
 }

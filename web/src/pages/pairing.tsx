@@ -1,6 +1,6 @@
 import { ask, type Pairing as Window, type PendingDevice, type Status } from "../api";
 import { Card, Oops, Sure, useTask } from "../parts";
-import { short, span } from "../words";
+import { groups, named, span } from "../words";
 
 function words(window: Window): string {
   switch (window.state) {
@@ -46,15 +46,15 @@ function Pin({ window }: { window: Window }) {
           <p>
             Type this at the device, after <code>punktfunk pair HOST</code>:
           </p>
-          <p class="pin" aria-label={`PIN ${[...(window.pin ?? "")].join(" ")}`}>
+          <output class="pin" aria-label={`PIN ${[...(window.pin ?? "")].join(" ")}`}>
             <span>{window.pin?.slice(0, 3)}</span>
             <span>{window.pin?.slice(3)}</span>
-          </p>
-          <p role="timer">
-            {span(window.left_s ?? 0)} left
-            {window.failures > 0 && `; ${window.failures} of 3 wrong PINs`}
-          </p>
+          </output>
           <progress max="120" value={window.left_s ?? 0} aria-label="Time left" />
+          <p class="between">
+            <span role="timer">{span(window.left_s ?? 0)} left</span>
+            {window.failures > 0 && <span>{window.failures} of 3 wrong PINs</span>}
+          </p>
         </>
       ) : (
         <p role="status">
@@ -71,11 +71,11 @@ function Pending({ device }: { device: PendingDevice }) {
   return (
     <li>
       <div>
-        <strong>{device.name || "a device without a name"}</strong>
+        <strong>{named(device.name)}</strong>
         <div class="soft">
-          from {device.remote}, <code title={device.fingerprint}>{short(device.fingerprint)}</code>, waits for{" "}
-          {span(device.left_s)} more
+          from {device.remote}, waits for {span(device.left_s)} more
         </div>
+        <code class="wrap">{groups(device.fingerprint)}</code>
         <Oops failure={failure} />
       </div>
       <span class="buttons">
@@ -83,12 +83,14 @@ function Pending({ device }: { device: PendingDevice }) {
           type="button"
           class="primary"
           disabled={busy}
+          aria-label={`Approve ${named(device.name)}`}
           onClick={() => run(() => ask("POST", `pending/${device.id}/approve`, null))}
         >
           Approve
         </button>
         <Sure
           label="Deny"
+          of={named(device.name)}
           sure="Turn it away"
           disabled={busy}
           onSure={() => run(() => ask("POST", `pending/${device.id}/deny`))}
@@ -113,7 +115,10 @@ export function Pairing({ status }: { status: Status }) {
         ) : (
           <>
             <p>Compare the fingerprint with what the device shows before you approve it.</p>
-            <ul class="rows" aria-live="polite">
+            <p class="unseen" role="status">
+              {status.pending.map((device) => named(device.name)).join(", ")}
+            </p>
+            <ul class="rows">
               {status.pending.map((device) => (
                 <Pending key={device.id} device={device} />
               ))}

@@ -1,31 +1,76 @@
 import { useState } from "preact/hooks";
 import { ask, type Session, type Status } from "../api";
-import { Card, Facts, Oops, Sure, useTask } from "../parts";
-import { micros, mode, rate, short, span } from "../words";
+import { Card, Facts, Field, Oops, Sure, useTask } from "../parts";
+import { count, micros, mode, named, rate, short, span } from "../words";
 
-function Bitrate({ session }: { session: Session }) {
-  const [mbit, setMbit] = useState(String(session.bitrate_kbps / 1000));
+const SIZES = ["1280x720", "1280x800", "1920x1080", "2560x1440", "3840x2160"];
+const HERTZ = ["30", "60", "90", "120", "144"];
+
+// `all`, with what is so now where it is not among them.
+function choices(all: string[], now: string): string[] {
+  return all.includes(now) ? all : [now, ...all];
+}
+
+function Change({ session }: { session: Session }) {
+  const now = {
+    mbit: String(session.bitrate_kbps / 1000),
+    size: `${session.mode.width}x${session.mode.height}`,
+    hertz: String(session.mode.refresh_mhz / 1000),
+  };
+  const [wish, setWish] = useState<Partial<typeof now>>({});
+  const { mbit, size, hertz } = { ...now, ...wish };
   const { busy, failure, run } = useTask();
   const change = (event: Event) => {
     event.preventDefault();
-    run(() => ask("PATCH", `sessions/${session.id}`, { bitrate_kbps: Math.round(Number(mbit) * 1000) }));
+    const [width, height] = size.split("x").map(Number);
+    const hasMode = size !== now.size || hertz !== now.hertz;
+    const mode = hasMode ? { width, height, refresh_mhz: Math.round(Number(hertz) * 1000) } : null;
+    run(async () => {
+      await ask("PATCH", `sessions/${session.id}`, { bitrate_kbps: Math.round(Number(mbit) * 1000), mode });
+      setWish({});
+    });
   };
+  const isStreaming = session.state === "streaming";
   return (
-    <form class="inline" onSubmit={change}>
-      <label>
-        Bitrate, Mbit/s{" "}
+    <form class="inline" onSubmit={change} aria-label={`Change the session of ${named(session.client)}`}>
+      <Field name="Bitrate, Mbit/s">
         <input
           type="number"
           min="0.5"
           max="8000"
           step="any"
           required
+          disabled={!isStreaming}
           value={mbit}
-          onInput={(event) => setMbit(event.currentTarget.value)}
+          onInput={(event) => setWish({ ...wish, mbit: event.currentTarget.value })}
         />
-      </label>
-      <button type="submit" disabled={busy || session.state !== "streaming"}>
-        Set
+      </Field>
+      <Field name="Picture">
+        <select
+          value={size}
+          disabled={!isStreaming}
+          onChange={(event) => setWish({ ...wish, size: event.currentTarget.value })}
+        >
+          {choices(SIZES, now.size).map((one) => (
+            <option key={one} value={one}>
+              {one.replace("x", " × ")}
+            </option>
+          ))}
+        </select>
+      </Field>
+      <Field name="Rate, Hz">
+        <select
+          value={hertz}
+          disabled={!isStreaming}
+          onChange={(event) => setWish({ ...wish, hertz: event.currentTarget.value })}
+        >
+          {choices(HERTZ, now.hertz).map((one) => (
+            <option key={one}>{one}</option>
+          ))}
+        </select>
+      </Field>
+      <button type="submit" disabled={busy || !isStreaming || Object.keys(wish).length === 0}>
+        Change
       </button>
       <Oops failure={failure} />
     </form>
@@ -37,10 +82,11 @@ function One({ session }: { session: Session }) {
   const { counts } = session;
   return (
     <Card
-      title={session.client || "a client without a name"}
+      title={named(session.client)}
       actions={
         <Sure
           label="End"
+          of={named(session.client)}
           sure="End this session"
           disabled={busy}
           onSure={() => run(() => ask("DELETE", `sessions/${session.id}`))}
@@ -50,31 +96,36 @@ function One({ session }: { session: Session }) {
       <Oops failure={failure} />
       <Facts
         facts={[
-          ["State", session.state],
-          ["For", span(session.age_s)],
+          ["State", `${session.state} for ${span(session.age_s)}`],
           ["From", session.remote],
           ["Device", <code title={session.fingerprint}>{short(session.fingerprint)}</code>],
           ["Picture", mode(session.mode)],
           ["Source", session.source],
           ["Encoder", session.encoder],
           ["Cipher", session.cipher],
-          ["Agreed", rate(session.bitrate_kbps)],
+          ["Bitrate agreed", rate(session.bitrate_kbps)],
           ["Link, as far as proven", rate(session.link_kbps)],
           ["Round trip", micros(session.rtt_us)],
-          ["Sent", `${counts.aus_sent} pictures, ${counts.idrs_sent} of them IDRs`],
-          ["Lost, late, dropped", `${counts.aus_lost}, ${counts.aus_late}, ${counts.aus_dropped}`],
-          ["Shed before encode", String(counts.pictures_shed)],
-          ["Sent again", `${counts.datagrams_resent} of ${counts.datagrams_sent} datagrams`],
-          ["Fallbacks", String(counts.fallbacks)],
+          ["Pictures sent", `${count(counts.aus_sent)}, ${count(counts.idrs_sent)} of them IDRs`],
+          ["Lost, late, dropped", `${count(counts.aus_lost)}, ${count(counts.aus_late)}, ${count(counts.aus_dropped)}`],
+          ["Shed before encode", count(counts.pictures_shed)],
+          ["Datagrams", `${count(counts.datagrams_sent)}, ${count(counts.datagrams_resent)} of them again`],
+          ["Fallbacks", count(counts.fallbacks)],
         ]}
       />
-      <Bitrate session={session} />
+      <Change session={session} />
     </Card>
   );
 }
 
 export function Sessions({ status }: { status: Status }) {
-  if (status.sessions.length === 0) return <Card title="No session">Nobody is connected.</Card>;
+  if (status.sessions.length === 0) {
+    return (
+      <Card title="No session">
+        <p>Nobody is connected.</p>
+      </Card>
+    );
+  }
   return (
     <>
       {status.sessions.map((session) => (

@@ -3,12 +3,15 @@ import { ask, type Recording, type Setting } from "../api";
 import { Card, Oops, useTask } from "../parts";
 import { bytes } from "../words";
 
-const ORIGINS: Record<Setting["origin"], string> = {
-  default: "by default",
-  file: "from",
-  environment: "from the variable",
-  flag: "from the flag",
-};
+function origin({ origin, place, needs_restart }: Setting): string {
+  const from = {
+    default: "by default",
+    file: `from ${place}`,
+    environment: `from the variable ${place}`,
+    flag: `from the flag ${place}`,
+  }[origin];
+  return needs_restart ? `${from}; holds after a new start` : from;
+}
 
 function Row({ setting, changed }: { setting: Setting; changed: (setting: Setting) => void }) {
   const [value, setValue] = useState(setting.value);
@@ -31,27 +34,32 @@ function Row({ setting, changed }: { setting: Setting; changed: (setting: Settin
           <span class="soft">{setting.help}</span>
         </label>
         <div>
-          <input
-            id={`setting-${setting.key}`}
-            value={value}
-            disabled={!setting.writable}
-            onInput={(event) => setValue(event.currentTarget.value)}
-          />
-          {setting.writable && (
-            <>
-              <button type="submit" disabled={busy || value === setting.value}>
+          <div class="buttons">
+            <input
+              id={`setting-${setting.key}`}
+              aria-describedby={`origin-${setting.key}`}
+              value={value}
+              disabled={!setting.writable}
+              onInput={(event) => setValue(event.currentTarget.value)}
+            />
+            {setting.writable && (
+              <button type="submit" disabled={busy || value === setting.value} aria-label={`Save ${setting.key}`}>
                 Save
               </button>
-              {setting.origin === "file" && (
-                <button type="button" disabled={busy} onClick={() => put(null)}>
-                  Default
-                </button>
-              )}
-            </>
-          )}
-          <div class="soft">
-            {ORIGINS[setting.origin]} {setting.origin === "default" ? "" : setting.place}
-            {setting.needs_restart && "; holds after a new start"}
+            )}
+            {setting.writable && setting.origin === "file" && (
+              <button
+                type="button"
+                disabled={busy}
+                aria-label={`Take ${setting.key} out of the file`}
+                onClick={() => put(null)}
+              >
+                Default
+              </button>
+            )}
+          </div>
+          <div class="soft" id={`origin-${setting.key}`}>
+            {origin(setting)}
           </div>
           <Oops failure={failure} />
         </div>

@@ -1,12 +1,37 @@
 import { useState } from "preact/hooks";
 import { ask, type SpeedTest, type Status } from "../api";
-import { Card, Facts, Oops, useTask } from "../parts";
+import { Card, Facts, Field, Oops, useTask } from "../parts";
 import { Plot } from "../plot";
-import { digits, micros, rate } from "../words";
+import { digits, micros, named, rate } from "../words";
+
+const DURATION_MS = 2000;
+
+function Bars({ bars }: { bars: [string, number][] }) {
+  const most = Math.max(1, ...bars.map(([, kbps]) => kbps));
+  return (
+    <dl class="bars">
+      {bars.map(([name, kbps], index) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>
+            <i class={`bar bar-${index}`} style={{ width: `${(100 * kbps) / most}%` }} />
+            <span>{rate(kbps)}</span>
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
 
 function Result({ test }: { test: SpeedTest }) {
   const { result } = test;
-  if (test.failure) return <p class="oops">{test.failure}</p>;
+  if (test.failure) {
+    return (
+      <p class="oops" role="alert">
+        {test.failure}
+      </p>
+    );
+  }
   if (!result) {
     return (
       <>
@@ -21,23 +46,38 @@ function Result({ test }: { test: SpeedTest }) {
         <strong>{result.verdict}</strong>
       </p>
       <Facts
+        large
         facts={[
           ["Recommended bitrate", rate(result.recommended_kbps)],
           ["Goodput", rate(result.goodput_kbps)],
-          ["Came, on the wire", `${rate(result.received_kbps)} of ${rate(result.sent_kbps)}`],
           ["Lost", `${digits(result.loss_per_mille)} ‰`],
-          ["Delay under load, p50", micros(result.delay_p50_us)],
-          ["p99", micros(result.delay_p99_us)],
+          ["Delay under load, p50 and p99", `${micros(result.delay_p50_us)}, ${micros(result.delay_p99_us)}`],
         ]}
       />
-      <Plot
-        title="Lost, by where in a picture"
-        unit="‰ of the datagrams, in tenths of a picture"
-        isTime={false}
-        xs={result.loss_by_position_per_mille.map((_, index) => index + 1)}
-        format={digits}
-        series={[{ label: "lost", colour: 3, values: result.loss_by_position_per_mille }]}
-      />
+      <div class="plots two">
+        <figure class="plot">
+          <figcaption>
+            How far it came <span class="soft">from what was asked for to what is of use</span>
+          </figcaption>
+          <Bars
+            bars={[
+              ["Asked for", result.target_kbps],
+              ["Left the host", result.sent_kbps],
+              ["Came", result.received_kbps],
+              ["Of use", result.goodput_kbps],
+              ["Recommended", result.recommended_kbps],
+            ]}
+          />
+        </figure>
+        <Plot
+          title="Lost, by where in a picture"
+          unit="‰ of each tenth’s datagrams, the first tenth first"
+          bars
+          xs={result.loss_by_position_per_mille.map((_, index) => index + 1)}
+          format={digits}
+          series={[{ label: "lost", colour: 3, values: result.loss_by_position_per_mille }]}
+        />
+      </div>
     </>
   );
 }
@@ -48,12 +88,13 @@ export function Speed({ status }: { status: Status }) {
   const [mbit, setMbit] = useState("100");
   const { busy, failure, run } = useTask();
   const chosen = streaming.find((one) => one.id === session) ?? streaming[0];
-  const running = status.speed_test !== null && !status.speed_test?.result && !status.speed_test?.failure;
+  const test = status.speed_test;
+  const running = test != null && !test.result && !test.failure;
   const start = (event: Event) => {
     event.preventDefault();
     if (!chosen) return;
     const target_kbps = Math.round(Number(mbit) * 1000);
-    run(() => ask("POST", "speed-test", { session: chosen.id, target_kbps, duration_ms: 2000 }));
+    run(() => ask("POST", "speed-test", { session: chosen.id, target_kbps, duration_ms: DURATION_MS }));
   };
   return (
     <Card title="Speed test">
@@ -62,8 +103,7 @@ export function Speed({ status }: { status: Status }) {
         meanwhile.
       </p>
       <form class="inline" onSubmit={start}>
-        <label>
-          Client{" "}
+        <Field name="Client">
           <select
             value={chosen?.id}
             disabled={streaming.length === 0}
@@ -71,13 +111,12 @@ export function Speed({ status }: { status: Status }) {
           >
             {streaming.map((one) => (
               <option key={one.id} value={one.id}>
-                {one.client}
+                {named(one.client)}
               </option>
             ))}
           </select>
-        </label>
-        <label>
-          Mbit/s{" "}
+        </Field>
+        <Field name="Mbit/s to try">
           <input
             type="number"
             min="0.5"
@@ -87,14 +126,14 @@ export function Speed({ status }: { status: Status }) {
             value={mbit}
             onInput={(event) => setMbit(event.currentTarget.value)}
           />
-        </label>
+        </Field>
         <button type="submit" class="primary" disabled={busy || !chosen || running}>
           Start
         </button>
       </form>
       {streaming.length === 0 && <p class="soft">No client is connected.</p>}
       <Oops failure={failure} />
-      {status.speed_test && <Result test={status.speed_test} />}
+      {test && <Result test={test} />}
     </Card>
   );
 }

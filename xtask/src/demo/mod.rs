@@ -110,6 +110,7 @@ fn no_compositor(fault: &Fault) -> Option<String> {
         | Fault::Instructions { .. }
         | Fault::Memory { .. }
         | Fault::Userland { .. }
+        | Fault::Web { .. }
         | Fault::Incomplete { .. }
         | Fault::Machine { .. }
         | Fault::Guest { .. }

@@ -39,7 +39,9 @@ pub(super) fn is_ours(path: &Path) -> bool {
     let by_ending = path.extension().and_then(|extension| extension.to_str()).is_some_and(|extension| {
         ["rs", "md", "toml", "sh", "py", "yml", "yaml", "json"].contains(&extension)
     });
-    by_ending || path.starts_with(".ci")
+    // npm writes this one, with the names of other people's packages.
+    let is_lock = path.file_name().is_some_and(|name| name == "package-lock.json");
+    (by_ending && !is_lock) || path.starts_with(".ci")
 }
 
 /// Checks the words of one file.
@@ -184,6 +186,8 @@ mod tests {
             (".ci/run", true),
             ("README.md", true),
             ("Cargo.lock", false),
+            ("web/package-lock.json", false),
+            ("web/package.json", true),
             ("a.png", false),
         ] {
             assert_eq!(is_ours(Path::new(path)), expected, "{path}");

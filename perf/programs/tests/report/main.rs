@@ -4,15 +4,12 @@
 //! Chromium's tests say so where there is no browser, and fail under CI=true. Screenshots are left where
 //! `PUNKTFUNK_REPORT_SHOTS` says.
 
-mod chromium;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant, SystemTime};
 
-use base64::Engine as _;
-use chromium::Chromium;
+use browser::Chromium;
 use punktfunk_perf::{LogHeader, PerfTarget, Recorder, Stage, TimeAxis};
 use serde_json::{Value, json};
 
@@ -141,18 +138,11 @@ const MISPLACED_WORDS: &str = "(() => {
 /// Opens the page and looks at everything that must hold for it.
 fn look(browser: &mut Chromium, page: &Path, colours: &str, width: u32, name: &str) {
     let what = format!("{name}, {colours}, {width} wide");
-    browser.ask(
-        "Emulation.setDeviceMetricsOverride",
-        json!({
-            "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600,
-        }),
-    );
-    let features = json!([{"name": "prefers-color-scheme", "value": colours}]);
-    browser.ask("Emulation.setEmulatedMedia", json!({"features": features}));
-    browser.open(page);
+    browser.show_on(width, 900, colours);
+    browser.open(&url(page));
     let inner = browser.evaluate("window.innerWidth");
     assert_eq!(inner, width, "{what}");
-    let scroll = browser.evaluate("document.documentElement.scrollWidth").as_u64().expect("a number");
+    let scroll = browser.width();
     assert!(scroll <= u64::from(width), "{what}: {scroll} wide");
     let dark = browser.evaluate(
         "(() => { let [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);\
@@ -164,18 +154,13 @@ fn look(browser: &mut Chromium, page: &Path, colours: &str, width: u32, name: &s
     assert_eq!(browser.evaluate(MISPLACED_WORDS), "", "{what}");
     point_at_something(browser, &what);
     if let Some(shots) = std::env::var_os("PUNKTFUNK_REPORT_SHOTS") {
-        shoot(browser, &PathBuf::from(shots).join(format!("{name}-{colours}-{width}.png")));
+        browser.shoot(&PathBuf::from(shots).join(format!("{name}-{colours}-{width}.png")));
     }
-    for event in &browser.events {
-        let method = event["method"].as_str().unwrap_or_default();
-        assert!(method != "Runtime.exceptionThrown", "{what}: {event}");
-        assert!(method != "Log.entryAdded", "{what}: {event}");
-        assert!(method != "Runtime.consoleAPICalled", "{what}: {event}");
-        if method == "Network.requestWillBeSent" {
-            let url = event["params"]["request"]["url"].as_str().unwrap_or_default();
-            assert_eq!(url, format!("file://{}", page.display()), "{what}");
-        }
-    }
+    assert_eq!(browser.faults(|asked| asked == url(page)), [""; 0], "{what}");
+}
+
+fn url(page: &Path) -> String {
+    format!("file://{}", page.display())
 }
 
 /// The value under the pointer is shown, where there is a chart at all.
@@ -188,21 +173,11 @@ fn point_at_something(browser: &mut Chromium, what: &str) {
     if place.is_null() {
         return;
     }
-    let (x, y) = (place[0].clone(), place[1].clone());
-    browser.ask("Input.dispatchMouseEvent", json!({"type": "mouseMoved", "x": x, "y": y}));
+    let part = |index: usize| place[index].as_f64().expect("a number");
+    browser.point_at(part(0), part(1));
     let said = browser.evaluate("document.querySelector('.bubble').textContent");
     assert!(said.as_str().is_some_and(|said| !said.is_empty()), "{what}: nothing is said at {place}");
     browser.evaluate("window.scrollTo(0, 0)");
-}
-
-/// The whole page as PNG.
-fn shoot(browser: &mut Chromium, path: &Path) {
-    browser.ask("Input.dispatchMouseEvent", json!({"type": "mouseMoved", "x": 1, "y": 1}));
-    let shot = browser.ask("Page.captureScreenshot", json!({"captureBeyondViewport": true}));
-    let data = shot["data"].as_str().expect("a picture");
-    let bytes = base64::engine::general_purpose::STANDARD.decode(data).expect("base64");
-    fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-    fs::write(path, bytes).expect("written");
 }
 
 #[test]
@@ -233,7 +208,7 @@ fn paper_is_light_however_the_page_is_switched() {
     for colours in ["light", "dark"] {
         let features = json!([{"name": "prefers-color-scheme", "value": colours}]);
         browser.ask("Emulation.setEmulatedMedia", json!({"media": "print", "features": features}));
-        browser.open(&folder.path().join("report.html"));
+        browser.open(&url(&folder.path().join("report.html")));
         for is_switched in [false, true] {
             for (what, property) in
                 [("h1", "color"), (".chart .tick", "fill"), (".way-wide .stage text", "fill")]
@@ -256,7 +231,7 @@ fn a_page_is_complete_without_its_script() {
     let folder = session();
     assert!(run(&["report", utf8(folder.path()), "--no-png"]).status.success());
     browser.ask("Emulation.setScriptExecutionDisabled", json!({"value": true}));
-    browser.open(&folder.path().join("report.html"));
+    browser.open(&url(&folder.path().join("report.html")));
     let drawn = browser.evaluate("document.querySelectorAll('svg').length").as_u64();
     assert!(drawn >= Some(10), "{drawn:?} drawings");
 }

@@ -1,11 +1,8 @@
-//! A headless Chromium, told what to do over its debugging pipe: NUL-ended JSON on its descriptors 3 and 4.
-//!
-//! Promises: nothing waits for ever, and the browser ends with this. Refuses: a port that anybody could connect to.
+//! The browser's process and its pipe: NUL-ended JSON on its descriptors 3 and 4.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -13,14 +10,21 @@ use serde_json::{Value, json};
 /// How long an answer may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long it may take to end.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// How often something is looked for that has not come yet.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// A browser with one page.
+#[derive(Debug)]
 pub struct Chromium {
     child: Child,
     orders: ChildStdin,
     words: Receiver<Value>,
     next: u64,
     session: Option<String>,
-    /// What the page did: every event that came.
+    /// What the page did: every event that came since it was opened.
     pub events: Vec<Value>,
     _profile: tempfile::TempDir,
 }
@@ -74,7 +78,7 @@ impl Chromium {
         let attached =
             browser.ask("Target.attachToTarget", json!({"targetId": target["targetId"], "flatten": true}));
         browser.session = Some(attached["sessionId"].as_str().expect("a session").to_owned());
-        for domain in ["Page", "Runtime", "Log", "Network"] {
+        for domain in ["Page", "Runtime", "Log", "Network", "Accessibility"] {
             browser.ask(&format!("{domain}.enable"), json!({}));
         }
         Some(browser)
@@ -101,10 +105,23 @@ impl Chromium {
         }
     }
 
-    /// Opens a file and waits until it is loaded.
-    pub fn open(&mut self, page: &Path) {
+    /// Takes whatever certificate a host shows from now on.
+    pub fn trust_any_certificate(&mut self) {
+        self.ask("Security.setIgnoreCertificateErrors", json!({"ignore": true}));
+    }
+
+    /// Opens an address and waits until it is loaded.
+    pub fn open(&mut self, url: &str) {
         self.events.clear();
-        self.ask("Page.navigate", json!({"url": format!("file://{}", page.display())}));
+        // From elsewhere first: to go from one fragment of a page to another loads nothing.
+        self.navigate("about:blank");
+        self.events.clear();
+        self.navigate(url);
+    }
+
+    fn navigate(&mut self, url: &str) {
+        let answer = self.ask("Page.navigate", json!({"url": url}));
+        assert!(answer["errorText"].is_null(), "{url}: {}", answer["errorText"]);
         let deadline = Instant::now() + PATIENCE;
         while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
             let word = self.next_word(deadline, "load the page");
@@ -112,11 +129,56 @@ impl Chromium {
         }
     }
 
-    /// What an expression gives in the page.
+    /// What an expression, or its promise, gives in the page.
     pub fn evaluate(&mut self, expression: &str) -> Value {
-        let answer = self.ask("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));
+        let params = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
+        let answer = self.ask("Runtime.evaluate", params);
         assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
         answer["result"]["value"].clone()
+    }
+
+    /// Waits until an expression gives something else than nothing, 0, `false` and an empty text, and hands it back.
+    pub fn wait_for(&mut self, expression: &str) -> Value {
+        self.wait_for_within(expression, PATIENCE)
+    }
+
+    /// The same with another patience.
+    pub fn wait_for_within(&mut self, expression: &str, patience: Duration) -> Value {
+        let deadline = Instant::now() + patience;
+        loop {
+            let value = self.evaluate(expression);
+            let is_nothing = match &value {
+                Value::Null => true,
+                Value::Bool(is_so) => !is_so,
+                Value::Number(number) => number.as_f64() == Some(0.0),
+                Value::String(text) => text.is_empty(),
+                Value::Array(_) | Value::Object(_) => false,
+            };
+            if !is_nothing {
+                return value;
+            }
+            if Instant::now() >= deadline {
+                let text = self.evaluate("document.body.innerText");
+                panic!(
+                    "not so after {} s: {expression}\n{}",
+                    patience.as_secs(),
+                    text.as_str().unwrap_or("")
+                );
+            }
+            self.listen(LOOK_AGAIN);
+        }
+    }
+
+    /// Lets the page live for a while, and keeps what happens.
+    pub fn listen(&mut self, span: Duration) {
+        let deadline = Instant::now() + span;
+        loop {
+            match self.words.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(word) => self.events.push(word),
+                Err(RecvTimeoutError::Timeout) => return,
+                Err(RecvTimeoutError::Disconnected) => panic!("chromium has ended"),
+            }
+        }
     }
 
     fn next_word(&mut self, deadline: Instant, what: &str) -> Value {
@@ -130,15 +192,10 @@ impl Chromium {
 
 impl Drop for Chromium {
     fn drop(&mut self) {
-        // Its pipe is closed first: then it ends by itself, its children too.
+        // Asked, it ends its children too; its pipe is closed once it has.
         let _ = self.orders.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while Instant::now() < deadline {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let deadline = Instant::now() + FAREWELL;
+        while self.words.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {}
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
