@@ -43,6 +43,7 @@ mod tests;
 mod tls;
 mod transport;
 mod trust;
+mod web;
 
 pub use applicant::{Applicant, ApplicantEvent, PairError};
 pub use client::ClientControl;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use punktfunk_control::Fingerprint;
 
+use crate::manage::{LISTEN_DEFAULT, ManageAt};
+
 use crate::redundancy::Redundancy;
 
 /// The port when none is given.
@@ -37,6 +39,16 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show a PIN, by which one device may pair with the running host, and wait for it.
+    Pair(PairArgs),
+    /// List the devices that wait for somebody's word at the running host, and give it.
+    Pending(PendingArgs),
+    /// Print the token that the console asks for.
+    Token {
+        /// Where the identity is kept.
+        #[arg(long, value_name = "DIR")]
+        identity: Option<PathBuf>,
+    },
     /// List, rename or revoke the devices that are paired; a running host follows at once.
     Devices(DevicesArgs),
     /// Print this host's fingerprint, for the client's --trust.
@@ -44,6 +56,60 @@ pub enum Command {
         /// Where the identity is kept.
         #[arg(long, value_name = "DIR")]
         identity: Option<PathBuf>,
+    },
+}
+
+/// How to let a device pair.
+#[derive(Debug, Clone, Args)]
+pub struct PairArgs {
+    /// For how long the PIN holds.
+    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(10..=120))]
+    pub seconds: u32,
+    /// Where the running host's --manage is.
+    #[arg(long, value_name = "ADDR:PORT", default_value = LISTEN_DEFAULT)]
+    pub manage: SocketAddr,
+    /// Where the running host's identity is kept.
+    #[arg(long, value_name = "DIR")]
+    pub identity: Option<PathBuf>,
+    /// One JSON line for the PIN, and one for the device.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which of the devices that wait, and what about it.
+#[derive(Debug, Clone, Args)]
+pub struct PendingArgs {
+    /// What to do; without it they are listed.
+    #[command(subcommand)]
+    pub verb: Option<PendingVerb>,
+    /// Where the running host's --manage is.
+    #[arg(long, value_name = "ADDR:PORT", default_value = LISTEN_DEFAULT, global = true)]
+    pub manage: SocketAddr,
+    /// Where the running host's identity is kept.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub identity: Option<PathBuf>,
+    /// JSON on standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do about a device that waits.
+#[derive(Debug, Clone, Subcommand)]
+pub enum PendingVerb {
+    /// List them.
+    List,
+    /// Let one in.
+    Approve {
+        /// Its number in the list.
+        id: u64,
+        /// Its name from now on; by default what it calls itself.
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Turn one away.
+    Deny {
+        /// Its number in the list.
+        id: u64,
     },
 }
 
@@ -113,6 +179,9 @@ pub struct ServeArgs {
     /// The most slices an access unit is encoded in; low rates take fewer.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=16))]
     pub slices: u16,
+    /// Where the console and the commands that speak to a running host reach it, by HTTPS.
+    #[arg(long, value_name = "ADDR:PORT|off", default_value = LISTEN_DEFAULT)]
+    pub manage: ManageAt,
     /// Write the bound port into this file once clients can connect.
     #[arg(long, value_name = "FILE")]
     pub port_file: Option<PathBuf>,

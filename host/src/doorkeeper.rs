@@ -5,15 +5,19 @@
 //! word, or by that of a session whose device is trusted by name. Refuses: the word of a session that is only there
 //! because the host is open to everyone.
 
+mod asks;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use punktfunk_control::{
-    ArmError, Devices, DevicesError, Fingerprint, HostControl, HostEvent, PendingDevice, SessionId, Trust,
-    TurnedAwayReason, now_s,
+    ArmError, Device, Devices, DevicesError, Fingerprint, HostControl, HostEvent, PendingDevice, SessionId,
+    Trust, TurnedAwayReason, WindowEnd, now_s,
 };
 
 use crate::say::Say;
+
+pub use asks::pending;
 
 /// How often it is looked whether another program has changed the devices: with a session's last words well within a
 /// second.
@@ -29,6 +33,8 @@ pub struct Doorkeeper {
     looked_at: Instant,
     /// What the last look said was wrong, so that it is said once.
     is_unreadable: bool,
+    /// Why the last window was closed, and for whom.
+    closed: Option<(WindowEnd, Option<String>)>,
     say: Say,
 }
 
@@ -38,6 +44,9 @@ pub enum DoorError {
     /// The device does not wait any more, or never has.
     #[error("no device waits under number {0}; it may have gone, or somebody else has decided")]
     NobodyWaits(u64),
+    /// No paired device has this fingerprint.
+    #[error("no paired device has the fingerprint {0}")]
+    NoSuchDevice(Fingerprint),
     /// The list of devices.
     #[error(transparent)]
     Devices(#[from] DevicesError),
@@ -56,8 +65,8 @@ impl Doorkeeper {
         now: Instant,
     ) -> Result<Self, DevicesError> {
         let devices = Devices::load(folder)?;
-        let (looked_at, is_unreadable) = (now, false);
-        Ok(Self { devices, named, is_open, host_name, looked_at, is_unreadable, say })
+        let (looked_at, is_unreadable, closed) = (now, false, None);
+        Ok(Self { devices, named, is_open, host_name, looked_at, is_unreadable, closed, say })
     }
 
     /// Whom control is to believe.
@@ -79,6 +88,7 @@ impl Doorkeeper {
         now: Instant,
     ) -> Result<(), ArmError> {
         let armed = control.arm_pairing(lifetime, now)?;
+        self.closed = None;
         self.say.pairing(&armed.pin.reveal(), armed.until.saturating_duration_since(now));
         Ok(())
     }
@@ -93,9 +103,10 @@ impl Doorkeeper {
         number: u64,
         name: Option<&str>,
         now: Instant,
-    ) -> Result<(), DoorError> {
+    ) -> Result<Device, DoorError> {
         let PendingDevice { id, name: own, fingerprint, .. } = waiting(control, number)?;
-        self.let_in(control, id, fingerprint, name.unwrap_or(&own), now)
+        self.let_in(control, id, fingerprint, name.unwrap_or(&own), now)?;
+        self.devices.find(&fingerprint).cloned().ok_or(DoorError::NoSuchDevice(fingerprint))
     }
 
     /// Turns a device away that waits.
@@ -108,6 +119,30 @@ impl Doorkeeper {
         denied.map_err(|_| DoorError::NobodyWaits(number))?;
         self.say.denied(&name, fingerprint);
         Ok(())
+    }
+
+    /// Gives a device another name.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be written down.
+    pub fn rename(&mut self, fingerprint: Fingerprint, name: &str) -> Result<Device, DoorError> {
+        self.devices.rename(&fingerprint, name)?;
+        self.devices.find(&fingerprint).cloned().ok_or(DoorError::NoSuchDevice(fingerprint))
+    }
+
+    /// Takes a device's trust away; a session of it ends.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be written down.
+    pub fn revoke(
+        &mut self,
+        control: &mut HostControl,
+        fingerprint: Fingerprint,
+        now: Instant,
+    ) -> Result<(), DoorError> {
+        let was_known = self.devices.remove(&fingerprint)?;
+        self.follow(control, now);
+        if was_known { Ok(()) } else { Err(DoorError::NoSuchDevice(fingerprint)) }
     }
 
     /// Follows what other programs have changed.
@@ -136,11 +171,17 @@ impl Doorkeeper {
         match event {
             HostEvent::PinProven { session, name, fingerprint, remote } => {
                 tracing::info!(name, %remote, %fingerprint, "a device knows the PIN");
-                if let Err(error) = self.let_in(control, session, fingerprint, &name, now) {
-                    tracing::error!(%error, "it cannot be written down, and is turned away");
+                match self.let_in(control, session, fingerprint, &name, now) {
+                    Ok(()) => self.closed = Some((WindowEnd::Used, Some(name))),
+                    Err(error) => tracing::error!(%error, "it cannot be written down, and is turned away"),
                 }
             }
-            HostEvent::PairingClosed { end } => self.say.pairing_closed(end),
+            HostEvent::PairingClosed { end } => {
+                self.say.pairing_closed(end);
+                if !matches!(self.closed, Some((WindowEnd::Used, Some(_)))) {
+                    self.closed = Some((end, None));
+                }
+            }
             HostEvent::PendingChanged => {
                 self.say.pending(control.pending(), now);
                 let sessions: Vec<_> = control.running().collect();
@@ -193,7 +234,7 @@ impl Doorkeeper {
         }
         let number = pending.number();
         let done = if is_approved {
-            self.approve(control, number, None, now)
+            self.approve(control, number, None, now).map(drop)
         } else {
             self.deny(control, number, now)
         };

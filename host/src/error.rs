@@ -1,5 +1,6 @@
 //! What ends the host program, and with which exit code.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use punktfunk_capture::CaptureError;
@@ -7,6 +8,7 @@ use punktfunk_codec::CodecError;
 use punktfunk_control::{ArmError, ControlError, DevicesError, IdentityError, MeantError, RefusalCode};
 use punktfunk_display::DisplayError;
 use punktfunk_engine::{EngineError, StageFault};
+use punktfunk_manage::{ManageError, TokenError};
 use punktfunk_net::NetError;
 
 /// Why the host, or one of its sessions, came to an end. Each kind has its own exit code.
@@ -36,6 +38,35 @@ pub enum HostError {
     /// A device was named that is not there, or not the only one.
     #[error("{0}: see `punktfunk-host devices`")]
     Meant(#[from] MeantError),
+    /// No host runs, or not where it was looked for.
+    #[error(
+        "no host of this identity answers at {address} ({cause}): start it, or name its --manage and --identity"
+    )]
+    NoRunningHost {
+        /// Where it was looked for.
+        address: SocketAddr,
+        /// What happened.
+        cause: String,
+    },
+    /// The running host refuses.
+    #[error("the running host refuses: {error}{}{remedy} (status {status})", if remedy.is_empty() { "" } else { "; " })]
+    RunningHostRefused {
+        /// Why.
+        error: String,
+        /// What to do.
+        remedy: String,
+        /// The status of its answer.
+        status: u16,
+    },
+    /// No device has paired.
+    #[error("not paired: {0}")]
+    NotPaired(String),
+    /// The management API cannot be served.
+    #[error(transparent)]
+    Manage(#[from] ManageError),
+    /// Its token cannot be read or made.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// No PIN can be shown yet.
     #[error(transparent)]
     Arm(#[from] ArmError),
@@ -131,8 +162,15 @@ impl HostError {
             | Self::Identity(IdentityError::NoHome)
             | Self::Net(NetError::BackendUnknown { .. }) => 64,
             Self::Fault(fault) if fault.stage == "capture" => 10,
-            Self::Engine(_) | Self::Net(_) | Self::Fault(_) => 1,
-            Self::Control(_) | Self::Identity(_) | Self::Devices(_) | Self::Arm(_) => 3,
+            Self::Engine(_) | Self::Net(_) | Self::Fault(_) | Self::Manage(ManageError::Thread(_)) => 1,
+            Self::NoRunningHost { .. } => 2,
+            Self::Control(_)
+            | Self::Identity(_)
+            | Self::Devices(_)
+            | Self::Arm(_)
+            | Self::RunningHostRefused { .. }
+            | Self::NotPaired(_)
+            | Self::Token(_) => 3,
             Self::Impossible(_)
             | Self::Unagreed { .. }
             | Self::Rate { .. }
@@ -143,7 +181,7 @@ impl HostError {
             Self::File { .. }
             | Self::Codec(_)
             | Self::Capture(CaptureError::Read { .. } | CaptureError::Y4m { .. }) => 6,
-            Self::PortInUse { .. } => 7,
+            Self::PortInUse { .. } | Self::Manage(ManageError::Bind { .. }) => 7,
             Self::Display(_)
             | Self::NoDesktop(_)
             | Self::Compositor { .. }

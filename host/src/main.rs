@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod agreement;
+mod ask;
 mod cli;
 mod closing;
 mod desktop;
@@ -12,8 +13,11 @@ mod devices;
 mod doorkeeper;
 mod encode;
 mod error;
+mod manage;
 mod opening;
+mod pair;
 mod path;
+mod pending;
 mod pick;
 mod port_file;
 mod redundancy;
@@ -37,6 +41,7 @@ use clap::Parser;
 use punktfunk_control::limits::PAIR_WINDOW_MAX;
 use punktfunk_control::{HostControl, HostLimits, Identity, Trust};
 use punktfunk_engine::{Machine, Wishes};
+use punktfunk_manage::{LogRing, Token};
 use punktfunk_net::{BACKEND_VARIABLE, Backend, NetError, ReceiveLimits, Receiver, Socket, SocketConfig};
 use punktfunk_perf::PerfTarget;
 use punktfunk_proto::limits::BURST_BYTES_DEFAULT;
@@ -44,10 +49,13 @@ use punktfunk_seal::{
     BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, Backends, CIPHER_VARIABLE, CipherPreference,
 };
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::prelude::*;
 
+use crate::ask::RunningHost;
 use crate::cli::{Cli, Command, ServeArgs};
 use crate::doorkeeper::Doorkeeper;
 use crate::error::HostError;
+use crate::manage::Management;
 use crate::opening::OpeningConfig;
 use crate::port_file::PortFile;
 use crate::say::Say;
@@ -83,13 +91,26 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), HostError> {
     let filter = log_filter()?;
     let is_terminal = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(is_terminal).init();
+    let logs = LogRing::default();
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(is_terminal);
+    tracing_subscriber::registry().with(filter).with(lines).with(logs.layer()).init();
     match command {
-        Command::Serve(args) => serve(&args),
+        Command::Serve(args) => serve(&args, logs),
         Command::ProbeCompositor { json } => {
             probe_compositor(json);
             Ok(())
         }
+        Command::Pair(args) => {
+            let folder = identity_folder(args.identity.as_deref())?;
+            let host = RunningHost::of(&folder, load_identity(args.identity.as_deref())?, args.manage)?;
+            pair::run(&args, &host, &*stop_flag()?)
+        }
+        Command::Pending(args) => {
+            let folder = identity_folder(args.identity.as_deref())?;
+            let host = RunningHost::of(&folder, load_identity(args.identity.as_deref())?, args.manage)?;
+            pending::run(&args, &host)
+        }
+        Command::Token { identity } => print_token(&identity_folder(identity.as_deref())?),
         Command::Devices(args) => devices::run(&args, &identity_folder(args.identity.as_deref())?),
         Command::Fingerprint { identity } => print_fingerprint(identity),
     }
@@ -117,7 +138,7 @@ fn caps(socket: &Socket, wishes: Wishes, seal: Backends) -> Vec<String> {
     caps
 }
 
-fn serve(args: &ServeArgs) -> Result<(), HostError> {
+fn serve(args: &ServeArgs, logs: LogRing) -> Result<(), HostError> {
     let wishes = Wishes::from_env().map_err(|error| HostError::Usage(error.to_string()))?;
     let source = SourceSpec::of(&args.source)?;
     source.check(args.slices)?;
@@ -149,14 +170,16 @@ fn serve(args: &ServeArgs) -> Result<(), HostError> {
             caps: caps(&socket, wishes, seal),
         },
     };
+    let folder = identity_folder(args.identity.as_deref())?;
     let say = Say::new(args.json);
     let (door, now) = ((args.open, args.trust.clone()), Instant::now());
-    let mut doorkeeper =
-        Doorkeeper::new(&identity_folder(args.identity.as_deref())?, door, serve::host_name(), say, now)?;
+    let mut doorkeeper = Doorkeeper::new(&folder, door, serve::host_name(), say, now)?;
     if args.open {
         tracing::warn!("--open: every client that reaches this port may connect");
     }
     let limits = HostLimits { udp_payload_bytes_to: path::udp_payload_bytes_to, ..HostLimits::default() };
+    let management = Management::start(args.manage, (&folder, &identity), serve::host_name(), logs)?;
+    let console = management.as_ref().map(Management::address);
     let mut control = HostControl::new(identity, doorkeeper.trust(), limits, now)?;
     let (address, fingerprint) = (socket.local_addr(), control.fingerprint());
     let receiver = Receiver::new(Arc::clone(&socket), ReceiveLimits::default())?;
@@ -167,10 +190,13 @@ fn serve(args: &ServeArgs) -> Result<(), HostError> {
             "nobody is paired yet: start with --pair, and this host shows a PIN for `punktfunk pair`"
         );
     }
-    let mut serve = Serve::new(config, (control, doorkeeper), socket, receiver, say);
+    let mut serve = Serve::new(config, (control, doorkeeper, management), socket, receiver, say);
     // Not before everything is there that a client could meet; and no longer than that.
     let _port_file =
         args.port_file.as_deref().map(|path| PortFile::write(path, address.port())).transpose()?;
+    if let Some(at) = console {
+        say.console(at);
+    }
     say.listening(address, &fingerprint);
     serve.run(&stop)
 }
@@ -248,6 +274,13 @@ fn probe_compositor(json: bool) {
             println!("{name:10} {version:20} {}", reason.unwrap_or_else(|| "usable".into()));
         }
     }
+}
+
+/// The token by which the console lets its owner in.
+#[expect(clippy::print_stdout, reason = "this command's output is its result")]
+fn print_token(folder: &Path) -> Result<(), HostError> {
+    println!("{}", Token::load_or_create(folder)?.reveal());
+    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "this command's output is its result")]

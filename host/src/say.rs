@@ -44,6 +44,12 @@ impl Say {
         self.line(&json!({"event": "listening", "address": address, "fingerprint": fingerprint}));
     }
 
+    /// The management API listens.
+    pub fn console(self, address: SocketAddr) {
+        tracing::info!("console at https://{address}/; `punktfunk-host token` prints what it asks for");
+        self.line(&json!({"event": "console", "address": address.to_string()}));
+    }
+
     /// A device that knows this PIN may pair.
     pub fn pairing(self, pin: &str, left: Duration) {
         let seconds = left.as_secs();

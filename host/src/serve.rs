@@ -5,6 +5,9 @@
 //! thread, one after the other, and is gone when [`Serve::run`] returns. Refuses media from clients: media
 //! runs from the host only, and what comes is counted and dropped.
 
+mod managed;
+mod shown;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -23,11 +26,13 @@ use punktfunk_seal::Secret;
 use crate::closing::Closing;
 use crate::doorkeeper::Doorkeeper;
 use crate::error::HostError;
+use crate::manage::Management;
 use crate::opening::{Opened, Opening, OpeningConfig};
 use crate::path::shard_bytes_to;
 use crate::pick::offers;
 use crate::say::Say;
 use crate::stream::{Stream, StreamConfig};
+use shown::Shown;
 
 /// The longest sleep: how late a request to stop, or a stage's end, is noticed.
 const TICK: Duration = Duration::from_millis(20);
@@ -57,6 +62,7 @@ struct Session {
     state: State,
     /// The path's datagram size, which may be known before media flows.
     udp_payload_bytes: Option<u16>,
+    shown: Shown,
 }
 
 enum State {
@@ -86,6 +92,8 @@ pub struct Serve {
     is_leaving: bool,
     compositors: Vec<CompositorOffer>,
     doorkeeper: Doorkeeper,
+    management: Option<Management>,
+    began: Instant,
     outgoing: Vec<u8>,
     media_refused: u64,
     say: Say,
@@ -95,7 +103,7 @@ impl Serve {
     /// A host that is ready to serve.
     pub fn new(
         config: ServeConfig,
-        (control, doorkeeper): (HostControl, Doorkeeper),
+        (control, doorkeeper, management): (HostControl, Doorkeeper, Option<Management>),
         socket: Arc<Socket>,
         receiver: Receiver,
         say: Say,
@@ -112,6 +120,8 @@ impl Serve {
             is_leaving: false,
             compositors: offers(punktfunk_display::probe()),
             doorkeeper,
+            management,
+            began: Instant::now(),
             outgoing: Vec::new(),
             media_refused: 0,
             say,
@@ -157,6 +167,7 @@ impl Serve {
             self.handle_event(event, Instant::now());
         }
         self.doorkeeper.poll(&mut self.control, Instant::now());
+        self.manage(Instant::now());
         self.poll_opening(Instant::now());
         self.poll_stream(Instant::now());
         self.transmit(Instant::now());
@@ -179,7 +190,8 @@ impl Serve {
             HostEvent::Hello { session, mut hello, client_fingerprint, remote } => {
                 hello.shard_bytes_max = hello.shard_bytes_max.min(shard_bytes_to(remote));
                 self.say.hello(&hello.client_name, remote, client_fingerprint);
-                self.handle_hello(session, hello, now);
+                let shown = Shown::new(session, &hello, client_fingerprint, remote, now);
+                self.handle_hello(session, hello, shown, now);
             }
             HostEvent::Start { session, secret } => {
                 self.handle_start(session, &secret, now);
@@ -234,6 +246,7 @@ impl Serve {
     fn handle_path(&mut self, id: SessionId, path: Path) {
         let Some(session) = self.session.as_mut().filter(|session| session.id == id) else { return };
         session.udp_payload_bytes = None;
+        session.shown.handle_moved(path.remote);
         self.say.moved(path.remote);
         if let State::Streaming(stream) = &mut session.state {
             stream.handle_path(path);
@@ -247,7 +260,7 @@ impl Serve {
         }
     }
 
-    fn handle_hello(&mut self, id: SessionId, hello: Hello, now: Instant) {
+    fn handle_hello(&mut self, id: SessionId, hello: Hello, shown: Shown, now: Instant) {
         let mut refuse = |code, why: &str| log_late(self.control.refuse(id, &Refusal::new(code, why), now));
         if self.is_leaving {
             return refuse(RefusalCode::ShuttingDown, "the host program ends");
@@ -269,12 +282,12 @@ impl Serve {
                 State::Over
             }
         };
-        self.session = Some(Session { id, state, udp_payload_bytes: None });
+        self.session = Some(Session { id, state, udp_payload_bytes: None, shown });
     }
 
     /// Welcomes or refuses once the source is ready.
     fn poll_opening(&mut self, now: Instant) {
-        let Some(Session { id, state, .. }) = &mut self.session else { return };
+        let Some(Session { id, state, shown, .. }) = &mut self.session else { return };
         let id = *id;
         if let State::Opening(opening) = state
             && let Some(why) = opening.poll_waits()
@@ -294,6 +307,7 @@ impl Serve {
             Ok(opened) => {
                 let welcome = welcome(&opened, self.compositors.clone());
                 self.say.welcome(&welcome, opened.cipher.1);
+                shown.handle_welcome(&welcome);
                 log_late(self.control.welcome(id, &welcome, now));
                 *state = State::Welcomed(Box::new(opened));
             }
@@ -338,20 +352,25 @@ impl Serve {
 
     /// Sends figures, and ends a stream whose source has ended or broke.
     fn poll_stream(&mut self, now: Instant) {
-        let Some(Session { id, state: State::Streaming(stream), .. }) = &mut self.session else { return };
+        let Some(Session { id, state: State::Streaming(stream), shown, .. }) = &mut self.session else {
+            return;
+        };
         let id = *id;
         if let Some(mut stats) = stream.poll(now) {
             stats.path_refused = paths_refused(&self.control, id);
+            shown.handle_stats(&stats);
             log_late(self.control.send_stats(id, &stats, now));
         }
         while let Some((news, before)) = stream.poll_news() {
             self.say.source(&news);
+            shown.handle_source(&news.source, news.mode);
             log_late(self.control.send_source_news(id, &news, now));
             if let Some(screen) = before {
                 self.closing.then(move || screen.close());
             }
         }
         if let Some(reconfigured) = stream.poll_reconfigured() {
+            shown.handle_reconfigured(reconfigured.mode, reconfigured.bitrate_kbps);
             log_late(self.control.send_reconfigured(id, &reconfigured, now));
         }
         if stream.poll_path_shrunk() {
@@ -495,6 +514,11 @@ fn refusal_code(error: &HostError) -> RefusalCode {
         | HostError::Devices(_)
         | HostError::Meant(_)
         | HostError::Arm(_)
+        | HostError::NoRunningHost { .. }
+        | HostError::RunningHostRefused { .. }
+        | HostError::NotPaired(_)
+        | HostError::Manage(_)
+        | HostError::Token(_)
         | HostError::Capture(_)
         | HostError::Late(_)
         | HostError::NoOutput(_)

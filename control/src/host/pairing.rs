@@ -35,6 +35,16 @@ impl HostControl {
         self.desk.window.status()
     }
 
+    /// For how long no window can be opened yet: too many wrong PINs were tried.
+    pub fn pairing_wait(&self, now: Instant) -> Option<Duration> {
+        self.desk.window.wait(now)
+    }
+
+    /// Wrong PINs since a device was last let in.
+    pub fn pairing_failures(&self) -> u32 {
+        self.desk.window.failures()
+    }
+
     /// The devices that have knocked and wait for somebody's word, oldest first.
     pub fn pending(&self) -> &[PendingDevice] {
         self.desk.pending.all()

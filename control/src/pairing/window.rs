@@ -116,9 +116,7 @@ impl Window {
             // The last guess is still under way, and spent.
             self.close(WindowEnd::Failures, now);
         }
-        if let Some(wait) =
-            self.not_before.map(|at| at.saturating_duration_since(now)).filter(|w| !w.is_zero())
-        {
+        if let Some(wait) = self.wait(now) {
             return Err(ArmError::BackOff { wait });
         }
         if self.failures >= PAIR_FAILURES_MAX {
@@ -148,6 +146,17 @@ impl Window {
         let armed = self.armed.as_ref()?;
         let guesses_left = PAIR_FAILURES_MAX.saturating_sub(self.failures);
         Some(ArmedWindow { pin: armed.pin.clone(), until: armed.until, guesses_left })
+    }
+
+    /// For how long no window can be opened yet.
+    pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
+        let wait = self.not_before?.saturating_duration_since(now);
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    /// Guesses that were wrong, or are under way.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// Closes the window; whether there was one. Runs that are under way come to nothing.

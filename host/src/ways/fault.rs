@@ -69,6 +69,11 @@ impl Fault {
             | HostError::Devices(_)
             | HostError::Meant(_)
             | HostError::Arm(_)
+            | HostError::NoRunningHost { .. }
+            | HostError::RunningHostRefused { .. }
+            | HostError::NotPaired(_)
+            | HostError::Manage(_)
+            | HostError::Token(_)
             | HostError::NoWay { .. }
             | HostError::Compositor { .. }
             | HostError::Engine(_)

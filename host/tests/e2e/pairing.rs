@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    ClientStart, Host, HostStart, MARGIN, Namespace, PATIENCE, Place, devices, identity_fingerprint, not_run,
-    pair, pair_as, session_turn,
+    ClientStart, Host, HostStart, MARGIN, Namespace, PATIENCE, Place, arm, arm_as, devices,
+    identity_fingerprint, look, not_run, operate, pair, pair_as, session_turn,
 };
 
 /// What a host is started with that nobody is let in by.
@@ -230,5 +230,66 @@ fn the_operators_commands_name_what_they_mean() {
         .expect_said(&["\"a desk\"", "punktfunk-host devices"]);
     let prefix = &listed[0]["fingerprint"].as_str().unwrap()[..12];
     assert_eq!(devices(&place, &["revoke", prefix]).expect_code(0).stdout.trim(), "[]");
+    host.stop();
+}
+
+/// The operator's command opens the window at a host that runs, and says how it went.
+#[test]
+fn armed_by_a_command_a_running_host_pairs_a_device() {
+    let place = Place::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    arm(&place, &["--manage", &free])
+        .wait(PATIENCE)
+        .expect_code(2)
+        .expect_said(&["no host of this identity", &free]);
+    let host = HostStart::new(&place, "card").belief(CLOSED).manage(&free).ready();
+    let address = format!("127.0.0.1:{}", host.port);
+    let armed = arm(&place, &["--manage", &free]);
+    let right = pin(&host);
+    pair(&place, None, &[&address, "--pin", &other_than(&right)], "").wait(PATIENCE).expect_code(3);
+    pair(&place, None, &[&address, "--pin", &right, "--name", "a desk"], "").wait(PATIENCE).expect_code(0);
+    let ended = armed.wait(PATIENCE);
+    let lines: Vec<serde_json::Value> =
+        ended.expect_code(0).stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["pin"], &lines[1]["paired"]), (&right.as_str().into(), &"a desk".into()));
+
+    let armed = arm(&place, &["--manage", &free]);
+    host.event("pairing", 1, PATIENCE);
+    armed.signal("INT");
+    armed.wait(PATIENCE).expect_code(3).expect_said(&["interrupted"]);
+    assert_eq!(host.event("pairing_closed", 1, PATIENCE)["reason"], "cancelled");
+
+    // Another identity's owner has no token of this host.
+    let ended = arm_as(&place, "stranger", &["--manage", &free]).wait(PATIENCE);
+    ended.expect_code(2).expect_said(&["no token"]);
+    host.stop();
+}
+
+/// The operator's word reaches the running host from another terminal, under a name of his choice.
+#[test]
+fn a_device_that_knocks_is_let_in_by_the_operators_command() {
+    let place = Place::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let host = HostStart::new(&place, "card").belief(CLOSED).manage(&free).ready();
+    let address = format!("127.0.0.1:{}", host.port);
+    let waiting = |args: &[&str]| {
+        let args = [args, &["--manage", &free]].concat();
+        let ended = operate(&place, "host-identity", "pending", &args).wait(PATIENCE);
+        serde_json::from_str::<serde_json::Value>(&ended.expect_code(0).stdout).unwrap()
+    };
+    assert_eq!(waiting(&[]), serde_json::json!([]));
+    for (verb, code) in [("deny", 3), ("approve", 0)] {
+        let knocks = pair_as(&place, "tablet", None, &[&address, "--knock", "--name", "a tablet"], "");
+        let device = look("the device that knocks", PATIENCE, || waiting(&[]).get(0).cloned());
+        assert_eq!((&device["name"], device["left_s"].as_u64() > Some(100)), (&"a tablet".into(), true));
+        let id = device["id"].to_string();
+        let named: &[&str] = if verb == "approve" { &["--name", "the sofa"] } else { &[] };
+        assert_eq!(waiting(&[&[verb, &id], named].concat()), serde_json::json!([]));
+        knocks.wait(PATIENCE).expect_code(code);
+    }
+    let listed = devices(&place, &[]);
+    assert!(listed.stdout.contains("the sofa"), "{}", listed.stdout);
+    let gone = operate(&place, "host-identity", "pending", &["deny", "1", "--manage", &free]).wait(PATIENCE);
+    gone.expect_code(3).expect_said(&["no device waits under number 1"]);
     host.stop();
 }

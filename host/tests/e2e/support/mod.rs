@@ -18,7 +18,7 @@ pub(crate) use place::{Place, processes_of};
 pub(crate) use program::{Ended, Program};
 pub(crate) use random::Random;
 pub(crate) use session::{
-    Client, ClientStart, Host, HostStart, devices, identity_fingerprint, pair, pair_as,
+    Client, ClientStart, Host, HostStart, arm, arm_as, devices, identity_fingerprint, operate, pair, pair_as,
 };
 
 use std::fs::File;

@@ -18,6 +18,7 @@ pub(crate) struct HostStart<'a> {
     identity: PathBuf,
     belief: Vec<String>,
     listen: String,
+    manage: String,
     args: Vec<OsString>,
     env: Vec<(&'static str, OsString)>,
     namespace: Option<&'a Namespace>,
@@ -107,12 +108,27 @@ pub(crate) fn pair_as(
     Program::start_reading(place, "pair", command, typed)
 }
 
+/// `punktfunk-host pair`, of the host's identity.
+pub(crate) fn arm(place: &Place, args: &[&str]) -> Program {
+    arm_as(place, "host-identity", args)
+}
+
+/// The same, of another identity.
+pub(crate) fn arm_as(place: &Place, identity: &str, args: &[&str]) -> Program {
+    operate(place, identity, "pair", args)
+}
+
+/// One of the host's commands, of this identity.
+pub(crate) fn operate(place: &Place, identity: &str, verb: &str, args: &[&str]) -> Program {
+    let identity = place.path(identity);
+    let mut command = command(host_path(), place, None);
+    command.arg(verb).args(args).arg("--json").arg("--identity").arg(identity);
+    Program::start(place, verb, command)
+}
+
 /// `punktfunk-host devices`, of the host's identity, to its end.
 pub(crate) fn devices(place: &Place, args: &[&str]) -> Ended {
-    let identity = place.path("host-identity");
-    let mut command = command(host_path(), place, None);
-    command.arg("devices").args(args).arg("--json").arg("--identity").arg(identity);
-    Program::start(place, "devices", command).wait(PATIENCE)
+    operate(place, "host-identity", "devices", args).wait(PATIENCE)
 }
 
 impl<'a> HostStart<'a> {
@@ -123,6 +139,7 @@ impl<'a> HostStart<'a> {
             identity: place.path("host-identity"),
             belief: vec!["--open".into()],
             listen: "127.0.0.1:0".into(),
+            manage: "off".into(),
             args: vec!["--source".into(), source.as_ref().into()],
             env: Vec::new(),
             namespace: None,
@@ -150,6 +167,12 @@ impl<'a> HostStart<'a> {
         self
     }
 
+    /// With its management API there; without it, off.
+    pub(crate) fn manage(mut self, address: &str) -> Self {
+        self.manage = address.into();
+        self
+    }
+
     /// In a network namespace.
     pub(crate) fn within(mut self, namespace: &'a Namespace) -> Self {
         self.namespace = Some(namespace);
@@ -158,7 +181,12 @@ impl<'a> HostStart<'a> {
 
     fn start(&self, port_file: &Path) -> Program {
         let mut command = command(host_path(), self.place, self.namespace);
-        command.arg("serve").args(&self.belief).args(["--listen", &self.listen, "--json", "--identity"]);
+        command.arg("serve").args(&self.belief).args(["--manage", &self.manage]).args([
+            "--listen",
+            &self.listen,
+            "--json",
+            "--identity",
+        ]);
         command.arg(&self.identity).arg("--port-file").arg(port_file).args(&self.args);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         Program::start(self.place, "host", command)

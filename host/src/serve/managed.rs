@@ -1,0 +1,116 @@
+//! The loop's part of the management API: what it shows, and what it does for those who ask.
+//!
+//! Promises: every ask is answered; what this host has not is said so. Refuses nothing else.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use punktfunk_control::{Bye, ByeReason, Mode, Reconfigure, SessionId, Trust};
+use punktfunk_manage::model::{self, Status};
+use punktfunk_manage::{Ask, Refused, Why};
+
+use super::{Serve, Session, host_name, log_late};
+use crate::doorkeeper::pending;
+
+impl Serve {
+    /// Answers what was asked since the last round, and shows what is so now.
+    pub(super) fn manage(&mut self, now: Instant) {
+        let mut has_answered = false;
+        while let Some(ask) = self.management.as_mut().and_then(crate::manage::Management::poll_ask) {
+            has_answered = true;
+            if let Some(other) = self.doorkeeper.answer(ask, &mut self.control, now) {
+                self.answer(other, now);
+            }
+        }
+        // Whoever has asked for a change looks for it next.
+        if self.management.as_ref().is_some_and(|management| has_answered || management.is_due(now)) {
+            let status = self.status(now);
+            if let Some(management) = &mut self.management {
+                management.publish(status, now);
+            }
+        }
+    }
+
+    fn answer(&mut self, ask: Ask, now: Instant) {
+        match ask {
+            Ask::Compositors { reply } => {
+                let offer = |offer: &punktfunk_control::CompositorOffer| model::Compositor {
+                    name: offer.name.clone(),
+                    version: offer.version.clone(),
+                    unusable: (!offer.usable).then(|| offer.reason.clone()),
+                };
+                reply.answer(Ok(self.compositors.iter().map(offer).collect()));
+            }
+            Ask::EndSession { session, reply } => {
+                let id = SessionId::of_number(session);
+                let lives = self.session.as_ref().is_some_and(|known| known.id == id);
+                if lives {
+                    self.end(id, Bye::new(ByeReason::Other(0), "the host's operator has ended it"), now);
+                }
+                reply.answer(if lives { Ok(()) } else { Err(no_such_session(session)) });
+            }
+            Ask::Reconfigure { session, change, reply } => {
+                reply.answer(self.reconfigure(session, change, now));
+            }
+            // Doors are the doorkeeper's.
+            Ask::ArmPairing { .. }
+            | Ask::CancelPairing { .. }
+            | Ask::Approve { .. }
+            | Ask::Deny { .. }
+            | Ask::Devices { .. }
+            | Ask::RenameDevice { .. }
+            | Ask::RevokeDevice { .. } => {}
+            Ask::SpeedTest { reply, .. } => reply.answer(Err(not_here("a speed test"))),
+            Ask::Settings { reply } => reply.answer(Ok(Vec::new())),
+            Ask::ChangeSetting { reply, .. } => reply.answer(Err(not_here("changing settings"))),
+            Ask::Diagnose { reply } => reply.answer(Err(not_here("a diagnosis"))),
+            Ask::Recordings { reply } => reply.answer(Ok(Vec::new())),
+            Ask::StartRecording { reply } | Ask::StopRecording { reply } => {
+                reply.answer(Err(not_here("recording latencies by the console; PUNKTFUNK_PERF does it")));
+            }
+        }
+    }
+
+    fn reconfigure(&mut self, session: u64, change: model::Reconfigure, now: Instant) -> Result<(), Refused> {
+        let id = SessionId::of_number(session);
+        let mode =
+            change.mode.map(|to| Mode { width: to.width, height: to.height, refresh_mhz: to.refresh_mhz });
+        let wanted = Reconfigure { mode, bitrate_kbps: change.bitrate_kbps };
+        let Some(stream) = self.stream(id) else { return Err(no_such_session(session)) };
+        if let Some(reconfigured) = stream.reconfigure(&wanted) {
+            log_late(self.control.send_reconfigured(id, &reconfigured, now));
+            if let Some(known) = &mut self.session {
+                known.shown.handle_reconfigured(reconfigured.mode, reconfigured.bitrate_kbps);
+            }
+            if !reconfigured.refused.is_empty() {
+                return Err(Refused::new(Why::Conflict, reconfigured.refused, "ask for something else"));
+            }
+        }
+        Ok(())
+    }
+
+    fn status(&self, now: Instant) -> Status {
+        let shown = |session: &Session| session.shown.at(&session.state, self.control.stats(session.id), now);
+        let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        Status {
+            host_name: host_name(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            fingerprint: self.control.fingerprint().to_string(),
+            open: self.doorkeeper.trust() == Trust::Open,
+            port: self.socket.local_addr().port(),
+            uptime_s: now.saturating_duration_since(self.began).as_secs(),
+            at_ms: u64::try_from(at_ms).unwrap_or(u64::MAX),
+            sessions: self.session.iter().map(shown).collect(),
+            pairing: self.doorkeeper.pairing(&self.control, now),
+            pending: pending(&self.control, now),
+            speed_test: None,
+        }
+    }
+}
+
+fn no_such_session(session: u64) -> Refused {
+    Refused::new(Why::NotFound, format!("there is no session {session}"), "it may just have ended")
+}
+
+fn not_here(what: &str) -> Refused {
+    Refused::new(Why::Failed, format!("this host does not offer {what}"), "")
+}
