@@ -21,7 +21,7 @@ PUNKTFUNK_LOG sets what is logged, such as warn or punktfunk_host=debug.";
 
 /// Streams this machine's desktop to a punktfunk client on the LAN.
 #[derive(Debug, Parser)]
-#[command(name = "punktfunk-host", version, about, long_about = None, after_help = AFTER_HELP)]
+#[command(name = "punktfunk-host", version, long_about = None, after_help = AFTER_HELP)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
