@@ -6,7 +6,8 @@
 //! What does it promise: the newest picture, stamped with the time that the producer gives it (so what is measured
 //! from the stamp on includes the way through PipeWire); the cursor in it, drawn here where it comes beside it; a
 //! still screen is no error, after a first picture; a format change in mid-stream is followed; whatever ends the
-//! stream is named by a [`Diagnosis`] within two seconds. No verb waits longer than it was told.
+//! stream is named by a [`Diagnosis`] within two seconds, a compositor that hangs after six. No verb waits longer than
+//! it was told.
 //!
 //! What does it refuse: pixels that are not 8 bits a colour, memory that is not a file's (no dmabuf is imported),
 //! and numbers that contradict themselves, for they come from other processes.
