@@ -9,12 +9,11 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quinn_proto::ConnectionError;
 
-use crate::client::loss::Lost;
+use crate::call::Call;
 use crate::error::{ConnectError, ControlError, Violation};
 use crate::event::Transmit;
 use crate::fingerprint::Fingerprint;
@@ -22,14 +21,11 @@ use crate::identity::Identity;
 use crate::limits::{
     CONNECT_MAX, LINGER_MAX, PAIR_STEP_MAX, PENDING_WAIT_MAX, PROTOCOL, UDP_PAYLOAD_BYTES_SEARCHED,
 };
-use crate::link::{CloseCode, Link, LinkEvent};
+use crate::link::{CloseCode, LinkEvent};
 use crate::messages::{Bye, ByeReason};
 use crate::pairing::{
     Binding, EXPORTER_LABEL, Errand, PAIR_ALPN, PairMessage, Progress, TurnedAwayReason, Wish,
 };
-use crate::port::{Port, Routed};
-use crate::tls::PinVerifier;
-use crate::transport;
 use crate::trust::Trust;
 
 /// Over what a host's word may take, on the network's account.
@@ -85,16 +81,10 @@ enum Stage {
 
 /// A client that wants to be let in.
 pub struct Applicant {
-    trust: Trust,
-    ours: Fingerprint,
-    verifier: Arc<PinVerifier>,
-    host: SocketAddr,
+    call: Call,
     wish: Wish,
     name: String,
-    port: Port,
-    link: Link,
     stage: Stage,
-    began: Instant,
     deadline: Option<Instant>,
     events: VecDeque<ApplicantEvent>,
 }
@@ -113,23 +103,11 @@ impl Applicant {
         answer_by: Instant,
         now: Instant,
     ) -> Result<Self, ControlError> {
-        let verifier = PinVerifier::new(trust.clone());
-        let bytes = UDP_PAYLOAD_BYTES_SEARCHED;
-        let config = transport::client_config(identity, Arc::clone(&verifier), bytes, PAIR_ALPN)?;
-        let mut port = Port::new(transport::endpoint_config(identity, bytes), None);
-        let (handle, connection) =
-            port.connect(config, host, now).map_err(|_| ControlError::Address { address: host })?;
         Ok(Self {
-            trust,
-            ours: identity.fingerprint(),
-            verifier,
-            host,
+            call: Call::begin(identity, trust, host, UDP_PAYLOAD_BYTES_SEARCHED, PAIR_ALPN, now)?,
             wish,
             name: name.to_owned(),
-            port,
-            link: Link::new(handle, connection, now),
             stage: Stage::Connecting,
-            began: now,
             deadline: Some((now + CONNECT_MAX).min(answer_by)),
             events: VecDeque::new(),
         })
@@ -137,38 +115,30 @@ impl Applicant {
 
     /// Takes one datagram whose first byte is 0x40 or more.
     pub fn handle_datagram(&mut self, from: SocketAddr, to: Option<IpAddr>, bytes: &[u8], now: Instant) {
-        match self.port.handle(from, to, bytes, now) {
-            None => {}
-            Some(Routed::Connection(_, event)) => {
-                self.link.handle_datagram(from, event, bytes.len(), now);
-                self.advance(now);
-            }
-            // Only an endpoint that serves makes these.
-            Some(Routed::New(incoming)) => self.port.refuse(incoming),
+        if self.call.handle_datagram(from, to, bytes, now) {
+            self.advance(now);
         }
     }
 
     /// The network says that nobody listens there; believed as long as nothing was heard of the host.
     pub fn handle_refused(&mut self, dest: SocketAddr, now: Instant) {
-        let host =
-            (dest.ip().to_canonical(), dest.port()) == (self.host.ip().to_canonical(), self.host.port());
-        if host && self.link.stats().datagrams_received == 0 && matches!(self.stage, Stage::Connecting) {
-            let no_answer = self.no_answer(true, now);
+        if self.call.is_refused_at(dest) && matches!(self.stage, Stage::Connecting) {
+            let no_answer = self.call.no_answer(true, now);
             self.close(CloseCode::Stalled, "", no_answer, now);
         }
     }
 
     /// Call when `poll_timeout` has come; calling it at other times does no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.link.handle_timeout(now);
+        self.call.link.handle_timeout(now);
         self.advance(now);
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.deadline = None;
-            let host = self.host;
+            let host = self.call.host;
             let stalled = |waited_for, waited| ConnectError::Stalled { host, waited_for, waited };
             match &self.stage {
                 Stage::Connecting => {
-                    let no_answer = self.no_answer(false, now);
+                    let no_answer = self.call.no_answer(false, now);
                     self.close(CloseCode::Stalled, "", no_answer, now);
                 }
                 Stage::OnErrand(errand) if errand.is_waiting() => {
@@ -179,7 +149,7 @@ impl Applicant {
                 }
                 Stage::Leaving => {
                     self.stage = Stage::Over;
-                    self.link.close(CloseCode::Bye, "", now);
+                    self.call.link.close(CloseCode::Bye, "", now);
                 }
                 Stage::Over => {}
             }
@@ -188,12 +158,12 @@ impl Applicant {
 
     /// The next datagram or train of datagrams: `buf` is cleared and filled.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<Transmit> {
-        self.port.poll_transmit(buf).or_else(|| self.link.poll_transmit(now, buf))
+        self.call.poll_transmit(now, buf)
     }
 
     /// When `handle_timeout` is due.
     pub fn poll_timeout(&mut self) -> Option<Instant> {
-        [self.link.poll_timeout(), self.deadline].into_iter().flatten().min()
+        [self.call.link.poll_timeout(), self.deadline].into_iter().flatten().min()
     }
 
     /// The next event.
@@ -208,18 +178,18 @@ impl Applicant {
 
     /// Whether nothing is left to say.
     pub fn is_drained(&self) -> bool {
-        self.link.is_drained()
+        self.call.link.is_drained()
     }
 
     #[cfg(test)]
-    pub(crate) fn link(&mut self) -> &mut Link {
-        &mut self.link
+    pub(crate) fn link(&mut self) -> &mut crate::link::Link {
+        &mut self.call.link
     }
 
     fn advance(&mut self, now: Instant) {
-        self.link.exchange(&mut self.port);
+        self.call.exchange();
         let mut lost = None;
-        while let Some(event) = self.link.poll() {
+        while let Some(event) = self.call.link.poll() {
             match event {
                 LinkEvent::Connected => self.handle_connected(now),
                 LinkEvent::Delivered => {}
@@ -229,9 +199,9 @@ impl Applicant {
         }
         // What a host sent last before it went is read in any case.
         while matches!(self.stage, Stage::OnErrand(_)) {
-            let handled = match self.link.read_framed(PairMessage::parse) {
+            let handled = match self.call.link.read_framed(PairMessage::parse) {
                 Ok(Some(message)) => self.handle_message(message, now),
-                Ok(None) if self.link.peer_finished() => Err(Violation::StreamClosed),
+                Ok(None) if self.call.link.peer_finished() => Err(Violation::StreamClosed),
                 Ok(None) => break,
                 Err(violation) => Err(violation),
             };
@@ -239,24 +209,24 @@ impl Applicant {
                 self.violate(violation, now);
             }
         }
-        while let Some((plane, _)) = self.link.receive_datagram() {
-            self.link.count_unread(plane);
+        while let Some((plane, _)) = self.call.link.receive_datagram() {
+            self.call.link.count_unread(plane);
         }
         if let Some(reason) = lost {
             self.handle_loss(&reason, now);
         }
-        self.link.exchange(&mut self.port);
+        self.call.exchange();
     }
 
     fn handle_connected(&mut self, now: Instant) {
-        let binding = self.link.peer_fingerprint().zip(self.link.export(EXPORTER_LABEL));
-        let Some((host, exporter)) = binding.filter(|_| self.link.speaks(PAIR_ALPN)) else {
+        let binding = self.call.link.peer_fingerprint().zip(self.call.link.export(EXPORTER_LABEL));
+        let Some((host, exporter)) = binding.filter(|_| self.call.link.speaks(PAIR_ALPN)) else {
             let mismatch = ConnectError::ProtocolVersion { ours: PROTOCOL, theirs: None };
             self.close(CloseCode::Violation, "", mismatch, now);
             return;
         };
-        self.link.open_stream();
-        let binding = Binding { host, client: self.ours, exporter: *exporter };
+        self.call.link.open_stream();
+        let binding = Binding { host, client: self.call.ours, exporter: *exporter };
         let (errand, first) = Errand::start(&self.wish, &self.name, &binding);
         self.stage = Stage::OnErrand(errand);
         self.deadline = Some(now + PAIR_STEP_MAX);
@@ -266,7 +236,7 @@ impl Applicant {
     fn handle_message(&mut self, message: PairMessage, now: Instant) -> Result<(), Violation> {
         let Stage::OnErrand(errand) = &mut self.stage else { return Ok(()) };
         let progress = errand.handle_message(message)?;
-        let Some(host_fingerprint) = self.link.peer_fingerprint() else { return Ok(()) };
+        let Some(host_fingerprint) = self.call.link.peer_fingerprint() else { return Ok(()) };
         match progress {
             Progress::Say(message) => {
                 self.deadline = Some(now + PAIR_STEP_MAX + WORD_MARGIN);
@@ -278,7 +248,7 @@ impl Applicant {
             }
             Progress::Admitted(host_name) => {
                 self.events.push_back(ApplicantEvent::Admitted { host_name, host_fingerprint });
-                self.link.finish();
+                self.call.link.finish();
                 self.stage = Stage::Leaving;
                 self.deadline = Some(now + LINGER_MAX);
             }
@@ -289,7 +259,7 @@ impl Applicant {
     }
 
     fn say(&mut self, message: &PairMessage, now: Instant) {
-        if !self.link.send_framed(|out| message.encode(out)) {
+        if !self.call.link.send_framed(|out| message.encode(out)) {
             self.violate(Violation::DoesNotRead, now);
         }
     }
@@ -297,20 +267,13 @@ impl Applicant {
     fn handle_loss(&mut self, reason: &ConnectionError, now: Instant) {
         let end = match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Over | Stage::Leaving => return,
-            Stage::Connecting if matches!(reason, ConnectionError::TimedOut) => self.no_answer(false, now),
-            Stage::Connecting | Stage::OnErrand(_) => {
-                let (silent, refused) = (self.link.silent(now), self.verifier.take_refused());
-                let (host, ours, protocol) = (self.host, self.ours, PROTOCOL);
-                Lost { host, ours, protocol, refused, silent }.connect_error(reason, &self.trust)
+            Stage::Connecting if matches!(reason, ConnectionError::TimedOut) => {
+                self.call.no_answer(false, now)
             }
+            Stage::Connecting | Stage::OnErrand(_) => self.call.lost(reason, PROTOCOL, now),
         };
         self.deadline = None;
         self.events.push_back(ApplicantEvent::Ended { reason: end.into() });
-    }
-
-    fn no_answer(&self, refused: bool, now: Instant) -> ConnectError {
-        let waited = now.saturating_duration_since(self.began);
-        ConnectError::NoAnswer { host: self.host, waited, refused }
     }
 
     fn violate(&mut self, violation: Violation, now: Instant) {
@@ -328,13 +291,13 @@ impl Applicant {
         }
         self.stage = Stage::Over;
         self.deadline = None;
-        self.link.close(code, text, now);
+        self.call.link.close(code, text, now);
         self.events.push_back(ApplicantEvent::Ended { reason });
     }
 }
 
 impl std::fmt::Debug for Applicant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Applicant").field("host", &self.host).finish_non_exhaustive()
+        f.debug_struct("Applicant").field("host", &self.call.host).finish_non_exhaustive()
     }
 }

@@ -19,6 +19,7 @@
 
 mod alert;
 mod applicant;
+mod call;
 mod client;
 mod congestion;
 mod devices;

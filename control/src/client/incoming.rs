@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use quinn_proto::ConnectionError;
 
-use super::loss::{self, Lost};
+use super::loss;
 use super::{ClientControl, Stage};
 use crate::error::{ConnectError, ControlError, Violation};
 use crate::event::ClientEvent;
@@ -17,9 +17,9 @@ use crate::messages::{Message, PathPong, Welcome};
 
 impl ClientControl {
     pub(super) fn advance(&mut self, now: Instant) {
-        self.link.exchange(&mut self.port);
+        self.call.exchange();
         let mut lost = None;
-        while let Some(event) = self.link.poll() {
+        while let Some(event) = self.call.link.poll() {
             match event {
                 LinkEvent::Connected => self.handle_connected(now),
                 LinkEvent::Delivered => {}
@@ -28,31 +28,31 @@ impl ClientControl {
             }
         }
         self.read_messages(lost.is_some(), now);
-        while let Some((plane, _)) = self.link.receive_datagram() {
-            self.link.count_unread(plane);
+        while let Some((plane, _)) = self.call.link.receive_datagram() {
+            self.call.link.count_unread(plane);
         }
         match lost {
             Some(reason) => self.handle_loss(&reason, now),
             None if matches!(self.stage, Stage::Running) => {
-                if let Some(udp_payload_bytes) = self.link.poll_mtu_change() {
+                if let Some(udp_payload_bytes) = self.call.link.poll_mtu_change() {
                     self.events.push_back(ClientEvent::Mtu { udp_payload_bytes });
                 }
             }
             None => {}
         }
-        self.link.exchange(&mut self.port);
+        self.call.exchange();
     }
 
     fn handle_connected(&mut self, now: Instant) {
-        if !self.link.speaks(self.alpn) {
+        if !self.call.link.speaks(self.alpn) {
             let mismatch = ConnectError::ProtocolVersion { ours: self.hello.protocol, theirs: None };
             self.close(CloseCode::Violation, "", mismatch, now);
             return;
         }
-        self.link.open_stream();
+        self.call.link.open_stream();
         self.stage = Stage::Greeting;
         self.deadline = Some(now + WELCOME_MAX);
-        if !self.link.send(&Message::Hello(self.hello.clone())) {
+        if !self.call.link.send(&Message::Hello(self.hello.clone())) {
             self.violate(Violation::DoesNotRead, now);
         }
     }
@@ -66,9 +66,9 @@ impl ClientControl {
                 self.held_back = true;
                 return;
             }
-            let handled = match self.link.read() {
+            let handled = match self.call.link.read() {
                 Ok(Some(message)) => self.handle_message(message, now),
-                Ok(None) if self.link.peer_finished() => Err(Violation::StreamClosed),
+                Ok(None) if self.call.link.peer_finished() => Err(Violation::StreamClosed),
                 Ok(None) => return,
                 Err(violation) => Err(violation),
             };
@@ -119,7 +119,8 @@ impl ClientControl {
             ) => {
                 let pong = PathPong { nonce: ping.nonce };
                 // One that has said its last word is not followed any more.
-                if !self.link.send(&Message::PathPong(pong)) && !matches!(self.stage, Stage::Leaving(_)) {
+                if !self.call.link.send(&Message::PathPong(pong)) && !matches!(self.stage, Stage::Leaving(_))
+                {
                     return Err(Violation::DoesNotRead);
                 }
             }
@@ -143,7 +144,7 @@ impl ClientControl {
             );
             return;
         }
-        let Some(host_fingerprint) = self.link.peer_fingerprint() else { return };
+        let Some(host_fingerprint) = self.call.link.peer_fingerprint() else { return };
         self.stage = Stage::Welcomed;
         self.deadline = None;
         self.events.push_back(ClientEvent::Welcome { welcome, host_fingerprint });
@@ -160,12 +161,11 @@ impl ClientControl {
         let end = match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Over => return,
             Stage::Leaving(bye) => ConnectError::Left(bye),
-            Stage::Connecting if matches!(reason, ConnectionError::TimedOut) => self.no_answer(false, now),
+            Stage::Connecting if matches!(reason, ConnectionError::TimedOut) => {
+                self.call.no_answer(false, now)
+            }
             Stage::Connecting | Stage::Greeting | Stage::Welcomed | Stage::Running => {
-                let silent = self.link.silent(now);
-                let refused = self.verifier.take_refused();
-                Lost { host: self.host, ours: self.ours, protocol: self.hello.protocol, refused, silent }
-                    .connect_error(reason, &self.trust)
+                self.call.lost(reason, self.hello.protocol, now)
             }
         };
         self.deadline = None;

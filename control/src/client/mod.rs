@@ -12,11 +12,11 @@ pub(crate) mod loss;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Instant;
 
 use punktfunk_proto::{DATAGRAM_OVERHEAD, FeedbackReport, SessionClock};
 
+use crate::call::Call;
 use crate::error::{ConnectError, ControlError, Violation};
 use crate::event::{ClientEvent, Transmit};
 use crate::fingerprint::Fingerprint;
@@ -25,14 +25,11 @@ use crate::limits::{
     ALPN, CONNECT_MAX, EVENTS_MAX, GOODBYE_MAX, KEEP_ALIVE, SIGN_OF_LIFE_VERSION, SILENT_REPORT_BYTES_MIN,
     UDP_PAYLOAD_BYTES_SEARCHED, WELCOME_MAX,
 };
-use crate::link::{CloseCode, Link};
+use crate::link::CloseCode;
 use crate::messages::{Bye, DecidePending, Hello, Message, Reconfigure, RequestIdr, Start};
 use crate::planes::Plane;
-use crate::port::{Port, Routed};
 use crate::skew::SkewMeter;
 use crate::stats::LinkStats;
-use crate::tls::PinVerifier;
-use crate::transport;
 use crate::trust::Trust;
 
 /// How far the session has come.
@@ -66,15 +63,9 @@ impl Stage {
 
 /// The client's end of one control session.
 pub struct ClientControl {
-    trust: Trust,
-    ours: Fingerprint,
-    verifier: Arc<PinVerifier>,
-    host: SocketAddr,
+    call: Call,
     hello: Hello,
-    port: Port,
-    link: Link,
     stage: Stage,
-    began: Instant,
     deadline: Option<Instant>,
     clock: SessionClock,
     skew: SkewMeter,
@@ -113,25 +104,14 @@ impl ClientControl {
         alpn: &'static [u8],
         now: Instant,
     ) -> Result<Self, ControlError> {
-        let verifier = PinVerifier::new(trust.clone());
         // The path is searched for what the longest shard needs, and by default for what an Ethernet carries.
         let longest = usize::from(hello.shard_bytes_max) + DATAGRAM_OVERHEAD;
         let udp_payload_bytes_max =
             u16::try_from(longest).unwrap_or(u16::MAX).max(UDP_PAYLOAD_BYTES_SEARCHED);
-        let config = transport::client_config(identity, Arc::clone(&verifier), udp_payload_bytes_max, alpn)?;
-        let mut port = Port::new(transport::endpoint_config(identity, udp_payload_bytes_max), None);
-        let (handle, connection) =
-            port.connect(config, host, now).map_err(|_| ControlError::Address { address: host })?;
         Ok(Self {
-            trust,
-            ours: identity.fingerprint(),
-            verifier,
-            host,
+            call: Call::begin(identity, trust, host, udp_payload_bytes_max, alpn, now)?,
             hello,
-            port,
-            link: Link::new(handle, connection, now),
             stage: Stage::Connecting,
-            began: now,
             deadline: Some(now + CONNECT_MAX),
             clock: SessionClock::new(now),
             skew: SkewMeter::default(),
@@ -150,21 +130,15 @@ impl ClientControl {
 
     /// This client's fingerprint.
     pub fn fingerprint(&self) -> Fingerprint {
-        self.ours
+        self.call.ours
     }
 
     /// Takes one datagram whose first byte is 0x40 or more; others are counted and ignored. `to` is the
     /// address of this machine that it was sent to, where the network edge tells.
     pub fn handle_datagram(&mut self, from: SocketAddr, to: Option<IpAddr>, bytes: &[u8], now: Instant) {
         self.last_now = now;
-        match self.port.handle(from, to, bytes, now) {
-            None => {}
-            Some(Routed::Connection(_, event)) => {
-                self.link.handle_datagram(from, event, bytes.len(), now);
-                self.advance(now);
-            }
-            // Only an endpoint that serves makes these.
-            Some(Routed::New(incoming)) => self.port.refuse(incoming),
+        if self.call.handle_datagram(from, to, bytes, now) {
+            self.advance(now);
         }
     }
 
@@ -172,11 +146,8 @@ impl ClientControl {
     /// as long as nothing was heard from it; a host that has spoken is only lost by its silence.
     pub fn handle_refused(&mut self, dest: SocketAddr, now: Instant) {
         self.last_now = now;
-        let host =
-            (dest.ip().to_canonical(), dest.port()) == (self.host.ip().to_canonical(), self.host.port());
-        let unheard = self.link.stats().datagrams_received == 0;
-        if host && unheard && matches!(self.stage, Stage::Connecting) {
-            let no_answer = self.no_answer(true, now);
+        if self.call.is_refused_at(dest) && matches!(self.stage, Stage::Connecting) {
+            let no_answer = self.call.no_answer(true, now);
             self.close(CloseCode::Stalled, "", no_answer, now);
         }
     }
@@ -185,7 +156,7 @@ impl ClientControl {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.last_now = now;
         self.held_back &= !self.can_resume();
-        self.link.handle_timeout(now);
+        self.call.link.handle_timeout(now);
         self.advance(now);
         if self.sign_due().is_some_and(|due| due <= now) {
             self.sign(now);
@@ -199,7 +170,7 @@ impl ClientControl {
     /// The next datagram or train of datagrams: `buf` is cleared and filled. Call until it says `None`
     /// after every other call.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<Transmit> {
-        self.port.poll_transmit(buf).or_else(|| self.link.poll_transmit(now, buf))
+        self.call.poll_transmit(now, buf)
     }
 
     /// When `handle_timeout` is due.
@@ -207,7 +178,7 @@ impl ClientControl {
         if self.can_resume() {
             return Some(self.last_now);
         }
-        [self.link.poll_timeout(), self.deadline, self.sign_due()].into_iter().flatten().min()
+        [self.call.link.poll_timeout(), self.deadline, self.sign_due()].into_iter().flatten().min()
     }
 
     /// The next event.
@@ -223,7 +194,8 @@ impl ClientControl {
         self.require("start", "waiting for start", matches!(self.stage, Stage::Welcomed))?;
         let needs = "connected";
         let found = self.stage.name();
-        let secret = self.link.secret().ok_or(ControlError::OutOfTurn { verb: "start", needs, found })?;
+        let secret =
+            self.call.link.secret().ok_or(ControlError::OutOfTurn { verb: "start", needs, found })?;
         self.send(&Message::Start(Start {}), now)?;
         self.stage = Stage::Running;
         self.events.push_back(ClientEvent::Started { secret });
@@ -249,7 +221,7 @@ impl ClientControl {
         self.require_running("send_feedback")?;
         // Silence may be a moved client's: what it sends must allow the host to ask it where it is.
         let least = if report.receive_kbps == 0 { SILENT_REPORT_BYTES_MIN } else { 0 };
-        self.link.send_datagram(Plane::Feedback, |payload| {
+        self.call.link.send_datagram(Plane::Feedback, |payload| {
             let bytes = report.encode(payload);
             payload[bytes..least.max(bytes)].fill(0);
             least.max(bytes)
@@ -292,10 +264,10 @@ impl ClientControl {
             Stage::Connecting => self.close(CloseCode::Bye, "", ConnectError::Left(bye.clone()), now),
             Stage::Greeting | Stage::Welcomed | Stage::Running => {
                 // A host that does not read gets no Bye; the deadline ends the session all the same.
-                let _ = self.link.send(&Message::Bye(bye.clone()));
+                let _ = self.call.link.send(&Message::Bye(bye.clone()));
                 // From an address that it does not know yet a host takes nothing that is short.
                 self.sign(now);
-                self.link.finish();
+                self.call.link.finish();
                 self.stage = Stage::Leaving(bye.clone());
                 self.deadline = Some(now + GOODBYE_MAX);
             }
@@ -304,29 +276,29 @@ impl ClientControl {
 
     /// Whether the connection is over and nothing is left to send.
     pub fn is_drained(&self) -> bool {
-        self.link.is_drained()
+        self.call.link.is_drained()
     }
 
     /// The connection's counters.
     pub fn stats(&self) -> LinkStats {
-        self.link.stats()
+        self.call.link.stats()
     }
 
     #[cfg(test)]
-    pub(crate) fn link(&mut self) -> &mut Link {
-        &mut self.link
+    pub(crate) fn link(&mut self) -> &mut crate::link::Link {
+        &mut self.call.link
     }
 
     /// When a host that is silent is to hear something long: it may be that it speaks to where this client was, and
     /// QUIC's own keep-alive is too short to be asked back.
     fn sign_due(&self) -> Option<Instant> {
         let speaks = matches!(self.stage, Stage::Greeting | Stage::Welcomed | Stage::Running);
-        speaks.then(|| self.link.last_heard().max(self.signed_at) + KEEP_ALIVE)
+        speaks.then(|| self.call.link.last_heard().max(self.signed_at) + KEEP_ALIVE)
     }
 
     fn sign(&mut self, now: Instant) {
         self.signed_at = now;
-        self.link.send_datagram(Plane::Feedback, |payload| {
+        self.call.link.send_datagram(Plane::Feedback, |payload| {
             payload[..SILENT_REPORT_BYTES_MIN].fill(0);
             payload[0] = SIGN_OF_LIFE_VERSION;
             SILENT_REPORT_BYTES_MIN
@@ -338,10 +310,10 @@ impl ClientControl {
     }
 
     fn handle_deadline(&mut self, now: Instant) {
-        let host = self.host;
+        let host = self.call.host;
         match self.stage.clone() {
             Stage::Connecting => {
-                let no_answer = self.no_answer(false, now);
+                let no_answer = self.call.no_answer(false, now);
                 self.close(CloseCode::Stalled, "", no_answer, now);
             }
             Stage::Greeting => {
@@ -352,11 +324,6 @@ impl ClientControl {
             Stage::Leaving(bye) => self.close(CloseCode::Bye, "", ConnectError::Left(bye), now),
             Stage::Welcomed | Stage::Running | Stage::Over => {}
         }
-    }
-
-    fn no_answer(&self, refused: bool, now: Instant) -> ConnectError {
-        let waited = now.saturating_duration_since(self.began);
-        ConnectError::NoAnswer { host: self.host, waited, refused }
     }
 
     fn violate(&mut self, violation: Violation, now: Instant) {
@@ -370,15 +337,15 @@ impl ClientControl {
         }
         self.stage = Stage::Over;
         self.deadline = None;
-        self.link.close(code, text, now);
+        self.call.link.close(code, text, now);
         self.events.push_back(ClientEvent::Ended { reason: end });
     }
 
     fn send(&mut self, message: &Message, now: Instant) -> Result<(), ControlError> {
-        if self.link.send(message) {
+        if self.call.link.send(message) {
             return Ok(());
         }
-        let queued = self.link.queued_bytes();
+        let queued = self.call.link.queued_bytes();
         self.violate(Violation::DoesNotRead, now);
         Err(ControlError::PeerDoesNotRead { queued })
     }
@@ -398,7 +365,7 @@ impl ClientControl {
 impl std::fmt::Debug for ClientControl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClientControl")
-            .field("host", &self.host)
+            .field("host", &self.call.host)
             .field("stage", &self.stage)
             .finish_non_exhaustive()
     }
