@@ -5,13 +5,14 @@
 //! may read, and one that holds anything else.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 /// The token's file beside the identity.
@@ -116,26 +117,16 @@ impl Token {
         Ok(Self(text))
     }
 
-    /// Under another name first, so that nobody ever reads half a token; a link does not replace what is there.
+    /// Under another name first, so that nobody ever reads half a token; what is there already stays.
     fn write(&self, dir: &Path) -> Result<(), TokenError> {
         let path = dir.join(FILE);
-        let mut unique = [0_u8; 8];
-        SystemRandom::new().fill(&mut unique).map_err(|_| TokenError::NoRandomness)?;
-        let half = dir.join(format!("{FILE}.{:016x}", u64::from_ne_bytes(unique)));
-        let io = |error| TokenError::Io { verb: "write", path: path.clone(), error };
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&half)
-            .and_then(|mut file| {
-                file.write_all(self.0.as_bytes())?;
-                file.write_all(b"\n")?;
-                file.sync_all()
-            })
-            .and_then(|()| std::fs::hard_link(&half, &path));
-        let removed = std::fs::remove_file(&half);
-        written.and(removed).map_err(io)
+        let written = NamedTempFile::new_in(dir).and_then(|mut half| {
+            writeln!(half, "{}", *self.0)?;
+            half.as_file().sync_all()?;
+            half.persist_noclobber(&path)?;
+            Ok(())
+        });
+        written.map_err(|error| TokenError::Io { verb: "write", path, error })
     }
 
     /// Whether this is the token, found out in a time that says nothing about it.

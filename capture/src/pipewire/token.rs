@@ -4,11 +4,11 @@
 //! token: an empty file, one that is longer than [`TOKEN_BYTES_MAX`], and bytes that are not printable ASCII. A
 //! token that cannot be read or kept costs a question, not the stream.
 
-use std::fs::{self, File, OpenOptions};
-use std::hash::{BuildHasher, RandomState};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
 
 use crate::limits::TOKEN_BYTES_MAX;
 
@@ -52,19 +52,13 @@ fn write_file(path: &Path, token: &str) -> io::Result<()> {
     if !is_token(token) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the portal's token is none"));
     }
-    // Nobody else's: two attempts of one program may write at a time. A hasher of its own is a random number.
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{:016x}", RandomState::new().hash_one(std::process::id())));
-    let beside = PathBuf::from(beside);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    let written = file
-        .write_all(token.as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written
+    // Beside it, under a name of its own: two attempts of one program may write at a time.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut whole = NamedTempFile::new_in(folder)?;
+    whole.write_all(token.as_bytes())?;
+    whole.as_file().sync_all()?;
+    whole.persist(path)?;
+    Ok(())
 }
 
 /// Forgets a token that the portal refused.
