@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use punktfunk_control::limits::CONNECT_MAX;
 use punktfunk_control::{
     Applicant, ApplicantEvent, ConnectError, Devices, Fingerprint, Identity, PairError, Pin, Trust, Wish,
-    now_s,
+    machine_name, now_s,
 };
 use punktfunk_net::{ReceiveLimits, Receiver, Socket, SocketConfig};
 use punktfunk_proto::is_media;
@@ -59,7 +59,7 @@ pub fn pair(
     let mut devices = Devices::load(folder)?;
     let trust = if args.trust.is_empty() { Trust::Open } else { Trust::Pinned(args.trust.clone()) };
     let wish = if args.knock { Wish::Knock } else { Wish::Pair(pin(args)?) };
-    let name = args.name.clone().unwrap_or_else(machine_name);
+    let name = args.name.clone().or_else(machine_name).unwrap_or_else(|| "punktfunk".into());
     let answer_by = Instant::now() + CONNECT_MAX;
     let host = resolve(&args.host, answer_by)?;
     let socket = Arc::new(Socket::open(&SocketConfig::new(unspecified_like(host)))?);
@@ -89,13 +89,6 @@ fn pin(args: &PairArgs) -> Result<Pin, ClientError> {
         .read_line(&mut line)
         .map_err(|source| ClientError::File { path: "standard input".into(), source })?;
     line.parse().map_err(|error| ClientError::Usage(format!("{error}")))
-}
-
-/// What this machine calls itself.
-fn machine_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "punktfunk".into() } else { name.into() }
 }
 
 /// The pairing under way.

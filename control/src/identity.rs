@@ -28,6 +28,16 @@ pub const IDENTITY_FILE: &str = "identity.pem";
 /// The longest file that is read as an identity: a key and a certificate are 1 KB.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
+/// The longest name of a machine, in characters; the kernel has 64 bytes for it.
+const NAME_CHARS_MAX: usize = 48;
+
+/// What this machine calls itself; none where it has no name.
+pub fn machine_name() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name: String = name.trim().chars().take(NAME_CHARS_MAX).collect();
+    Some(name).filter(|name| !name.is_empty())
+}
+
 /// A key and its certificate. Cheap to clone; the key stays in one place.
 #[derive(Clone)]
 pub struct Identity {

@@ -53,7 +53,7 @@ pub use error::{CertificateFault, ConnectError, ControlError, RejectReason, Sess
 pub use event::{ClientEvent, HostEvent, Path, SessionId, Transmit};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use host::HostControl;
-pub use identity::{Damage, IDENTITY_FILE, Identity, IdentityError};
+pub use identity::{Damage, IDENTITY_FILE, Identity, IdentityError, machine_name};
 pub use limits::{HostLimits, PROTOCOL};
 pub use messages::{
     Bye, ByeReason, Codec, CompositorOffer, FallCount, Hello, HostStats, Mode, PendingDevices, PendingEntry,

@@ -191,4 +191,37 @@ impl HostError {
             Self::Late(_) | Self::Capture(_) => 10,
         }
     }
+
+    /// What a client is refused for.
+    pub fn refusal_code(&self) -> RefusalCode {
+        match self {
+            Self::Impossible(_)
+            | Self::Codec(_)
+            | Self::Capture(CaptureError::Mode(_) | CaptureError::CardTooSmall { .. }) => RefusalCode::Mode,
+            Self::Unagreed { code, .. } => *code,
+            Self::Rate { .. } => RefusalCode::Bitrate,
+            Self::Display(_) | Self::NoDesktop(_) | Self::Compositor { .. } => RefusalCode::Compositor,
+            Self::NoWay { last, .. } => last.refusal_code(),
+            Self::Usage(_)
+            | Self::PortInUse { .. }
+            | Self::Net(_)
+            | Self::Control(_)
+            | Self::Identity(_)
+            | Self::Devices(_)
+            | Self::Meant(_)
+            | Self::Arm(_)
+            | Self::NoRunningHost { .. }
+            | Self::RunningHostRefused { .. }
+            | Self::NotPaired(_)
+            | Self::Manage(_)
+            | Self::Token(_)
+            | Self::Capture(_)
+            | Self::Late(_)
+            | Self::NoOutput(_)
+            | Self::NotBuilt { .. }
+            | Self::Engine(_)
+            | Self::Fault(_)
+            | Self::File { .. } => RefusalCode::Source,
+        }
+    }
 }

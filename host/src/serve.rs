@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use punktfunk_capture::{CaptureError, Patience};
+use punktfunk_capture::Patience;
 use punktfunk_control::{
     Bye, ByeReason, CompositorOffer, Hello, HostControl, HostEvent, PROTOCOL, Path, Refusal, RefusalCode,
-    SessionId, SourceNews, Welcome,
+    SessionId, SourceNews, Welcome, machine_name,
 };
 use punktfunk_display::limits::STOP_DEADLINE;
 use punktfunk_engine::StageFault;
@@ -276,7 +276,7 @@ impl Serve {
         let state = match Opening::start(self.config.opening.clone(), hello, self.closing.clone(), now) {
             Ok(opening) => State::Opening(opening),
             Err(error) => {
-                refuse(refusal_code(&error), &error.to_string());
+                refuse(error.refusal_code(), &error.to_string());
                 self.say.refused(&error);
                 self.failure = Some(error);
                 State::Over
@@ -313,7 +313,7 @@ impl Serve {
             }
             Err(error) => {
                 self.say.refused(&error);
-                let refusal = Refusal::new(refusal_code(&error), error.to_string());
+                let refusal = Refusal::new(error.refusal_code(), error.to_string());
                 log_late(self.control.refuse(id, &refusal, now));
                 self.failure = Some(error);
             }
@@ -495,43 +495,7 @@ pub(crate) fn control_mode(mode: punktfunk_capture::Mode) -> punktfunk_control::
     punktfunk_control::Mode { width, height, refresh_mhz }
 }
 
-fn refusal_code(error: &HostError) -> RefusalCode {
-    match error {
-        HostError::Impossible(_)
-        | HostError::Codec(_)
-        | HostError::Capture(CaptureError::Mode(_) | CaptureError::CardTooSmall { .. }) => RefusalCode::Mode,
-        HostError::Unagreed { code, .. } => *code,
-        HostError::Rate { .. } => RefusalCode::Bitrate,
-        HostError::Display(_) | HostError::NoDesktop(_) | HostError::Compositor { .. } => {
-            RefusalCode::Compositor
-        }
-        HostError::NoWay { last, .. } => refusal_code(last),
-        HostError::Usage(_)
-        | HostError::PortInUse { .. }
-        | HostError::Net(_)
-        | HostError::Control(_)
-        | HostError::Identity(_)
-        | HostError::Devices(_)
-        | HostError::Meant(_)
-        | HostError::Arm(_)
-        | HostError::NoRunningHost { .. }
-        | HostError::RunningHostRefused { .. }
-        | HostError::NotPaired(_)
-        | HostError::Manage(_)
-        | HostError::Token(_)
-        | HostError::Capture(_)
-        | HostError::Late(_)
-        | HostError::NoOutput(_)
-        | HostError::NotBuilt { .. }
-        | HostError::Engine(_)
-        | HostError::Fault(_)
-        | HostError::File { .. } => RefusalCode::Source,
-    }
-}
-
-/// What this machine calls itself.
+/// What this machine calls itself to clients.
 pub(crate) fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "punktfunk host".into() } else { name.chars().take(48).collect() }
+    machine_name().unwrap_or_else(|| "punktfunk host".to_owned())
 }
