@@ -12,6 +12,7 @@
 )]
 
 mod chromium;
+mod console;
 mod hands;
 mod look;
 

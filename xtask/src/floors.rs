@@ -112,6 +112,7 @@ const WARM_ROOMS: &[&str] = &["punktfunk-engine"];
 const TESTS_ACROSS: &[(&str, &str, &str)] = &[
     ("punktfunk-capture", "punktfunk-codec", "reads the card's number behind a real encoder"),
     ("punktfunk-capture", "punktfunk-display", "captures a real compositor, which display starts"),
+    ("punktfunk-host", "browser", "opens the console of a real host"),
     ("punktfunk-manage", "browser", "opens the console"),
     ("punktfunk-perf-programs", "browser", "opens the report"),
 ];

@@ -12,6 +12,7 @@
 mod bitstream;
 mod card;
 mod ciphers;
+mod console;
 mod desktop;
 mod endings;
 mod file;

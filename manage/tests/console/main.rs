@@ -12,7 +12,7 @@ mod visit;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use visit::{PAGES, Shots as _, Visit};
+use visit::{PAGES, Visit};
 
 #[test]
 fn every_page_is_right_at_a_desk_and_on_a_phone_in_light_and_in_dark() {

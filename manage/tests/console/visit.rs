@@ -1,6 +1,5 @@
 //! A person's visit to the console: a host that is none, and a browser on it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -59,32 +58,17 @@ impl Visit {
 
     /// Turns to a page and waits until it is complete.
     pub fn turn_to(&mut self, page: &str, sign: &str) {
-        self.browser.evaluate(&format!("location.hash = '{page}'; 0"));
-        self.browser.wait_for(&format!("document.querySelector('nav [aria-current]')?.hash === '#{page}'"));
-        self.browser.wait_for_text(sign);
+        self.browser.turn_to(page, sign);
     }
 
     /// Looks at everything that must hold for every page, and leaves a picture of it.
     pub fn look(&mut self, name: &str, width: u32, colours: &str) {
-        self.browser.shoot_into(name);
-        assert_eq!(self.browser.evaluate("innerWidth"), width, "{name}");
-        let wide = self.browser.width();
-        assert!(wide <= u64::from(width), "{name}: {wide} wide");
-        let is_dark = self.browser.evaluate(
-            "(() => { const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number); \
-             return r + g + b < 200 })()",
-        );
-        assert_eq!(is_dark, colours == "dark", "{name}");
-        assert_eq!(self.browser.faint_texts(), [""; 0], "{name}");
-        assert_eq!(self.browser.nameless(), [""; 0], "{name}");
-        self.expect_no_faults();
+        self.browser.look(&self.origin, name, width, colours);
     }
 
     /// No exception, no breach of the policy, no request to elsewhere.
     pub fn expect_no_faults(&mut self) {
-        let origin = self.origin.clone();
-        let faults = self.browser.faults(|url| url == "about:blank" || url.starts_with(&origin));
-        assert_eq!(faults, [""; 0]);
+        self.browser.expect_no_faults(&self.origin);
     }
 
     /// The host ends.
@@ -97,18 +81,5 @@ impl Visit {
         let listen = self.origin.trim_start_matches("https://").trim_end_matches('/').parse().unwrap();
         let host = host(Instant::now());
         self.served = Some(Served::start(listen, self.token.clone(), Arc::clone(&self.tls), host).unwrap());
-    }
-}
-
-/// Pictures for people, where they are wanted.
-pub trait Shots {
-    fn shoot_into(&mut self, name: &str);
-}
-
-impl Shots for Chromium {
-    fn shoot_into(&mut self, name: &str) {
-        if let Some(folder) = std::env::var_os("PUNKTFUNK_CONSOLE_SHOTS") {
-            self.shoot(&PathBuf::from(folder).join(format!("{name}.png")));
-        }
     }
 }

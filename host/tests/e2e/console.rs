@@ -1,0 +1,141 @@
+//! The console of a real host in a headless Chromium, beside real clients: what a person does there happens, and what
+//! happens is seen there.
+//!
+//! Where there is no browser this says so, and fails under CI=true. Pictures of the pages are left where
+//! `PUNKTFUNK_CONSOLE_SHOTS` says.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use browser::Chromium;
+use serde_json::{Value, json};
+
+use crate::support::{ClientStart, Host, HostStart, MARGIN, PATIENCE, Place, pair_as, session_turn};
+
+/// Every plot's pixels.
+const DRAWN: &str = "[...document.querySelectorAll('canvas')].map((one) => one.toDataURL()).join()";
+
+/// A host with its console, and a browser on it.
+struct Visit {
+    browser: Chromium,
+    origin: String,
+    host: Host,
+}
+
+impl Visit {
+    /// Starts both; `None` where there is no browser, which is said.
+    fn start(place: &Place) -> Option<Self> {
+        let mut browser = Chromium::start()?;
+        browser.trust_any_certificate();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let host = HostStart::new(place, "card").belief(&[]).manage(&free).ready();
+        let token = std::fs::read_to_string(place.path("host-identity").join("manage-token")).unwrap();
+        let origin = format!("https://{free}/");
+        browser.show_on(1280, 800, "light");
+        browser.open(&format!("{origin}#token={}", token.trim()));
+        browser.wait_for_text("Pairing");
+        Some(Self { browser, origin, host })
+    }
+
+    /// Looks at the page at a desk and on a phone, in light and in dark.
+    fn look_everywhere(&mut self, name: &str) {
+        for (device, width, height, colours) in [("phone", 390, 844, "dark"), ("desk", 1280, 800, "light")] {
+            self.browser.show_on(width, height, colours);
+            // The plots are drawn anew for each width.
+            self.browser.listen(Duration::from_millis(300));
+            self.browser.look(&self.origin, &format!("{name}-{device}"), width, colours);
+        }
+    }
+
+    /// What one of the plots says to those who cannot see it.
+    fn plot_says(&mut self, title: &str) -> String {
+        let said = format!(
+            "[...document.querySelectorAll('.plot [role=img]')].map((one) => one.getAttribute('aria-label'))\
+             .find((one) => one.startsWith({}))",
+            json!(title)
+        );
+        self.browser.wait_for(&said).as_str().unwrap().to_owned()
+    }
+
+    /// Shows a PIN and gives it back.
+    fn show_pin(&mut self) -> String {
+        self.browser.turn_to("pairing", "No device can pair now.");
+        self.browser.click("button", "Show a PIN");
+        let said = self.browser.wait_for("document.querySelector('.pin')?.getAttribute('aria-label')");
+        let pin: String = said.as_str().unwrap().chars().filter(char::is_ascii_digit).collect();
+        assert_eq!(pin.len(), 6, "{said}");
+        pin
+    }
+}
+
+/// A session of this identity, until it is told to end.
+fn connect<'a>(place: &'a Place, host: &Host, identity: &str) -> ClientStart<'a> {
+    ClientStart::new(place, host.port).belief(&[]).identity(identity).args(&["--seconds", "90"])
+}
+
+/// The number behind a word of a sentence.
+fn number_after(said: &str, word: &str) -> f64 {
+    let rest = said.split_once(word).unwrap_or_else(|| panic!("no {word:?} in {said:?}")).1;
+    let digits: String = rest.trim_start().chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    digits.parse().unwrap_or_else(|_| panic!("no number after {word:?} in {said:?}"))
+}
+
+#[test]
+fn a_person_pairs_watches_lets_in_and_shows_out() {
+    let (_turn, place) = (session_turn(), Place::new());
+    let Some(mut visit) = Visit::start(&place) else { return };
+    let address = format!("127.0.0.1:{}", visit.host.port);
+
+    let pin = visit.show_pin();
+    visit.look_everywhere("real-pin");
+    let paired = pair_as(&place, "tv", None, &[&address, "--pin", &pin, "--name", "Living-room TV"], "");
+    paired.wait(PATIENCE).expect_code(0);
+    visit.browser.wait_for_text("Living-room TV is paired.");
+
+    let client = connect(&place, &visit.host, "tv").start();
+    visit.browser.turn_to("live", "Latency of each stage");
+    visit.browser.wait_for("document.querySelectorAll('canvas').length >= 5");
+    let before = visit.browser.evaluate(DRAWN);
+    visit.browser.wait_for(&format!("{DRAWN} !== {before}"));
+    // The card is 60 pictures a second, less what a busy machine sheds.
+    let moving = |visit: &mut Visit| number_after(&visit.plot_says("Pictures"), "sent");
+    let rate = crate::support::look("pictures in the plot", PATIENCE, || {
+        Some(moving(&mut visit)).filter(|rate| *rate > 20.0)
+    });
+    assert!(rate < 70.0, "{rate}");
+    visit.look_everywhere("real-live");
+
+    let knocks = pair_as(&place, "tablet", None, &[&address, "--knock", "--name", "Kitchen tablet"], "");
+    visit.browser.turn_to("pairing", "Kitchen tablet");
+    visit.browser.wait_for("document.querySelector('nav .badge').textContent.startsWith('1')");
+    visit.look_everywhere("real-pending");
+    visit.browser.click("[aria-label='Approve Kitchen tablet']", "");
+    knocks.wait(PATIENCE).expect_code(0);
+    visit.browser.wait_for_text("None waits");
+
+    visit.browser.turn_to("sessions", "Bitrate agreed");
+    visit.browser.evaluate("document.querySelector('input[type=number]').select()");
+    visit.browser.write("7");
+    visit.browser.click("button", "Change");
+    visit.browser.wait_for_text("7.00 Mbit/s");
+    visit.look_everywhere("real-sessions");
+
+    visit.browser.turn_to("devices", "Kitchen tablet");
+    visit.browser.click("[aria-label='Rename Kitchen tablet']", "");
+    visit.browser.wait_for("document.activeElement.tagName === 'INPUT'");
+    visit.browser.write("Tablet in the hall");
+    visit.browser.press("Enter");
+    visit.browser.wait_for_text("Tablet in the hall");
+    visit.browser.click("[aria-label='Revoke Living-room TV']", "");
+    visit.browser.click("button", "Revoke, and end its session");
+    client.program.wait(Duration::from_secs(1) + MARGIN).expect_code(9).expect_said(&["trust"]);
+    visit.browser.wait_for("!document.body.innerText.includes('Living-room TV')");
+    connect(&place, &visit.host, "tv").run().expect_code(3).expect_said(&["does not know this client"]);
+    let listed: Value = serde_json::from_str(&crate::support::devices(&place, &[]).stdout).unwrap();
+    assert_eq!((&listed[0]["name"], listed[1].is_null()), (&json!("Tablet in the hall"), true), "{listed}");
+
+    visit.browser.turn_to("logs", "Living-room TV");
+    visit.look_everywhere("real-logs");
+    assert!(!visit.browser.text().contains(&pin), "the PIN is in the log");
+    visit.host.stop();
+}
