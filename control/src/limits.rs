@@ -210,6 +210,13 @@ pub const SKEW_ROUNDS: u32 = 8;
 /// How far apart two quartz clocks may drift, in microseconds a second: each ±50 ppm.
 pub const CLOCK_DRIFT_PPM: u64 = 100;
 
+/// Connections for each session that there may be: itself, the one before it that has its last words on the way, and
+/// one that shakes hands to take its place.
+const CONNECTIONS_PER_SESSION: usize = 3;
+
+/// Known clients that are told that there is no place for them, at a time.
+const CONNECTIONS_REFUSED_MAX: usize = 12;
+
 /// What the host takes on. The defaults suit one streaming session and a few that are refused.
 #[derive(Clone, Debug)]
 pub struct HostLimits {
@@ -225,13 +232,21 @@ pub struct HostLimits {
     pub udp_payload_bytes_to: fn(SocketAddr) -> u16,
 }
 
-impl Default for HostLimits {
-    fn default() -> Self {
+impl HostLimits {
+    /// What suits a host of this many sessions at a time.
+    pub fn for_sessions(sessions_max: usize) -> Self {
+        let known = CONNECTIONS_PER_SESSION * sessions_max + CONNECTIONS_REFUSED_MAX;
         Self {
-            connections_max: 2 * PENDING_MAX + 16,
+            connections_max: 2 * PENDING_MAX + known,
             strangers_max: 2 * PENDING_MAX,
             unproven_handshakes_max: 4,
             udp_payload_bytes_to: |_| UDP_PAYLOAD_BYTES_SEARCHED,
         }
+    }
+}
+
+impl Default for HostLimits {
+    fn default() -> Self {
+        Self::for_sessions(1)
     }
 }

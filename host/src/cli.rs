@@ -13,6 +13,9 @@ use crate::redundancy::Redundancy;
 /// The port when none is given.
 pub const PORT_DEFAULT: u16 = 47_800;
 
+/// How many sessions there may be at a time when nothing else is said: a household's screens.
+pub const SESSIONS_DEFAULT: u8 = 4;
+
 /// What people ask first.
 const AFTER_HELP: &str = "\
 To begin: `punktfunk-host serve --pair` shows a PIN; on the other machine `punktfunk pair HOST` asks for it, once,
@@ -31,7 +34,7 @@ pub struct Cli {
 /// What the host can be told to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Wait for clients and stream to them, one at a time.
+    /// Wait for clients and stream to them.
     Serve(Box<ServeArgs>),
     /// Say which compositors are here and whether they can be used.
     ProbeCompositor {
@@ -185,7 +188,10 @@ pub struct ServeArgs {
     /// Write the bound port into this file once clients can connect.
     #[arg(long, value_name = "FILE")]
     pub port_file: Option<PathBuf>,
-    /// End after the first session.
+    /// How many sessions there may be at a time, each with a source of its own; a client has one.
+    #[arg(long, value_name = "N", default_value_t = SESSIONS_DEFAULT, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub sessions: u8,
+    /// End after the first session, and serve no other.
     #[arg(long)]
     pub once: bool,
     /// One JSON line for each event on standard output.

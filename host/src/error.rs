@@ -122,6 +122,14 @@ pub enum HostError {
     /// What the client asked for cannot be had.
     #[error("the client asked for what cannot be had: {0}")]
     Impossible(String),
+    /// As many sessions as there may be are there.
+    #[error(
+        "all {sessions_max} sessions that this host has (--sessions) are in use; try again when one has ended"
+    )]
+    Full {
+        /// How many there may be.
+        sessions_max: usize,
+    },
     /// The two ends cannot agree.
     #[error("no agreement with the client: {why}")]
     Unagreed {
@@ -173,6 +181,7 @@ impl HostError {
             | Self::Token(_) => 3,
             Self::Impossible(_)
             | Self::Unagreed { .. }
+            | Self::Full { .. }
             | Self::Rate { .. }
             | Self::Codec(
                 CodecError::Size { .. } | CodecError::TooLarge { .. } | CodecError::Setting { .. },
@@ -199,6 +208,7 @@ impl HostError {
             | Self::Codec(_)
             | Self::Capture(CaptureError::Mode(_) | CaptureError::CardTooSmall { .. }) => RefusalCode::Mode,
             Self::Unagreed { code, .. } => *code,
+            Self::Full { .. } => RefusalCode::Busy,
             Self::Rate { .. } => RefusalCode::Bitrate,
             Self::Display(_) | Self::NoDesktop(_) | Self::Compositor { .. } => RefusalCode::Compositor,
             Self::NoWay { last, .. } => last.refusal_code(),

@@ -1,4 +1,4 @@
-//! The host program: shows a desktop, a card, a file or a bitstream to one client at a time.
+//! The host program: shows a desktop, a card, a file or a bitstream to its clients.
 //!
 //! Promises: each kind of failure has its own exit code and a line that says what to do; nothing is left
 //! behind when it ends. Refuses clients that are neither paired nor named, unless it is told to let everyone in (`--open`).
@@ -161,6 +161,7 @@ fn serve(args: &ServeArgs, logs: LogRing) -> Result<(), HostError> {
             ciphers,
         },
         once: args.once,
+        sessions_max: args.sessions.into(),
         stream: StreamConfig {
             link_kbps: args.link,
             burst_bytes: burst_bytes()?,
@@ -177,7 +178,8 @@ fn serve(args: &ServeArgs, logs: LogRing) -> Result<(), HostError> {
     if args.open {
         tracing::warn!("--open: every client that reaches this port may connect");
     }
-    let limits = HostLimits { udp_payload_bytes_to: path::udp_payload_bytes_to, ..HostLimits::default() };
+    let udp_payload_bytes_to = path::udp_payload_bytes_to;
+    let limits = HostLimits { udp_payload_bytes_to, ..HostLimits::for_sessions(args.sessions.into()) };
     let management = Management::start(args.manage, (&folder, &identity), serve::host_name(), logs)?;
     let console = management.as_ref().map(Management::address);
     let mut control = HostControl::new(identity, doorkeeper.trust(), limits, now)?;

@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use punktfunk_control::{
-    Fingerprint, HostStats, PendingDevice, RejectReason, SessionEnd, SourceNews, Welcome, WindowEnd,
+    Fingerprint, HostStats, PendingDevice, RejectReason, SessionEnd, SessionId, SourceNews, Welcome,
+    WindowEnd,
 };
 use punktfunk_engine::StageFault;
 use punktfunk_seal::CipherReason;
@@ -35,6 +36,12 @@ impl Say {
             // A reader that has gone away is no reason to end a session.
             let _ = writeln!(out, "{event}").and_then(|()| out.flush());
         }
+    }
+
+    /// A line about one session, which it names.
+    fn line_of(self, session: SessionId, mut event: Value) {
+        event["session"] = json!(session.number());
+        self.line(&event);
     }
 
     /// The port is open.
@@ -103,15 +110,16 @@ impl Say {
     }
 
     /// A client has said Hello.
-    pub fn hello(self, name: &str, remote: SocketAddr, fingerprint: Fingerprint) {
-        tracing::info!(name, %remote, %fingerprint, "a client says hello");
+    pub fn hello(self, session: SessionId, name: &str, remote: SocketAddr, fingerprint: Fingerprint) {
+        tracing::info!(%session, name, %remote, %fingerprint, "a client says hello");
         let fingerprint = fingerprint.to_string();
-        self.line(&json!({"event": "hello", "client": name, "remote": remote.to_string(), "fingerprint": fingerprint}));
+        self.line_of(session, json!({"event": "hello", "client": name, "remote": remote.to_string(), "fingerprint": fingerprint}));
     }
 
     /// A client was welcomed.
-    pub fn welcome(self, welcome: &Welcome, cipher_reason: CipherReason) {
+    pub fn welcome(self, session: SessionId, welcome: &Welcome, cipher_reason: CipherReason) {
         tracing::info!(
+            %session,
             source = welcome.source,
             encoder = welcome.encoder,
             kbps = welcome.bitrate_kbps,
@@ -119,29 +127,32 @@ impl Say {
             cipher_reason = %cipher_reason,
             "welcome"
         );
-        self.line(&json!({
-            "event": "welcome", "source": welcome.source, "encoder": welcome.encoder,
-            "bitrate_kbps": welcome.bitrate_kbps, "slices": welcome.slices_max,
-            "cipher": welcome.cipher.to_string(), "cipher_reason": cipher_reason.to_string(),
-        }));
+        self.line_of(
+            session,
+            json!({
+                "event": "welcome", "source": welcome.source, "encoder": welcome.encoder,
+                "bitrate_kbps": welcome.bitrate_kbps, "slices": welcome.slices_max,
+                "cipher": welcome.cipher.to_string(), "cipher_reason": cipher_reason.to_string(),
+            }),
+        );
     }
 
     /// A client's source takes its time, and may want a person.
-    pub fn waits(self, why: &str) {
-        tracing::warn!("{why}");
-        self.line(&json!({"event": "waits", "reason": why}));
+    pub fn waits(self, session: SessionId, why: &str) {
+        tracing::warn!(%session, "{why}");
+        self.line_of(session, json!({"event": "waits", "reason": why}));
     }
 
     /// A session's source has changed, or ended; the chain has logged it.
-    pub fn source(self, news: &SourceNews) {
+    pub fn source(self, session: SessionId, news: &SourceNews) {
         let source = (!news.source.is_empty()).then_some(&news.source);
-        self.line(&json!({"event": "source", "source": source, "reason": news.why}));
+        self.line_of(session, json!({"event": "source", "source": source, "reason": news.why}));
     }
 
     /// A client was refused, or its stream could not start.
-    pub fn refused(self, error: &HostError) {
-        tracing::warn!(%error, "the client is refused");
-        self.line(&json!({"event": "refused", "reason": error.to_string()}));
+    pub fn refused(self, session: SessionId, error: &HostError) {
+        tracing::warn!(%session, %error, "the client is refused");
+        self.line_of(session, json!({"event": "refused", "reason": error.to_string()}));
     }
 
     /// A stranger was turned away.
@@ -150,22 +161,29 @@ impl Say {
         self.line(&json!({"event": "rejected", "remote": remote.to_string(), "reason": reason.to_string()}));
     }
 
+    /// A client has come again, and has its earlier session's place.
+    pub fn taken_over(self, session: SessionId, by: SessionId) {
+        tracing::info!(%session, %by, "the client has come again: its session of before ends");
+        self.line_of(session, json!({"event": "taken_over", "by": by.number()}));
+    }
+
     /// The client has proven another address.
-    pub fn moved(self, remote: SocketAddr) {
-        tracing::info!(%remote, "the client has moved, and its media follows");
-        self.line(&json!({"event": "moved", "remote": remote.to_string()}));
+    pub fn moved(self, session: SessionId, remote: SocketAddr) {
+        tracing::info!(%session, %remote, "the client has moved, and its media follows");
+        self.line_of(session, json!({"event": "moved", "remote": remote.to_string()}));
     }
 
     /// A stage ended by itself.
-    pub fn fault(self, fault: &StageFault) {
-        tracing::error!(%fault, "the stream ends");
-        self.line(&json!({"event": "fault", "stage": fault.stage, "reason": fault.reason}));
+    pub fn fault(self, session: SessionId, fault: &StageFault) {
+        tracing::error!(%session, %fault, "the stream ends");
+        self.line_of(session, json!({"event": "fault", "stage": fault.stage, "reason": fault.reason}));
     }
 
     /// A stream's last figures; `fallbacks` counts the times that something lesser took the place of what was
     /// asked for.
-    pub fn figures(self, stats: &HostStats, fallbacks: u64) {
+    pub fn figures(self, session: SessionId, stats: &HostStats, fallbacks: u64) {
         tracing::info!(
+            %session,
             captured = stats.pictures_captured,
             superseded = stats.pictures_superseded,
             shed = stats.pictures_shed,
@@ -180,31 +198,34 @@ impl Say {
             fallbacks,
             "the stream has ended"
         );
-        self.line(&json!({
-            "event": "figures",
-            "pictures_captured": stats.pictures_captured,
-            "pictures_superseded": stats.pictures_superseded,
-            "pictures_shed": stats.pictures_shed,
-            "pictures_spoiled": stats.pictures_spoiled,
-            "pictures_stamped_here": stats.pictures_stamped_here,
-            "aus_sent": stats.aus_sent,
-            "wire_bytes": stats.wire_bytes,
-            "aus_dropped": stats.aus_dropped,
-            "packets_send_dropped": stats.packets_send_dropped,
-            "blocks_dropped_key": stats.blocks_dropped_key,
-            "path_changed": stats.path_changed,
-            "path_refused": stats.path_refused,
-            "fallbacks": fallbacks,
-            "falls": stats.falls.iter().map(|fall| json!({
-                "from": fall.from, "to": fall.to, "reason": fall.reason, "count": fall.count,
-            })).collect::<Vec<_>>(),
-            "cpu_us": stats.cpu_us,
-        }));
+        self.line_of(
+            session,
+            json!({
+                "event": "figures",
+                "pictures_captured": stats.pictures_captured,
+                "pictures_superseded": stats.pictures_superseded,
+                "pictures_shed": stats.pictures_shed,
+                "pictures_spoiled": stats.pictures_spoiled,
+                "pictures_stamped_here": stats.pictures_stamped_here,
+                "aus_sent": stats.aus_sent,
+                "wire_bytes": stats.wire_bytes,
+                "aus_dropped": stats.aus_dropped,
+                "packets_send_dropped": stats.packets_send_dropped,
+                "blocks_dropped_key": stats.blocks_dropped_key,
+                "path_changed": stats.path_changed,
+                "path_refused": stats.path_refused,
+                "fallbacks": fallbacks,
+                "falls": stats.falls.iter().map(|fall| json!({
+                    "from": fall.from, "to": fall.to, "reason": fall.reason, "count": fall.count,
+                })).collect::<Vec<_>>(),
+                "cpu_us": stats.cpu_us,
+            }),
+        );
     }
 
     /// A session is over.
-    pub fn ended(self, reason: &SessionEnd) {
-        tracing::info!(%reason, "the session is over");
-        self.line(&json!({"event": "ended", "reason": reason.to_string()}));
+    pub fn ended(self, session: SessionId, reason: &SessionEnd) {
+        tracing::info!(%session, %reason, "the session is over");
+        self.line_of(session, json!({"event": "ended", "reason": reason.to_string()}));
     }
 }

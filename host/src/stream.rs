@@ -92,7 +92,7 @@ impl StreamEnd {
 }
 
 impl Stream {
-    /// Starts the pipeline; `now` is the session clock's zero.
+    /// Starts the pipeline; `now` is the session clock's zero, and `log` what a PUNKTFUNK_PERF log is called by.
     ///
     /// # Errors
     /// The pipeline cannot be had; the screen is given back to be closed.
@@ -101,7 +101,7 @@ impl Stream {
         mode: punktfunk_control::Mode,
         secret: &Secret,
         (socket, path): (Arc<Socket>, Path),
-        config: &StreamConfig,
+        (config, log): (&StreamConfig, &str),
         now: Instant,
     ) -> Result<Self, Box<(HostError, Screen)>> {
         let (cipher, cipher_reason) = opened.cipher;
@@ -139,7 +139,7 @@ impl Stream {
         }
         tracing::info!("{}", pipeline.memory());
         comments.push(format!("memory: {}", pipeline.memory().trim_start_matches("memory ")));
-        let report = Report::new(config.perf.as_ref(), pipeline.take_collectors(), &comments, now);
+        let report = Report::new((config.perf.as_ref(), log), pipeline.take_collectors(), &comments, now);
         Ok(Self {
             pipeline,
             screen,

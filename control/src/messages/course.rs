@@ -122,7 +122,7 @@ pub struct PathPong {
 /// Why a host turns a client away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RefusalCode {
-    /// Another client is in session.
+    /// Other clients have all the host's places.
     Busy,
     /// The two ends speak different control protocols.
     ProtocolVersion,
@@ -205,7 +205,7 @@ impl Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.code {
-            RefusalCode::Busy => f.write_str("the host is busy with another client")?,
+            RefusalCode::Busy => f.write_str("the host is busy")?,
             RefusalCode::ProtocolVersion => write!(f, "the host speaks protocol {}", self.protocol)?,
             RefusalCode::Mode => f.write_str("the host cannot make this mode")?,
             RefusalCode::Codec => f.write_str("no codec that both ends know")?,
@@ -237,6 +237,10 @@ pub enum ByeReason {
     Fault,
     /// The client's trust was withdrawn.
     TrustWithdrawn,
+    /// The same client has come again, and its new session has this one's place.
+    TakenOver,
+    /// The other end's stages stand still: it is there, but nothing becomes of what it is sent.
+    Stuck,
     /// A reason that this end has no word for; its text explains.
     Other(u16),
 }
@@ -249,6 +253,8 @@ impl WireNumber for ByeReason {
             ByeReason::SourceEnded => 3,
             ByeReason::Fault => 4,
             ByeReason::TrustWithdrawn => 5,
+            ByeReason::TakenOver => 6,
+            ByeReason::Stuck => 7,
             ByeReason::Other(number) => *number,
         }
     }
@@ -260,6 +266,8 @@ impl WireNumber for ByeReason {
             3 => ByeReason::SourceEnded,
             4 => ByeReason::Fault,
             5 => ByeReason::TrustWithdrawn,
+            6 => ByeReason::TakenOver,
+            7 => ByeReason::Stuck,
             other => ByeReason::Other(other),
         })
     }
@@ -292,6 +300,8 @@ impl std::fmt::Display for Bye {
             ByeReason::SourceEnded => f.write_str("the source has ended")?,
             ByeReason::Fault => f.write_str("a fault")?,
             ByeReason::TrustWithdrawn => f.write_str("trust withdrawn")?,
+            ByeReason::TakenOver => f.write_str("the same client has come again")?,
+            ByeReason::Stuck => f.write_str("the other end stands still")?,
             ByeReason::Other(number) => write!(f, "reason {number}")?,
         }
         if !self.text.is_empty() {

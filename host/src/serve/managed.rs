@@ -17,7 +17,7 @@ impl Serve {
         let mut has_answered = false;
         while let Some(ask) = self.management.as_mut().and_then(crate::manage::Management::poll_ask) {
             has_answered = true;
-            if let Some(other) = self.doorkeeper.answer(ask, &mut self.control, now) {
+            if let Some(other) = self.doorkeeper.answer(ask, &mut self.common.control, now) {
                 self.answer(other, now);
             }
         }
@@ -38,15 +38,12 @@ impl Serve {
                     version: offer.version.clone(),
                     unusable: (!offer.usable).then(|| offer.reason.clone()),
                 };
-                reply.answer(Ok(self.compositors.iter().map(offer).collect()));
+                reply.answer(Ok(self.common.compositors.iter().map(offer).collect()));
             }
             Ask::EndSession { session, reply } => {
                 let id = SessionId::of_number(session);
-                let lives = self.session.as_ref().is_some_and(|known| known.id == id);
-                if lives {
-                    self.end(id, Bye::new(ByeReason::Other(0), "the host's operator has ended it"), now);
-                }
-                reply.answer(if lives { Ok(()) } else { Err(no_such_session(session)) });
+                let ended = self.end(id, Bye::new(ByeReason::Asked, "the host's operator has ended it"), now);
+                reply.answer(if ended { Ok(()) } else { Err(no_such_session(session)) });
             }
             Ask::Reconfigure { session, change, reply } => {
                 reply.answer(self.reconfigure(session, change, now));
@@ -75,12 +72,11 @@ impl Serve {
         let mode =
             change.mode.map(|to| Mode { width: to.width, height: to.height, refresh_mhz: to.refresh_mhz });
         let wanted = Reconfigure { mode, bitrate_kbps: change.bitrate_kbps };
-        let Some(stream) = self.stream(id) else { return Err(no_such_session(session)) };
+        let Some(known) = self.places.session(id) else { return Err(no_such_session(session)) };
+        let Some(stream) = known.stream() else { return Err(no_such_session(session)) };
         if let Some(reconfigured) = stream.reconfigure(&wanted) {
-            log_late(self.control.send_reconfigured(id, &reconfigured, now));
-            if let Some(known) = &mut self.session {
-                known.shown.handle_reconfigured(reconfigured.mode, reconfigured.bitrate_kbps);
-            }
+            known.shown.handle_reconfigured(reconfigured.mode, reconfigured.bitrate_kbps);
+            log_late(self.common.control.send_reconfigured(id, &reconfigured, now));
             if !reconfigured.refused.is_empty() {
                 return Err(Refused::new(Why::Conflict, reconfigured.refused, "ask for something else"));
             }
@@ -89,19 +85,20 @@ impl Serve {
     }
 
     fn status(&self, now: Instant) -> Status {
-        let shown = |session: &Session| session.shown.at(&session.state, self.control.stats(session.id), now);
+        let link = |session: &Session| self.common.control.stats(session.id);
+        let shown = |session: &Session| session.shown.at(session.state(), link(session), now);
         let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Status {
             host_name: host_name(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            fingerprint: self.control.fingerprint().to_string(),
+            fingerprint: self.common.control.fingerprint().to_string(),
             open: self.doorkeeper.trust() == Trust::Open,
-            port: self.socket.local_addr().port(),
+            port: self.common.socket.local_addr().port(),
             uptime_s: now.saturating_duration_since(self.began).as_secs(),
             at_ms: u64::try_from(at_ms).unwrap_or(u64::MAX),
-            sessions: self.session.iter().map(shown).collect(),
-            pairing: self.doorkeeper.pairing(&self.control, now),
-            pending: pending(&self.control, now),
+            sessions: self.places.sessions().map(shown).collect(),
+            pairing: self.doorkeeper.pairing(&self.common.control, now),
+            pending: pending(&self.common.control, now),
             speed_test: None,
         }
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use punktfunk_control::{Fingerprint, Hello, HostStats, LinkStats, Mode, SessionId, Welcome};
 use punktfunk_manage::model;
 
-use super::State;
+use super::session::State;
 
 /// What is known of one session.
 pub(super) struct Shown {

@@ -141,7 +141,9 @@ mod tests {
             caps: Vec::new(),
         };
         let (secret, to) = (Secret::new([7; 32]), (Arc::new(socket), path));
-        Stream::start(opened, MODE, &secret, to, &config, Instant::now()).map_err(|failed| failed.0).unwrap()
+        Stream::start(opened, MODE, &secret, to, (&config, "host"), Instant::now())
+            .map_err(|failed| failed.0)
+            .unwrap()
     }
 
     fn change(stream: &mut Stream, mode: Option<Mode>, bitrate_kbps: Option<u32>) -> Reconfigured {

@@ -77,6 +77,7 @@ impl Fault {
             | HostError::NoWay { .. }
             | HostError::Compositor { .. }
             | HostError::Engine(_)
+            | HostError::Full { .. }
             | HostError::Impossible(_)
             | HostError::Unagreed { .. }
             | HostError::Rate { .. }

@@ -26,6 +26,7 @@ mod rate;
 mod recording;
 mod refusals;
 mod roaming;
+mod sessions;
 mod substitutes;
 mod support;
 mod watchdog;

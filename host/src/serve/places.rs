@@ -1,0 +1,169 @@
+//! The places that a host has for sessions, and who is in which.
+//!
+//! Promises: no more sessions than places, and no more desktops than that either, those on their way out counted; one
+//! session's end holds another one up only where no other place is free; a client that comes again gets its own place,
+//! so that what it had before is gone before it has anything anew. Refuses nobody by itself.
+
+use punktfunk_capture::Patience;
+use punktfunk_control::{Fingerprint, SessionId};
+
+use super::session::Session;
+use crate::closing::Closing;
+
+/// One place: a session, and what those before it leave behind.
+pub(super) struct Place {
+    /// Counted from 1.
+    number: usize,
+    session: Option<Session>,
+    /// Whose session was here last.
+    last: Option<Fingerprint>,
+    closing: Closing,
+}
+
+impl Place {
+    /// Whether a newcomer may have it: a session that is over has its last words on the way, no more.
+    fn is_free(&self) -> bool {
+        self.session.as_ref().is_none_or(Session::is_over)
+    }
+
+    /// What a log of the session here is called by: no two at a time have the same one.
+    pub(super) fn log(&self) -> String {
+        if self.number == 1 { "host".to_owned() } else { format!("host-{}", self.number) }
+    }
+
+    /// What is on its way out of here.
+    pub(super) fn closing(&self) -> Closing {
+        self.closing.clone()
+    }
+
+    /// Puts a session in.
+    pub(super) fn enter(&mut self, session: Session) {
+        self.last = Some(session.fingerprint);
+        self.session = Some(session);
+    }
+
+    /// The session and what its parts are closed by.
+    pub(super) fn parts(&mut self) -> Option<(&mut Session, &mut Closing)> {
+        Some((self.session.as_mut()?, &mut self.closing))
+    }
+}
+
+/// All places.
+pub(super) struct Places {
+    places: Vec<Place>,
+}
+
+impl Places {
+    /// So many.
+    pub(super) fn new(count: usize) -> Self {
+        let place = |number| Place { number, session: None, last: None, closing: Closing::default() };
+        Self { places: (1..=count).map(place).collect() }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Every session that has a place.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.places.iter().filter_map(|place| place.session.as_ref())
+    }
+
+    /// The same, with what their parts are closed by.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&mut Session, &mut Closing)> {
+        self.places.iter_mut().filter_map(Place::parts)
+    }
+
+    /// This session.
+    pub(super) fn session(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.parts(id).map(|(session, _)| session)
+    }
+
+    /// This session, with what its parts are closed by.
+    pub(super) fn parts(&mut self, id: SessionId) -> Option<(&mut Session, &mut Closing)> {
+        self.iter_mut().find(|(session, _)| session.id == id)
+    }
+
+    /// The session of this client that is under way.
+    pub(super) fn session_of(&self, client: Fingerprint) -> Option<SessionId> {
+        let is_its = |session: &&Session| session.fingerprint == client && !session.is_over();
+        self.sessions().find(is_its).map(|session| session.id)
+    }
+
+    /// A free place for this client: the one that it had last, else one that nothing is on its way out of, not even last
+    /// words, else any.
+    pub(super) fn free(&mut self, client: Fingerprint) -> Option<&mut Place> {
+        let rank =
+            |place: &Place| (place.last != Some(client), !place.closing.is_done(), place.session.is_some());
+        self.places.iter_mut().filter(|place| place.is_free()).min_by_key(|place| rank(place))
+    }
+
+    /// Takes a session out of its place.
+    pub(super) fn leave(&mut self, id: SessionId) {
+        for place in &mut self.places {
+            place.session.take_if(|session| session.id == id);
+        }
+    }
+
+    /// Whether nothing is on its way out.
+    pub(super) fn is_closed(&self) -> bool {
+        self.places.iter().all(|place| place.closing.is_done())
+    }
+
+    /// Waits until nothing is, as long as `patience` lasts; whether that is so.
+    pub(super) fn wait(&self, patience: &Patience) -> bool {
+        self.places.iter().all(|place| place.closing.wait(patience))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::{Duration, Instant};
+
+    use punktfunk_control::{Hello, Mode};
+
+    use super::super::shown::Shown;
+    use super::*;
+
+    fn client(number: u8) -> Fingerprint {
+        Fingerprint::from([number; 32])
+    }
+
+    /// A session of this client that is over: what the table cares for.
+    fn over(id: u64, client: Fingerprint) -> Session {
+        let mode = Mode { width: 64, height: 64, refresh_mhz: 60_000 };
+        let (id, hello) = (SessionId::of_number(id), Hello::new("x", mode, 1_000));
+        let shown = Shown::new(id, &hello, client, ([127, 0, 0, 1], 1).into(), Instant::now());
+        Session::new((id, client), None, (shown, "host".to_owned()))
+    }
+
+    fn last(place: Option<&mut Place>) -> Option<Fingerprint> {
+        place.expect("a place is free").last
+    }
+
+    #[test]
+    fn a_client_comes_back_to_its_own_place_and_others_to_one_that_is_empty() {
+        let mut places = Places::new(3);
+        let (go, goes) = mpsc::channel::<()>();
+        for number in [1, 2] {
+            places.free(client(number)).unwrap().enter(over(number.into(), client(number)));
+        }
+        let (_, closing) = places.parts(SessionId::of_number(1)).unwrap();
+        closing.then(move || _ = goes.recv());
+        assert_eq!(last(places.free(client(1))), Some(client(1)), "its own, though it is not empty yet");
+        assert_eq!(last(places.free(client(2))), Some(client(2)));
+        let other = places.free(client(3)).unwrap();
+        assert_eq!(other.last, None, "one that nothing leaves");
+        other.enter(over(3, client(3)));
+        assert!(!places.is_closed());
+        assert!(!places.wait(&Patience::until(Instant::now() + Duration::from_millis(10))));
+        drop(go);
+        assert!(places.wait(&Patience::until(Instant::now() + Duration::from_secs(30))));
+        assert_eq!((places.sessions().count(), places.count()), (3, 3));
+        places.leave(SessionId::of_number(3));
+        assert!(places.session(SessionId::of_number(3)).is_none());
+        assert_eq!(places.session_of(client(1)), None, "over is not under way");
+    }
+}
