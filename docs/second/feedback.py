@@ -7,13 +7,15 @@ the limits and bytes too few for the counts.
 import struct
 
 VERSION = 1
-OPEN_AUS_MAX, WORDS_MAX, REPORT_BYTES_MAX = 4, 60, 1_100
-HIGHEST_AU, ONE_WAY_DELAY, UNSEEN = 1, 2, 4
+OPEN_AUS_MAX, WORDS_MAX, REPORT_BYTES_MAX = 4, 60, 1_120
+HIGHEST_AU, ONE_WAY_DELAY, UNSEEN, TIMES, LOAD = 1, 2, 4, 32, 64
 ARRIVALS_SHIFT = 3
 
 _HEAD = struct.Struct("<BBBBIIHHIiI")
 _OPEN, _WORD, _UNSEEN, _ARRIVAL = (struct.Struct(layout) for layout in ("<IHBB", "<IHHQ", "<Q", "<IIIII"))
+_TIME, _LOAD = struct.Struct("<I"), struct.Struct("<IIHH")
 _ARRIVAL_FIELDS = ("au", "first", "reach", "datagrams", "span_us")
+_LOAD_FIELDS = ("aus_lost", "decode_us", "aus_waiting", "aus_overrun")
 
 
 class Refused(ValueError):
@@ -53,6 +55,8 @@ def parse(report: bytes) -> dict:
     missing = [source.take(_WORD) for _ in range(words)]
     unseen = [source.take(_UNSEEN)[0] for _ in range(open_aus)] if flags & UNSEEN else [0] * open_aus
     arrivals = [source.take(_ARRIVAL) for bit in (0, 1) if flags >> ARRIVALS_SHIFT + bit & 1]
+    times = [source.take(_TIME)[0] if flags & TIMES else None for _ in arrivals]
+    load = dict(zip(_LOAD_FIELDS, source.take(_LOAD))) if flags & LOAD else None
     return {
         "highest_au": highest if flags & HIGHEST_AU else None,
         "epoch_opened": epoch,
@@ -69,7 +73,10 @@ def parse(report: bytes) -> dict:
             {"au": au, "block": block, "word": word, "shards": [64 * word + bit for bit in _bits(bits)]}
             for au, block, word, bits in missing
         ],
-        "arrivals": [dict(zip(_ARRIVAL_FIELDS, arrival)) for arrival in arrivals],
+        "arrivals": [
+            dict(zip(_ARRIVAL_FIELDS, arrival), newest_us=time) for arrival, time in zip(arrivals, times)
+        ],
+        "load": load,
     }
 
 
@@ -80,6 +87,9 @@ def serialise(fields: dict) -> bytes:
     unseen = any(au["unseen_blocks"] for au in aus)
     flags = (HIGHEST_AU if highest is not None else 0) | (ONE_WAY_DELAY if delay is not None else 0)
     flags |= (UNSEEN if unseen else 0) | _word(range(len(arrivals))) << ARRIVALS_SHIFT
+    times, load = [arrival["newest_us"] for arrival in arrivals if arrival["newest_us"] is not None], fields["load"]
+    assert len(times) in (0, len(arrivals))
+    flags |= (TIMES if times else 0) | (LOAD if load is not None else 0)
     lost, burst = fields["lost_per_mille"], fields["burst_max"]
     head = (VERSION, len(aus), len(missing), flags, highest or 0, fields["epoch_opened"], lost, burst)
     out = _HEAD.pack(*head, fields["kernel_drops"], delay or 0, fields["receive_kbps"])
@@ -92,5 +102,8 @@ def serialise(fields: dict) -> bytes:
         out += b"".join(_UNSEEN.pack(_word(au["unseen_blocks"])) for au in aus)
     for arrival in arrivals:
         out += _ARRIVAL.pack(*(arrival[name] for name in _ARRIVAL_FIELDS))
+    out += b"".join(_TIME.pack(time) for time in times)
+    if load is not None:
+        out += _LOAD.pack(*(load[name] for name in _LOAD_FIELDS))
     assert len(out) <= REPORT_BYTES_MAX
     return out

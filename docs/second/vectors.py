@@ -137,7 +137,7 @@ def feedback_json(file: dict) -> dict:
         same(fields, entry["fields"], where)
         again = feedback.serialise(fields)
         # What is not known is not written again.
-        if report[3] >> 5 == 0:
+        if report[3] >> 7 == 0:
             same(again, report, f"{where}, written")
             written += 1
         same(feedback.parse(again), fields, f"{where}, read again")

@@ -23,6 +23,7 @@ use crate::error::EngineError;
 use crate::limits::{
     CONTROL_RING, DECODE_BACKLOG, DECODE_BACKLOG_AUS_MIN, FEEDBACK_INTERVAL, FEEDBACK_RING, TAP_SAMPLES,
 };
+use crate::load::LoadMeter;
 use crate::machine::{CoreClaim, Idle, Machine, StageSetup};
 use crate::receive::{ControlDatagram, Outbox, ReceiveEnd, ReceiveStage};
 use crate::stage::{Running, Stop, Waker, drain, start};
@@ -217,7 +218,7 @@ fn build<D: Decode>(
     let (feedback_in, feedback_out) = rtrb::RingBuffer::new(FEEDBACK_RING);
     let (receive_tap, receive_collector) = punktfunk_perf::channel(TAP_SAMPLES);
     let (decode_tap, decode_collector) = punktfunk_perf::channel(TAP_SAMPLES);
-    let waker = Waker::new();
+    let (waker, decode_counters) = (Waker::new(), Arc::<DecodeCounters>::default());
     let receive = ReceiveStage {
         receiver,
         reassembler: Reassembler::with_kernel(limits, opener, config.machine.fec_kernel()),
@@ -238,6 +239,7 @@ fn build<D: Decode>(
         wire_bytes: 0,
         clock: config.clock,
         time: Arc::clone(&config.time),
+        load: LoadMeter::new(Arc::clone(&decode_counters)),
     };
     let requester = IdrRequester::new(decode.has_references());
     let decode = DecodeStage {
@@ -252,7 +254,7 @@ fn build<D: Decode>(
         time: config.time.clone(),
         requester,
         idr_after: Arc::new(AtomicU64::new(0)),
-        counters: Arc::new(DecodeCounters::default()),
+        counters: decode_counters,
         tap: decode_tap,
         next: Next::default(),
         spent: Duration::ZERO,

@@ -214,7 +214,9 @@ impl<D: Decode> DecodeStage<D> {
 
     /// Records the latencies of a picture that was just decoded; its last block was handed on at `handed_at`.
     fn stamp(&mut self, block: &DeliveredBlock, handed_at: Instant, done: Instant) {
-        self.tap.record(Stage::Decode, std::mem::take(&mut self.spent));
+        let spent = std::mem::take(&mut self.spent);
+        add(&self.counters.decode_us, spent.as_micros() as u64);
+        self.tap.record(Stage::Decode, spent);
         if let Some(before) = self.decoded_at.replace(done) {
             self.tap.record(Stage::DecodeInterval, done.saturating_duration_since(before));
         }

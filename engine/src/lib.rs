@@ -14,6 +14,7 @@ mod encode;
 mod error;
 mod host;
 mod limits;
+mod load;
 mod machine;
 mod protect;
 mod receive;

@@ -21,6 +21,7 @@ use crate::limits::{
     CONTROL_DATAGRAM_BYTES_MAX, FEEDBACK_INTERVAL, FEEDBACK_INTERVAL_IDLE, FEEDBACK_SPACING, SHUTDOWN_WAIT,
     STAGE_WAIT,
 };
+use crate::load::LoadMeter;
 use crate::machine::Idle;
 use crate::stage::{Stop, Waker};
 use crate::stats::{ReceiveCounters, add, set};
@@ -58,6 +59,7 @@ pub(crate) struct ReceiveStage {
     /// The client's clock, and its join to the host's.
     pub(crate) clock: SessionClock,
     pub(crate) time: Arc<SessionTime>,
+    pub(crate) load: LoadMeter,
 }
 
 /// Where whole blocks go: the ring to the decode stage, which is woken at most once a batch.
@@ -128,14 +130,18 @@ impl Outbox {
         }
     }
 
+    /// Access units that are handed on and not decoded.
+    fn waiting(&self) -> u64 {
+        self.aus_handed.saturating_sub(self.aus_decoded.load(Ordering::Acquire))
+    }
+
     fn hand_on(&mut self, block: DeliveredBlock, reassembler: &mut Reassembler) {
         if self.overrun_au == Some(block.au) {
             self.dropped += u64::from(block.flags.last_block());
             return reassembler.give_back(block.span);
         }
         self.overrun_au = None;
-        let waiting = self.aus_handed.saturating_sub(self.aus_decoded.load(Ordering::Acquire));
-        if block.block == 0 && waiting >= self.aus_max {
+        if block.block == 0 && self.waiting() >= self.aus_max {
             return self.overrun(block, reassembler);
         }
         // Read anew: opening and recovering this batch is part of the way.
@@ -265,6 +271,8 @@ impl ReceiveStage {
             let delay_us = host_us.wrapping_sub(unwrap_pts(pts_us, host_us)) as i64;
             i32::try_from(delay_us).unwrap_or(i32::MAX)
         });
+        let (seen, outbox) = (self.reassembler.counters(), &self.outbox);
+        report.load = Some(self.load.sample(&seen, outbox.waiting(), outbox.dropped));
         self.wake_control |= self.feedback.push(report).is_ok();
         self.publish();
     }

@@ -188,6 +188,8 @@ counters! {
         bytes,
         /// Pictures that were decoded.
         decoded,
+        /// Microseconds that the decoder was at work on these.
+        decode_us,
         /// Access units thrown away because they refer to a picture that was lost.
         dropped_awaiting_idr,
         /// Access units that the decoder refused.

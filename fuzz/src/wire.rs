@@ -1,7 +1,10 @@
 //! What comes in media datagrams and in reports about them.
 
 use punktfunk_proto::feedback::REPORT_BYTES_MAX;
-use punktfunk_proto::{FeedbackReport, Flags, HEADER_BYTES, Header, MissingShards, OpenAuReport, is_media};
+use punktfunk_proto::{
+    AuArrivals, ClientLoad, FeedbackReport, Flags, HEADER_BYTES, Header, MissingShards, OpenAuReport,
+    is_media,
+};
 use punktfunk_seal::Plane;
 
 /// A header that parses is written as the same bytes, and holds together with the datagram's length.
@@ -59,6 +62,9 @@ pub(crate) fn feedback_seeds() -> Vec<Vec<u8>> {
     for word in 0..3 {
         full.push_missing(MissingShards { au: 8, block: 1, word, bits: 0b1011 });
     }
+    full.push_arrivals(AuArrivals { au: 9, first: 2, reach: 5, datagrams: 4, span_us: 90, newest_us: 1_000 });
+    full.has_times = true;
+    full.load = Some(ClientLoad { aus_lost: 1, decode_us: 9_000, aus_waiting: 2, aus_overrun: 3 });
     [FeedbackReport::default(), full]
         .map(|report| {
             let mut written = [0; REPORT_BYTES_MAX];

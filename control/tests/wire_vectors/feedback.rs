@@ -2,7 +2,7 @@
 
 use crate::bench::hex;
 use punktfunk_proto::feedback::{FeedbackError, REPORT_BYTES_MAX};
-use punktfunk_proto::{AuArrivals, FeedbackReport, MissingShards, OpenAuReport};
+use punktfunk_proto::{AuArrivals, ClientLoad, FeedbackReport, MissingShards, OpenAuReport};
 use serde_json::{Value, json};
 
 fn encoded(report: &FeedbackReport) -> Vec<u8> {
@@ -37,15 +37,22 @@ fn fields(report: &FeedbackReport) -> Value {
         .map(|came| {
             json!({
                 "au": came.au, "first": came.first, "reach": came.reach, "datagrams": came.datagrams,
-                "span_us": came.span_us,
+                "span_us": came.span_us, "newest_us": report.has_times.then_some(came.newest_us),
             })
         })
         .collect();
+    let load = report.load.map(|load| {
+        json!({
+            "aus_lost": load.aus_lost, "decode_us": load.decode_us, "aus_waiting": load.aus_waiting,
+            "aus_overrun": load.aus_overrun,
+        })
+    });
     json!({
         "highest_au": report.highest_au, "epoch_opened": report.epoch_opened,
         "lost_per_mille": report.lost_per_mille, "burst_max": report.burst_max,
         "kernel_drops": report.kernel_drops, "one_way_delay_us": report.one_way_delay_us,
         "receive_kbps": report.receive_kbps, "open_aus": open, "missing": missing, "arrivals": arrivals,
+        "load": load,
     })
 }
 
@@ -63,8 +70,16 @@ fn rich() -> FeedbackReport {
     report.push_open(OpenAuReport { au: 7_000, blocks_seen: 9, end_seen: false, unseen: 1 << 7 | 0b101 });
     report.push_missing(MissingShards { au: 6_998, block: 2, word: 0, bits: 1 << 63 | 1 });
     report.push_missing(MissingShards { au: 6_998, block: 2, word: 1, bits: 0b110 });
-    report.push_arrivals(AuArrivals { au: 7_000, first: 16, reach: 40, datagrams: 38, span_us: 900 });
-    report.push_arrivals(AuArrivals { au: 6_998, first: 1, reach: 1, datagrams: 1, span_us: 0 });
+    let newest = AuArrivals { au: 7_000, first: 16, reach: 40, datagrams: 38, span_us: 900, newest_us: 0 };
+    report.push_arrivals(newest);
+    report.push_arrivals(AuArrivals {
+        au: 6_998,
+        first: 1,
+        reach: 1,
+        datagrams: 1,
+        span_us: 0,
+        newest_us: 0,
+    });
     report
 }
 
@@ -77,20 +92,41 @@ fn refused(name: &str, bytes: &[u8]) -> Value {
     json!({ "name": name, "report": hex(bytes), "refused": why })
 }
 
+/// The parts that stand behind the arrivals.
+fn with_times_and_load() -> FeedbackReport {
+    let mut report = FeedbackReport::default();
+    report.highest_au = Some(91);
+    let newest = AuArrivals { au: 91, first: 4, reach: 9, datagrams: 9, span_us: 310, newest_us: 1_000_310 };
+    report.push_arrivals(newest);
+    let before = AuArrivals { au: 90, first: 9, reach: 9, datagrams: 9, span_us: 0, newest_us: 983_333 };
+    report.push_arrivals(before);
+    report.has_times = true;
+    report.load = Some(ClientLoad { aus_lost: 3, decode_us: 25_125, aus_waiting: 5, aus_overrun: 1 });
+    report
+}
+
 pub(crate) fn vectors() -> Value {
     let first = FeedbackReport::default();
     let mut still = first;
     still.highest_au = Some(0);
     still.one_way_delay_us = Some(850);
-    let mut reports: Vec<Value> =
-        [("before anything came", first), ("one AU came whole", still), ("all parts", rich())]
-            .iter()
-            .map(|(name, report)| {
-                let bytes = encoded(report);
-                assert_eq!(FeedbackReport::parse(&bytes), Ok(*report));
-                json!({ "name": name, "report": hex(&bytes), "fields": fields(report) })
-            })
-            .collect();
+    let mut idle = first;
+    idle.load = Some(ClientLoad::default());
+    let named = [
+        ("before anything came", first),
+        ("one AU came whole", still),
+        ("all parts", rich()),
+        ("times and load", with_times_and_load()),
+        ("load without arrivals", idle),
+    ];
+    let mut reports: Vec<Value> = named
+        .iter()
+        .map(|(name, report)| {
+            let bytes = encoded(report);
+            assert_eq!(FeedbackReport::parse(&bytes), Ok(*report));
+            json!({ "name": name, "report": hex(&bytes), "fields": fields(report) })
+        })
+        .collect();
     // A part of a later version stands behind the known ones under a bit of its own.
     let mut later = encoded(&rich());
     later[3] |= 0x80;
@@ -111,6 +147,8 @@ pub(crate) fn vectors() -> Value {
         refused("version 2", &with(0, 2)),
         refused("five open AUs", &with(1, 5)),
         refused("61 words of missing shards", &with(2, 61)),
+        refused("no times where they are set", &with(3, good[3] | 0x20)),
+        refused("no load where it is set", &with(3, good[3] | 0x40)),
         refused("a word of missing shards more than there is", &with(2, 3)),
     ]);
     json!({

@@ -1,7 +1,7 @@
 //! How the datagrams of the newest AUs came: what a sender measures the link by.
 //!
 //! Of each AU it keeps how far the datagrams reached, how many came in order, and the time from the end of the first
-//! batch to the newest datagram. A datagram that comes behind a newer one of its AU moves no time: it was overtaken on
+//! batch to the newest datagram, which has a time of its own on a clock of the receiver's. A datagram that comes behind a newer one of its AU moves no time: it was overtaken on
 //! the way and counts, or it is a resend, and did not come when it was sent.
 //!
 //! Constant work a datagram, and only for authentic ones. It refuses AUs older than the newest, and an AU in whose
@@ -25,6 +25,8 @@ pub struct AuArrivals {
     pub datagrams: u32,
     /// Microseconds from the first batch to the newest datagram.
     pub span_us: u32,
+    /// When the newest datagram came, on a clock of the receiver's that runs from any zero; wraps.
+    pub newest_us: u32,
 }
 
 /// How far behind a newer datagram one may come that was overtaken: less than a report and a resend take.
@@ -83,14 +85,16 @@ impl Seen {
         (self.highest - self.lowest).saturating_add(1)
     }
 
-    fn report(&self) -> AuArrivals {
+    fn report(&self, zero: Instant) -> AuArrivals {
         let span: Duration = self.last_at.saturating_duration_since(self.first_at);
+        let newest = self.last_at.saturating_duration_since(zero);
         AuArrivals {
             au: self.au,
             first: self.first,
             reach: self.reach(),
             datagrams: self.datagrams,
             span_us: u32::try_from(span.as_micros()).unwrap_or(u32::MAX),
+            newest_us: newest.as_micros() as u32,
         }
     }
 }
@@ -98,6 +102,8 @@ impl Seen {
 /// Watches AUs come.
 #[derive(Debug, Default)]
 pub(crate) struct ArrivalMeter {
+    /// When the first datagram of all came: zero of the times that are told.
+    zero: Option<Instant>,
     newest: Option<Seen>,
     before: Option<Seen>,
 }
@@ -107,6 +113,7 @@ impl ArrivalMeter {
     ///
     /// `was_asked`: shards of its block were asked for, so that it may be a resend.
     pub(crate) fn handle(&mut self, au: u32, epoch: u32, sequence: u32, was_asked: bool, now: Instant) {
+        self.zero.get_or_insert(now);
         match &mut self.newest {
             Some(seen) if seen.au == au => seen.handle(epoch, sequence, was_asked, now),
             Some(seen) if seen.au > au => {}
@@ -123,7 +130,7 @@ impl ArrivalMeter {
             .into_iter()
             .flatten()
             .filter(|seen| seen.is_whole_epoch)
-            .map(Seen::report)
+            .filter_map(|seen| Some(seen.report(self.zero?)))
     }
 }
 
@@ -146,10 +153,11 @@ mod tests {
         meter.handle(7, 0, 120, true, at(150));
         // One was sent again.
         meter.handle(7, 0, 121, true, at(5_000));
-        let expected = AuArrivals { au: 7, first: 10, reach: 30, datagrams: 26, span_us: 100 };
+        let expected =
+            AuArrivals { au: 7, first: 10, reach: 30, datagrams: 26, span_us: 100, newest_us: 100 };
         assert_eq!(reports(&meter), [expected]);
         meter.handle(8, 0, 130, false, at(8_000));
-        let newest = AuArrivals { au: 8, first: 1, reach: 1, datagrams: 1, span_us: 0 };
+        let newest = AuArrivals { au: 8, first: 1, reach: 1, datagrams: 1, span_us: 0, newest_us: 8_000 };
         assert_eq!(reports(&meter), [newest, expected]);
         meter.handle(7, 0, 131, false, at(9_000));
         assert_eq!(reports(&meter), [newest, expected]);

@@ -5,13 +5,16 @@
 //! 0  u8  version    1 u8 open AUs    2 u8 missing words    3 u8 bit 0: highest_au is set,
 //!                                                                       bit 1: one_way_delay_us is,
 //!                                                                       bit 2: unseen blocks follow,
-//!                                                                       bits 3 and 4: one AU of arrivals each
+//!                                                                       bits 3 and 4: one AU of arrivals each,
+//!                                                                       bit 5: their times are, bit 6: load is
 //! 4  u32 highest_au       8  u32 epoch_opened    12 u16 lost_per_mille   14 u16 burst_max
 //! 16 u32 kernel_drops     20 i32 one_way_delay_us                        24 u32 receive_kbps
 //! 28 open AUs, 8 bytes each:  u32 au, u16 blocks seen, u8 bit 0: end seen, u8 0
 //! .. missing, 16 bytes each:  u32 au, u16 block, u16 word, u64 bits
 //! .. unseen blocks, 8 bytes for each open AU, in their order:  u64 bits
 //! .. arrivals, 20 bytes each: u32 au, u32 first, u32 reach, u32 datagrams, u32 span_us
+//! .. times, 4 bytes for each AU of arrivals, in their order:  u32 newest_us
+//! .. load, 12 bytes:          u32 aus_lost, u32 decode_us, u16 aus_waiting, u16 aus_overrun
 //! ```
 //!
 //! Promises at most [`REPORT_BYTES_MAX`] bytes and a value without heap. Parsing skips what follows the parts it
@@ -21,7 +24,7 @@
 use crate::arrivals::{ARRIVALS_MAX, AuArrivals};
 
 /// Longest encoded report: fits a QUIC datagram at the smallest MTU.
-pub const REPORT_BYTES_MAX: usize = 1_100;
+pub const REPORT_BYTES_MAX: usize = 1_120;
 /// AUs a report describes.
 pub const OPEN_AUS_MAX: usize = 4;
 /// 64-shard words of missing shards that a report lists.
@@ -33,18 +36,23 @@ const OPEN_AU_BYTES: usize = 8;
 const MISSING_BYTES: usize = 16;
 const UNSEEN_BYTES: usize = 8;
 const ARRIVALS_BYTES: usize = 20;
+const TIME_BYTES: usize = 4;
+const LOAD_BYTES: usize = 12;
 
 const HIGHEST_AU_SET: u8 = 1;
 const DELAY_SET: u8 = 2;
 const UNSEEN_SET: u8 = 4;
 /// One for each AU.
 const ARRIVALS_SET: [u8; ARRIVALS_MAX] = [8, 16];
+const TIMES_SET: u8 = 32;
+const LOAD_SET: u8 = 64;
 
 const _: () = assert!(
     FIXED_BYTES
         + OPEN_AUS_MAX * (OPEN_AU_BYTES + UNSEEN_BYTES)
         + MISSING_MAX * MISSING_BYTES
-        + ARRIVALS_MAX * ARRIVALS_BYTES
+        + ARRIVALS_MAX * (ARRIVALS_BYTES + TIME_BYTES)
+        + LOAD_BYTES
         <= REPORT_BYTES_MAX
 );
 
@@ -109,6 +117,20 @@ impl MissingShards {
     }
 }
 
+/// What becomes of access units at the receiver, once their datagrams have come or have not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClientLoad {
+    /// AUs that were given up, total: never whole, or too late. Wraps.
+    pub aus_lost: u32,
+    /// Mean time that the decoder was at work on a picture, of those since the last report that told of any, in
+    /// microseconds; 0 before the first.
+    pub decode_us: u32,
+    /// AUs that are whole and wait for the decoder, the one in its hands counted in.
+    pub aus_waiting: u16,
+    /// AUs that were thrown away because too many waited, total. Wraps.
+    pub aus_overrun: u16,
+}
+
 /// A feedback report, by value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedbackReport {
@@ -127,6 +149,10 @@ pub struct FeedbackReport {
     pub one_way_delay_us: Option<i32>,
     /// Authentic media received since the last report, in kbit/s of UDP payload.
     pub receive_kbps: u32,
+    /// What becomes of the AUs. The driver fills it in.
+    pub load: Option<ClientLoad>,
+    /// Whether the arrivals have times.
+    pub has_times: bool,
     pub(crate) open: [OpenAuReport; OPEN_AUS_MAX],
     pub(crate) open_count: u8,
     pub(crate) missing: [MissingShards; MISSING_MAX],
@@ -145,6 +171,8 @@ impl Default for FeedbackReport {
             kernel_drops: 0,
             one_way_delay_us: None,
             receive_kbps: 0,
+            load: None,
+            has_times: false,
             open: [OpenAuReport::default(); OPEN_AUS_MAX],
             open_count: 0,
             missing: [MissingShards::default(); MISSING_MAX],
@@ -195,6 +223,10 @@ impl FeedbackReport {
         true
     }
 
+    fn times(&self) -> bool {
+        self.has_times && self.arrivals_count > 0
+    }
+
     fn unseen_blocks(&self) -> bool {
         self.open_aus().iter().any(|open| open.unseen != 0)
     }
@@ -210,7 +242,9 @@ impl FeedbackReport {
             | bit(self.one_way_delay_us.is_some(), DELAY_SET)
             | bit(self.unseen_blocks(), UNSEEN_SET)
             | bit(self.arrivals_count > 0, ARRIVALS_SET[0])
-            | bit(self.arrivals_count > 1, ARRIVALS_SET[1]);
+            | bit(self.arrivals_count > 1, ARRIVALS_SET[1])
+            | bit(self.times(), TIMES_SET)
+            | bit(self.load.is_some(), LOAD_SET);
         writer.put(&[VERSION, self.open_count, self.missing_count, set]);
         writer.put(&self.highest_au.unwrap_or(0).to_le_bytes());
         writer.put(&self.epoch_opened.to_le_bytes());
@@ -234,8 +268,15 @@ impl FeedbackReport {
             self.open_aus().iter().for_each(|open| writer.put(&open.unseen.to_le_bytes()));
         }
         for arrivals in self.arrivals() {
-            let AuArrivals { au, first, reach, datagrams, span_us } = *arrivals;
+            let AuArrivals { au, first, reach, datagrams, span_us, newest_us: _ } = *arrivals;
             [au, first, reach, datagrams, span_us].iter().for_each(|word| writer.put(&word.to_le_bytes()));
+        }
+        if self.times() {
+            self.arrivals().iter().for_each(|arrivals| writer.put(&arrivals.newest_us.to_le_bytes()));
+        }
+        if let Some(ClientLoad { aus_lost, decode_us, aus_waiting, aus_overrun }) = self.load {
+            [aus_lost, decode_us].iter().for_each(|word| writer.put(&word.to_le_bytes()));
+            [aus_waiting, aus_overrun].iter().for_each(|word| writer.put(&word.to_le_bytes()));
         }
         writer.at
     }
@@ -255,10 +296,12 @@ impl FeedbackReport {
         at_most("words of missing shards", MISSING_MAX, missing_count.into())?;
         let arrivals_count = ARRIVALS_SET.iter().filter(|bit| set & **bit != 0).count();
         let open_bytes = OPEN_AU_BYTES + if set & UNSEEN_SET == 0 { 0 } else { UNSEEN_BYTES };
+        let arrival_bytes = ARRIVALS_BYTES + if set & TIMES_SET == 0 { 0 } else { TIME_BYTES };
         let needed = FIXED_BYTES
             + usize::from(open_count) * open_bytes
             + usize::from(missing_count) * MISSING_BYTES
-            + arrivals_count * ARRIVALS_BYTES;
+            + arrivals_count * arrival_bytes
+            + if set & LOAD_SET == 0 { 0 } else { LOAD_BYTES };
         if bytes.len() < needed {
             return Err(FeedbackError::TooShort { needed, got: bytes.len() });
         }
@@ -272,6 +315,7 @@ impl FeedbackReport {
             kernel_drops: u32::from_le_bytes(reader.take()),
             one_way_delay_us: Some(i32::from_le_bytes(reader.take())).filter(|_| set & DELAY_SET != 0),
             receive_kbps: u32::from_le_bytes(reader.take()),
+            has_times: set & TIMES_SET != 0 && arrivals_count > 0,
             ..Self::default()
         };
         for _ in 0..open_count {
@@ -293,16 +337,38 @@ impl FeedbackReport {
                 open.unseen = u64::from_le_bytes(reader.take());
             }
         }
-        for _ in 0..arrivals_count {
-            report.push_arrivals(AuArrivals {
+        report.take_arrivals(arrivals_count, &mut reader);
+        report.load = (set & LOAD_SET != 0).then(|| ClientLoad::take(&mut reader));
+        Ok(report)
+    }
+
+    fn take_arrivals(&mut self, count: usize, reader: &mut Reader<'_>) {
+        for _ in 0..count {
+            self.push_arrivals(AuArrivals {
                 au: u32::from_le_bytes(reader.take()),
                 first: u32::from_le_bytes(reader.take()),
                 reach: u32::from_le_bytes(reader.take()),
                 datagrams: u32::from_le_bytes(reader.take()),
                 span_us: u32::from_le_bytes(reader.take()),
+                newest_us: 0,
             });
         }
-        Ok(report)
+        if self.has_times {
+            for arrivals in &mut self.arrivals[..count] {
+                arrivals.newest_us = u32::from_le_bytes(reader.take());
+            }
+        }
+    }
+}
+
+impl ClientLoad {
+    fn take(reader: &mut Reader<'_>) -> Self {
+        Self {
+            aus_lost: u32::from_le_bytes(reader.take()),
+            decode_us: u32::from_le_bytes(reader.take()),
+            aus_waiting: u16::from_le_bytes(reader.take()),
+            aus_overrun: u16::from_le_bytes(reader.take()),
+        }
     }
 }
 
@@ -350,8 +416,10 @@ mod tests {
         );
         let fixed =
             (any::<Option<u32>>(), any::<[u32; 3]>(), any::<u16>(), any::<u16>(), any::<Option<i32>>());
-        let arrivals = proptest::collection::vec(any::<[u32; 5]>(), 0..=ARRIVALS_MAX);
-        (fixed, open, missing, arrivals).prop_map(|(fixed, open, missing, arrivals)| {
+        let arrivals = proptest::collection::vec(any::<[u32; 6]>(), 0..=ARRIVALS_MAX);
+        let load = proptest::option::of((any::<[u32; 2]>(), any::<[u16; 2]>()));
+        let rest = (arrivals, any::<bool>(), load);
+        (fixed, open, missing, rest).prop_map(|(fixed, open, missing, (arrivals, has_times, load))| {
             let (highest_au, words, lost, burst, delay) = fixed;
             let mut report = FeedbackReport {
                 highest_au,
@@ -361,6 +429,13 @@ mod tests {
                 kernel_drops: words[1],
                 one_way_delay_us: delay,
                 receive_kbps: words[2],
+                has_times: has_times && !arrivals.is_empty(),
+                load: load.map(|([aus_lost, decode_us], [aus_waiting, aus_overrun])| ClientLoad {
+                    aus_lost,
+                    decode_us,
+                    aus_waiting,
+                    aus_overrun,
+                }),
                 ..FeedbackReport::default()
             };
             for (au, blocks_seen, end_seen, unseen) in open {
@@ -369,8 +444,10 @@ mod tests {
             for (au, block, word, bits) in missing {
                 assert!(report.push_missing(MissingShards { au, block, word, bits }));
             }
-            for [au, first, reach, datagrams, span_us] in arrivals {
-                assert!(report.push_arrivals(AuArrivals { au, first, reach, datagrams, span_us }));
+            for [au, first, reach, datagrams, span_us, newest_us] in arrivals {
+                let newest_us = if has_times { newest_us } else { 0 };
+                let arrivals = AuArrivals { au, first, reach, datagrams, span_us, newest_us };
+                assert!(report.push_arrivals(arrivals));
             }
             report
         })
@@ -397,7 +474,7 @@ mod tests {
         }
 
         #[test]
-        fn mutated_reports_never_panic(report in report(), at in 0usize..1100, to in any::<u8>()) {
+        fn mutated_reports_never_panic(report in report(), at in 0usize..1120, to in any::<u8>()) {
             let mut bytes = [0; REPORT_BYTES_MAX];
             let length = report.encode(&mut bytes);
             bytes[at % length] = to;
@@ -411,6 +488,8 @@ mod tests {
         assert_eq!((0..10).filter(|_| report.push_open(OpenAuReport::default())).count(), OPEN_AUS_MAX);
         assert_eq!((0..99).filter(|_| report.push_missing(MissingShards::default())).count(), MISSING_MAX);
         assert_eq!((0..9).filter(|_| report.push_arrivals(AuArrivals::default())).count(), ARRIVALS_MAX);
+        report.has_times = true;
+        report.load = Some(ClientLoad::default());
         assert!(report.encode(&mut [0; REPORT_BYTES_MAX]) <= REPORT_BYTES_MAX);
     }
 

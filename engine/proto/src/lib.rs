@@ -35,7 +35,7 @@ pub mod wire;
 pub use arrivals::AuArrivals;
 pub use clock::{SessionClock, unwrap_pts};
 pub use delivery::{Arrival, DeliveredBlock, Delivery, LostAu, ReassemblyCounters};
-pub use feedback::{FeedbackReport, MissingShards, OpenAuReport};
+pub use feedback::{ClientLoad, FeedbackReport, MissingShards, OpenAuReport};
 pub use geometry::BlockPlan;
 pub use idr::{Admission, IdrGate, IdrRequester};
 pub use limits::{LimitError, Negotiated, ReassemblerLimits};

@@ -158,6 +158,7 @@ impl Reassembler {
             lost_per_mille,
             burst_max,
             receive_kbps: self.sample_rate(now),
+            has_times: true,
             ..FeedbackReport::default()
         };
         self.arrivals.report().for_each(|arrivals| {

@@ -204,7 +204,14 @@ impl Host {
         report.epoch_opened = u32::try_from(protect.epoch).unwrap_or(0);
         report.highest_au = u32::try_from(protect.sent).ok().and_then(|sent| sent.checked_sub(1));
         if let Some(au) = report.highest_au {
-            report.push_arrivals(AuArrivals { au, first: 1, reach: 1, datagrams: 1, span_us: 0 });
+            report.push_arrivals(AuArrivals {
+                au,
+                first: 1,
+                reach: 1,
+                datagrams: 1,
+                span_us: 0,
+                newest_us: 0,
+            });
         }
         report
     }

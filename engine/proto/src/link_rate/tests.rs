@@ -344,7 +344,7 @@ proptest! {
                 // Mostly of AUs that there are.
                 let number = if near < 30 { (au as u32).saturating_sub(number % 4) } else { number };
                 let (first, reach) = if near < 20 { (first % 2_000, reach % 2_000) } else { (first, reach) };
-                report.push_arrivals(AuArrivals { au: number, first, reach, datagrams, span_us });
+                report.push_arrivals(AuArrivals { au: number, first, reach, datagrams, span_us, newest_us: 0 });
             }
             sim.rate.handle_report(&report, sim.at(sim.now));
             let pace = sim.rate.pace();

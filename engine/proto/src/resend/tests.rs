@@ -465,7 +465,7 @@ proptest! {
         (bytes[0], bytes[1], bytes[2]) = (1, bytes[1] % 5, bytes[2] % 61);
         bytes.resize(crate::feedback::REPORT_BYTES_MAX, 3);
         // AUs and blocks that are held, here and there.
-        for at in (28..bytes.len()).step_by(8) {
+        for at in (28..bytes.len() - 7).step_by(8) {
             bytes[at + 1..at + 4].fill(0);
             (bytes[at], bytes[at + 5], bytes[at + 7]) = (bytes[at] % 6, 0, 0);
             bytes[at + 4] %= 3;
