@@ -352,8 +352,12 @@ impl Session {
                 ClientEvent::Welcome { .. } | ClientEvent::Started { .. } | ClientEvent::Reconfigured(_) => {}
             }
         }
+        if let Some(stats) = self.report.poll(&self.pipeline.stats(), self.host_stats.as_ref(), now)
+            && !self.leaving
+        {
+            log_late(self.link.control.send_stats(&stats, now));
+        }
         self.link.transmit(now);
-        self.report.poll(&self.pipeline.stats(), self.host_stats.as_ref(), now);
         over
     }
 

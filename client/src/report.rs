@@ -1,22 +1,25 @@
-//! The session's figures while it runs: the live table and the PUNKTFUNK_PERF log.
+//! The session's figures while it runs: the live table, the PUNKTFUNK_PERF log, what the host's console is told.
 //!
-//! Promises: a line a second for people, an interval log on the host's time axis for tools. Refuses to
+//! Promises: a line a second for people here, a message a second for those there, an interval log on the host's time
+//! axis for tools. Refuses to
 //! write a log before the clocks are joined: its times would mean nothing.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant, SystemTime};
 
-use punktfunk_control::{HostStats, SkewEstimate};
+use punktfunk_control::{self as control, HostStats, SkewEstimate, StageSummary};
 use punktfunk_engine::ClientStats;
-use punktfunk_perf::{Collector, HistogramLog, LogHeader, PerfTarget, Recorder, Stage, TimeAxis};
+use punktfunk_perf::{
+    Collector, HistogramLog, LogHeader, PerfTarget, Recorder, Stage, Summary, TimeAxis, process_cpu,
+};
 use punktfunk_proto::SessionClock;
 
 use crate::pictures::Pictures;
 use crate::terminal::printable;
 
-/// A line of the table this often, however often the log is written on.
-const LINE_INTERVAL: Duration = Duration::from_secs(1);
+/// A line of the table and a message to the host this often, however often the log is written on.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The table is headed anew after this many lines.
 const LINES_A_HEADING: u32 = 20;
@@ -24,6 +27,10 @@ const LINES_A_HEADING: u32 = 20;
 /// Collects the stages' samples and writes them on.
 pub struct Report {
     recorder: Recorder,
+    /// The samples of this second: the log's intervals are others.
+    since: Recorder,
+    next_second: Instant,
+    cpu_at_start: Duration,
     target: Option<PerfTarget>,
     log: Option<(HistogramLog<BufWriter<File>>, TimeAxis)>,
     log_interval: Duration,
@@ -36,9 +43,6 @@ pub struct Report {
 struct Table {
     out: Box<dyn Write>,
     lines: u32,
-    next_line: Instant,
-    /// The samples since the last line: the log's intervals are others.
-    since: Recorder,
     before: Before,
 }
 
@@ -65,6 +69,9 @@ impl Report {
         let log_interval = target.as_ref().map_or(PerfTarget::INTERVAL_DEFAULT, PerfTarget::interval);
         Self {
             recorder,
+            since: Recorder::new(),
+            next_second: now + SECOND,
+            cpu_at_start: process_cpu(),
             target,
             log: None,
             log_interval,
@@ -97,20 +104,52 @@ impl Report {
         }
     }
 
-    /// Reads the taps; writes a line and an interval when one is over.
-    pub fn poll(&mut self, stats: &ClientStats, host: Option<&HostStats>, now: Instant) {
-        let table = &mut self.table;
-        self.recorder.drain_each(|stage, value| {
-            if let Some(table) = table.as_mut().filter(|_| stage == Stage::CaptureToDecoded) {
-                table.since.record(stage, value);
+    /// Reads the taps; writes a line and an interval when one is over. Gives each second's figures for the host.
+    pub fn poll(
+        &mut self,
+        stats: &ClientStats,
+        host: Option<&HostStats>,
+        now: Instant,
+    ) -> Option<control::ClientStats> {
+        let since = &mut self.since;
+        self.recorder.drain_each(|stage, value| since.record(stage, value));
+        let message = (now >= self.next_second).then(|| {
+            self.next_second = now + SECOND;
+            let streamed = now.saturating_duration_since(self.started);
+            if let Some(table) = &mut self.table {
+                let latency = self.since.interval(Stage::CaptureToDecoded);
+                table.write_line(stats, (host, latency), streamed, now);
             }
+            let message = self.message(stats, host);
+            self.since.end_interval();
+            message
         });
-        if let Some(table) = table.as_mut().filter(|table| now >= table.next_line) {
-            table.write_line(stats, host, now.saturating_duration_since(self.started), now);
-        }
         if now >= self.next_interval {
             self.next_interval = now + self.log_interval;
             self.write_interval(stats, now);
+        }
+        message
+    }
+
+    fn message(&self, stats: &ClientStats, host: Option<&HostStats>) -> control::ClientStats {
+        let pictures = Pictures::new(stats, host);
+        let cpu = process_cpu().saturating_sub(self.cpu_at_start);
+        let summarize = |stage: Stage| {
+            let summary = self.since.interval(stage)?;
+            let Summary { count, p50_us, p99_us, p999_us, max_us, .. } = summary;
+            Some(StageSummary { name: stage.name().to_owned(), count, p50_us, p99_us, p999_us, max_us })
+        };
+        control::ClientStats {
+            pictures_decoded: stats.decode.decoded,
+            pictures_lost: pictures.lost,
+            pictures_late: pictures.late,
+            pictures_dropped: pictures.dropped,
+            datagrams: stats.receive.datagrams,
+            wire_bytes: stats.receive.wire_bytes,
+            kernel_drops: stats.receive.kernel_drops,
+            shards_recovered: stats.receive.recovered,
+            cpu_us: u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX),
+            stages: Stage::ALL.into_iter().filter_map(summarize).collect(),
         }
     }
 
@@ -139,28 +178,26 @@ impl Report {
 impl Table {
     fn new(out: Box<dyn Write>, now: Instant) -> Self {
         let before = Before { at: now, wire_bytes: 0, decoded: 0 };
-        Self { out, lines: 0, next_line: now + LINE_INTERVAL, since: Recorder::new(), before }
+        Self { out, lines: 0, before }
     }
 
     fn write_line(
         &mut self,
         stats: &ClientStats,
-        host: Option<&HostStats>,
+        (host, latency): (Option<&HostStats>, Option<Summary>),
         streamed: Duration,
         now: Instant,
     ) {
-        self.next_line = now + LINE_INTERVAL;
         // A reader that has gone away is no reason to end a session.
-        let _ = self.format_line(stats, host, streamed, now).and_then(|()| self.out.flush());
+        let _ = self.format_line(stats, (host, latency), streamed, now).and_then(|()| self.out.flush());
         self.before = Before { at: now, wire_bytes: stats.receive.wire_bytes, decoded: stats.decode.decoded };
-        self.since.end_interval();
         self.lines += 1;
     }
 
     fn format_line(
         &mut self,
         stats: &ClientStats,
-        host: Option<&HostStats>,
+        (host, latency): (Option<&HostStats>, Option<Summary>),
         streamed: Duration,
         now: Instant,
     ) -> std::io::Result<()> {
@@ -174,7 +211,6 @@ impl Table {
         let (receive, decode) = (stats.receive, stats.decode);
         let pictures = Pictures::new(stats, host);
         let seconds = now.saturating_duration_since(self.before.at).as_secs_f64().max(1e-3);
-        let latency = self.since.interval(Stage::CaptureToDecoded);
         let milliseconds = |us: Option<u64>| us.map_or("-".into(), |us| format!("{:.2}", us as f64 / 1e3));
         writeln!(
             self.out,
@@ -233,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_get_a_line_a_second_whatever_the_logs_interval() {
+    fn people_and_the_host_are_told_each_second_whatever_the_logs_interval() {
         for target in [None, Some("logs,60"), Some("logs,0.01")] {
             let started = Instant::now();
             let (mut tap, collector) = channel(64);
@@ -241,7 +277,7 @@ mod tests {
             let table: Box<dyn Write> = Box::new(out.try_clone().unwrap());
             let parsed = target.map(|target| PerfTarget::parse(target).unwrap());
             let mut report = Report::new(parsed, vec![collector], Some(table), started);
-            let mut stats = ClientStats::default();
+            let (mut stats, mut messages) = (ClientStats::default(), Vec::new());
             for tick in 1..=150 {
                 // In the nth second each picture takes n ms.
                 let second = (tick - 1) / 50 + 1;
@@ -249,7 +285,8 @@ mod tests {
                 tap.record(Stage::IdrToDecoded, Duration::from_secs(1));
                 stats.decode.decoded += 1;
                 stats.receive.wire_bytes += 25_000;
-                report.poll(&stats, None, started + Duration::from_millis(20 * tick));
+                let told = report.poll(&stats, None, started + Duration::from_millis(20 * tick));
+                messages.extend(told);
             }
             out.rewind().unwrap();
             let mut text = String::new();
@@ -262,6 +299,11 @@ mod tests {
                     [seconds, decoded, "50.0", "0", "0", "0", "-", "10.0", latency, latency].to_vec();
                 assert_eq!(*line, expected, "{target:?}:\n{text}");
             }
+            let told: Vec<_> =
+                messages.iter().map(|told| (told.pictures_decoded, told.stages[0].p50_us / 1_000)).collect();
+            assert_eq!(told, [(50, 1), (100, 2), (150, 3)], "each second's own latency");
+            let names: Vec<_> = messages[2].stages.iter().map(|stage| stage.name.as_str()).collect();
+            assert_eq!(names, ["capture_to_decoded", "idr_to_decoded"]);
             assert_eq!(report.recorder().summary(Stage::CaptureToDecoded).unwrap().count, 150);
         }
     }

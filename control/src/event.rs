@@ -11,7 +11,7 @@ use punktfunk_seal::Secret;
 use crate::error::{ConnectError, RejectReason, SessionEnd};
 use crate::fingerprint::Fingerprint;
 use crate::messages::{
-    Bye, Hello, HostStats, PendingDevices, Reconfigure, Reconfigured, SourceNews, Welcome,
+    Bye, ClientStats, Hello, HostStats, PendingDevices, Reconfigure, Reconfigured, SourceNews, Welcome,
 };
 use crate::pairing::WindowEnd;
 use crate::skew::SkewEstimate;
@@ -105,6 +105,13 @@ pub enum HostEvent {
         session: SessionId,
         /// The report.
         report: FeedbackReport,
+    },
+    /// What the client says of itself, for people to see: of several that wait only the newest is told.
+    ClientStats {
+        /// The session.
+        session: SessionId,
+        /// Its figures.
+        stats: ClientStats,
     },
     /// The path to the client now carries UDP payloads of this size, up or down.
     Mtu {

@@ -56,8 +56,8 @@ pub use host::HostControl;
 pub use identity::{Damage, IDENTITY_FILE, Identity, IdentityError, machine_name};
 pub use limits::{HostLimits, PROTOCOL};
 pub use messages::{
-    Bye, ByeReason, Codec, CompositorOffer, FallCount, Hello, HostStats, Mode, PendingDevices, PendingEntry,
-    Reconfigure, Reconfigured, Refusal, RefusalCode, SourceNews, StageSummary, Welcome,
+    Bye, ByeReason, ClientStats, Codec, CompositorOffer, FallCount, Hello, HostStats, Mode, PendingDevices,
+    PendingEntry, Reconfigure, Reconfigured, Refusal, RefusalCode, SourceNews, StageSummary, Welcome,
 };
 pub use pairing::{ArmError, ArmedWindow, PendingDevice, Pin, PinError, TurnedAwayReason, WindowEnd, Wish};
 pub use planes::{Plane, PlaneCounters};

@@ -6,8 +6,9 @@ use punktfunk_control::messages::{
 };
 use punktfunk_control::pairing::{Answer, Ask, Confirm, Held, PairMessage, TurnedAway, TurnedAwayReason};
 use punktfunk_control::{
-    Bye, ByeReason, Codec, CompositorOffer, FallCount, Hello, HostStats, Mode, PROTOCOL, PendingDevices,
-    PendingEntry, Reconfigure, Reconfigured, Refusal, RefusalCode, SourceNews, StageSummary, Welcome,
+    Bye, ByeReason, ClientStats, Codec, CompositorOffer, FallCount, Hello, HostStats, Mode, PROTOCOL,
+    PendingDevices, PendingEntry, Reconfigure, Reconfigured, Refusal, RefusalCode, SourceNews, StageSummary,
+    Welcome,
 };
 use punktfunk_seal::Cipher;
 
@@ -54,11 +55,18 @@ fn welcome(mode: Mode) -> Welcome {
     }
 }
 
+fn stage(name: &str) -> StageSummary {
+    StageSummary { name: name.into(), count: 9, p50_us: 1, p99_us: 2, p999_us: 3, max_us: 1 << 40 }
+}
+
 fn host_stats() -> HostStats {
     let fall = FallCount { from: "pipewire".into(), to: "wayland".into(), reason: "ended".into(), count: 2 };
-    let stage =
-        StageSummary { name: "encode".into(), count: 9, p50_us: 1, p99_us: 2, p999_us: 3, max_us: 1 << 40 };
-    HostStats { last: true, aus_sent: 77, falls: vec![fall], stages: vec![stage], ..HostStats::default() }
+    let stages = vec![stage("encode")];
+    HostStats { last: true, aus_sent: 77, falls: vec![fall], stages, ..HostStats::default() }
+}
+
+fn client_stats() -> ClientStats {
+    ClientStats { pictures_decoded: 77, stages: vec![stage("decode")], ..ClientStats::default() }
 }
 
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
@@ -91,6 +99,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
             from_au: 0,
         }),
         Message::HostStats(host_stats()),
+        Message::ClientStats(client_stats()),
         Message::Bye(Bye::new(ByeReason::Asked, "that was all")),
         Message::PendingDevices(PendingDevices {
             devices: vec![PendingEntry { id: 7, name: "a tablet".into(), fingerprint: [9; 32], left_s: 100 }],

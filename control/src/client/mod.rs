@@ -26,7 +26,7 @@ use crate::limits::{
     UDP_PAYLOAD_BYTES_SEARCHED, WELCOME_MAX,
 };
 use crate::link::CloseCode;
-use crate::messages::{Bye, DecidePending, Hello, Message, Reconfigure, RequestIdr, Start};
+use crate::messages::{Bye, ClientStats, DecidePending, Hello, Message, Reconfigure, RequestIdr, Start};
 use crate::planes::Plane;
 use crate::skew::SkewMeter;
 use crate::stats::LinkStats;
@@ -245,6 +245,15 @@ impl ClientControl {
     pub fn decide_pending(&mut self, id: u64, approve: bool, now: Instant) -> Result<(), ControlError> {
         self.require_running("decide_pending")?;
         self.send(&Message::DecidePending(DecidePending { id, approve }), now)
+    }
+
+    /// Tells the host what the client has measured, for its console.
+    ///
+    /// # Errors
+    /// When the session is not running, or the host does not read.
+    pub fn send_stats(&mut self, stats: &ClientStats, now: Instant) -> Result<(), ControlError> {
+        self.require_running("send_stats")?;
+        self.send(&Message::ClientStats(stats.clone()), now)
     }
 
     /// Measures the clocks' skew anew; `Skew` follows with the better of the old and the new estimate.

@@ -235,6 +235,7 @@ impl Session {
             (Stage::Running, Message::Reconfigure(reconfigure)) => {
                 tidings.tell(HostEvent::Reconfigure { session, reconfigure });
             }
+            (Stage::Running, Message::ClientStats(stats)) => tidings.tell_client_stats(session, stats),
             (Stage::Running, Message::DecidePending(decision)) => {
                 let Some(by) = self.fingerprint else { return Ok(()) };
                 let (pending, is_approved) = (SessionId(decision.id), decision.approve);

@@ -11,6 +11,7 @@ use punktfunk_proto::FeedbackReport;
 use crate::error::RejectReason;
 use crate::event::{HostEvent, SessionId};
 use crate::limits::{EVENTS_MAX, REJECTIONS_MAX};
+use crate::messages::ClientStats;
 use crate::stats::HostCounters;
 
 #[derive(Debug, Default)]
@@ -75,6 +76,18 @@ impl Tidings {
             *last = report;
         }
         false
+    }
+
+    /// Tells of a client's figures; they take the place of the session's older ones that still wait.
+    pub(super) fn tell_client_stats(&mut self, session: SessionId, stats: ClientStats) {
+        let waiting = self.events.iter_mut().find_map(|event| match event {
+            HostEvent::ClientStats { session: of, stats } if *of == session => Some(stats),
+            _ => None,
+        });
+        match waiting {
+            Some(older) => *older = stats,
+            None => self.tell(HostEvent::ClientStats { session, stats }),
+        }
     }
 
     /// Someone has stopped reading for want of room here.

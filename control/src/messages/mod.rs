@@ -7,11 +7,13 @@
 //! fields that are absent.
 
 pub(crate) mod bounded;
+mod client_stats;
 mod course;
 mod greeting;
 mod host_stats;
 mod pending;
 
+pub use client_stats::ClientStats;
 pub use course::{
     Bye, ByeReason, PathPing, PathPong, Reconfigure, Reconfigured, Refusal, RefusalCode, RequestIdr,
     SkewPing, SkewPong, SourceNews, Start,
@@ -47,6 +49,7 @@ pub enum Message {
     HostStats(HostStats),
     Bye(Bye),
     SourceNews(SourceNews),
+    ClientStats(ClientStats),
     PendingDevices(PendingDevices),
     DecidePending(DecidePending),
 }
@@ -96,6 +99,7 @@ impl Message {
             Message::Bye(_) => 12,
             Message::PathPing(_) => 13,
             Message::SourceNews(_) => 14,
+            Message::ClientStats(_) => 18,
             Message::PendingDevices(_) => 20,
             Message::DecidePending(_) => 21,
         }
@@ -118,6 +122,7 @@ impl Message {
             Message::HostStats(_) => "HostStats",
             Message::Bye(_) => "Bye",
             Message::SourceNews(_) => "SourceNews",
+            Message::ClientStats(_) => "ClientStats",
             Message::PendingDevices(_) => "PendingDevices",
             Message::DecidePending(_) => "DecidePending",
         }
@@ -141,6 +146,7 @@ impl Message {
             Message::HostStats(body) => encode_framed(kind, body, out),
             Message::Bye(body) => encode_framed(kind, body, out),
             Message::SourceNews(body) => encode_framed(kind, body, out),
+            Message::ClientStats(body) => encode_framed(kind, body, out),
             Message::PendingDevices(body) => encode_framed(kind, body, out),
             Message::DecidePending(body) => encode_framed(kind, body, out),
         }
@@ -167,6 +173,7 @@ impl Message {
                 12 => d.decode().map(Message::Bye),
                 13 => d.decode().map(Message::PathPing),
                 14 => d.decode().map(Message::SourceNews),
+                18 => d.decode().map(Message::ClientStats),
                 20 => d.decode().map(Message::PendingDevices),
                 21 => d.decode().map(Message::DecidePending),
                 _ => return None,

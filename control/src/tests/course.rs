@@ -7,7 +7,7 @@ use punktfunk_proto::{FeedbackReport, SessionClock};
 use super::network::Way;
 use super::pair::{MODE, Pair};
 use crate::limits::EVENTS_MAX;
-use crate::{ClientEvent, HostEvent, HostStats, Mode, Plane, Reconfigure, StageSummary};
+use crate::{ClientEvent, ClientStats, HostEvent, HostStats, Mode, Plane, Reconfigure, StageSummary};
 
 pub(super) fn report(highest_au: u32) -> FeedbackReport {
     let mut report = FeedbackReport::default();
@@ -91,6 +91,25 @@ fn statistics_reach_the_client() {
             .any(|event| matches!(event, ClientEvent::HostStats(s) if *s == stats))
     });
     assert!(came);
+}
+
+#[test]
+fn a_clients_figures_reach_the_host_and_the_newest_is_told() {
+    let mut pair = Pair::lan("client's statistics");
+    let client = pair.connect_and_start();
+    let stats = |decoded| ClientStats { pictures_decoded: decoded, ..ClientStats::default() };
+    for decoded in 1..=40 {
+        pair.clients[client].control.send_stats(&stats(decoded), pair.now).unwrap();
+    }
+    let told = |pair: &Pair| -> Vec<u64> {
+        let of = |event: &HostEvent| match event {
+            HostEvent::ClientStats { stats, .. } => Some(stats.pictures_decoded),
+            _ => None,
+        };
+        pair.events.iter().filter_map(of).collect()
+    };
+    assert!(pair.run_until(Duration::from_secs(1), |pair| told(pair).last() == Some(&40)));
+    assert!(told(&pair).is_sorted() && told(&pair).len() < 40, "{:?}", told(&pair));
 }
 
 #[test]

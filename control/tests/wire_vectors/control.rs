@@ -68,6 +68,14 @@ fn all() -> Vec<Message> {
         p999_us: 2_000,
         max_us: 2_100,
     };
+    let client_stats = ClientStats {
+        pictures_decoded: 59,
+        pictures_lost: 1,
+        datagrams: 1_200,
+        cpu_us: 70_000,
+        stages: vec![stage.clone()],
+        ..ClientStats::default()
+    };
     let stats = HostStats {
         session_us: 1_000_000,
         aus_sent: 60,
@@ -113,6 +121,7 @@ fn all() -> Vec<Message> {
             from_au: 512,
         }),
         Message::HostStats(stats),
+        Message::ClientStats(client_stats),
         Message::Bye(Bye::new(ByeReason::Asked, "")),
         Message::PendingDevices(PendingDevices {
             devices: vec![PendingEntry {
