@@ -69,6 +69,11 @@ impl Doorkeeper {
         Ok(Self { devices, named, is_open, host_name, looked_at, is_unreadable, closed, say })
     }
 
+    /// The name that a device was paired by.
+    pub fn device_name(&self, fingerprint: &Fingerprint) -> Option<&str> {
+        self.devices.find(fingerprint).map(|device| device.name.as_str())
+    }
+
     /// Whom control is to believe.
     pub fn trust(&self) -> Trust {
         if self.is_open {

@@ -1,4 +1,5 @@
-//! A session's figures at the host: the stages' samples, the PUNKTFUNK_PERF log, the statistics message.
+//! A session's figures at the host: the stages' samples, the PUNKTFUNK_PERF log, the statistics message, and the stages
+//! of the last second for the console.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -6,11 +7,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use punktfunk_control::{HostStats, StageSummary};
 use punktfunk_engine as engine;
-use punktfunk_perf::{HistogramLog, LogHeader, PerfTarget, Recorder, Stage, TimeAxis, process_cpu};
+use punktfunk_perf::{HistogramLog, LogHeader, PerfTarget, Recorder, Stage, Summary, TimeAxis, process_cpu};
 
 /// Collects a session's samples and writes them on.
 pub struct Report {
     recorder: Recorder,
+    /// The samples since the console's last look: the log's intervals are others.
+    lately: Recorder,
     log: Option<HistogramLog<BufWriter<File>>>,
     axis: TimeAxis,
     interval: Duration,
@@ -39,12 +42,22 @@ impl Report {
                 .ok()
         });
         let interval = target.map_or(PerfTarget::INTERVAL_DEFAULT, PerfTarget::interval);
-        Self { recorder, log, axis, interval, next_write: start + interval, cpu_at_start: process_cpu() }
+        let lately = Recorder::new();
+        Self {
+            recorder,
+            lately,
+            log,
+            axis,
+            interval,
+            next_write: start + interval,
+            cpu_at_start: process_cpu(),
+        }
     }
 
     /// Reads the taps, and writes an interval when one is over.
     pub fn poll(&mut self, stats: &engine::HostStats, now: Instant) {
-        self.recorder.drain();
+        let lately = &mut self.lately;
+        self.recorder.drain_each(|stage, value| lately.record(stage, value));
         if now < self.next_write {
             return;
         }
@@ -96,24 +109,16 @@ impl Report {
             shard_bytes: protect.shard_bytes,
             path_shrunk: protect.path_shrunk,
             path_changed: protect.path_changed,
-            stages: self.stages(),
+            stages: stages(|stage| self.recorder.summary(stage)),
             ..HostStats::default()
         }
     }
 
-    fn stages(&self) -> Vec<StageSummary> {
-        let summarize = |stage: Stage| {
-            let summary = self.recorder.summary(stage)?;
-            Some(StageSummary {
-                name: stage.name().to_owned(),
-                count: summary.count,
-                p50_us: summary.p50_us,
-                p99_us: summary.p99_us,
-                p999_us: summary.p999_us,
-                max_us: summary.max_us,
-            })
-        };
-        Stage::ALL.into_iter().filter_map(summarize).collect()
+    /// Each stage since the last call.
+    pub fn lately(&mut self) -> Vec<StageSummary> {
+        let stages = stages(|stage| self.lately.interval(stage));
+        self.lately.end_interval();
+        stages
     }
 
     /// Reads the last samples and ends the log.
@@ -126,6 +131,14 @@ impl Report {
             }
         }
     }
+}
+
+fn stages(of: impl Fn(Stage) -> Option<Summary>) -> Vec<StageSummary> {
+    let summarize = |stage: Stage| {
+        let Summary { count, p50_us, p99_us, p999_us, max_us, .. } = of(stage)?;
+        Some(StageSummary { name: stage.name().to_owned(), count, p50_us, p99_us, p999_us, max_us })
+    };
+    Stage::ALL.into_iter().filter_map(summarize).collect()
 }
 
 fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 31] {

@@ -190,15 +190,24 @@ impl Serve {
             }
             HostEvent::Reconfigure { session, reconfigure } => {
                 let done = self.stream(session).and_then(|stream| stream.reconfigure(&reconfigure));
-                if let Some(reconfigured) = done {
+                if let Some((reconfigured, known)) = done.zip(self.places.session(session)) {
+                    known.shown.handle_reconfigured(reconfigured.mode, reconfigured.bitrate_kbps);
                     let sent = self.common.control.send_reconfigured(session, &reconfigured, now);
                     log_late(sent);
                 }
             }
             HostEvent::Feedback { session, report } => {
                 let rtt = self.common.control.stats(session).map(|link| link.rtt);
-                if let Some(stream) = self.stream(session) {
-                    stream.handle_feedback(report, rtt);
+                if let Some(known) = self.places.session(session) {
+                    known.shown.handle_loss(report.lost_per_mille);
+                    if let Some(stream) = known.stream() {
+                        stream.handle_feedback(report, rtt);
+                    }
+                }
+            }
+            HostEvent::ClientStats { session, stats } => {
+                if let Some(known) = self.places.session(session) {
+                    known.shown.handle_client(stats, now);
                 }
             }
             HostEvent::Mtu { session, udp_payload_bytes } => {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use punktfunk_control::{FallCount, HostStats, Path, Reconfigured};
+use punktfunk_control::{FallCount, HostStats, Path, Reconfigured, StageSummary};
 use punktfunk_engine::{HostConfig, HostPipeline, Machine, StageFault};
 use punktfunk_net::Socket;
 use punktfunk_perf::PerfTarget;
@@ -198,8 +198,8 @@ impl Stream {
         }
     }
 
-    /// Reads the stages' samples; returns figures for the client when they are due.
-    pub fn poll(&mut self, now: Instant) -> Option<HostStats> {
+    /// Reads the stages' samples; returns figures for the client when they are due, and each stage since the last time.
+    pub fn poll(&mut self, now: Instant) -> Option<(HostStats, Vec<StageSummary>)> {
         self.tell_path();
         if self.path_pending.is_none()
             && let Some(bytes) = self.shard_bytes_pending.take()
@@ -213,7 +213,8 @@ impl Stream {
             return None;
         }
         self.next_stats = now + STATS_INTERVAL;
-        Some(with_falls(&self.falls, self.report.message(&stats, false, now)))
+        let message = with_falls(&self.falls, self.report.message(&stats, false, now));
+        Some((message, self.report.lately()))
     }
 
     /// Whether media has shown since the last call that the path carries no long datagrams any more: what QUIC believes

@@ -7,6 +7,7 @@ import type { components } from "./schema";
 type Schemas = components["schemas"];
 export type Status = Schemas["Status"];
 export type Session = Schemas["Session"];
+export type Latency = Schemas["Latency"];
 export type Pairing = Schemas["Pairing"];
 export type PendingDevice = Schemas["PendingDevice"];
 export type Device = Schemas["Device"];

@@ -362,14 +362,19 @@ export interface components {
             aus_dropped: number;
             /**
              * Format: int64
-             * @description Access units that came after they were given up.
+             * @description Access units that came to the client and were thrown away there.
              */
-            aus_late: number;
+            aus_dropped_there?: number | null;
+            /**
+             * Format: int64
+             * @description Access units that came to the client after they were given up.
+             */
+            aus_late?: number | null;
             /**
              * Format: int64
              * @description Access units that the client never had.
              */
-            aus_lost: number;
+            aus_lost?: number | null;
             /**
              * Format: int64
              * @description Access units sent whole.
@@ -405,6 +410,11 @@ export interface components {
              * @description Pictures that the source gave.
              */
             pictures_captured: number;
+            /**
+             * Format: int64
+             * @description Pictures that the client has decoded.
+             */
+            pictures_decoded?: number | null;
             /**
              * Format: int64
              * @description Pictures shed before encode.
@@ -452,7 +462,7 @@ export interface components {
             /** @description The program's version. */
             version: string;
         };
-        /** @description One stage's latency since the session's start. */
+        /** @description One stage's latency over the last second. */
         Latency: {
             /**
              * Format: int64
@@ -619,10 +629,19 @@ export interface components {
             bitrate_kbps: number;
             /** @description What seals it. */
             cipher: string;
-            /** @description The client's name. */
+            /** @description What the client calls itself. */
             client: string;
+            /** @description Each of the client's stages, and the sums across both ends, as the client tells them. */
+            client_stages: components["schemas"]["Latency"][];
             /** @description What it has counted. */
             counts: components["schemas"]["Counts"];
+            /**
+             * Format: double
+             * @description Pictures that the client decoded a second, over its last second.
+             */
+            decoded_per_s?: number | null;
+            /** @description The name that its device was paired by; `null` for one that is not paired. */
+            device?: string | null;
             /** @description What encodes it. */
             encoder: string;
             /** @description The client's fingerprint, 64 hex digits. */
@@ -639,7 +658,7 @@ export interface components {
             link_kbps?: number | null;
             /**
              * Format: double
-             * @description Of the last second's datagrams, the thousandths that did not come.
+             * @description The thousandths of the datagrams that did not come, lately, before parity and resends.
              */
             loss_per_mille?: number | null;
             /** @description The picture's size and rate. */
@@ -658,7 +677,7 @@ export interface components {
             rtt_us?: number | null;
             /** @description What is streamed. */
             source: string;
-            /** @description Each stage's latency over the last second. */
+            /** @description Each of the host's stages. */
             stages: components["schemas"]["Latency"][];
             /** @description How far it has come. */
             state: components["schemas"]["SessionState"];

@@ -39,12 +39,17 @@ export function short(fingerprint: string): string {
   return `${fingerprint.slice(0, 8)}…${fingerprint.slice(-8)}`;
 }
 
-export function count(number: number): string {
-  return number.toLocaleString("en");
+export function count(number: number | null | undefined): string {
+  return number == null ? "–" : number.toLocaleString("en");
 }
 
 export function named(client: string): string {
   return client || "a device without a name";
+}
+
+// A session's device: the name that it was paired by comes before what it calls itself.
+export function whose(session: { device?: string | null; client: string }): string {
+  return named(session.device || session.client);
 }
 
 // A fingerprint in groups of eight, to be compared by eye.

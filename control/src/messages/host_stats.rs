@@ -70,9 +70,6 @@ pub struct HostStats {
     /// Access units sent whole.
     #[cbor(n(5), default)]
     pub aus_sent: u64,
-    /// Access units that the client has reported lost.
-    #[cbor(n(6), default)]
-    pub aus_lost: u64,
     /// IDRs among those sent.
     #[cbor(n(7), default)]
     pub idrs_sent: u64,

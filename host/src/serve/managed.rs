@@ -86,7 +86,9 @@ impl Serve {
 
     fn status(&self, now: Instant) -> Status {
         let link = |session: &Session| self.common.control.stats(session.id);
-        let shown = |session: &Session| session.shown.at(session.state(), link(session), now);
+        let device = |session: &Session| self.doorkeeper.device_name(&session.fingerprint).map(str::to_owned);
+        let shown =
+            |session: &Session| session.shown.at(session.state(), device(session), link(session), now);
         let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Status {
             host_name: host_name(),

@@ -171,9 +171,9 @@ impl Session {
     fn poll_stream(&mut self, common: &mut Common, closing: &mut Closing, now: Instant) {
         let (id, shown) = (self.id, &mut self.shown);
         let State::Streaming(stream) = &mut self.state else { return };
-        if let Some(mut stats) = stream.poll(now) {
+        if let Some((mut stats, lately)) = stream.poll(now) {
             stats.path_refused = paths_refused(&common.control, id);
-            shown.handle_stats(&stats);
+            shown.handle_stats(&stats, &lately);
             log_late(common.control.send_stats(id, &stats, now));
         }
         while let Some((news, before)) = stream.poll_news() {

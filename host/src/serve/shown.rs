@@ -5,7 +5,9 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use punktfunk_control::{Fingerprint, Hello, HostStats, LinkStats, Mode, SessionId, Welcome};
+use punktfunk_control::{
+    ClientStats, Fingerprint, Hello, HostStats, LinkStats, Mode, SessionId, StageSummary, Welcome,
+};
 use punktfunk_manage::model;
 
 use super::session::State;
@@ -15,6 +17,8 @@ pub(super) struct Shown {
     session: model::Session,
     began: Instant,
     last: Option<HostStats>,
+    /// What the client has told last, and when.
+    client: Option<(ClientStats, Instant)>,
 }
 
 impl Shown {
@@ -34,7 +38,7 @@ impl Shown {
             bitrate_kbps: hello.bitrate_kbps,
             ..model::Session::default()
         };
-        Self { session, began: now, last: None }
+        Self { session, began: now, last: None, client: None }
     }
 
     pub(super) fn handle_welcome(&mut self, welcome: &Welcome) {
@@ -62,8 +66,29 @@ impl Shown {
         self.session.bitrate_kbps = bitrate_kbps;
     }
 
-    /// Each second's figures.
-    pub(super) fn handle_stats(&mut self, stats: &HostStats) {
+    /// Of the datagrams lately, the thousandths that did not come.
+    pub(super) fn handle_loss(&mut self, per_mille: u16) {
+        self.session.loss_per_mille = Some(f64::from(per_mille));
+    }
+
+    /// Each second's figures of the client.
+    pub(super) fn handle_client(&mut self, stats: ClientStats, now: Instant) {
+        if let Some((last, at)) = &self.client {
+            let seconds = now.saturating_duration_since(*at).as_secs_f64().max(1e-3);
+            let decoded = stats.pictures_decoded.saturating_sub(last.pictures_decoded);
+            self.session.decoded_per_s = Some(decoded as f64 / seconds);
+        }
+        self.session.client_stages = stats.stages.iter().map(latency).collect();
+        let counts = &mut self.session.counts;
+        counts.pictures_decoded = Some(stats.pictures_decoded);
+        counts.aus_lost = Some(stats.pictures_lost);
+        counts.aus_late = Some(stats.pictures_late);
+        counts.aus_dropped_there = Some(stats.pictures_dropped);
+        self.client = Some((stats, now));
+    }
+
+    /// Each second's figures, and each stage of that second.
+    pub(super) fn handle_stats(&mut self, stats: &HostStats, lately: &[StageSummary]) {
         if let Some(last) = &self.last {
             let us = stats.session_us.saturating_sub(last.session_us).max(1);
             let bits = stats.wire_bytes.saturating_sub(last.wire_bytes) * 8;
@@ -71,21 +96,12 @@ impl Shown {
             self.session.pictures_per_s =
                 stats.aus_sent.saturating_sub(last.aus_sent) as f64 * 1e6 / us as f64;
         }
-        let stage = |stage: &punktfunk_control::StageSummary| model::Latency {
-            stage: stage.name.clone(),
-            count: stage.count,
-            p50_us: stage.p50_us,
-            p99_us: stage.p99_us,
-            p999_us: stage.p999_us,
-            max_us: stage.max_us,
-        };
-        self.session.stages = stats.stages.iter().map(stage).collect();
+        self.session.stages = lately.iter().map(latency).collect();
         self.session.link_kbps = (stats.link_kbps > 0).then_some(stats.link_kbps);
         self.session.counts = model::Counts {
             pictures_captured: stats.pictures_captured,
             pictures_shed: stats.pictures_shed,
             aus_sent: stats.aus_sent,
-            aus_lost: stats.aus_lost,
             aus_dropped: stats.aus_dropped,
             idrs_sent: stats.idrs_sent,
             wire_bytes: stats.wire_bytes,
@@ -99,8 +115,15 @@ impl Shown {
     }
 
     /// As it is now.
-    pub(super) fn at(&self, state: &State, link: Option<LinkStats>, now: Instant) -> model::Session {
+    pub(super) fn at(
+        &self,
+        state: &State,
+        device: Option<String>,
+        link: Option<LinkStats>,
+        now: Instant,
+    ) -> model::Session {
         model::Session {
+            device,
             state: match state {
                 State::Opening(_) => model::SessionState::Opening,
                 State::Welcomed(_) => model::SessionState::Welcomed,
@@ -111,6 +134,17 @@ impl Shown {
             rtt_us: link.map(|link| u64::try_from(link.rtt.as_micros()).unwrap_or(u64::MAX)),
             ..self.session.clone()
         }
+    }
+}
+
+fn latency(stage: &StageSummary) -> model::Latency {
+    model::Latency {
+        stage: stage.name.clone(),
+        count: stage.count,
+        p50_us: stage.p50_us,
+        p99_us: stage.p99_us,
+        p999_us: stage.p999_us,
+        max_us: stage.max_us,
     }
 }
 

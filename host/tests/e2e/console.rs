@@ -93,7 +93,7 @@ fn a_person_pairs_watches_lets_in_and_shows_out() {
     visit.browser.wait_for_text("Living-room TV is paired.");
 
     let client = connect(&place, &visit.host, "tv").start();
-    visit.browser.turn_to("live", "Latency of each stage");
+    visit.browser.turn_to("live", "Latency at the host");
     visit.browser.wait_for("document.querySelectorAll('canvas').length >= 5");
     let before = visit.browser.evaluate(DRAWN);
     visit.browser.wait_for(&format!("{DRAWN} !== {before}"));
@@ -103,6 +103,18 @@ fn a_person_pairs_watches_lets_in_and_shows_out() {
         Some(moving(&mut visit)).filter(|rate| *rate > 20.0)
     });
     assert!(rate < 70.0, "{rate}");
+    // What only the client knows: its word comes each second.
+    visit.browser.wait_for_text("Latency at the client, and across both");
+    let decoded = crate::support::look("decoded pictures in the plot", PATIENCE, || {
+        let said = visit.plot_says("Pictures");
+        said.contains("decoded unknown")
+            .then_some(())
+            .map_or_else(|| Some(number_after(&said, "decoded")), |()| None)
+    });
+    assert!((1.0..70.0).contains(&decoded), "{decoded}");
+    visit.browser.wait_for("document.querySelector('.facts.large').innerText.includes('Capture to decoded')");
+    assert!(number_after(&visit.plot_says("capture to decoded"), "p50") > 0.0);
+    assert_eq!(visit.browser.evaluate("document.querySelector('h2').textContent"), "Living-room TV");
     visit.look_everywhere("real-live");
 
     let knocks = pair_as(&place, "tablet", None, &[&address, "--knock", "--name", "Kitchen tablet"], "");

@@ -32,7 +32,7 @@ pub enum SessionState {
     Ending,
 }
 
-/// One stage's latency since the session's start.
+/// One stage's latency over the last second.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Latency {
     /// The stage's name.
@@ -58,10 +58,14 @@ pub struct Counts {
     pub pictures_shed: u64,
     /// Access units sent whole.
     pub aus_sent: u64,
+    /// Pictures that the client has decoded.
+    pub pictures_decoded: Option<u64>,
     /// Access units that the client never had.
-    pub aus_lost: u64,
-    /// Access units that came after they were given up.
-    pub aus_late: u64,
+    pub aus_lost: Option<u64>,
+    /// Access units that came to the client after they were given up.
+    pub aus_late: Option<u64>,
+    /// Access units that came to the client and were thrown away there.
+    pub aus_dropped_there: Option<u64>,
     /// Access units cut short at the host.
     pub aus_dropped: u64,
     /// IDRs among those sent.
@@ -83,8 +87,10 @@ pub struct Counts {
 pub struct Session {
     /// Its number, counted from the program's start.
     pub id: u64,
-    /// The client's name.
+    /// What the client calls itself.
     pub client: String,
+    /// The name that its device was paired by; `null` for one that is not paired.
+    pub device: Option<String>,
     /// The client's fingerprint, 64 hex digits.
     pub fingerprint: String,
     /// Where it is.
@@ -107,14 +113,18 @@ pub struct Session {
     pub wire_kbps: u64,
     /// Pictures a second, over the last second.
     pub pictures_per_s: f64,
-    /// Of the last second's datagrams, the thousandths that did not come.
+    /// Pictures that the client decoded a second, over its last second.
+    pub decoded_per_s: Option<f64>,
+    /// The thousandths of the datagrams that did not come, lately, before parity and resends.
     pub loss_per_mille: Option<f64>,
     /// The smoothed round trip, in microseconds.
     pub rtt_us: Option<u64>,
     /// The link's rate as far as it is proven, in kbit/s.
     pub link_kbps: Option<u64>,
-    /// Each stage's latency over the last second.
+    /// Each of the host's stages.
     pub stages: Vec<Latency>,
+    /// Each of the client's stages, and the sums across both ends, as the client tells them.
+    pub client_stages: Vec<Latency>,
     /// What it has counted.
     pub counts: Counts,
 }

@@ -152,7 +152,7 @@ fn plots_move_and_end_with_their_session() {
     visit.look("live-figures-desk-dark", 1280, "dark");
     let drawn = "[...document.querySelectorAll('canvas')].map((one) => one.toDataURL()).join()";
     let count = visit.browser.wait_for("document.querySelectorAll('canvas').length");
-    assert_eq!(count, 20, "three and one for each stage, of two sessions");
+    assert_eq!(count, 30, "three and one for each stage, of two sessions");
     let before = visit.browser.evaluate(drawn);
     visit.browser.wait_for(&format!("{drawn} !== {before}"));
     let said = "document.querySelector('.plot [role=img]').getAttribute('aria-label')";
@@ -168,7 +168,7 @@ fn plots_move_and_end_with_their_session() {
     visit.browser.click("button", "End this session");
     visit.browser.wait_for("!document.body.innerText.includes('Steam Deck')");
     visit.turn_to("live", "Living-room TV");
-    visit.browser.wait_for("document.querySelectorAll('canvas').length === 10");
+    visit.browser.wait_for("document.querySelectorAll('canvas').length === 15");
     visit.expect_no_faults();
 }
 

@@ -17,7 +17,7 @@ pub const PAGES: [(&str, &str); 8] = [
     ("settings", "2026-11-26T21-14-02"),
     ("doctor", "kwin_wayland is not installed"),
     ("logs", "listening for clients"),
-    ("live", "Latency of each stage"),
+    ("live", "Latency at the host"),
 ];
 
 /// The host, the browser, and what the one lets the other in by.

@@ -1,11 +1,21 @@
-import type { Session, Status } from "../api";
+import type { Latency, Session, Status } from "../api";
 import type { Course, Point } from "../course";
 import { Card, Facts } from "../parts";
 import { Plot } from "../plot";
-import { digits, micros, mode, named, rate, span } from "../words";
+import { digits, micros, mode, rate, span, whose } from "../words";
+
+// A picture's way: the host's stages, then the client's and the sums across both.
+function stagesOf(session: Session): Latency[] {
+  return [...session.stages, ...session.client_stages];
+}
+
+function across(session: Session): Latency | undefined {
+  return session.client_stages.find((one) => one.stage === "capture_to_decoded");
+}
 
 function Latencies({ session }: { session: Session }) {
-  if (session.stages.length === 0) return null;
+  const stages = stagesOf(session);
+  if (stages.length === 0) return null;
   return (
     <details>
       <summary>Latency of each stage in figures</summary>
@@ -21,7 +31,7 @@ function Latencies({ session }: { session: Session }) {
             </tr>
           </thead>
           <tbody>
-            {session.stages.map((stage) => (
+            {stages.map((stage) => (
               <tr key={stage.stage}>
                 <th scope="row">{stage.stage.replaceAll("_", " ")}</th>
                 <td class="number">{micros(stage.p50_us)}</td>
@@ -42,8 +52,14 @@ function Plots({ points }: { points: readonly Point[] }) {
   const of = (value: (session: Session) => number | null | undefined) =>
     points.map((point) => value(point.session) ?? null);
   const stage = (name: string, part: "p50_us" | "p99_us") =>
-    of((session) => session.stages.find((one) => one.stage === name)?.[part]);
-  const stages = points.at(-1)?.session.stages.map((one) => one.stage) ?? [];
+    of((session) => stagesOf(session).find((one) => one.stage === name)?.[part]);
+  const newest = points.at(-1)?.session;
+  const ends: [string, Latency[]][] = newest
+    ? [
+        ["Latency at the host", newest.stages],
+        ["Latency at the client, and across both", newest.client_stages],
+      ]
+    : [];
   return (
     <>
       <div class="plots">
@@ -52,7 +68,10 @@ function Plots({ points }: { points: readonly Point[] }) {
           unit="a second"
           xs={xs}
           format={digits}
-          series={[{ label: "sent", colour: 0, values: of((session) => session.pictures_per_s) }]}
+          series={[
+            { label: "sent", colour: 0, values: of((session) => session.pictures_per_s) },
+            { label: "decoded", colour: 1, dashed: true, values: of((session) => session.decoded_per_s) },
+          ]}
         />
         <Plot
           title="On the wire"
@@ -72,23 +91,30 @@ function Plots({ points }: { points: readonly Point[] }) {
           series={[{ label: "lost", colour: 3, values: of((session) => session.loss_per_mille) }]}
         />
       </div>
-      {stages.length > 0 && <h3>Latency of each stage</h3>}
-      <div class="plots small">
-        {stages.map((name) => (
-          <Plot
-            key={name}
-            title={name.replaceAll("_", " ")}
-            unit=""
-            height={130}
-            xs={xs}
-            format={micros}
-            series={[
-              { label: "p50", colour: 2, values: stage(name, "p50_us") },
-              { label: "p99", colour: 4, dashed: true, values: stage(name, "p99_us") },
-            ]}
-          />
-        ))}
-      </div>
+      {ends.map(
+        ([title, stages]) =>
+          stages.length > 0 && (
+            <>
+              <h3>{title}</h3>
+              <div class="plots small">
+                {stages.map(({ stage: name }) => (
+                  <Plot
+                    key={name}
+                    title={name.replaceAll("_", " ")}
+                    unit=""
+                    height={130}
+                    xs={xs}
+                    format={micros}
+                    series={[
+                      { label: "p50", colour: 2, values: stage(name, "p50_us") },
+                      { label: "p99", colour: 4, dashed: true, values: stage(name, "p99_us") },
+                    ]}
+                  />
+                ))}
+              </div>
+            </>
+          ),
+      )}
     </>
   );
 }
@@ -113,13 +139,14 @@ export function Live({ status, course }: { status: Status; course: Course }) {
   return (
     <>
       {status.sessions.map((session) => (
-        <Card key={session.id} title={named(session.client)}>
+        <Card key={session.id} title={whose(session)}>
           <Facts
             large
             facts={[
               ["Pictures a second", digits(session.pictures_per_s)],
               ["On the wire", rate(session.wire_kbps)],
               ["Lost", session.loss_per_mille == null ? "–" : `${digits(session.loss_per_mille)} ‰`],
+              ["Capture to decoded", micros(across(session)?.p50_us)],
               ["Round trip", micros(session.rtt_us)],
             ]}
           />

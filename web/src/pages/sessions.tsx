@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { ask, type Session, type Status } from "../api";
 import { Card, Facts, Field, Oops, Sure, useTask } from "../parts";
-import { count, micros, mode, named, rate, short, span } from "../words";
+import { count, micros, mode, named, rate, short, span, whose } from "../words";
 
 const SIZES = ["1280x720", "1280x800", "1920x1080", "2560x1440", "3840x2160"];
 const HERTZ = ["30", "60", "90", "120", "144"];
@@ -32,7 +32,7 @@ function Change({ session }: { session: Session }) {
   };
   const isStreaming = session.state === "streaming";
   return (
-    <form class="inline" onSubmit={change} aria-label={`Change the session of ${named(session.client)}`}>
+    <form class="inline" onSubmit={change} aria-label={`Change the session of ${whose(session)}`}>
       <Field name="Bitrate, Mbit/s">
         <input
           type="number"
@@ -82,11 +82,11 @@ function One({ session }: { session: Session }) {
   const { counts } = session;
   return (
     <Card
-      title={named(session.client)}
+      title={whose(session)}
       actions={
         <Sure
           label="End"
-          of={named(session.client)}
+          of={whose(session)}
           sure="End this session"
           disabled={busy}
           onSure={() => run(() => ask("DELETE", `sessions/${session.id}`))}
@@ -106,8 +106,11 @@ function One({ session }: { session: Session }) {
           ["Bitrate agreed", rate(session.bitrate_kbps)],
           ["Link, as far as proven", rate(session.link_kbps)],
           ["Round trip", micros(session.rtt_us)],
+          ["Calls itself", named(session.client)],
           ["Pictures sent", `${count(counts.aus_sent)}, ${count(counts.idrs_sent)} of them IDRs`],
-          ["Lost, late, dropped", `${count(counts.aus_lost)}, ${count(counts.aus_late)}, ${count(counts.aus_dropped)}`],
+          ["Pictures decoded", count(counts.pictures_decoded)],
+          ["Of them lost, late", `${count(counts.aus_lost)}, ${count(counts.aus_late)}`],
+          ["Dropped here, there", `${count(counts.aus_dropped)}, ${count(counts.aus_dropped_there)}`],
           ["Shed before encode", count(counts.pictures_shed)],
           ["Datagrams", `${count(counts.datagrams_sent)}, ${count(counts.datagrams_resent)} of them again`],
           ["Fallbacks", count(counts.fallbacks)],

@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { ask, type SpeedTest, type Status } from "../api";
 import { Card, Facts, Field, Oops, useTask } from "../parts";
 import { Plot } from "../plot";
-import { digits, micros, named, rate } from "../words";
+import { digits, micros, rate, whose } from "../words";
 
 const DURATION_MS = 2000;
 
@@ -111,7 +111,7 @@ export function Speed({ status }: { status: Status }) {
           >
             {streaming.map((one) => (
               <option key={one.id} value={one.id}>
-                {named(one.client)}
+                {whose(one)}
               </option>
             ))}
           </select>

@@ -17,6 +17,15 @@ const STAGES: [(&str, f64); 7] = [
     ("capture_to_sent", 4_700.0),
 ];
 
+/// The same at the client.
+const CLIENT_STAGES: [(&str, f64); 5] = [
+    ("receive", 1_450.0),
+    ("open", 12.0),
+    ("reassemble", 21.0),
+    ("decode", 2_300.0),
+    ("capture_to_decoded", 8_600.0),
+];
+
 /// Something between -1 and 1 that looks like chance and is the same each time.
 fn noise(seed: u64) -> f64 {
     let mut bits = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -40,10 +49,9 @@ pub(super) fn move_on(session: &mut Session, index: usize, age: Duration) {
     session.rtt_us = Some((640.0 + 900.0 * index as f64 + 60.0 * noise(tick + 3)) as u64);
     session.link_kbps = Some(if index == 0 { 941_000 } else { 236_000 });
     let pictures = (seconds * hertz) as u64;
-    session.stages = STAGES
-        .iter()
-        .zip(4..)
-        .map(|((stage, median), salt)| {
+    let latencies = |stages: &[(&str, f64)], salt: u64| {
+        let all = stages.iter().zip(salt..);
+        let of = |((stage, median), salt): (&(&str, f64), u64)| {
             let p50 = median * (1.0 + 0.12 * wave + 0.05 * noise(tick + salt));
             let p99 = p50 * (1.7 + 0.4 * noise(tick + salt + 100).abs());
             Latency {
@@ -54,14 +62,20 @@ pub(super) fn move_on(session: &mut Session, index: usize, age: Duration) {
                 p999_us: (p99 * 1.2) as u64,
                 max_us: (p99 * 1.35) as u64,
             }
-        })
-        .collect();
+        };
+        all.map(of).collect()
+    };
+    session.stages = latencies(&STAGES, 4);
+    session.client_stages = latencies(&CLIENT_STAGES, 40);
+    session.decoded_per_s = Some((hertz + 0.6 * noise(tick + 60)).max(0.0));
     session.counts = Counts {
         pictures_captured: pictures,
         pictures_shed: pictures / 4_000,
         aus_sent: pictures - pictures / 4_000,
-        aus_lost: pictures / 9_000,
-        aus_late: pictures / 20_000,
+        pictures_decoded: Some(pictures - pictures / 4_000 - pictures / 9_000 - pictures / 20_000),
+        aus_lost: Some(pictures / 9_000),
+        aus_late: Some(pictures / 20_000),
+        aus_dropped_there: Some(0),
         aus_dropped: 0,
         idrs_sent: 1 + pictures / 9_000,
         wire_bytes: (seconds * agreed * 100.0) as u64,
