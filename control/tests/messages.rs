@@ -62,6 +62,20 @@ prop_compose! {
     }
 }
 
+fn client_stats() -> impl Strategy<Value = Message> {
+    (any::<[u64; 4]>(), name()).prop_map(|([a, b, c, d], name)| {
+        let stage = StageSummary { name, count: a, p50_us: b, p99_us: c, p999_us: d, max_us: d };
+        Message::ClientStats(ClientStats {
+            pictures_decoded: a,
+            pictures_late: b,
+            kernel_drops: c,
+            cpu_us: d,
+            stages: vec![stage; 2],
+            ..ClientStats::default()
+        })
+    })
+}
+
 fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         hello().prop_map(Message::Hello),
@@ -106,17 +120,7 @@ fn message() -> impl Strategy<Value = Message> {
                 ..HostStats::default()
             })
         }),
-        (any::<[u64; 4]>(), name()).prop_map(|([a, b, c, d], name)| {
-            let stage = StageSummary { name, count: a, p50_us: b, p99_us: c, p999_us: d, max_us: d };
-            Message::ClientStats(ClientStats {
-                pictures_decoded: a,
-                pictures_late: b,
-                kernel_drops: c,
-                cpu_us: d,
-                stages: vec![stage; 2],
-                ..ClientStats::default()
-            })
-        }),
+        client_stats(),
         (name(), name(), prop::option::of(mode()), any::<u32>()).prop_map(|(source, why, mode, from_au)| {
             Message::SourceNews(SourceNews { source, why, mode, from_au })
         }),

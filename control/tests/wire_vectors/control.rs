@@ -59,28 +59,23 @@ fn welcome() -> Welcome {
     }
 }
 
-fn all() -> Vec<Message> {
-    let stage = StageSummary {
+fn stage() -> StageSummary {
+    StageSummary {
         name: "encode".into(),
         count: 60,
         p50_us: 900,
         p99_us: 1_500,
         p999_us: 2_000,
         max_us: 2_100,
-    };
-    let client_stats = ClientStats {
-        pictures_decoded: 59,
-        pictures_lost: 1,
-        datagrams: 1_200,
-        cpu_us: 70_000,
-        stages: vec![stage.clone()],
-        ..ClientStats::default()
-    };
-    let stats = HostStats {
+    }
+}
+
+fn host_stats() -> HostStats {
+    HostStats {
         session_us: 1_000_000,
         aus_sent: 60,
         idrs_sent: 1,
-        stages: vec![stage],
+        stages: vec![stage()],
         falls: vec![FallCount {
             from: "pipewire".into(),
             to: "wayland".into(),
@@ -88,7 +83,21 @@ fn all() -> Vec<Message> {
             count: 1,
         }],
         ..HostStats::default()
-    };
+    }
+}
+
+fn client_stats() -> ClientStats {
+    ClientStats {
+        pictures_decoded: 59,
+        pictures_lost: 1,
+        datagrams: 1_200,
+        cpu_us: 70_000,
+        stages: vec![stage()],
+        ..ClientStats::default()
+    }
+}
+
+fn all() -> Vec<Message> {
     vec![
         Message::Hello(hello()),
         Message::Hello(Hello { compositor: None, redundancy_per_mille: None, ..hello() }),
@@ -120,8 +129,8 @@ fn all() -> Vec<Message> {
             mode: Some(MODE),
             from_au: 512,
         }),
-        Message::HostStats(stats),
-        Message::ClientStats(client_stats),
+        Message::HostStats(host_stats()),
+        Message::ClientStats(client_stats()),
         Message::Bye(Bye::new(ByeReason::Asked, "")),
         Message::PendingDevices(PendingDevices {
             devices: vec![PendingEntry {
