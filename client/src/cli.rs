@@ -30,6 +30,8 @@ pub enum Command {
     Connect(Box<ConnectArgs>),
     /// Get to know a host: by the PIN that it shows, or by waiting until somebody there says Yes.
     Pair(Box<PairArgs>),
+    /// Look for hosts on the local network.
+    Discover(DiscoverArgs),
     /// List the hosts that are paired, or forget one.
     Hosts(HostsArgs),
     /// Print this client's fingerprint, for the host's --trust.
@@ -104,6 +106,20 @@ pub struct PairArgs {
     /// What the host shows for this client; by default this machine's name.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// Where the identity is kept.
+    #[arg(long, value_name = "DIR")]
+    pub identity: Option<PathBuf>,
+    /// Nothing but one JSON object on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How to look for hosts.
+#[derive(Debug, Clone, Args)]
+pub struct DiscoverArgs {
+    /// For how long, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 1_500, value_parser = clap::value_parser!(u32).range(100..=60_000))]
+    pub wait: u32,
     /// Where the identity is kept.
     #[arg(long, value_name = "DIR")]
     pub identity: Option<PathBuf>,

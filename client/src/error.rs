@@ -7,6 +7,7 @@ use punktfunk_codec::CodecError;
 use punktfunk_control::{
     ConnectError, ControlError, DevicesError, IdentityError, MeantError, PairError, RefusalCode,
 };
+use punktfunk_discover::DiscoverError;
 use punktfunk_engine::{EngineError, StageFault};
 use punktfunk_net::NetError;
 
@@ -46,6 +47,9 @@ pub enum ClientError {
         /// The resolver's answer.
         source: std::io::Error,
     },
+    /// Nobody can be looked for.
+    #[error("{0}; a host can be named by its address without this")]
+    Discover(#[from] DiscoverError),
     /// The connection ended, or never was.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -113,7 +117,12 @@ impl ClientError {
             | Self::Identity(IdentityError::NoHome)
             | Self::Net(NetError::BackendUnknown { .. }) => 64,
             Self::Identity(_) => 3,
-            Self::Control(_) | Self::Net(_) | Self::Engine(_) | Self::Stage(_) | Self::Signals(_) => 1,
+            Self::Control(_)
+            | Self::Discover(_)
+            | Self::Net(_)
+            | Self::Engine(_)
+            | Self::Stage(_)
+            | Self::Signals(_) => 1,
             Self::Interrupted => EXIT_INTERRUPTED,
         }
     }

@@ -10,6 +10,7 @@ mod agreement;
 mod cli;
 mod clocks;
 mod connect;
+mod discover;
 mod error;
 mod link;
 mod out_file;
@@ -53,6 +54,10 @@ fn main() -> ExitCode {
     let outcome = terminal::start_log().and_then(|()| match cli.command {
         Command::Connect(args) => run(&args),
         Command::Pair(args) => pair_with_a_host(&args),
+        Command::Discover(args) => {
+            let known = identity_folder(args.identity.as_deref()).and_then(|dir| Ok(Devices::load(&dir)?));
+            known.and_then(|known| print(&discover::discover(&args, &known)?))
+        }
         Command::Hosts(args) => hosts(&args),
         Command::Fingerprint { identity } => {
             load_identity(identity.as_deref()).and_then(|identity| print(&identity.fingerprint().to_string()))

@@ -185,6 +185,9 @@ pub struct ServeArgs {
     /// Where the console and the commands that speak to a running host reach it, by HTTPS.
     #[arg(long, value_name = "ADDR:PORT|off", default_value = LISTEN_DEFAULT)]
     pub manage: ManageAt,
+    /// Do not tell the local network that this host is here: `punktfunk discover` will not find it, its address still works.
+    #[arg(long)]
+    pub no_announce: bool,
     /// Write the bound port into this file once clients can connect.
     #[arg(long, value_name = "FILE")]
     pub port_file: Option<PathBuf>,

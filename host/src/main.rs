@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod agreement;
+mod announce;
 mod ask;
 mod cli;
 mod closing;
@@ -200,6 +201,9 @@ fn serve(args: &ServeArgs, logs: LogRing) -> Result<(), HostError> {
         say.console(at);
     }
     say.listening(address, &fingerprint);
+    // Withdrawn when it is dropped.
+    let _announcement = (!args.no_announce)
+        .then(|| announce::announce(&serve::host_name(), (address, &fingerprint), args.open, say));
     serve.run(&stop)
 }
 

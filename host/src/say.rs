@@ -57,6 +57,18 @@ impl Say {
         self.line(&json!({"event": "console", "address": address.to_string()}));
     }
 
+    /// `punktfunk discover` finds this host, under this name.
+    pub fn announced(self, name: &str) {
+        tracing::info!(name, "announced on the local network");
+        self.line(&json!({"event": "announced", "name": name}));
+    }
+
+    /// It does not, or not yet.
+    pub fn unannounced(self, why: &str) {
+        tracing::warn!(why, "not announced on the local network; clients reach it by its address");
+        self.line(&json!({"event": "unannounced", "reason": why}));
+    }
+
     /// A device that knows this PIN may pair.
     pub fn pairing(self, pin: &str, left: Duration) {
         let seconds = left.as_secs();

@@ -43,6 +43,7 @@ const ROOMS: &[(&str, Floor)] = &[
     ("punktfunk-capture", Floor::At(1)),
     ("punktfunk-codec", Floor::At(1)),
     ("punktfunk-display", Floor::At(1)),
+    ("punktfunk-discover", Floor::At(1)),
     ("punktfunk-proto", Floor::At(2)),
     ("punktfunk-control", Floor::At(3)),
     ("punktfunk-manage", Floor::At(3)),

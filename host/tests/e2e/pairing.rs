@@ -5,9 +5,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::support::{
-    ClientStart, Host, HostStart, MARGIN, Namespace, PATIENCE, Place, arm, arm_as, devices,
-    identity_fingerprint, look, not_run, operate, pair, pair_as, session_turn,
+    ClientStart, Host, HostStart, MARGIN, Namespace, PATIENCE, Place, arm, arm_as, devices, discover,
+    identity_fingerprint, look, not_run, operate, pair, pair_as, session_turn, wire,
 };
 
 /// What a host is started with that nobody is let in by.
@@ -36,21 +38,14 @@ fn connect<'a>(place: &'a Place, host: &Host, seconds: &str) -> ClientStart<'a> 
     ClientStart::new(place, host.port).belief(&[]).args(&["--seconds", seconds])
 }
 
-/// Two namespaces; the host is 10.9.0.1.
-fn wire() -> Result<(Namespace, Namespace), String> {
-    let (host, client) = (Namespace::new()?, Namespace::new()?);
-    host.run(&format!(
-        "ip link add va type veth peer name vb
-         ip link set vb netns {}
-         ip addr add 10.9.0.1/24 dev va
-         ip link set va up",
-        client.id()
-    ))?;
-    client.run(
-        "ip addr add 10.9.0.2/24 dev vb
-         ip link set vb up",
-    )?;
-    Ok((host, client))
+/// The one host that the network tells of, and where it is, without its port.
+fn discovered(place: &Place, within: &Namespace) -> (Value, String) {
+    let found = look("the host on its network", PATIENCE, || {
+        let found = discover(place, within, &["--wait", "700"]).expect_code(0).json();
+        found["hosts"].get(0).cloned()
+    });
+    let address = found["address"].as_str().unwrap().rsplit_once(':').unwrap().0.to_owned();
+    (found, address)
 }
 
 /// No word is typed but the PIN.
@@ -63,8 +58,10 @@ fn paired_by_pin_it_streams_until_it_is_revoked_and_is_refused_then() {
     let (_turn, place) = (session_turn(), Place::new());
     let host = HostStart::new(&place, "card").belief(CLOSED).args(&["--pair"]);
     let host = host.listen("10.9.0.1:0").within(&host_side).ready();
-    let address = format!("10.9.0.1:{}", host.port);
-    let reach = |seconds| connect(&place, &host, seconds).within(&client_side, "10.9.0.1");
+    let (found, told) = discovered(&place, &client_side);
+    let address = found["address"].as_str().unwrap().to_owned();
+    assert_eq!((told.as_str(), &found["paired"]), ("10.9.0.1", &false.into()), "{found}");
+    let reach = |seconds| connect(&place, &host, seconds).within(&client_side, &told);
     reach("1").run().expect_code(64).expect_said(&["none is paired yet", "punktfunk pair 10.9.0.1"]);
 
     let typed = format!("{}\n", pin(&host));
@@ -74,7 +71,11 @@ fn paired_by_pin_it_streams_until_it_is_revoked_and_is_refused_then() {
         identity_fingerprint(&place, false, "client-identity"),
         identity_fingerprint(&place, true, "host-identity"),
     );
-    assert_eq!(said["fingerprint"], theirs.as_str());
+    assert_eq!(
+        (&said["fingerprint"], &said["fingerprint"]),
+        (&theirs.as_str().into(), &found["fingerprint"])
+    );
+    assert_eq!(discovered(&place, &client_side).0["paired"], true);
     assert_eq!(host.event("paired", 0, PATIENCE)["fingerprint"], ours.as_str());
     assert_eq!(host.event("pairing_closed", 0, PATIENCE)["reason"], "paired");
     for (list, known) in lists(&place).iter().zip([&ours, &theirs]) {
@@ -223,7 +224,7 @@ fn the_operators_commands_name_what_they_mean() {
     let spaced = format!("{} {}", &right[..3], &right[3..]);
     pair(&place, None, &[&address, "--name", "a desk"], &spaced).wait(PATIENCE).expect_code(0);
     let renamed = devices(&place, &["rename", "a desk", "the office"]);
-    let listed: serde_json::Value = serde_json::from_str(&renamed.expect_code(0).stdout).unwrap();
+    let listed: Value = serde_json::from_str(&renamed.expect_code(0).stdout).unwrap();
     assert_eq!((listed[0]["name"].as_str(), listed[1].is_null()), (Some("the office"), true), "{listed}");
     devices(&place, &["revoke", "a desk"])
         .expect_code(64)
@@ -249,7 +250,7 @@ fn armed_by_a_command_a_running_host_pairs_a_device() {
     pair(&place, None, &[&address, "--pin", &other_than(&right)], "").wait(PATIENCE).expect_code(3);
     pair(&place, None, &[&address, "--pin", &right, "--name", "a desk"], "").wait(PATIENCE).expect_code(0);
     let ended = armed.wait(PATIENCE);
-    let lines: Vec<serde_json::Value> =
+    let lines: Vec<Value> =
         ended.expect_code(0).stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((&lines[0]["pin"], &lines[1]["paired"]), (&right.as_str().into(), &"a desk".into()));
 
@@ -275,7 +276,7 @@ fn a_device_that_knocks_is_let_in_by_the_operators_command() {
     let waiting = |args: &[&str]| {
         let args = [args, &["--manage", &free]].concat();
         let ended = operate(&place, "host-identity", "pending", &args).wait(PATIENCE);
-        serde_json::from_str::<serde_json::Value>(&ended.expect_code(0).stdout).unwrap()
+        serde_json::from_str::<Value>(&ended.expect_code(0).stdout).unwrap()
     };
     assert_eq!(waiting(&[]), serde_json::json!([]));
     for (verb, code) in [("deny", 3), ("approve", 0)] {

@@ -12,13 +12,14 @@ mod random;
 mod session;
 
 pub(crate) use between::{Between, Meddler};
-pub(crate) use namespace::{Namespace, not_run};
+pub(crate) use namespace::{Namespace, not_run, wire};
 pub(crate) use outside::{Recording, probe_recording, slow_sway, stubborn_sway, sway_turn};
 pub(crate) use place::{Place, processes_of};
 pub(crate) use program::{Ended, Program};
 pub(crate) use random::Random;
 pub(crate) use session::{
-    Client, ClientStart, Host, HostStart, arm, arm_as, devices, identity_fingerprint, operate, pair, pair_as,
+    Client, ClientStart, Host, HostStart, arm, arm_as, devices, discover, discover_for_people,
+    identity_fingerprint, operate, pair, pair_as,
 };
 
 use std::fs::File;

@@ -76,6 +76,23 @@ impl Drop for Namespace {
     }
 }
 
+/// Two namespaces; the host is 10.9.0.1.
+pub(crate) fn wire() -> Result<(Namespace, Namespace), String> {
+    let (host, client) = (Namespace::new()?, Namespace::new()?);
+    host.run(&format!(
+        "ip link add va type veth peer name vb
+         ip link set vb netns {}
+         ip addr add 10.9.0.1/24 dev va
+         ip link set va up",
+        client.id()
+    ))?;
+    client.run(
+        "ip addr add 10.9.0.2/24 dev vb
+         ip link set vb up",
+    )?;
+    Ok((host, client))
+}
+
 /// Says in one line why this machine cannot run a tier; under CI that is a failure.
 pub(crate) fn not_run(tier: &str, cause: &str) {
     eprintln!("not run: {tier} ({cause}); needs root and iproute2");

@@ -108,6 +108,18 @@ pub(crate) fn pair_as(
     Program::start_reading(place, "pair", command, typed)
 }
 
+/// `punktfunk discover` in a namespace, to its end.
+pub(crate) fn discover(place: &Place, within: &Namespace, args: &[&str]) -> Ended {
+    discover_for_people(place, within, &[args, &["--json"]].concat())
+}
+
+/// What people see, in place of JSON.
+pub(crate) fn discover_for_people(place: &Place, within: &Namespace, args: &[&str]) -> Ended {
+    let mut command = command(&client_path(), place, Some(within));
+    command.arg("discover").args(args).arg("--identity").arg(place.path("client-identity"));
+    Program::start(place, "discover", command).wait(PATIENCE)
+}
+
 /// `punktfunk-host pair`, of the host's identity.
 pub(crate) fn arm(place: &Place, args: &[&str]) -> Program {
     arm_as(place, "host-identity", args)
@@ -187,7 +199,10 @@ impl<'a> HostStart<'a> {
             "--json",
             "--identity",
         ]);
-        command.arg(&self.identity).arg("--port-file").arg(port_file).args(&self.args);
+        command.arg(&self.identity);
+        // The machine's own network is not to hear of tests.
+        command.args(self.namespace.is_none().then_some("--no-announce"));
+        command.arg("--port-file").arg(port_file).args(&self.args);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         Program::start(self.place, "host", command)
     }
