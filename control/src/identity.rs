@@ -12,15 +12,19 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hkdf;
 use rustls::crypto::aws_lc_rs as provider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
+use webpki::KeyUsage;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::error::CertificateFault;
 use crate::fingerprint::Fingerprint;
+use crate::tls;
 
 /// The identity's file in its folder.
 pub const IDENTITY_FILE: &str = "identity.pem";
@@ -140,6 +144,19 @@ impl Identity {
         }
     }
 
+    /// Loads `identity.pem` from `dir` where it is there; makes nothing.
+    ///
+    /// # Errors
+    /// As [`Identity::load_or_create`].
+    pub fn load(dir: &Path) -> Result<Option<Self>, IdentityError> {
+        match fs::metadata(dir) {
+            Ok(metadata) => check_mode(dir, metadata.mode() & 0o777, 0o700)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error("look at", dir)(error)),
+        }
+        load(&dir.join(IDENTITY_FILE))
+    }
+
     /// A new identity that lives in memory only.
     ///
     /// # Errors
@@ -151,6 +168,13 @@ impl Identity {
     /// The SHA-256 of the certificate: what peers pin.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    /// What every peer would have against the certificate at `now`; nothing where all is well.
+    pub fn certificate_fault(&self, now: SystemTime) -> Option<CertificateFault> {
+        let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let algorithms = provider::default_provider().signature_verification_algorithms;
+        tls::examine(&self.certified.cert[0], algorithms.all, KeyUsage::server_auth(), now).err()
     }
 
     pub(crate) fn certified(&self) -> Arc<CertifiedKey> {
@@ -361,6 +385,26 @@ mod tests {
         assert_eq!(first.fingerprint(), second.fingerprint());
         assert_eq!(first.restart_seed().connection_id_key, second.restart_seed().connection_id_key);
         assert_ne!(first.fingerprint(), Identity::generate().unwrap().fingerprint());
+    }
+
+    #[test]
+    fn loading_makes_nothing_and_asks_what_making_asks() {
+        let (outer, dir) = dir();
+        assert!(Identity::load(&dir).unwrap().is_none());
+        assert_eq!(fs::read_dir(outer.path()).unwrap().count(), 0);
+        let made = Identity::load_or_create(&dir).unwrap();
+        assert_eq!(Identity::load(&dir).unwrap().unwrap().fingerprint(), made.fingerprint());
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o750)).unwrap();
+        assert!(matches!(Identity::load(&dir), Err(IdentityError::Permissions { wanted: 0o700, .. })));
+    }
+
+    #[test]
+    fn a_certificate_knows_what_peers_have_against_it() {
+        let of = |years| Identity::valid_in(years).certificate_fault(SystemTime::now());
+        assert_eq!(of(2000..4000), None);
+        assert_eq!(of(1990..2001), Some(CertificateFault::Expired));
+        assert_eq!(of(3000..4000), Some(CertificateFault::NotYetValid));
+        assert_eq!(Identity::generate().unwrap().certificate_fault(SystemTime::now()), None);
     }
 
     #[test]

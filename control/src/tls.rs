@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
@@ -68,7 +68,7 @@ impl PinVerifier {
                 Some(Refused { fingerprint, fault });
             Err(Error::InvalidCertificate(error))
         };
-        match self.examine(certificate, usage, now) {
+        match examine(certificate, self.algorithms.all, usage, now) {
             Err(fault @ CertificateFault::Expired) => refuse(Some(fault), CertificateError::Expired),
             Err(fault @ CertificateFault::NotYetValid) => refuse(Some(fault), CertificateError::NotValidYet),
             Err(fault @ CertificateFault::Malformed) => refuse(Some(fault), CertificateError::BadEncoding),
@@ -77,23 +77,23 @@ impl PinVerifier {
             Ok(()) => refuse(None, CertificateError::ApplicationVerificationFailure),
         }
     }
+}
 
-    /// Form, own signature and dates: what a certificate must be, whoever's it is.
-    fn examine(
-        &self,
-        certificate: &CertificateDer<'_>,
-        usage: KeyUsage,
-        now: UnixTime,
-    ) -> Result<(), CertificateFault> {
-        let malformed = |_| CertificateFault::Malformed;
-        let itself = [anchor_from_trusted_cert(certificate).map_err(malformed)?];
-        let parsed = EndEntityCert::try_from(certificate).map_err(malformed)?;
-        match parsed.verify_for_usage(self.algorithms.all, &itself, &[], now, usage, None, None) {
-            Ok(_) => Ok(()),
-            Err(webpki::Error::CertExpired { .. }) => Err(CertificateFault::Expired),
-            Err(webpki::Error::CertNotValidYet { .. }) => Err(CertificateFault::NotYetValid),
-            Err(_) => Err(CertificateFault::Malformed),
-        }
+/// Form, own signature and dates: what a certificate must be, whoever's it is.
+pub(crate) fn examine(
+    certificate: &CertificateDer<'_>,
+    algorithms: &[&dyn SignatureVerificationAlgorithm],
+    usage: KeyUsage,
+    now: UnixTime,
+) -> Result<(), CertificateFault> {
+    let malformed = |_| CertificateFault::Malformed;
+    let itself = [anchor_from_trusted_cert(certificate).map_err(malformed)?];
+    let parsed = EndEntityCert::try_from(certificate).map_err(malformed)?;
+    match parsed.verify_for_usage(algorithms, &itself, &[], now, usage, None, None) {
+        Ok(_) => Ok(()),
+        Err(webpki::Error::CertExpired { .. }) => Err(CertificateFault::Expired),
+        Err(webpki::Error::CertNotValidYet { .. }) => Err(CertificateFault::NotYetValid),
+        Err(_) => Err(CertificateFault::Malformed),
     }
 }
 

@@ -15,4 +15,4 @@ pub mod sway;
 
 pub use error::DisplayError;
 pub use mode::Mode;
-pub use probe::{CompositorKind, CompositorProbe, Reason, probe};
+pub use probe::{CompositorKind, CompositorProbe, Reason, probe, probe_one};

@@ -138,7 +138,8 @@ pub fn probe() -> Vec<CompositorProbe> {
     CompositorKind::ALL.into_iter().map(probe_one).collect()
 }
 
-fn probe_one(kind: CompositorKind) -> CompositorProbe {
+/// The same for one of them.
+pub fn probe_one(kind: CompositorKind) -> CompositorProbe {
     let answer = kind.programs().iter().find_map(|program| ask(program, "--version"));
     let (version, usable) = match answer {
         None => (None, Err(Reason::NotInstalled { package: kind.package() })),

@@ -42,6 +42,9 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at every link of the chain, from the desktop to the network: OK, degraded or broken, and what to do. Ends with 1
+    /// where one is broken.
+    Doctor(DoctorArgs),
     /// Show a PIN, by which one device may pair with the running host, and wait for it.
     Pair(PairArgs),
     /// List the devices that wait for somebody's word at the running host, and give it.
@@ -60,6 +63,26 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         identity: Option<PathBuf>,
     },
+}
+
+/// What host to look at.
+#[derive(Debug, Clone, Args)]
+pub struct DoctorArgs {
+    /// Ask the host that runs, in its own environment and with its own rights.
+    #[arg(long, conflicts_with = "listen")]
+    pub running: bool,
+    /// The address and UDP port that the host is to listen on.
+    #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], PORT_DEFAULT)))]
+    pub listen: SocketAddr,
+    /// Where its console is, or is to be.
+    #[arg(long, value_name = "ADDR:PORT|off", default_value = LISTEN_DEFAULT)]
+    pub manage: ManageAt,
+    /// Where its identity is kept.
+    #[arg(long, value_name = "DIR")]
+    pub identity: Option<PathBuf>,
+    /// JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// How to let a device pair.

@@ -61,6 +61,12 @@ pub enum HostError {
     /// No device has paired.
     #[error("not paired: {0}")]
     NotPaired(String),
+    /// The doctor found links that do not work.
+    #[error("broken: {}", links.join(", "))]
+    Broken {
+        /// Which.
+        links: Vec<String>,
+    },
     /// The management API cannot be served.
     #[error(transparent)]
     Manage(#[from] ManageError),
@@ -170,7 +176,11 @@ impl HostError {
             | Self::Identity(IdentityError::NoHome)
             | Self::Net(NetError::BackendUnknown { .. }) => 64,
             Self::Fault(fault) if fault.stage == "capture" => 10,
-            Self::Engine(_) | Self::Net(_) | Self::Fault(_) | Self::Manage(ManageError::Thread(_)) => 1,
+            Self::Broken { .. }
+            | Self::Engine(_)
+            | Self::Net(_)
+            | Self::Fault(_)
+            | Self::Manage(ManageError::Thread(_)) => 1,
             Self::NoRunningHost { .. } => 2,
             Self::Control(_)
             | Self::Identity(_)
@@ -223,6 +233,7 @@ impl HostError {
             | Self::NoRunningHost { .. }
             | Self::RunningHostRefused { .. }
             | Self::NotPaired(_)
+            | Self::Broken { .. }
             | Self::Manage(_)
             | Self::Token(_)
             | Self::Capture(_)

@@ -11,6 +11,7 @@ mod cli;
 mod closing;
 mod desktop;
 mod devices;
+mod doctor;
 mod doorkeeper;
 mod encode;
 mod error;
@@ -101,6 +102,7 @@ fn run(command: Command) -> Result<(), HostError> {
             probe_compositor(json);
             Ok(())
         }
+        Command::Doctor(args) => doctor::run(&args, &identity_folder(args.identity.as_deref())?),
         Command::Pair(args) => {
             let folder = identity_folder(args.identity.as_deref())?;
             let host = RunningHost::of(&folder, load_identity(args.identity.as_deref())?, args.manage)?;
@@ -181,7 +183,8 @@ fn serve(args: &ServeArgs, logs: LogRing) -> Result<(), HostError> {
     }
     let udp_payload_bytes_to = path::udp_payload_bytes_to;
     let limits = HostLimits { udp_payload_bytes_to, ..HostLimits::for_sessions(args.sessions.into()) };
-    let management = Management::start(args.manage, (&folder, &identity), serve::host_name(), logs)?;
+    let shown = (serve::host_name(), socket.local_addr());
+    let management = Management::start(args.manage, (&folder, &identity), shown, logs)?;
     let console = management.as_ref().map(Management::address);
     let mut control = HostControl::new(identity, doorkeeper.trust(), limits, now)?;
     let (address, fingerprint) = (socket.local_addr(), control.fingerprint());

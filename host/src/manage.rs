@@ -10,9 +10,10 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use punktfunk_control::Identity;
-use punktfunk_manage::model::Status;
-use punktfunk_manage::{Ask, Config, Desk, LogRing, Manage, ManageError, Token};
+use punktfunk_manage::model::{Diagnosis, Status};
+use punktfunk_manage::{Ask, Config, Desk, LogRing, Manage, ManageError, Reply, Token};
 
+use crate::doctor::Practice;
 use crate::error::HostError;
 
 /// Where the API listens unless told otherwise: on this machine alone.
@@ -56,6 +57,7 @@ impl fmt::Display for ManageAt {
 pub struct Management {
     server: Manage,
     desk: Desk,
+    practice: Practice,
     published_at: Option<Instant>,
 }
 
@@ -67,7 +69,7 @@ impl Management {
     pub fn start(
         at: ManageAt,
         (folder, identity): (&Path, &Identity),
-        name: String,
+        (name, listens): (String, SocketAddr),
         logs: LogRing,
     ) -> Result<Option<Self>, HostError> {
         let ManageAt::Address(listen) = at else { return Ok(None) };
@@ -75,7 +77,10 @@ impl Management {
         let tls = identity.web_server().map_err(punktfunk_control::ControlError::from)?;
         let version = env!("CARGO_PKG_VERSION").to_owned();
         match Manage::start(Config { listen, tls, token, names: vec![name], logs, version }) {
-            Ok((server, desk)) => Ok(Some(Self { server, desk, published_at: None })),
+            Ok((server, desk)) => {
+                let practice = Practice::new(folder, listens, server.address());
+                Ok(Some(Self { server, desk, practice, published_at: None }))
+            }
             Err(error @ ManageError::Bind { .. }) if listen.to_string() == LISTEN_DEFAULT => {
                 tracing::warn!(%error, "the host does without its console and commands");
                 Ok(None)
@@ -87,6 +92,11 @@ impl Management {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
+    }
+
+    /// Has every link looked at, and the reply answered from there.
+    pub fn diagnose(&self, reply: Reply<Diagnosis>) {
+        self.practice.answer(reply);
     }
 
     /// The next thing that somebody asks.

@@ -48,6 +48,7 @@ const ROOMS: &[(&str, Floor)] = &[
     ("punktfunk-control", Floor::At(3)),
     ("punktfunk-manage", Floor::At(3)),
     ("punktfunk-engine", Floor::At(4)),
+    ("punktfunk-doctor", Floor::At(4)),
     ("punktfunk-host", Floor::At(5)),
     ("punktfunk-client", Floor::At(5)),
     ("punktfunk-perf-programs", Floor::Tool),

@@ -59,7 +59,11 @@ impl Serve {
             Ask::SpeedTest { reply, .. } => reply.answer(Err(not_here("a speed test"))),
             Ask::Settings { reply } => reply.answer(Ok(Vec::new())),
             Ask::ChangeSetting { reply, .. } => reply.answer(Err(not_here("changing settings"))),
-            Ask::Diagnose { reply } => reply.answer(Err(not_here("a diagnosis"))),
+            Ask::Diagnose { reply } => {
+                if let Some(management) = &self.management {
+                    management.diagnose(reply);
+                }
+            }
             Ask::Recordings { reply } => reply.answer(Ok(Vec::new())),
             Ask::StartRecording { reply } | Ask::StopRecording { reply } => {
                 reply.answer(Err(not_here("recording latencies by the console; PUNKTFUNK_PERF does it")));

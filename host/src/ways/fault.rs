@@ -82,6 +82,7 @@ impl Fault {
             | HostError::Unagreed { .. }
             | HostError::Rate { .. }
             | HostError::Fault(_)
+            | HostError::Broken { .. }
             | HostError::File { .. } => ("unusable", Outlook::Permanent),
         };
         Self { reason, text: error.to_string(), outlook }

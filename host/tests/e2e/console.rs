@@ -151,3 +151,13 @@ fn a_person_pairs_watches_lets_in_and_shows_out() {
     assert!(!visit.browser.text().contains(&pin), "the PIN is in the log");
     visit.host.stop();
 }
+
+#[test]
+fn a_real_diagnosis_fits_a_desk_and_a_phone() {
+    let (_turn, place) = (session_turn(), Place::new());
+    let Some(mut visit) = Visit::start(&place) else { return };
+    visit.browser.turn_to("doctor", "28 links were looked at: ");
+    visit.browser.wait_for_text("held by this host");
+    visit.look_everywhere("real-doctor");
+    visit.host.stop();
+}

@@ -14,6 +14,7 @@ mod card;
 mod ciphers;
 mod console;
 mod desktop;
+mod diagnosis;
 mod discover;
 mod endings;
 mod file;

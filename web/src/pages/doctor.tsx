@@ -8,6 +8,15 @@ const STATES: Record<Diagnosis["checks"][number]["state"], string> = {
   broken: "broken",
 };
 
+/** How many there are of each kind, in words; those there are none of are left out. */
+function sum(checks: Diagnosis["checks"]): string {
+  const counts = Object.entries(STATES).map(([state, word]) => {
+    const count = checks.filter((check) => check.state === state).length;
+    return count > 0 ? [`${count} ${word}`] : [];
+  });
+  return `${checks.length} links were looked at: ${counts.flat().join(", ")}.`;
+}
+
 function Links() {
   const [diagnosis, setDiagnosis] = useState<Diagnosis | null>(null);
   const { busy, failure, run } = useTask();
@@ -23,9 +32,7 @@ function Links() {
       }
     >
       <Oops failure={failure} />
-      <p role="status" class={busy ? "" : "unseen"}>
-        {busy ? "Looking at each link…" : `${diagnosis?.checks.length ?? 0} links were looked at.`}
-      </p>
+      <p role="status">{busy ? "Looking at each link…" : diagnosis && sum(diagnosis.checks)}</p>
       <ul class="rows checks">
         {diagnosis?.checks.map((check) => (
           <li key={check.name}>

@@ -1,0 +1,106 @@
+//! `punktfunk-host doctor`, and the same asked of a running host by its console.
+//!
+//! Promises: the host's loop never waits for it; one diagnosis at a time. Refuses a second one meanwhile.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use punktfunk_control::Identity;
+use punktfunk_doctor::{Doctor, View, page};
+use punktfunk_manage::model::{CheckState, Diagnosis};
+use punktfunk_manage::{Refused, Reply, Why};
+
+use crate::ask::RunningHost;
+use crate::cli::DoctorArgs;
+use crate::error::HostError;
+use crate::manage::ManageAt;
+
+/// Looks or has a running host look, prints, and says by its outcome whether anything is broken.
+#[expect(clippy::print_stdout, reason = "this command's output is its result")]
+pub fn run(args: &DoctorArgs, folder: &Path) -> Result<(), HostError> {
+    let manage = match args.manage {
+        ManageAt::Off => None,
+        ManageAt::Address(address) => Some(address),
+    };
+    let diagnosis = match (args.running, manage) {
+        (false, _) => Doctor::new(view(folder, args.listen, manage, false)).diagnose(),
+        (true, Some(address)) => ask(folder, address)?,
+        (true, None) => {
+            return Err(HostError::Usage("--running asks at --manage, which must be an address then".into()));
+        }
+    };
+    if args.json {
+        println!("{}", serde_json::json!(diagnosis));
+    } else {
+        print!("{}", page(&diagnosis));
+    }
+    let broken: Vec<_> =
+        diagnosis.checks.into_iter().filter(|check| check.state == CheckState::Broken).collect();
+    if broken.is_empty() {
+        return Ok(());
+    }
+    Err(HostError::Broken { links: broken.into_iter().map(|check| check.name).collect() })
+}
+
+/// What a running host finds, in its own environment and with its own rights.
+fn ask(folder: &Path, address: SocketAddr) -> Result<Diagnosis, HostError> {
+    let none = |cause: &str| HostError::NoRunningHost { address, cause: cause.to_owned() };
+    let identity = Identity::load(folder)?.ok_or_else(|| none("it has no identity yet"))?;
+    let answer = RunningHost::of(folder, identity, address)?.ask("POST", "/api/v1/doctor", None)?;
+    serde_json::from_value(answer).map_err(|_| none("its answer is no diagnosis"))
+}
+
+fn view(folder: &Path, listen: SocketAddr, manage: Option<SocketAddr>, is_host: bool) -> View {
+    let unicode = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    View {
+        root: "/".into(),
+        environment: std::env::vars_os().filter_map(unicode).collect(),
+        folder: folder.to_owned(),
+        listen,
+        manage,
+        is_host,
+        has_pipewire: cfg!(feature = "pipewire"),
+    }
+}
+
+/// The running host's doctor.
+pub struct Practice {
+    doctor: Arc<Doctor>,
+    is_busy: Arc<AtomicBool>,
+}
+
+impl Practice {
+    /// For a host that holds these ports.
+    pub fn new(folder: &Path, listen: SocketAddr, manage: SocketAddr) -> Self {
+        let doctor = Arc::new(Doctor::new(view(folder, listen, Some(manage), true)));
+        Self { doctor, is_busy: Arc::default() }
+    }
+
+    /// Looks on a thread of its own, and answers from there.
+    pub fn answer(&self, reply: Reply<Diagnosis>) {
+        if self.is_busy.swap(true, Ordering::Acquire) {
+            reply.answer(Err(Refused::new(
+                Why::TooSoon,
+                "the links are being looked at already",
+                "try again in some seconds",
+            )));
+            return;
+        }
+        let (doctor, is_busy) = (Arc::clone(&self.doctor), Arc::clone(&self.is_busy));
+        let work = move || {
+            let diagnosis = doctor.diagnose();
+            is_busy.store(false, Ordering::Release);
+            reply.answer(Ok(diagnosis));
+        };
+        // Without a thread the reply is dropped, which its asker is told.
+        if let Err(error) = thread::Builder::new().name("diagnosis".into()).spawn(work) {
+            self.is_busy.store(false, Ordering::Release);
+            tracing::warn!(%error, "no thread for a diagnosis");
+        }
+    }
+}
