@@ -79,9 +79,9 @@ pub(crate) fn desktop(view: &View) -> Verdict {
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
             Verdict::broken(
                 format!(
-                    "the compositor at {} has not answered for {} s",
+                    "the compositor at {} has not answered for {:.1} s",
                     path.display(),
-                    ANSWER_MAX.as_secs()
+                    ANSWER_MAX.as_secs_f64()
                 ),
                 "it hangs: start the desktop anew",
             )

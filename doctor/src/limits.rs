@@ -6,14 +6,15 @@ use std::time::Duration;
 pub const TOTAL_MAX: Duration = Duration::from_millis(9_500);
 const _: () = assert!(TOTAL_MAX.as_millis() < punktfunk_manage::limits::ANSWER_MAX.as_millis());
 
-/// One link, unless it has a time of its own: files of the kernel's and sockets on loopback answer at once.
-pub(crate) const LOOK_MAX: Duration = Duration::from_secs(1);
+/// One link, unless it has a time of its own: files of the kernel's and sockets on loopback answer at once, and a busy
+/// machine takes its time.
+pub(crate) const LOOK_MAX: Duration = Duration::from_secs(2);
 
 /// A compositor, PipeWire or a portal: they answer from their own loops within milliseconds.
-pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(1);
+pub(crate) const ANSWER_MAX: Duration = Duration::from_millis(800);
 
 /// A look that waits for such an answer: the answer's time, and some to be told of its lack.
-pub(crate) const ASKING_MAX: Duration = Duration::from_millis(1_500);
+pub(crate) const ASKING_MAX: Duration = Duration::from_millis(1_200);
 
 /// The versions of all compositors, which are asked side by side.
 pub(crate) const COMPOSITORS_MAX: Duration =

@@ -109,3 +109,100 @@ fn no_screens(cause: &str) -> Verdict {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::future::poll_fn;
+    use std::pin::Pin;
+    use std::process::{Child, Command, Stdio};
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use futures_core::Stream as _;
+    use punktfunk_manage::model::CheckState;
+    use zbus::MessageStream;
+    use zbus::message::Type;
+
+    use super::*;
+    use crate::view::tests::machine;
+
+    /// What a bus may take to be there, on a busy machine too.
+    const LONG: Duration = Duration::from_secs(20);
+
+    struct Bus(Child);
+
+    impl Drop for Bus {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    fn start_bus(view: &mut View) -> Bus {
+        let (socket, config) = (view.path("/bus"), view.path("/bus.conf"));
+        let address = format!("unix:path={}", socket.display());
+        let text = format!(
+            "<busconfig><type>session</type><listen>{address}</listen><policy context='default'><allow own='*'/>\
+             <allow send_destination='*' eavesdrop='true'/><allow eavesdrop='true'/></policy></busconfig>"
+        );
+        fs::write(&config, text).unwrap();
+        let mut daemon = Command::new("dbus-daemon");
+        daemon.arg(format!("--config-file={}", config.display())).args(["--nofork", "--nopidfile"]);
+        let bus = Bus(daemon.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let began = Instant::now();
+        while !socket.exists() {
+            assert!(began.elapsed() < LONG, "no bus");
+            thread::sleep(Duration::from_millis(5));
+        }
+        view.environment.insert("DBUS_SESSION_BUS_ADDRESS".into(), address);
+        bus
+    }
+
+    /// What is said of a portal that answers one question so.
+    fn said_of(answer: impl FnOnce(&str) -> Option<u32> + Send) -> Verdict {
+        let (_dir, mut view) = machine(&[]);
+        let _bus = start_bus(&mut view);
+        let address = address(&view).unwrap();
+        let (ready, is_ready) = channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                zbus::block_on(async {
+                    let bus = connect(&address).await.unwrap();
+                    let mut calls = MessageStream::from(&bus);
+                    bus.request_name(PORTAL).await.unwrap();
+                    ready.send(()).unwrap();
+                    let call = loop {
+                        let message = poll_fn(|context| Pin::new(&mut calls).poll_next(context)).await;
+                        let message = message.unwrap().unwrap();
+                        if message.message_type() == Type::MethodCall {
+                            break message;
+                        }
+                    };
+                    let (interface, property): (String, String) = call.body().deserialize().unwrap();
+                    assert_eq!(interface, SCREEN_CAST, "nothing else is asked of it");
+                    match answer(&property) {
+                        Some(version) => bus.reply(&call.header(), &Variant::from(version)).await.unwrap(),
+                        None => {
+                            let error = zbus::fdo::Error::InvalidArgs("no such interface".into());
+                            bus.reply_dbus_error(&call.header(), error).await.unwrap();
+                        }
+                    }
+                });
+            });
+            is_ready.recv_timeout(LONG).unwrap();
+            portal(&view)
+        })
+    }
+
+    #[test]
+    fn a_portal_that_hands_out_screens_is_told_from_one_that_does_not() {
+        let verdict = said_of(|property| (property == "version").then_some(5));
+        assert_eq!(verdict, Verdict::ok("hands out screens, ScreenCast version 5"));
+        let verdict = said_of(|_| None);
+        assert_eq!(verdict.state, CheckState::Broken);
+        assert!(verdict.found.contains("no such interface"), "{verdict:?}");
+        assert!(verdict.remedy.contains("-gnome, -kde or -wlr"), "{verdict:?}");
+    }
+}

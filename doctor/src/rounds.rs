@@ -1,8 +1,8 @@
 //! The doctor's rounds: each link looked at in turn, on a thread of its own.
 //!
 //! Promises: an answer for every link within [`TOTAL_MAX`], whatever hangs; a look that still hangs from an earlier round
-//! is not begun again, so that rounds without end leave no threads without end. Refuses to hurry a stream: inside a
-//! running host the looks have the least priority.
+//! is not begun again, so that rounds without end leave no threads without end. Refuses to hold a stream up: inside
+//! a running host the looks stand back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +15,8 @@ use punktfunk_manage::model::Diagnosis;
 use crate::limits::TOTAL_MAX;
 use crate::{Link, Verdict, View};
 
-/// The least priority of a thread.
-const NICE_MAX: i32 = 19;
+/// How far the looks stand back inside a running host: a tenth of a stage's share, and still a share on a busy machine.
+const NICE: i32 = 10;
 
 /// Looks at one machine.
 #[derive(Debug)]
@@ -47,7 +47,14 @@ impl Doctor {
         let look = |(&link, busy): (&Link, &Arc<AtomicBool>)| {
             let view = Arc::clone(&self.view);
             let left = ends.saturating_duration_since(Instant::now());
-            let verdict = watch(busy, link.deadline(), left, move || link.look(&view));
+            let look = move || {
+                if view.is_host {
+                    // Of this thread alone, and of what it starts. A kernel that refuses it leaves the usual one.
+                    let _ = rustix::process::setpriority_process(None, NICE);
+                }
+                link.look(&view)
+            };
+            let verdict = watch(busy, link.deadline(), left, look);
             verdict.into_check(link.name())
         };
         Diagnosis { checks: Link::ALL.iter().zip(&self.busy).map(look).collect() }
@@ -76,8 +83,6 @@ fn watch(
     let turn = Turn(Arc::clone(busy));
     let (sender, receiver) = sync_channel(1);
     let work = move || {
-        // Of this thread alone, and of what it starts. A kernel that refuses it leaves the usual one.
-        let _ = rustix::process::setpriority_process(None, NICE_MAX);
         let verdict = look();
         // Before the answer, so that whoever has it finds the link free.
         drop(turn);
@@ -94,7 +99,7 @@ fn watch(
         Ok(verdict) => verdict,
         Err(RecvTimeoutError::Timeout) => Verdict::broken(
             format!("no answer within {:.1} s", deadline.min(left).as_secs_f64()),
-            "what was asked hangs: start it anew",
+            "what was asked hangs: start it anew; or this machine is too busy: look again",
         ),
         Err(RecvTimeoutError::Disconnected) => Verdict::broken(
             "the look itself failed",

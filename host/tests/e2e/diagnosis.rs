@@ -1,12 +1,14 @@
 //! A host that looks at itself while it streams: the stream goes on, and its own ports are not called taken.
 
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::support::{
-    ClientStart, HostStart, PATIENCE, Place, assert_all_came, count, operate, session_turn,
+    ClientStart, HostStart, PATIENCE, Place, assert_all_came, count, look_for, operate, session_turn,
 };
 
 #[test]
@@ -43,4 +45,37 @@ fn a_stream_loses_nothing_while_its_host_looks_at_every_link() {
     assert_all_came(&summary);
     assert!(count(&summary, "/pictures/decoded") > 100, "{summary:#}");
     host.ends();
+}
+
+#[test]
+fn rounds_leave_nothing_behind_and_do_not_overlap() {
+    let place = Place::new();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let silent = UnixListener::bind(place.path("wayland-0")).unwrap();
+    let host = HostStart::new(&place, "card").manage(&free);
+    let host = host.env("WAYLAND_DISPLAY", place.path("wayland-0")).ready();
+    let look = || operate(&place, "host-identity", "doctor", &["--running", "--manage", &free]);
+    let count_of = |what: &str| fs::read_dir(format!("/proc/{}/{what}", host.program.id())).unwrap().count();
+
+    // The compositor does not answer, so a round takes most of a second.
+    let mut both = [look(), look()].map(|asked| asked.wait(PATIENCE));
+    both.sort_by_key(|ended| ended.code);
+    let [looked, refused] = &both;
+    looked.expect_code(1).expect_said(&["broken: desktop"]);
+    refused.expect_code(3).expect_said(&["looked at already", "try again"]);
+    drop(silent);
+    look().wait(PATIENCE).expect_code(1);
+
+    let before = count_of("fd");
+    for _ in 0..5 {
+        look().wait(PATIENCE).expect_code(1);
+    }
+    let settled = look_for(PATIENCE, || (count_of("fd") <= before && count_of("task") <= 2).then_some(()));
+    assert!(
+        settled.is_some(),
+        "{before} descriptors became {}; {} threads",
+        count_of("fd"),
+        count_of("task")
+    );
+    host.stop();
 }
