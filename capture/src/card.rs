@@ -11,6 +11,7 @@ mod glyphs;
 mod painter;
 mod scene;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use code::{CardStamp, read};
@@ -25,6 +26,27 @@ pub struct Card {
     mode: Mode,
     pace: Pace,
     painter: Painter,
+    wanted: CardModes,
+}
+
+/// Changes a card's mode while its pictures are taken elsewhere, as a screen's is changed.
+#[derive(Debug, Clone, Default)]
+pub struct CardModes(Arc<Mutex<Option<(Mode, Painter)>>>);
+
+impl CardModes {
+    /// The card has this mode from its next picture on.
+    ///
+    /// # Errors
+    /// [`CaptureError::CardTooSmall`].
+    pub fn set(&self, mode: Mode) -> Result<(), CaptureError> {
+        let painter = Painter::new(mode)?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((mode, painter));
+        Ok(())
+    }
+
+    fn take(&self) -> Option<(Mode, Painter)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl Card {
@@ -33,7 +55,17 @@ impl Card {
     /// # Errors
     /// [`CaptureError::CardTooSmall`].
     pub fn new(mode: Mode, started: Instant) -> Result<Self, CaptureError> {
-        Ok(Self { mode, pace: Pace::new(mode.refresh_mhz(), started), painter: Painter::new(mode)? })
+        Ok(Self {
+            mode,
+            pace: Pace::new(mode.refresh_mhz(), started),
+            painter: Painter::new(mode)?,
+            wanted: CardModes::default(),
+        })
+    }
+
+    /// What changes its mode.
+    pub fn modes(&self) -> CardModes {
+        self.wanted.clone()
     }
 }
 
@@ -51,7 +83,13 @@ impl Source for Card {
     }
 
     fn wait_picture(&mut self, timeout: Duration) -> Result<bool, CaptureError> {
-        Ok(self.pace.schedule().wait(timeout))
+        let is_due = self.pace.schedule().wait(timeout);
+        if let Some((mode, painter)) = self.wanted.take() {
+            // Numbers go on: it is the same card.
+            self.pace.set_refresh(mode.refresh_mhz());
+            (self.mode, self.painter) = (mode, painter);
+        }
+        Ok(is_due)
     }
 
     fn take_picture(&mut self) -> Result<Option<Picture<'_>>, CaptureError> {
@@ -110,6 +148,25 @@ mod tests {
         assert_eq!(captured, last.unwrap() + 1);
         assert_eq!(captured, taken + superseded + skipped);
         assert!(superseded >= 5 && skipped == 1, "{superseded} superseded, {skipped} skipped");
+    }
+
+    #[test]
+    fn another_mode_begins_with_the_next_picture_and_numbers_go_on() {
+        let mut card = Card::new("320x180@240".parse().unwrap(), Instant::now()).unwrap();
+        let modes = card.modes();
+        assert!(matches!(modes.set("64x64@60".parse().unwrap()), Err(CaptureError::CardTooSmall { .. })));
+        let mut last = None;
+        for (mode, width, height) in [("640x360@120", 640, 360), ("480x270@200", 480, 270)] {
+            modes.set(mode.parse().unwrap()).unwrap();
+            for _ in 0..3 {
+                let picture = card.next_picture(Duration::from_secs(1)).unwrap().expect("a card never ends");
+                assert_eq!((picture.width, picture.height), (width, height));
+                let stamp = read(picture.bytes, picture.stride, width, height).unwrap();
+                assert!(last < Some(stamp.number) && stamp.number == picture.number);
+                last = Some(stamp.number);
+            }
+            assert_eq!(card.mode(), mode.parse().unwrap());
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::Counters;
 pub struct Schedule {
     started: Instant,
     refresh_mhz: u32,
+    /// When this refresh began, and with which picture.
+    since: (Instant, u64),
     next: u64,
 }
 
@@ -21,7 +23,7 @@ impl Schedule {
     /// If `refresh_mhz` is 0.
     pub fn new(refresh_mhz: u32, started: Instant) -> Self {
         assert!(refresh_mhz > 0, "a schedule needs a refresh");
-        Self { started, refresh_mhz, next: 0 }
+        Self { started, refresh_mhz, since: (started, 0), next: 0 }
     }
 
     /// When the schedule's picture 0 was due.
@@ -31,7 +33,18 @@ impl Schedule {
 
     /// When the next picture is due.
     pub fn next_due(&self) -> Instant {
-        self.started + due_offset(self.next, self.refresh_mhz)
+        let (since, first) = self.since;
+        since + due_offset(self.next - first, self.refresh_mhz)
+    }
+
+    /// Another refresh from the next picture on, which is due when it was.
+    ///
+    /// # Panics
+    /// If `refresh_mhz` is 0.
+    pub fn set_refresh(&mut self, refresh_mhz: u32) {
+        assert!(refresh_mhz > 0, "a schedule needs a refresh");
+        self.since = (self.next_due(), self.next);
+        self.refresh_mhz = refresh_mhz;
     }
 
     /// Sleeps until the next picture is due, for at most `timeout`; true when it is.
@@ -54,13 +67,15 @@ impl Schedule {
     }
 
     fn newest_due(&self, now: Instant) -> Option<u64> {
-        let elapsed = now.checked_duration_since(self.started)?;
+        let (since, first) = self.since;
+        let elapsed = now.checked_duration_since(since)?;
         let due = elapsed.as_nanos() * u128::from(self.refresh_mhz) / 1_000_000_000_000;
         let mut number = u64::try_from(due).unwrap_or(u64::MAX - 1);
         // The division above rounds once, `due_offset` another way: settle on what `next_due` says.
         if due_offset(number + 1, self.refresh_mhz) <= elapsed {
             number += 1;
         }
+        let number = number.saturating_add(first);
         (number >= self.next).then_some(number)
     }
 }
@@ -81,6 +96,11 @@ impl Pace {
     /// Begins anew at `started`, with nothing counted.
     pub(crate) fn restart(&mut self, started: Instant) {
         *self = Self::new(self.schedule.refresh_mhz, started);
+    }
+
+    /// Another refresh from the next picture on.
+    pub(crate) fn set_refresh(&mut self, refresh_mhz: u32) {
+        self.schedule.set_refresh(refresh_mhz);
     }
 
     pub(crate) fn schedule(&self) -> &Schedule {
@@ -139,6 +159,22 @@ mod tests {
         let exact = 100_000_000_f64 / 59_940.0;
         let offset = schedule.next_due().duration_since(started).as_secs_f64();
         assert!((offset - exact).abs() < 1e-6, "{offset} {exact}");
+    }
+
+    #[test]
+    fn another_refresh_goes_on_where_the_one_before_was() {
+        let started = Instant::now();
+        let mut schedule = Schedule::new(60_000, started);
+        assert_eq!(schedule.claim(started + Duration::from_millis(51)).map(|claim| claim.number), Some(3));
+        schedule.set_refresh(10_000);
+        let due = schedule.next_due();
+        assert_eq!(due, started + due_offset(4, 60_000));
+        assert_eq!(schedule.claim(due - Duration::from_micros(1)), None);
+        assert_eq!(schedule.claim(due), Some(Claim { number: 4, passed_over: 0 }));
+        assert_eq!(schedule.next_due(), due + Duration::from_millis(100));
+        let claim = schedule.claim(due + Duration::from_millis(350)).unwrap();
+        assert_eq!(claim, Claim { number: 7, passed_over: 2 });
+        assert_eq!(schedule.started(), started);
     }
 
     #[test]

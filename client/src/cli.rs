@@ -60,6 +60,13 @@ pub struct ConnectArgs {
     /// End after this many seconds of streaming; without it, at Ctrl-C or when the host ends.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: Option<u32>,
+    /// Take commands from standard input, a line each: mode WxH@R, bitrate KBPS, approve ID, deny ID, quit.
+    #[arg(long)]
+    pub commands: bool,
+    /// For how many seconds a host is looked for that was lost in mid-stream; 0: not at all. What is recorded then goes
+    /// into a further file, FILE-2.mp4.
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub reconnect: u32,
     /// Record the stream: with its times into .mp4 or .m4v; .mkv, .webm, .mov, .avi, .ts and .flv are refused;
     /// under any other name the bare H.264 stream.
     #[arg(long, value_name = "FILE.mp4")]

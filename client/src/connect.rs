@@ -10,34 +10,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use punktfunk_control::limits::CONNECT_MAX;
 use punktfunk_control::{
-    Bye, ByeReason, ClientControl, ClientEvent, Codec, ConnectError, Fingerprint, Hello, HostStats, Identity,
-    Mode, SkewEstimate, Trust, Welcome,
+    Bye, ByeReason, ClientEvent, Codec, ConnectError, Fingerprint, HostStats, Mode, Reconfigure,
+    SkewEstimate, Welcome,
 };
-use punktfunk_engine::{ClientConfig, ClientPipeline, Machine, SessionTime, Waker, Wishes};
-use punktfunk_net::{
-    BACKEND_VARIABLE, Backend, ReceiveLimits, Receiver, Socket, SocketConfig, udp_payload_bytes_to,
-};
+use punktfunk_engine::{ClientConfig, ClientPipeline, Machine, SessionTime, Waker};
+use punktfunk_net::Receiver;
 use punktfunk_perf::{PerfTarget, process_cpu};
 use punktfunk_proto::ReassemblerLimits;
-use punktfunk_proto::limits::shard_bytes_for_payload;
-use punktfunk_seal::{
-    BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, Backends, CIPHER_VARIABLE, CipherPreference,
-    Direction, Opener, Plane, PlaneKeys,
-};
+use punktfunk_seal::{Backends, CipherPreference, Direction, Opener, Plane, PlaneKeys};
 
-use crate::address::{resolve, unspecified_like};
+use crate::caller::Turn;
+use crate::changes::Changes;
 use crate::cli::{Approval, ConnectArgs};
 use crate::clocks::Clocks;
+use crate::commands::{Command, Commands};
 use crate::error::ClientError;
-use crate::link::{Greeted, Link, TICK, greet};
+use crate::link::{Greeted, Link, TICK};
 use crate::out_file::OutFile;
 use crate::pictures::Pictures;
 use crate::report::Report;
 use crate::sealing::Sealing;
 use crate::sink::{CardTimes, Format, H264, Output, RecordingState, Sink};
-use crate::sources::{self, Sources};
+use crate::sources::Sources;
 use crate::terminal::say;
 use crate::visitors::Visitors;
 
@@ -54,81 +49,14 @@ pub struct Finished {
     pub error: Option<ClientError>,
     /// Who the host has proven to be.
     pub host: Option<Fingerprint>,
-}
-
-/// Connects, streams, and sums up.
-///
-/// # Errors
-/// The session never came to stream.
-pub fn connect(
-    args: &ConnectArgs,
-    identity: Identity,
-    trust: Trust,
-    stop: &AtomicBool,
-) -> Result<Finished, ClientError> {
-    let perf = PerfTarget::from_env().map_err(|error| ClientError::Usage(error.to_string()))?;
-    let answer_by = Instant::now() + CONNECT_MAX;
-    let host = resolve(&args.host, answer_by)?;
-    let files = Files::open(args)?;
-    let mut config = SocketConfig::new(unspecified_like(host));
-    config.backend = Backend::asked(std::env::var_os(BACKEND_VARIABLE))?;
-    let socket = Arc::new(Socket::open(&config)?);
-    let machine = Machine::probe(Wishes::from_env().map_err(|error| ClientError::Usage(error.to_string()))?);
-    let asked = SealBackend::asked(std::env::var_os(SEAL_VARIABLE));
-    let asked_cipher = CipherPreference::asked(std::env::var_os(CIPHER_VARIABLE));
-    let ciphers =
-        CipherPreference::of_this_cpu(asked_cipher.map_err(|error| ClientError::Usage(error.to_string()))?);
-    let seal = Backends::measure(asked.map_err(|error| ClientError::Usage(error.to_string()))?, Instant::now);
-    tracing::info!("{}", socket.caps());
-    tracing::info!("FEC by {}", machine.fec_kernel());
-    tracing::info!("{seal}");
-    let mut caps = punktfunk_perf::machine_facts();
-    caps.extend([format!("net: {}", socket.caps()), format!("fec: {}", machine.fec_kernel())]);
-    caps.push(seal.to_string());
-    let mut receiver = Receiver::new(Arc::clone(&socket), ReceiveLimits::default())?;
-    let mode =
-        Mode { width: args.mode.width(), height: args.mode.height(), refresh_mhz: args.mode.refresh_mhz() };
-    let mut hello = Hello::new(args.name.clone(), mode, args.bitrate);
-    hello.compositor.clone_from(&args.compositor);
-    hello.codecs = vec![Codec::H264, Codec::Pattern];
-    hello.ciphers = ciphers.ciphers().to_vec();
-    hello.au_bytes_max = *punktfunk_proto::limits::AU_BYTES.end();
-    hello.slices_max = *punktfunk_proto::limits::SLICES.end();
-    if let Some(bytes) = udp_payload_bytes_to(host).and_then(shard_bytes_for_payload) {
-        hello.shard_bytes_max = bytes;
-    }
-    let cpu_at_start = process_cpu();
-    let control = ClientControl::connect(identity, trust, host, hello.clone(), answer_by, Instant::now())?;
-    let mut link = Link::new(control, socket);
-    let begun = greet(&mut link, &mut receiver, &hello, stop).and_then(|greeted| {
-        let media = Media::start(&mut link, &greeted, receiver, (machine, seal, ciphers), files)?;
-        if args.open {
-            let host = greeted.host_fingerprint;
-            say(&format!("--open believes any host; --trust {host} would believe this one only"));
-        }
-        caps.extend(agreed(&greeted.welcome));
-        if !args.json {
-            let offers = sources::compositors_text(&greeted.welcome.compositors);
-            say(&format!("{}; the host's compositors: {offers}", greeted.welcome.source));
-        }
-        Ok((greeted.welcome, greeted.host_fingerprint, media))
-    });
-    match begun {
-        Ok((welcome, host, media)) => {
-            let table = (!args.json).then(|| Box::new(std::io::stdout()) as Box<dyn Write>);
-            let session = Session::new(link, (welcome, caps), media, perf, (table, args.approve_with));
-            let finished = session.run(args, stop, cpu_at_start)?;
-            Ok(Finished { host: Some(host), ..finished })
-        }
-        Err(error) => {
-            link.leave(&Bye::new(ByeReason::Fault, error.to_string()));
-            Err(error)
-        }
-    }
+    /// When media began to flow.
+    pub began: Instant,
+    /// How long it did.
+    pub streamed: Duration,
 }
 
 /// What the host said in its Welcome, as lines of a log's head.
-fn agreed(welcome: &Welcome) -> Vec<String> {
+pub fn agreed(welcome: &Welcome) -> Vec<String> {
     let Mode { width, height, refresh_mhz } = welcome.mode;
     vec![
         format!("source: {}", welcome.source),
@@ -146,14 +74,20 @@ struct Asked {
 
 /// The files that were asked for.
 #[derive(Default)]
-struct Files {
+pub struct Files {
     record: Option<(OutFile, Format)>,
     snapshot: Option<OutFile>,
 }
 
 impl Files {
-    fn open(args: &ConnectArgs) -> Result<Self, ClientError> {
-        let record = |path: &PathBuf| Format::of(path).and_then(|format| Ok((OutFile::open(path)?, format)));
+    /// Opens them.
+    ///
+    /// # Errors
+    /// One cannot be written, or is of a kind that is not made.
+    pub fn open(args: &ConnectArgs, turn: &Turn) -> Result<Self, ClientError> {
+        let record = |path: &PathBuf| {
+            Format::of(path).and_then(|format| Ok((OutFile::open(&turn.named(path))?, format)))
+        };
         Ok(Self {
             record: args.record.as_ref().map(record).transpose()?,
             snapshot: args.snapshot.as_deref().map(OutFile::open).transpose()?,
@@ -166,7 +100,7 @@ impl Files {
 }
 
 /// The stages under way, and what they share with the control thread.
-struct Media {
+pub struct Media {
     pipeline: ClientPipeline<Sink>,
     time: Arc<SessionTime>,
     recording: Arc<RecordingState>,
@@ -178,7 +112,11 @@ struct Media {
 }
 
 impl Media {
-    fn start(
+    /// Starts the stages of a session that was greeted.
+    ///
+    /// # Errors
+    /// A stage cannot be had, or the host welcomes to what was not offered.
+    pub fn start(
         link: &mut Link,
         Greeted { welcome, negotiated, secret, .. }: &Greeted,
         receiver: Receiver,
@@ -235,7 +173,7 @@ impl Media {
 }
 
 /// A session whose media flows.
-struct Session {
+pub struct Session {
     link: Link,
     pipeline: ClientPipeline<Sink>,
     welcome: Welcome,
@@ -252,20 +190,22 @@ struct Session {
     clocks: Clocks,
     host_stats: Option<HostStats>,
     sources: Sources,
+    changes: Changes,
     visitors: Visitors,
     leaving: bool,
 }
 
 impl Session {
-    fn new(
+    /// Joins control and media.
+    pub fn new(
         link: Link,
         (welcome, mut caps): (Welcome, Vec<String>),
         media: Media,
-        perf: Option<PerfTarget>,
+        log: (Option<PerfTarget>, String),
         (table, approval): (Option<Box<dyn Write>>, Option<Approval>),
     ) -> Self {
         let Media { mut pipeline, time, sealing, recording, card_times, asked, snapshot, started } = media;
-        let report = Report::new(perf, pipeline.take_collectors(), table, started);
+        let report = Report::new(log, pipeline.take_collectors(), table, started);
         caps.push(format!("cipher: {}, because {}", sealing.cipher, sealing.reason));
         caps.extend(pipeline.setups().iter().map(|setup| format!("stage: {setup}")));
         caps.push(format!("memory: {}", pipeline.memory().trim_start_matches("memory ")));
@@ -285,25 +225,30 @@ impl Session {
             clocks: Clocks::default(),
             host_stats: None,
             sources: Sources::default(),
+            changes: Changes::default(),
             visitors: Visitors::new(approval),
             leaving: false,
         }
     }
 
-    fn run(
+    /// Streams until it is over, and sums up.
+    ///
+    /// # Errors
+    /// What came cannot be summed up.
+    pub fn run(
         mut self,
-        args: &ConnectArgs,
-        stop: &AtomicBool,
+        limit: Option<Duration>,
+        (stop, commands): (&AtomicBool, Option<&Commands>),
         cpu_at_start: Duration,
     ) -> Result<Finished, ClientError> {
-        let limit = args.seconds.map(|seconds| Duration::from_secs(seconds.into()));
         let mut streamed = None;
         let reason = loop {
             if let Some(reason) = self.turn(Instant::now()) {
                 break reason;
             }
             let over = limit.is_some_and(|limit| self.started.elapsed() >= limit);
-            if !self.leaving && (over || stop.load(Ordering::Relaxed) || self.pipeline.is_ended()) {
+            let quits = self.obey(commands, Instant::now());
+            if !self.leaving && (over || quits || stop.load(Ordering::Relaxed) || self.pipeline.is_ended()) {
                 self.leaving = true;
                 streamed = Some(self.started.elapsed());
                 self.link.control.bye(&Bye::new(ByeReason::Asked, ""), Instant::now());
@@ -349,7 +294,8 @@ impl Session {
                 ClientEvent::Mtu { udp_payload_bytes } => {
                     tracing::debug!(udp_payload_bytes, "the path's datagrams");
                 }
-                ClientEvent::Welcome { .. } | ClientEvent::Started { .. } | ClientEvent::Reconfigured(_) => {}
+                ClientEvent::Reconfigured(answer) => self.changes.handle(&answer),
+                ClientEvent::Welcome { .. } | ClientEvent::Started { .. } => {}
             }
         }
         if let Some(stats) = self.report.poll(&self.pipeline.stats(), self.host_stats.as_ref(), now)
@@ -359,6 +305,38 @@ impl Session {
         }
         self.link.transmit(now);
         over
+    }
+
+    /// Does what was said since the last round; whether that is to leave.
+    fn obey(&mut self, commands: Option<&Commands>, now: Instant) -> bool {
+        while !self.changes.is_awaited(now)
+            && let Some(said) = commands.and_then(Commands::poll)
+        {
+            match said {
+                Ok(Command::Mode(mode)) => {
+                    let (width, height, refresh_mhz) = (mode.width(), mode.height(), mode.refresh_mhz());
+                    self.ask(
+                        Reconfigure { mode: Some(Mode { width, height, refresh_mhz }), bitrate_kbps: None },
+                        now,
+                    );
+                }
+                Ok(Command::Bitrate(kbps)) => {
+                    self.ask(Reconfigure { mode: None, bitrate_kbps: Some(kbps) }, now);
+                }
+                Ok(Command::Decide { id, approve }) if self.visitors.is_told(id) => {
+                    log_late(self.link.control.decide_pending(id, approve, now));
+                }
+                Ok(Command::Decide { id, .. }) => say(&format!("no device with number {id} waits")),
+                Ok(Command::Quit) => return true,
+                Err(wrong) => say(&wrong),
+            }
+        }
+        false
+    }
+
+    fn ask(&mut self, wanted: Reconfigure, now: Instant) {
+        self.changes.ask(now);
+        log_late(self.link.control.reconfigure(&wanted, now));
     }
 
     fn join_clocks(&mut self, skew: SkewEstimate, now: Instant) {
@@ -440,6 +418,7 @@ impl Session {
             welcome: &self.welcome,
             sealing: self.sealing,
             sources: &self.sources,
+            changes: &self.changes,
             card,
             verify,
             recorded: self.asked.record.then_some(recorded),
@@ -449,7 +428,8 @@ impl Session {
             ended: &reason.to_string(),
         };
         let (json, text) = (figures.json(), figures.text());
-        Ok(Finished { json, text, error: errors.into_iter().next(), host: None })
+        let (error, began) = (errors.into_iter().next(), self.started);
+        Ok(Finished { json, text, error, host: None, began, streamed })
     }
 }
 

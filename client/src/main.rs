@@ -7,8 +7,11 @@
 
 mod address;
 mod agreement;
+mod caller;
+mod changes;
 mod cli;
 mod clocks;
+mod commands;
 mod connect;
 mod discover;
 mod error;
@@ -16,6 +19,7 @@ mod link;
 mod out_file;
 mod pair;
 mod pictures;
+mod reconnect;
 mod report;
 mod sealing;
 mod sink;
@@ -25,7 +29,7 @@ mod summary;
 mod terminal;
 mod visitors;
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -36,9 +40,10 @@ use punktfunk_control::{Device, Devices, Identity, Trust, now_s};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use crate::caller::Caller;
 use crate::cli::{Cli, Command, ConnectArgs, HostsArgs, PairArgs};
 use crate::error::{ClientError, EXIT_INTERRUPTED};
-use crate::terminal::say;
+use crate::terminal::{print, say};
 
 /// The exit code for wrong arguments, as sysexits has it: 2 means "no host".
 const EXIT_USAGE: u8 = 64;
@@ -89,18 +94,16 @@ fn run(args: &ConnectArgs) -> Result<(), ClientError> {
         )));
     }
     let stop = stop_flag().map_err(ClientError::Signals)?;
-    let finished = connect::connect(args, identity, trust, &stop)?;
-    if let Some(host) = finished.host.filter(|host| hosts.find(host).is_some())
+    let course = reconnect::run(&Caller::new(args, identity, trust, &stop)?)?;
+    if let Some(host) = course.last.host.filter(|host| hosts.find(host).is_some())
         && let Err(error) = hosts.note_seen(&host, now_s())
     {
         tracing::warn!(%error, "when the host was seen last is not written down");
     }
-    if args.json {
-        print(&format!("{:#}", finished.json))?;
-    } else {
-        print(&finished.text)?;
-    }
-    finished.error.map_or(Ok(()), Err)
+    let (text, mut course) = (course.text(), course);
+    let error = course.last.error.take();
+    print(if args.json { format!("{:#}", course.json()) } else { text }.as_str())?;
+    error.map_or(Ok(()), Err)
 }
 
 fn pair_with_a_host(args: &PairArgs) -> Result<(), ClientError> {
@@ -147,12 +150,6 @@ fn stop_flag() -> io::Result<Arc<AtomicBool>> {
         flag::register(signal, Arc::clone(&stop))?;
     }
     Ok(stop)
-}
-
-fn print(text: &str) -> Result<(), ClientError> {
-    let failed = |source| ClientError::File { path: "standard output".into(), source };
-    let mut out = io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(failed)
 }
 
 fn load_identity(given: Option<&Path>) -> Result<Identity, ClientError> {

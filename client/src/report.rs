@@ -32,6 +32,7 @@ pub struct Report {
     next_second: Instant,
     cpu_at_start: Duration,
     target: Option<PerfTarget>,
+    role: String,
     log: Option<(HistogramLog<BufWriter<File>>, TimeAxis)>,
     log_interval: Duration,
     next_interval: Instant,
@@ -55,9 +56,9 @@ struct Before {
 }
 
 impl Report {
-    /// A report that begins at `now`; `table` is where the live table is written, if it is wished for.
+    /// A report that begins at `now`, whose log is called by `role`; `table` is where the live table is written, if it is wished for.
     pub fn new(
-        target: Option<PerfTarget>,
+        (target, role): (Option<PerfTarget>, String),
         collectors: Vec<Collector>,
         table: Option<Box<dyn Write>>,
         now: Instant,
@@ -73,6 +74,7 @@ impl Report {
             next_second: now + SECOND,
             cpu_at_start: process_cpu(),
             target,
+            role,
             log: None,
             log_interval,
             next_interval: now + log_interval,
@@ -98,7 +100,7 @@ impl Report {
         // What a host said of itself must not end a line, or it could say more than one.
         comments.extend(caps.iter().map(|line| printable(line).into_owned()));
         comments.push(format!("clocks joined within {} us", skew.error_us));
-        match target.open_log("client", &LogHeader { axis, comments: &comments }) {
+        match target.open_log(&self.role, &LogHeader { axis, comments: &comments }) {
             Ok(log) => self.log = Some((log, axis)),
             Err(error) => tracing::error!(%error, "no PUNKTFUNK_PERF log"),
         }
@@ -276,7 +278,8 @@ mod tests {
             let mut out = tempfile::tempfile().unwrap();
             let table: Box<dyn Write> = Box::new(out.try_clone().unwrap());
             let parsed = target.map(|target| PerfTarget::parse(target).unwrap());
-            let mut report = Report::new(parsed, vec![collector], Some(table), started);
+            let mut report =
+                Report::new((parsed, "client".to_owned()), vec![collector], Some(table), started);
             let (mut stats, mut messages) = (ClientStats::default(), Vec::new());
             for tick in 1..=150 {
                 // In the nth second each picture takes n ms.

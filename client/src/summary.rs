@@ -11,6 +11,7 @@ use punktfunk_engine::ClientStats;
 use punktfunk_perf::{Recorder, Stage, Summary};
 use serde_json::{Map, Value, json};
 
+use crate::changes::Changes;
 use crate::clocks::Clocks;
 use crate::pictures::Pictures;
 use crate::sealing::Sealing;
@@ -40,6 +41,8 @@ pub struct Figures<'a> {
     pub sealing: Sealing,
     /// Where the pictures came from.
     pub sources: &'a Sources,
+    /// What was changed in mid-stream.
+    pub changes: &'a Changes,
     /// The card's numbers.
     pub card: Option<CardReport>,
     /// The bitstream's check.
@@ -108,6 +111,7 @@ impl Figures<'_> {
             },
             "source": self.welcome.source,
             "sources": self.sources.json(),
+            "reconfigured": self.changes.json(),
             "falls": falls_json(host),
             "compositors": compositors_json(&self.welcome.compositors),
             "encoder": self.welcome.encoder,

@@ -44,6 +44,16 @@ pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "punktfunk: {}", printable(text));
 }
 
+/// Prints a command's result.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn print(text: &str) -> Result<(), ClientError> {
+    let failed = |source| ClientError::File { path: "standard output".into(), source };
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(failed)
+}
+
 /// A text without control characters.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if text.contains(char::is_control) {

@@ -22,6 +22,11 @@ impl Visitors {
         Self { approval, told: BTreeSet::new() }
     }
 
+    /// Whether a device of this number waits.
+    pub fn is_told(&self, id: u64) -> bool {
+        self.told.contains(&id)
+    }
+
     /// Says who is new; gives the words to be sent.
     pub fn handle(&mut self, pending: &PendingDevices) -> Vec<(u64, bool)> {
         // Whoever has gone needs no memory; a request's number is never used again.
@@ -36,9 +41,10 @@ impl Visitors {
             let answer = match word {
                 Some(true) => "answered Yes",
                 Some(false) => "answered No",
-                None => "not answered; --approve-with does",
+                None => "not answered; --approve-with does, or --commands",
             };
-            say(&format!("{} ({fingerprint}) asks the host to be let in: {answer}", device.name));
+            let (name, id) = (&device.name, device.id);
+            say(&format!("{name} ({fingerprint}, number {id}) asks the host to be let in: {answer}"));
             words.extend(word.map(|word| (device.id, word)));
         }
         words

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use punktfunk_capture::card::CardModes;
 use punktfunk_capture::wayland::WaylandSource;
 use punktfunk_capture::{CaptureError, Diagnosis, Mode, Patience, Source, is_local_display};
 use punktfunk_display::DisplayError;
@@ -28,6 +29,8 @@ pub enum Desktop {
     },
     /// A sway without a screen, of our own.
     Own(Box<OwnDesktop>),
+    /// The test card, which has whatever mode is wanted.
+    Card(CardModes),
 }
 
 /// A compositor that lives as long as its session.
@@ -85,6 +88,7 @@ impl Desktop {
         match self {
             Self::Existing { socket, mode } => format!("the desktop at {}, {mode}", socket.display()),
             Self::Own(own) => format!("sway {} without a screen, {}", own.sway.version(), own.mode),
+            Self::Card(_) => "test card".to_owned(),
         }
     }
 
@@ -92,7 +96,7 @@ impl Desktop {
     #[cfg(test)]
     pub fn runtime_dir(&self) -> Option<&std::path::Path> {
         match self {
-            Self::Existing { .. } => None,
+            Self::Existing { .. } | Self::Card(_) => None,
             Self::Own(own) => Some(own.sway.runtime_dir()),
         }
     }
@@ -113,6 +117,7 @@ impl Desktop {
                 }
                 Ok(())
             }
+            Self::Card(modes) => Ok(modes.set(mode)?),
         }
     }
 
@@ -122,7 +127,7 @@ impl Desktop {
     /// Something had to be killed; it is gone all the same.
     pub fn close(self) -> Result<(), DisplayError> {
         match self {
-            Self::Existing { .. } => Ok(()),
+            Self::Existing { .. } | Self::Card(_) => Ok(()),
             Self::Own(own) => {
                 let OwnDesktop { mut sway, output, .. } = *own;
                 if let Some(output) = output {

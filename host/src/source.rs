@@ -302,11 +302,11 @@ fn prepare_bitstream(spec: BitstreamSpec, wanted: Mode) -> Result<Prepared, Host
 }
 
 impl Prepared {
-    /// Fits the source to its encoder. The desktop stays with the caller.
+    /// Fits the source to its encoder. The desktop, or the card's modes, stay with the caller.
     ///
     /// # Errors
     /// The encoder or the card cannot do the mode.
-    pub fn fit(self, config: PicturesConfig) -> Result<(Fitting, Option<Desktop>), HostError> {
+    pub fn fit(mut self, config: PicturesConfig) -> Result<(Fitting, Option<Desktop>), HostError> {
         // The encoder's No comes before a canvas of that size is painted.
         let source: Box<dyn Source> = match self.kind {
             Kind::Bitstream(spec) => {
@@ -316,7 +316,9 @@ impl Prepared {
             Kind::AnnexB(file) => return Ok((Fitting::new(encode::Source::AnnexB(file)), self.desktop)),
             Kind::Card => {
                 encode::check_mode(self.mode)?;
-                Box::new(Card::new(self.mode, Instant::now())?)
+                let card = Card::new(self.mode, Instant::now())?;
+                self.desktop = Some(Desktop::Card(card.modes()));
+                Box::new(card)
             }
             Kind::Pictures(source) => source,
         };

@@ -150,6 +150,28 @@ mod tests {
         stream.reconfigure(&Reconfigure { mode, bitrate_kbps }).expect("no desktop takes its time over it")
     }
 
+    /// A change that is answered later.
+    fn slow_change(stream: &mut Stream, mode: Mode, bitrate_kbps: u32) -> Reconfigured {
+        let wanted = Reconfigure { mode: Some(mode), bitrate_kbps: Some(bitrate_kbps) };
+        assert!(stream.reconfigure(&wanted).is_none(), "answered at once");
+        let asked = Instant::now();
+        loop {
+            if let Some(done) = stream.poll_reconfigured() {
+                return done;
+            }
+            assert!(asked.elapsed() < Duration::from_secs(20), "no answer");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    #[test]
+    fn a_bitstream_has_the_mode_that_it_has() {
+        let mut stream = stream("bitstream:rate=5M,fps=60,slices=2");
+        let done = change(&mut stream, Some(Mode { width: 640, height: 360, ..MODE }), None);
+        assert!(done.refused.contains("fixed mode"), "{done:?}");
+        stream.stop(Instant::now()).close();
+    }
+
     #[test]
     fn what_cannot_be_changed_is_refused_and_the_stream_goes_on() {
         let mut stream = stream("card");
@@ -162,9 +184,13 @@ mod tests {
             assert!(done.refused.contains(said), "{done:?}");
         }
         let larger = Mode { width: 640, height: 360, ..MODE };
-        let done = change(&mut stream, Some(larger), Some(12_000));
-        assert_eq!((done.bitrate_kbps, done.mode), (12_000, MODE));
-        assert!(done.refused.contains("fixed mode"), "{done:?}");
+        let smaller = Mode { width: 64, height: 64, ..MODE };
+        for (wanted, kbps, holds, said) in [(smaller, 12_000, MODE, "at least"), (larger, 13_000, larger, "")]
+        {
+            let done = slow_change(&mut stream, wanted, kbps);
+            assert_eq!((done.bitrate_kbps, done.mode), (kbps, holds));
+            assert!(done.refused.contains(said) && said.is_empty() == done.refused.is_empty(), "{done:?}");
+        }
         let none = Mode { width: 0, ..MODE };
         assert!(!change(&mut stream, Some(none), None).refused.is_empty());
         assert!(stream.poll_reconfigured().is_none());

@@ -125,7 +125,8 @@ impl Open for Doors {
             Way::Card => {
                 encode::check_mode(mode)?;
                 let card = Card::new(mode, Instant::now()).map_err(HostError::from)?;
-                WayOpened { text: card.describe(), source: Box::new(card), desktop: None }
+                let desktop = Some(Desktop::Card(card.modes()));
+                WayOpened { text: card.describe(), source: Box::new(card), desktop }
             }
         };
         let is_there = encode::check_mode(opened.source.mode())

@@ -41,6 +41,7 @@ pub(crate) struct ClientStart<'a> {
     args: Vec<OsString>,
     env: Vec<(&'static str, OsString)>,
     namespace: Option<&'a Namespace>,
+    typed: String,
 }
 
 /// A client under way.
@@ -275,7 +276,14 @@ impl<'a> ClientStart<'a> {
             args: Vec::new(),
             env: Vec::new(),
             namespace: None,
+            typed: String::new(),
         }
+    }
+
+    /// With this to read on its standard input.
+    pub(crate) fn typing(mut self, typed: &str) -> Self {
+        self.typed = typed.into();
+        self
     }
 
     /// In a network namespace, from where the host is at this address.
@@ -323,7 +331,7 @@ impl<'a> ClientStart<'a> {
         command.arg("connect").arg(&self.address).args(&self.belief).arg("--identity").arg(&self.identity);
         command.args(self.json.then_some("--json")).args(&self.args);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        Client { program: Program::start(self.place, "client", command) }
+        Client { program: Program::start_reading(self.place, "client", command, &self.typed) }
     }
 
     /// Starts it and waits for its end, which takes as long as it was told to stream, and some.

@@ -1,0 +1,181 @@
+//! One command's sessions: what each begins with, and how it comes to stream.
+//!
+//! Promises: the machine is looked at once; a later session keeps what an earlier one has written. Refuses an
+//! environment that asks for what there is not.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use punktfunk_control::limits::CONNECT_MAX;
+use punktfunk_control::{Bye, ByeReason, ClientControl, Codec, Hello, Identity, Mode, Trust};
+use punktfunk_engine::{Machine, Wishes};
+use punktfunk_net::{
+    BACKEND_VARIABLE, Backend, ReceiveLimits, Receiver, Socket, SocketConfig, udp_payload_bytes_to,
+};
+use punktfunk_perf::{PerfTarget, process_cpu};
+use punktfunk_proto::limits::shard_bytes_for_payload;
+use punktfunk_seal::{
+    BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, Backends, CIPHER_VARIABLE, CipherPreference,
+};
+
+use crate::address::{resolve, unspecified_like};
+use crate::cli::ConnectArgs;
+use crate::commands::Commands;
+use crate::connect::{Files, Finished, Media, Session, agreed};
+use crate::error::ClientError;
+use crate::link::{Link, greet};
+use crate::sources;
+use crate::terminal::say;
+
+/// Which session it is of those that one command may have, one after the other.
+pub struct Turn {
+    /// Counted from 1.
+    pub number: usize,
+    /// How long it may stream.
+    pub limit: Option<Duration>,
+    /// Whom to believe, where that is not what the command says.
+    pub trust: Option<Trust>,
+    /// How long the host's first word is waited for.
+    pub answer_max: Duration,
+}
+
+impl Turn {
+    /// The first one.
+    pub fn first(limit: Option<Duration>) -> Self {
+        Self { number: 1, limit, trust: None, answer_max: CONNECT_MAX }
+    }
+
+    /// What a file of this session is called: a later one does not write over an earlier one's.
+    pub fn named(&self, path: &Path) -> PathBuf {
+        if self.number == 1 {
+            return path.to_owned();
+        }
+        let stem = path.file_stem().unwrap_or_default().display();
+        let name = match path.extension() {
+            Some(extension) => format!("{stem}-{}.{}", self.number, extension.display()),
+            None => format!("{stem}-{}", self.number),
+        };
+        path.with_file_name(name)
+    }
+
+    /// What a log of this session is called by.
+    fn log(&self) -> String {
+        if self.number == 1 { "client".to_owned() } else { format!("client-{}", self.number) }
+    }
+}
+
+/// What every session of one command begins with.
+pub struct Caller<'a> {
+    /// What was asked for.
+    pub args: &'a ConnectArgs,
+    /// Whom to believe.
+    pub trust: Trust,
+    /// Set by a signal.
+    pub stop: &'a AtomicBool,
+    /// What is said on standard input, where that is listened to.
+    pub commands: Option<Commands>,
+    identity: Identity,
+    perf: Option<PerfTarget>,
+    machine: Machine,
+    ciphers: CipherPreference,
+    seal: Backends,
+}
+
+impl<'a> Caller<'a> {
+    /// Looks at what this machine can do.
+    ///
+    /// # Errors
+    /// The environment asks for what there is not.
+    pub fn new(
+        args: &'a ConnectArgs,
+        identity: Identity,
+        trust: Trust,
+        stop: &'a AtomicBool,
+    ) -> Result<Self, ClientError> {
+        let perf = PerfTarget::from_env().map_err(|error| ClientError::Usage(error.to_string()))?;
+        let machine =
+            Machine::probe(Wishes::from_env().map_err(|error| ClientError::Usage(error.to_string()))?);
+        let asked = SealBackend::asked(std::env::var_os(SEAL_VARIABLE));
+        let asked_cipher = CipherPreference::asked(std::env::var_os(CIPHER_VARIABLE));
+        let ciphers = CipherPreference::of_this_cpu(
+            asked_cipher.map_err(|error| ClientError::Usage(error.to_string()))?,
+        );
+        let seal =
+            Backends::measure(asked.map_err(|error| ClientError::Usage(error.to_string()))?, Instant::now);
+        tracing::info!("FEC by {}", machine.fec_kernel());
+        tracing::info!("{seal}");
+        let commands = args.commands.then(|| Commands::read(std::io::stdin())).transpose()?;
+        Ok(Self { args, trust, stop, commands, identity, perf, machine, ciphers, seal })
+    }
+
+    /// Connects, streams, and sums up.
+    ///
+    /// # Errors
+    /// The session never came to stream.
+    pub fn session(&self, turn: &Turn) -> Result<Finished, ClientError> {
+        let args = self.args;
+        let answer_by = Instant::now() + turn.answer_max;
+        let host = resolve(&args.host, answer_by)?;
+        let files = Files::open(args, turn)?;
+        let mut config = SocketConfig::new(unspecified_like(host));
+        config.backend = Backend::asked(std::env::var_os(BACKEND_VARIABLE))?;
+        let socket = Arc::new(Socket::open(&config)?);
+        tracing::info!("{}", socket.caps());
+        let mut caps = punktfunk_perf::machine_facts();
+        caps.extend([format!("net: {}", socket.caps()), format!("fec: {}", self.machine.fec_kernel())]);
+        caps.push(self.seal.to_string());
+        let mut receiver = Receiver::new(Arc::clone(&socket), ReceiveLimits::default())?;
+        let hello = self.hello(host);
+        let cpu_at_start = process_cpu();
+        let (identity, now) = (self.identity.clone(), Instant::now());
+        let trust = turn.trust.clone().unwrap_or_else(|| self.trust.clone());
+        let control = ClientControl::connect(identity, trust, host, hello.clone(), answer_by, now)?;
+        let mut link = Link::new(control, socket);
+        let able = (self.machine.clone(), self.seal, self.ciphers);
+        let begun = greet(&mut link, &mut receiver, &hello, self.stop).and_then(|greeted| {
+            let media = Media::start(&mut link, &greeted, receiver, able, files)?;
+            if args.open && turn.number == 1 {
+                let host = greeted.host_fingerprint;
+                say(&format!("--open believes any host; --trust {host} would believe this one only"));
+            }
+            caps.extend(agreed(&greeted.welcome));
+            if !args.json {
+                let offers = sources::compositors_text(&greeted.welcome.compositors);
+                say(&format!("{}; the host's compositors: {offers}", greeted.welcome.source));
+            }
+            Ok((greeted.welcome, greeted.host_fingerprint, media))
+        });
+        match begun {
+            Ok((welcome, host, media)) => {
+                let table = (!args.json).then(|| Box::new(std::io::stdout()) as Box<dyn Write>);
+                let log = (self.perf.clone(), turn.log());
+                let session = Session::new(link, (welcome, caps), media, log, (table, args.approve_with));
+                let finished = session.run(turn.limit, (self.stop, self.commands.as_ref()), cpu_at_start)?;
+                Ok(Finished { host: Some(host), ..finished })
+            }
+            Err(error) => {
+                link.leave(&Bye::new(ByeReason::Fault, error.to_string()));
+                Err(error)
+            }
+        }
+    }
+
+    fn hello(&self, host: SocketAddr) -> Hello {
+        let (args, asked) = (self.args, self.args.mode);
+        let mode = Mode { width: asked.width(), height: asked.height(), refresh_mhz: asked.refresh_mhz() };
+        let mut hello = Hello::new(args.name.clone(), mode, args.bitrate);
+        hello.compositor.clone_from(&args.compositor);
+        hello.codecs = vec![Codec::H264, Codec::Pattern];
+        hello.ciphers = self.ciphers.ciphers().to_vec();
+        hello.au_bytes_max = *punktfunk_proto::limits::AU_BYTES.end();
+        hello.slices_max = *punktfunk_proto::limits::SLICES.end();
+        if let Some(bytes) = udp_payload_bytes_to(host).and_then(shard_bytes_for_payload) {
+            hello.shard_bytes_max = bytes;
+        }
+        hello
+    }
+}
