@@ -109,7 +109,8 @@ fn again(
         match caller.session(turn) {
             Err(error) if is_passing(&error) => {
                 tracing::debug!(%error, "the host is not back yet");
-                thread::sleep(TRY_INTERVAL);
+                // Nobody says when the host is back.
+                thread::park_timeout(TRY_INTERVAL);
             }
             Ok(finished) => return Some((finished.began, Ok(finished))),
             Err(error) => return Some((Instant::now(), Err(error))),

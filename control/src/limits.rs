@@ -39,6 +39,10 @@ const _: () = assert!(
 /// much unread is not there any more.
 pub const OUTBOX_BYTES_MAX: usize = 2 * (MESSAGE_BYTES_MAX + 4);
 
+/// For how long a client may leave as much unread as fits, though QUIC says that it is there: a program that takes this
+/// long to its next look at the stream has stopped looking.
+pub const UNREAD_MAX: Duration = Duration::from_secs(5);
+
 /// Bytes that a peer may have on its way to us on the control stream: two messages.
 pub const STREAM_WINDOW_BYTES: u32 = 2 * (MESSAGE_BYTES_MAX as u32 + 4);
 

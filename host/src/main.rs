@@ -22,6 +22,7 @@ mod path;
 mod pending;
 mod pick;
 mod port_file;
+mod recordings;
 mod redundancy;
 mod report;
 mod say;
@@ -158,13 +159,14 @@ fn serve(args: &ServeArgs, logs: LogRing) -> Result<(), HostError> {
     let config = ServeConfig {
         opening: OpeningConfig {
             source,
-            doors: Arc::new(Doors { token_file: token_file(args.identity.as_deref()), socket: None }),
+            doors: Arc::new(Doors { token_file: token_file(args.identity.as_deref()), ..Doors::default() }),
             slices: args.slices,
             redundancy: args.redundancy,
             ciphers,
         },
         once: args.once,
         sessions_max: args.sessions.into(),
+        recordings: identity_folder(args.identity.as_deref())?.join("recordings"),
         stream: StreamConfig {
             link_kbps: args.link,
             burst_bytes: burst_bytes()?,

@@ -22,10 +22,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report of a session that started at `start`; a log that cannot be opened, under this name, is said and done
-    /// without.
+    /// A report of a session that started at `start`; a log that cannot be opened there, by this
+    /// name, is said and done without.
     pub fn new(
-        (target, role): (Option<&PerfTarget>, &str),
+        perf: Option<&(PerfTarget, String)>,
         collectors: Vec<punktfunk_perf::Collector>,
         comments: &[String],
         start: Instant,
@@ -35,13 +35,13 @@ impl Report {
         for collector in collectors {
             recorder.attach(collector);
         }
-        let log = target.and_then(|target| {
+        let log = perf.and_then(|(target, role)| {
             target
                 .open_log(role, &LogHeader { axis, comments })
                 .inspect_err(|error| tracing::error!(%error, "no PUNKTFUNK_PERF log"))
                 .ok()
         });
-        let interval = target.map_or(PerfTarget::INTERVAL_DEFAULT, PerfTarget::interval);
+        let interval = perf.map_or(PerfTarget::INTERVAL_DEFAULT, |(target, _)| target.interval());
         let lately = Recorder::new();
         Self {
             recorder,
@@ -189,7 +189,7 @@ mod tests {
         stats.protect.dropped_protect = 3;
         stats.protect.packets_send_dropped = 5;
         stats.protect.dropped_key_exhausted = 7;
-        let message = Report::new((None, "host"), Vec::new(), &[], now).message(&stats, true, now);
+        let message = Report::new(None, Vec::new(), &[], now).message(&stats, true, now);
         let told = (message.aus_dropped, message.packets_send_dropped, message.blocks_dropped_key);
         assert_eq!(told, (3, 5, 7));
         let logged = counters(&stats);
@@ -203,7 +203,7 @@ mod tests {
         let now = Instant::now();
         let mut stats = engine::HostStats::default();
         (stats.encode.spoiled, stats.encode.stamped_here) = (3, 5);
-        let message = Report::new((None, "host"), Vec::new(), &[], now).message(&stats, true, now);
+        let message = Report::new(None, Vec::new(), &[], now).message(&stats, true, now);
         assert_eq!((message.pictures_spoiled, message.pictures_stamped_here), (3, 5));
         let logged = counters(&stats);
         for counter in [("pictures_spoiled", 3), ("pictures_stamped_here", 5)] {

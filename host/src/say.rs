@@ -179,6 +179,12 @@ impl Say {
         self.line_of(session, json!({"event": "taken_over", "by": by.number()}));
     }
 
+    /// A client is there and nothing becomes of its stream: it ends.
+    pub fn still(self, session: SessionId, why: &str) {
+        tracing::warn!(%session, why, "the session is given up");
+        self.line_of(session, json!({"event": "still", "reason": why}));
+    }
+
     /// The client has proven another address.
     pub fn moved(self, session: SessionId, remote: SocketAddr) {
         tracing::info!(%session, %remote, "the client has moved, and its media follows");

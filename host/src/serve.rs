@@ -9,7 +9,9 @@ mod managed;
 mod places;
 mod session;
 mod shown;
+mod watch;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -29,6 +31,7 @@ use crate::manage::Management;
 use crate::opening::{Opening, OpeningConfig};
 use crate::path::shard_bytes_to;
 use crate::pick::offers;
+use crate::recordings::Recordings;
 use crate::say::Say;
 use crate::stream::{Stream, StreamConfig};
 use places::Places;
@@ -55,6 +58,8 @@ pub struct ServeConfig {
     pub once: bool,
     /// How many sessions there may be at a time.
     pub sessions_max: usize,
+    /// Where recordings are kept.
+    pub recordings: PathBuf,
     /// For each stream.
     pub stream: StreamConfig,
 }
@@ -65,6 +70,7 @@ struct Common {
     control: HostControl,
     socket: Arc<Socket>,
     compositors: Vec<CompositorOffer>,
+    recordings: Recordings,
     /// What ended a session: the program's own end where there is only one.
     failure: Option<HostError>,
     say: Say,
@@ -96,9 +102,10 @@ impl Serve {
     ) -> Self {
         // One that serves one session only has one place.
         let places = if config.once { 1 } else { config.sessions_max };
+        let recordings = Recordings::new(config.recordings.clone(), config.stream.perf.is_some());
         let compositors = offers(punktfunk_display::probe());
         Self {
-            common: Common { config, control, socket, compositors, failure: None, say },
+            common: Common { config, control, socket, compositors, recordings, failure: None, say },
             receiver,
             places: Places::new(places),
             sessions_done: 0,
@@ -199,15 +206,12 @@ impl Serve {
             HostEvent::Feedback { session, report } => {
                 let rtt = self.common.control.stats(session).map(|link| link.rtt);
                 if let Some(known) = self.places.session(session) {
-                    known.shown.handle_loss(report.lost_per_mille);
-                    if let Some(stream) = known.stream() {
-                        stream.handle_feedback(report, rtt);
-                    }
+                    known.handle_feedback(report, rtt, now);
                 }
             }
             HostEvent::ClientStats { session, stats } => {
                 if let Some(known) = self.places.session(session) {
-                    known.shown.handle_client(stats, now);
+                    known.handle_client(stats, now);
                 }
             }
             HostEvent::Mtu { session, udp_payload_bytes } => {
@@ -285,7 +289,7 @@ impl Serve {
             common.failure = Some(error);
         });
         let log = place.log();
-        place.enter(Session::new((id, client), opening.ok(), (shown, log)));
+        place.enter(Session::new((id, client), opening.ok(), (shown, log), now));
     }
 
     /// The control session is gone: so is everything that belonged to it.

@@ -92,7 +92,7 @@ impl StreamEnd {
 }
 
 impl Stream {
-    /// Starts the pipeline; `now` is the session clock's zero, and `log` what a PUNKTFUNK_PERF log is called by.
+    /// Starts the pipeline; `now` is the session clock's zero, and `perf` where its log goes and what that is called by.
     ///
     /// # Errors
     /// The pipeline cannot be had; the screen is given back to be closed.
@@ -101,7 +101,7 @@ impl Stream {
         mode: punktfunk_control::Mode,
         secret: &Secret,
         (socket, path): (Arc<Socket>, Path),
-        (config, log): (&StreamConfig, &str),
+        (config, perf): (&StreamConfig, Option<&(PerfTarget, String)>),
         now: Instant,
     ) -> Result<Self, Box<(HostError, Screen)>> {
         let (cipher, cipher_reason) = opened.cipher;
@@ -139,7 +139,7 @@ impl Stream {
         }
         tracing::info!("{}", pipeline.memory());
         comments.push(format!("memory: {}", pipeline.memory().trim_start_matches("memory ")));
-        let report = Report::new((config.perf.as_ref(), log), pipeline.take_collectors(), &comments, now);
+        let report = Report::new(perf, pipeline.take_collectors(), &comments, now);
         Ok(Self {
             pipeline,
             screen,
@@ -222,6 +222,11 @@ impl Stream {
     pub fn poll_path_shrunk(&mut self) -> bool {
         let shrunk = self.pipeline.stats().protect.path_shrunk;
         std::mem::replace(&mut self.path_shrunk, shrunk) != shrunk
+    }
+
+    /// Ends the session's log before the session, if there is one.
+    pub fn end_log(&mut self, now: Instant) {
+        self.report.finish(&self.pipeline.stats(), now);
     }
 
     /// Whether a stage has ended by itself.

@@ -48,6 +48,11 @@ impl PerfTarget {
         Ok(PerfTarget { directory: PathBuf::from(directory), interval })
     }
 
+    /// This folder, and the usual interval.
+    pub fn at(directory: PathBuf) -> PerfTarget {
+        PerfTarget { directory, interval: PerfTarget::INTERVAL_DEFAULT }
+    }
+
     /// What the environment's `PUNKTFUNK_PERF` says; `None` when it is not set.
     ///
     /// # Errors

@@ -233,7 +233,8 @@ impl HostControl {
     }
 
     /// Sends statistics. When the client does not read they are dropped and counted: the next ones
-    /// hold all that these would have said.
+    /// hold all that these would have said. A client that has not read for
+    /// [`UNREAD_MAX`](crate::limits::UNREAD_MAX) breaks the protocol.
     ///
     /// # Errors
     /// When the session has ended or is not welcomed.
@@ -241,12 +242,22 @@ impl HostControl {
         &mut self,
         session: SessionId,
         stats: &HostStats,
-        _now: Instant,
+        now: Instant,
     ) -> Result<(), ControlError> {
-        let session = self.session(session)?;
+        let open = |known: &Session| known.id == session && known.is_open();
+        let index = self.sessions.iter().position(open).ok_or(ControlError::NoSuchSession(session))?;
+        let session = &mut self.sessions[index];
         session.require_running("send_stats")?;
         match session.send(&Message::HostStats(stats.clone())) {
-            Ok(()) | Err(ControlError::PeerDoesNotRead { .. }) => Ok(()),
+            Ok(()) => {
+                session.note_read();
+                Ok(())
+            }
+            Err(ControlError::PeerDoesNotRead { .. }) => {
+                session.note_unread(&mut self.tidings, now);
+                session.link.exchange(&mut self.port);
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }

@@ -21,7 +21,7 @@ use crate::event::{HostEvent, SessionId};
 use crate::fingerprint::Fingerprint;
 use crate::limits::{
     EVENTS_MAX, FAREWELL_MAX, HELLO_MAX, LINGER_MAX, PROTOCOL, SIGN_OF_LIFE_VERSION, START_MAX,
-    STREAM_WINDOW_BYTES, WELCOME_MAX,
+    STREAM_WINDOW_BYTES, UNREAD_MAX, WELCOME_MAX,
 };
 use crate::link::{CloseCode, Link, LinkEvent};
 use crate::messages::{Bye, Hello, Message, Refusal, RefusalCode, SkewPing, SkewPong};
@@ -76,6 +76,8 @@ pub(super) struct Session {
     clock: Option<SessionClock>,
     /// A clock round that came before the clock was started.
     early_ping: Option<SkewPing>,
+    /// Since when the client leaves unread as much as fits.
+    unread_since: Option<Instant>,
     /// What TLS must have agreed on.
     alpn: &'static [u8],
 }
@@ -91,6 +93,7 @@ impl Session {
             announced: false,
             clock: None,
             early_ping: None,
+            unread_since: None,
             alpn,
         }
     }
@@ -462,6 +465,19 @@ impl Session {
             return Ok(());
         }
         Err(ControlError::PeerDoesNotRead { queued: self.link.queued_bytes() })
+    }
+
+    /// There was room for a message.
+    pub(super) fn note_read(&mut self) {
+        self.unread_since = None;
+    }
+
+    /// There was none: for so long, and it ends.
+    pub(super) fn note_unread(&mut self, tidings: &mut Tidings, now: Instant) {
+        let since = *self.unread_since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= UNREAD_MAX {
+            self.violate(Violation::DoesNotRead, tidings, now);
+        }
     }
 
     pub(super) fn require_running(&self, verb: &'static str) -> Result<(), ControlError> {

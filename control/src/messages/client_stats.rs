@@ -1,7 +1,7 @@
 //! What the client measures, for the host's console.
 //!
 //! Promises: a value, bounded, extensible. Refuses: more stages than the list limit; to be believed: it is a client's
-//! own word, for people to look at, and nothing is steered by it.
+//! own word, for people to look at; nothing is steered by it, but that a client which says that it stands still is left.
 
 use minicbor::{Decode, Encode};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::network::{Rng, Way};
 use super::pair::{MODE, Pair, final_stats, hello, welcome};
-use crate::limits::{ALPN, HostLimits, MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX};
+use crate::limits::{ALPN, HostLimits, MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX, UNREAD_MAX};
 use crate::link::CloseCode;
 use crate::messages::{Bye, ByeReason, Message, RequestIdr, SkewPing, Start};
 use crate::{ClientEvent, ConnectError, HostEvent, SessionEnd, SourceNews, Trust, Violation};
@@ -283,6 +283,33 @@ fn a_client_that_floods_clock_rounds_and_does_not_read_is_cut_off() {
     }
     pair.run_for(Duration::from_secs(8));
     assert_eq!(pair.ended.len(), 1);
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_ended_though_it_answers() {
+    let mut pair = Pair::lan("deaf");
+    let client = pair.connect_and_start();
+    pair.clients[client].deaf = true;
+    let session = pair.session();
+    let (mut told, mut dropped_at) = (0, None);
+    while pair.ended.is_empty() {
+        told += 1;
+        assert!(told < 100_000, "nothing becomes of a client that reads nothing");
+        let before = pair.host.stats(session).unwrap().messages_dropped;
+        pair.host.send_stats(session, &final_stats(), pair.now).unwrap();
+        let dropped = pair.host.stats(session).is_some_and(|link| link.messages_dropped > before);
+        if dropped && dropped_at.is_none() {
+            dropped_at = Some(pair.now);
+        }
+        pair.run_for(Duration::from_millis(20));
+    }
+    let waited = pair.now - dropped_at.expect("its messages were dropped first");
+    assert!((UNREAD_MAX..UNREAD_MAX + Duration::from_millis(100)).contains(&waited), "{waited:?}");
+    assert!(
+        matches!(pair.ended[..], [(_, SessionEnd::Violation(Violation::DoesNotRead))]),
+        "{:?}",
+        pair.ended
+    );
 }
 
 #[test]

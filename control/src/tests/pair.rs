@@ -49,6 +49,8 @@ pub(super) struct Client {
     /// Where what it says seems to come from, if that is not where it hears.
     pub(super) seen_at: Option<SocketAddr>,
     pub(super) dead: bool,
+    /// Its program takes no events: what the host says is not read.
+    pub(super) deaf: bool,
     pub(super) starts: bool,
     pub(super) welcomed: Option<Welcome>,
     pub(super) secret: Option<Secret>,
@@ -170,6 +172,7 @@ impl Pair {
             addr: format!("10.0.0.{}:50000", index + 2).parse().unwrap(),
             seen_at: None,
             dead: false,
+            deaf: false,
             starts: true,
             welcomed: None,
             secret: None,
@@ -399,7 +402,9 @@ impl Pair {
     fn answer_client_events(&mut self, index: usize) -> bool {
         let client = &mut self.clients[index];
         let mut busy = false;
-        while let Some(event) = client.control.poll_event() {
+        while !client.deaf
+            && let Some(event) = client.control.poll_event()
+        {
             busy = true;
             assert!(client.ended.is_none(), "{event:?} after the last event");
             match event {

@@ -21,6 +21,11 @@ impl Serve {
                 self.answer(other, now);
             }
         }
+        if self.common.recordings.is_full(now)
+            && let Ok(recording) = self.stop_recording(now)
+        {
+            tracing::warn!(name = recording.name, bytes = recording.bytes, "the recording is full and ends");
+        }
         // Whoever has asked for a change looks for it next.
         if self.management.as_ref().is_some_and(|management| has_answered || management.is_due(now)) {
             let status = self.status(now);
@@ -64,11 +69,21 @@ impl Serve {
                     management.diagnose(reply);
                 }
             }
-            Ask::Recordings { reply } => reply.answer(Ok(Vec::new())),
-            Ask::StartRecording { reply } | Ask::StopRecording { reply } => {
-                reply.answer(Err(not_here("recording latencies by the console; PUNKTFUNK_PERF does it")));
-            }
+            Ask::Recordings { reply } => reply.answer(Ok(self.common.recordings.all())),
+            Ask::StartRecording { reply } => reply.answer(self.common.recordings.start(now)),
+            Ask::StopRecording { reply } => reply.answer(self.stop_recording(now)),
         }
+    }
+
+    /// Ends the sessions' logs, and with them the recording.
+    fn stop_recording(&mut self, now: Instant) -> Result<model::Recording, Refused> {
+        if self.common.config.stream.perf.is_none() {
+            self.places
+                .iter_mut()
+                .filter_map(|(session, _)| session.stream())
+                .for_each(|stream| stream.end_log(now));
+        }
+        self.common.recordings.stop()
     }
 
     fn reconfigure(&mut self, session: u64, change: model::Reconfigure, now: Instant) -> Result<(), Refused> {

@@ -4,16 +4,18 @@
 //! once. Refuses a Start that no Welcome stands before.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use punktfunk_control::{
-    Bye, ByeReason, CompositorOffer, Fingerprint, HostControl, PROTOCOL, Path, Refusal, SessionId,
-    SourceNews, Welcome,
+    Bye, ByeReason, ClientStats, CompositorOffer, Fingerprint, HostControl, PROTOCOL, Path, Refusal,
+    SessionId, SourceNews, Welcome,
 };
 use punktfunk_engine::StageFault;
+use punktfunk_proto::FeedbackReport;
 use punktfunk_seal::Secret;
 
 use super::shown::Shown;
+use super::watch::Watch;
 use super::{Common, control_mode, host_name, log_late};
 use crate::closing::Closing;
 use crate::opening::{Opened, Opening};
@@ -30,6 +32,7 @@ pub(super) struct Session {
     pub(super) shown: Shown,
     /// What its PUNKTFUNK_PERF log is called by.
     log: String,
+    watch: Watch,
 }
 
 /// How far it has come.
@@ -50,9 +53,10 @@ impl Session {
         (id, fingerprint): (SessionId, Fingerprint),
         opening: Option<Opening>,
         (shown, log): (Shown, String),
+        now: Instant,
     ) -> Self {
         let state = opening.map_or(State::Over, State::Opening);
-        Self { id, fingerprint, state, udp_payload_bytes: None, shown, log }
+        Self { id, fingerprint, state, udp_payload_bytes: None, shown, log, watch: Watch::new(now) }
     }
 
     /// How far it has come.
@@ -71,6 +75,21 @@ impl Session {
             State::Streaming(stream) => Some(stream),
             State::Opening(_) | State::Welcomed(_) | State::Over => None,
         }
+    }
+
+    /// A report, over a path of this round trip.
+    pub(super) fn handle_feedback(&mut self, report: FeedbackReport, rtt: Option<Duration>, now: Instant) {
+        self.watch.handle_report(report.load, now);
+        self.shown.handle_loss(report.lost_per_mille);
+        if let Some(stream) = self.stream() {
+            stream.handle_feedback(report, rtt);
+        }
+    }
+
+    /// The client's own figures.
+    pub(super) fn handle_client(&mut self, stats: ClientStats, now: Instant) {
+        self.watch.handle_figures(stats.pictures_decoded, now);
+        self.shown.handle_client(stats, now);
     }
 
     /// What the path carries.
@@ -108,13 +127,16 @@ impl Session {
             }
         };
         let (mode, to) = (control_mode(opened.mode), (Arc::clone(&common.socket), path));
-        let config = (&common.config.stream, self.log.as_str());
+        let always = common.config.stream.perf.clone().map(|target| (target, self.log.clone()));
+        let perf = always.or_else(|| common.recordings.next_log());
+        let config = (&common.config.stream, perf.as_ref());
         match Stream::start(*opened, mode, secret, to, config, now) {
             Ok(mut stream) => {
                 if let Some(bytes) = self.udp_payload_bytes {
                     stream.handle_mtu(bytes);
                 }
                 log_late(common.control.start_clock(id, stream.clock(), now));
+                self.watch = Watch::new(now);
                 self.state = State::Streaming(Box::new(stream));
             }
             Err(failed) => {
@@ -190,6 +212,10 @@ impl Session {
         }
         if stream.poll_path_shrunk() {
             log_late(common.control.restart_mtu_search(id, now));
+        }
+        if let Some(why) = self.watch.still(now) {
+            common.say.still(id, &why);
+            return self.end(Bye::new(ByeReason::Stuck, why), (common, closing), now);
         }
         if stream.is_ended() {
             let bye = Bye::new(ByeReason::SourceEnded, "the source has no more pictures");

@@ -141,7 +141,7 @@ mod tests {
             caps: Vec::new(),
         };
         let (secret, to) = (Secret::new([7; 32]), (Arc::new(socket), path));
-        Stream::start(opened, MODE, &secret, to, (&config, "host"), Instant::now())
+        Stream::start(opened, MODE, &secret, to, (&config, None), Instant::now())
             .map_err(|failed| failed.0)
             .unwrap()
     }

@@ -5,6 +5,8 @@
 //! Refuses what the encoder cannot do before a compositor is started for it.
 
 use std::path::PathBuf;
+#[cfg(any(feature = "pipewire", test))]
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use punktfunk_capture::card::Card;
@@ -83,6 +85,10 @@ pub struct Doors {
     pub token_file: Option<PathBuf>,
     /// The desktop's Wayland socket; none: the one that this program's environment names.
     pub socket: Option<PathBuf>,
+    /// Whose turn it is at the portal: a leave is good for one session, which brings the next one's, and a person is
+    /// asked one thing at a time.
+    #[cfg(any(feature = "pipewire", test))]
+    pub portal: Arc<Turns>,
 }
 
 impl Open for Doors {
@@ -95,6 +101,7 @@ impl Open for Doors {
             }
             #[cfg(feature = "pipewire")]
             Way::PipeWire(None) => {
+                let _turn = self.portal.take(patience)?;
                 Self::through(Door::Portal { token_file: self.token_file.clone() }, mode, patience)?
             }
             #[cfg(feature = "pipewire")]
@@ -141,6 +148,47 @@ impl Open for Doors {
     }
 }
 
+/// Whose turn it is at the portal.
+#[cfg(any(feature = "pipewire", test))]
+#[derive(Debug, Default)]
+pub struct Turns {
+    is_taken: Mutex<bool>,
+    free: Condvar,
+}
+
+/// A turn, until it is dropped.
+#[cfg(any(feature = "pipewire", test))]
+struct Turn<'a>(&'a Turns);
+
+#[cfg(any(feature = "pipewire", test))]
+impl Turns {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.is_taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no other session has it.
+    fn take(&self, patience: &Patience) -> Result<Turn<'_>, HostError> {
+        let mut is_taken = self.lock();
+        while *is_taken {
+            if patience.is_over() {
+                return Err(HostError::Late("another session is still being asked for at the portal".into()));
+            }
+            let look = patience.left().min(Patience::LOOK_INTERVAL);
+            is_taken = self.free.wait_timeout(is_taken, look).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *is_taken = true;
+        Ok(Turn(self))
+    }
+}
+
+#[cfg(any(feature = "pipewire", test))]
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.lock() = false;
+        self.0.free.notify_one();
+    }
+}
+
 #[cfg(feature = "pipewire")]
 impl Doors {
     /// Goes to a node by its door.
@@ -163,4 +211,27 @@ fn first_picture(source: &mut dyn Source, patience: &Patience) -> Result<(), Hos
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn one_session_at_a_time_asks_the_portal_and_the_next_waits_its_time() {
+        let (doors, now) = (Doors::default(), Instant::now());
+        let soon = Patience::until(now + Duration::from_millis(50));
+        let first = doors.portal.take(&soon).unwrap();
+        let refused = doors.portal.take(&soon).err().expect("it is taken");
+        assert!(refused.to_string().contains("another session"), "{refused}");
+        let waiting = doors.clone();
+        let next = std::thread::spawn(move || {
+            waiting.portal.take(&Patience::until(now + Duration::from_secs(30))).is_ok()
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        drop(first);
+        assert!(next.join().unwrap());
+    }
 }

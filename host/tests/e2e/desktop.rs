@@ -63,7 +63,8 @@ fn a_killed_host_takes_its_sway_along() {
     let (_turn, place) = (session_turn(), Place::new());
     let mut host = HostStart::new(&place, "wayland").ready();
     let recording = place.path("cut.h264");
-    let client = ClientStart::new(&place, host.port).file("--record", &recording).start();
+    let client =
+        ClientStart::new(&place, host.port).args(&["--reconnect", "0"]).file("--record", &recording).start();
     host.event("welcome", 0, PATIENCE);
     look("a recording", PATIENCE, || {
         std::fs::metadata(&recording).is_ok_and(|file| file.len() > 20_000).then_some(())

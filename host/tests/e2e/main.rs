@@ -9,6 +9,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy's leave for tests ends at the functions that they share
 
+mod api;
 mod bitstream;
 mod card;
 mod ciphers;
@@ -29,6 +30,7 @@ mod recording;
 mod refusals;
 mod roaming;
 mod sessions;
+mod soak;
 mod substitutes;
 mod support;
 mod watchdog;

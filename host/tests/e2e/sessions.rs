@@ -1,16 +1,23 @@
 //! Several sessions at once: each its own, as many as there are places, and a client that comes again has its own place.
 
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use punktfunk_control::limits::START_MAX;
+use punktfunk_control::{ClientControl, ClientEvent, Codec, ConnectError, Hello, Identity, Mode, Trust};
+use punktfunk_proto::is_media;
 use serde_json::Value;
 
 use crate::support::{
     Client, ClientStart, Ended, Host, HostStart, MARGIN, PATIENCE, Place, assert_all_came, count, look,
-    session_turn,
+    session_turn, slow_sway, sway_turn,
 };
 
 /// A client that comes again has pictures by then.
 const BACK: Duration = Duration::from_secs(1);
+
+/// A client that is there and does nothing is left after this long.
+const STILL_MAX: Duration = Duration::from_secs(5);
 
 /// Pictures whose every byte is checked.
 const VERIFIED: &str = "bitstream:rate=5M,fps=60,slices=2";
@@ -131,4 +138,93 @@ fn a_killed_client_that_is_started_again_streams_within_a_second() {
     assert_eq!(host.events("taken_over").len(), 3);
     assert_verified(&interrupted(client));
     host.stop();
+}
+
+/// A client that speaks QUIC and does nothing else; returns how it ended, and after how long.
+fn mute(port: u16, starts: bool) -> (ConnectError, Duration) {
+    let began = Instant::now();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (host, local) = (SocketAddr::from(([127, 0, 0, 1], port)), socket.local_addr().unwrap().ip());
+    let mode = Mode { width: 640, height: 360, refresh_mhz: 60_000 };
+    let mut hello = Hello::new("mute", mode, 5_000);
+    hello.codecs = vec![Codec::Pattern];
+    let identity = Identity::generate().unwrap();
+    let mut control =
+        ClientControl::connect(identity, Trust::Open, host, hello, began + PATIENCE, began).unwrap();
+    let (mut buffer, mut outgoing) = ([0; 65_536], Vec::new());
+    while began.elapsed() < PATIENCE {
+        let now = Instant::now();
+        while let Some(transmit) = control.poll_transmit(now, &mut outgoing) {
+            let segment = transmit.segment_bytes.unwrap_or(transmit.bytes_len).max(1);
+            for datagram in outgoing[..transmit.bytes_len].chunks(segment) {
+                socket.send_to(datagram, transmit.dest).unwrap();
+            }
+        }
+        let due = control.poll_timeout().map_or(now + PATIENCE, |due| due);
+        let wait =
+            due.saturating_duration_since(now).clamp(Duration::from_millis(1), Duration::from_millis(20));
+        socket.set_read_timeout(Some(wait)).unwrap();
+        if let Ok((bytes, from)) = socket.recv_from(&mut buffer)
+            && !is_media(buffer[0])
+        {
+            control.handle_datagram(from, Some(local), &buffer[..bytes], Instant::now());
+        }
+        control.handle_timeout(Instant::now());
+        while let Some(event) = control.poll_event() {
+            match event {
+                ClientEvent::Welcome { .. } if starts => control.start(Instant::now()).unwrap(),
+                ClientEvent::Ended { reason } => return (reason, began.elapsed()),
+                _ => {}
+            }
+        }
+    }
+    panic!("nothing became of a client that does nothing");
+}
+
+#[test]
+fn clients_that_do_nothing_are_ended_each_with_its_reason_and_the_others_do_not_notice() {
+    let (_turn, place) = (session_turn(), Place::new());
+    let host = HostStart::new(&place, VERIFIED).args(&["--sessions", "3"]).ready();
+    let one = start(&place, &host, "one").start();
+    welcomed(&host, 1);
+    let port = host.port;
+    let [silent, idle] = [true, false].map(|starts| std::thread::spawn(move || mute(port, starts)));
+    let (reason, took) = silent.join().unwrap();
+    let said = reason.to_string();
+    assert!(said.contains("stands still") && said.contains("has reported nothing for 5 s"), "{said}");
+    assert!((STILL_MAX..STILL_MAX + MARGIN).contains(&took), "{took:?}");
+    assert!(host.event("still", 0, PATIENCE)["reason"].as_str().unwrap().contains("reported nothing"));
+    let (reason, took) = idle.join().unwrap();
+    assert!((START_MAX..START_MAX + MARGIN).contains(&took), "{took:?}: {reason}");
+    let ends = look("both ends", PATIENCE, || Some(host.events("ended")).filter(|ends| ends.len() == 2));
+    assert!(ends.iter().any(|end| end["reason"].as_str().unwrap().contains("Start")), "{ends:?}");
+    assert_verified(&interrupted(one));
+    host.stop();
+    place.assert_empty(PATIENCE);
+}
+
+/// What a sway takes longer than it would, in seconds.
+const SLOW_S: u32 = 3;
+
+#[test]
+fn slow_desktops_are_opened_and_ended_beside_each_other() {
+    let Some(_sway) = sway_turn() else { return };
+    let (_turn, place) = (session_turn(), Place::new());
+    let host = HostStart::new(&place, "sway").env("PATH", slow_sway(&place, SLOW_S)).ready();
+    let began = Instant::now();
+    let clients = ["one", "two"].map(|identity| {
+        let client = start(&place, &host, identity).args(&["--mode", "320x180@30", "--bitrate", "2000"]);
+        client.start()
+    });
+    welcomed(&host, 2);
+    let took = began.elapsed();
+    let slow = Duration::from_secs(SLOW_S.into());
+    assert!((slow..slow + MARGIN).contains(&took), "both were there after {took:?}");
+    assert_eq!(place.desktops().len(), 2);
+    let [one, two] = clients;
+    interrupted(one);
+    look("the end of the first one's desktop", PATIENCE, || (place.desktops().len() == 1).then_some(()));
+    assert_all_came(&interrupted(two).json());
+    host.stop();
+    place.assert_empty(PATIENCE);
 }

@@ -3,6 +3,7 @@
 //! Promises: no wait without an end, no process that outlives its test. Refuses nothing; a broken promise of
 //! a program is a panic with what the program said.
 
+mod api;
 mod between;
 mod namespace;
 mod outside;
@@ -11,6 +12,7 @@ mod program;
 mod random;
 mod session;
 
+pub(crate) use api::{Api, free_address};
 pub(crate) use between::{Between, Meddler};
 pub(crate) use namespace::{Namespace, not_run, wire};
 pub(crate) use outside::{Recording, probe_recording, slow_sway, stubborn_sway, sway_turn};

@@ -1,0 +1,195 @@
+//! Sessions without number: connects, changes, kills of either end; nothing of them is left, and everybody is back soon.
+//!
+//! Promises: the short course is a part of each run, the long one is the same with other numbers:
+//! `cargo build -p punktfunk-client && cargo test -p punktfunk-host --test e2e soak -- --ignored
+//! --nocapture`.
+
+use std::fmt;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    Client, ClientStart, Host, HostStart, MARGIN, PATIENCE, Place, Program, assert_adds_up, count, look,
+    session_turn,
+};
+
+/// Whoever comes again has pictures by then.
+const BACK: Duration = Duration::from_secs(1);
+
+/// What the host may keep of memory that it once had: the allocator has a heap for each thread that there was at a time,
+/// each as large as its largest moment. A session has some MiB: if they stayed, the long course had hundreds of these.
+const GROWTH_KIB_MAX: u64 = 32 * 1024;
+
+/// How long what a session had may take to go.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// How often each thing is done.
+struct Course {
+    connects: usize,
+    changes: usize,
+    client_kills: usize,
+    host_kills: usize,
+}
+
+/// What a program has of the machine.
+#[derive(Clone, Copy, Debug)]
+struct Usage {
+    descriptors: usize,
+    threads: usize,
+    memory_kib: u64,
+}
+
+impl Usage {
+    fn of(program: &Program) -> Self {
+        let folder = format!("/proc/{}", program.id());
+        let count = |what: &str| fs::read_dir(format!("{folder}/{what}")).unwrap().count();
+        let status = fs::read_to_string(format!("{folder}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let memory_kib = line.trim_end_matches("kB").trim().parse().unwrap();
+        Self { descriptors: count("fd"), threads: count("task"), memory_kib }
+    }
+
+    /// Waits until there is no more than this, but for memory.
+    fn settles(program: &Program, most: &Self) -> Self {
+        let started = Instant::now();
+        loop {
+            let now = Self::of(program);
+            let is_settled = now.descriptors <= most.descriptors && now.threads <= most.threads;
+            if is_settled || started.elapsed() > SETTLE {
+                assert!(is_settled, "{now} is left, {most} was there before");
+                assert!(now.memory_kib <= most.memory_kib + GROWTH_KIB_MAX, "{now} after {most}");
+                return now;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { descriptors, threads, memory_kib } = self;
+        write!(f, "{descriptors} descriptors, {threads} threads, {memory_kib} KiB")
+    }
+}
+
+/// The longest and the middle one.
+fn said(mut times: Vec<Duration>) -> String {
+    times.sort_unstable();
+    let (Some(longest), middle) = (times.last(), times.get(times.len() / 2)) else { return "none".into() };
+    format!("{} times, median {middle:.0?}, at most {longest:.0?}", times.len(), middle = middle.unwrap())
+}
+
+fn start<'a>(place: &'a Place, port: u16) -> ClientStart<'a> {
+    ClientStart::new(place, port).args(&["--mode", "320x180@60", "--bitrate", "2000", "--commands"])
+}
+
+/// A client that changes its mode so often, and leaves.
+fn changing(place: &Place, host: &Host, changes: usize) {
+    let line = |turn: usize| ["mode 640x360@60\n", "mode 320x180@30\n", "mode 480x270@60\n"][turn % 3];
+    let said: String = (0..changes).map(line).chain(["quit\n"]).collect();
+    let ended = start(place, host.port).typing(&said).start().program.wait(PATIENCE * 4);
+    ended.expect_code(0);
+    let summary = ended.json();
+    assert_adds_up(&summary);
+    assert_eq!(count(&summary, "/reconfigured/done"), changes as u64, "{summary:#}");
+    assert_eq!(count(&summary, "/pictures/dropped/decode_error"), 0, "{summary:#}");
+}
+
+/// A client that streams, once there are `welcomed` Welcomes in all; and how long it took.
+fn streaming(place: &Place, host: &Host, welcomed: usize) -> (Client, Duration) {
+    let began = Instant::now();
+    let client = start(place, host.port).start();
+    look("a Welcome", PATIENCE, || host.events("welcome").get(welcomed - 1).cloned());
+    (client, began.elapsed())
+}
+
+/// A client that is killed and started again so often.
+fn killing_clients(place: &Place, host: &Host, kills: usize) -> Vec<Duration> {
+    let mut welcomed = host.events("welcome").len() + 1;
+    let (mut client, _) = streaming(place, host, welcomed);
+    let mut back = Vec::new();
+    for _ in 0..kills {
+        std::thread::sleep(Duration::from_millis(30));
+        client.program.kill();
+        welcomed += 1;
+        let (next, took) = streaming(place, host, welcomed);
+        client = next;
+        back.push(took);
+    }
+    client.program.signal("INT");
+    client.program.wait(PATIENCE).expect_code(0);
+    back
+}
+
+/// A host that is killed and started again so often, with a client that stays; gives the last host.
+fn killing_hosts(place: &Place, mut host: Host, kills: usize) -> (Host, Vec<Duration>) {
+    let (port, welcomed) = (host.port, host.events("welcome").len() + 1);
+    let (client, _) = streaming(place, &host, welcomed);
+    let (mut back, mut before) = (Vec::new(), None);
+    for turn in 0..kills {
+        std::thread::sleep(Duration::from_millis(30));
+        host.program.kill();
+        drop::<Program>(host.program);
+        host = HostStart::new(place, "card").listen(&format!("127.0.0.1:{port}")).ready();
+        let there = Instant::now();
+        host.event("welcome", 0, PATIENCE);
+        back.push(there.elapsed());
+        // What a client has grows with its first session after another, and no more.
+        if turn == 1 {
+            // Its receive and decode stages are there a moment after the Welcome.
+            let usage = || Some(Usage::of(&client.program)).filter(|usage| usage.threads >= 3);
+            before = Some(look("the client's stages", PATIENCE, usage));
+        }
+    }
+    if let Some(before) = before {
+        let after = Usage::settles(&client.program, &before);
+        eprintln!("the client had {before} after two hosts' deaths, and {after} after {kills}");
+    }
+    client.program.signal("INT");
+    let ended = client.program.wait(PATIENCE);
+    ended.expect_code(0);
+    assert_eq!(count(&ended.json(), "/reconnects"), kills as u64);
+    (host, back)
+}
+
+fn run(course: &Course) {
+    let (_turn, place) = (session_turn(), Place::new());
+    let host = HostStart::new(&place, "card").ready();
+    // What stays with the first sessions, such as the allocator's arenas, is no leak.
+    for _ in 0..3 {
+        changing(&place, &host, 2);
+    }
+    look("quiet", SETTLE, || (host.events("ended").len() == 3).then_some(()));
+    std::thread::sleep(Duration::from_millis(200));
+    let before = Usage::of(&host.program);
+    let began = Instant::now();
+    for _ in 0..course.connects {
+        changing(&place, &host, 0);
+    }
+    eprintln!("{} connects and disconnects in {:.1?}", course.connects, began.elapsed());
+    changing(&place, &host, course.changes);
+    let back = killing_clients(&place, &host, course.client_kills);
+    let after = Usage::settles(&host.program, &before);
+    eprintln!("the host had {before} before, and {after} after {} changes and all of it", course.changes);
+    let slowest = back.iter().max().copied().unwrap_or_default();
+    eprintln!("killed clients were welcomed again: {}", said(back));
+    assert!(slowest < BACK + MARGIN, "{slowest:?}");
+
+    let (host, back) = killing_hosts(&place, host, course.host_kills);
+    let slowest = back.iter().max().copied().unwrap_or_default();
+    eprintln!("killed hosts had their client again: {}", said(back));
+    assert!(slowest < BACK + MARGIN, "{slowest:?}");
+    host.stop();
+    place.assert_empty(PATIENCE);
+}
+
+#[test]
+fn sessions_come_and_go_and_leave_nothing() {
+    run(&Course { connects: 6, changes: 6, client_kills: 2, host_kills: 3 });
+}
+
+#[test]
+#[ignore = "takes minutes: cargo build -p punktfunk-client && cargo test -p punktfunk-host --test e2e soak -- --ignored --nocapture"]
+fn two_hundred_sessions_come_and_go_and_leave_nothing() {
+    run(&Course { connects: 200, changes: 100, client_kills: 20, host_kills: 20 });
+}
