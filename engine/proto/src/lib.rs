@@ -11,6 +11,7 @@
 
 pub mod arrivals;
 mod asking;
+pub mod bitrate;
 mod block;
 pub mod clock;
 mod delivery;
@@ -33,13 +34,14 @@ mod window;
 pub mod wire;
 
 pub use arrivals::AuArrivals;
+pub use bitrate::{BitrateChange, BitrateControl, BitrateCounters, BitratePolicy, BitrateReason};
 pub use clock::{SessionClock, unwrap_pts};
 pub use delivery::{Arrival, DeliveredBlock, Delivery, LostAu, ReassemblyCounters};
 pub use feedback::{ClientLoad, FeedbackReport, MissingShards, OpenAuReport};
 pub use geometry::BlockPlan;
 pub use idr::{Admission, IdrGate, IdrRequester};
 pub use limits::{LimitError, Negotiated, ReassemblerLimits};
-pub use link_rate::{LINK_KBPS, LinkRate, LinkRateCounters, Pace, RateChange, RateReason};
+pub use link_rate::{LINK_KBPS, LinkRate, LinkRateCounters, Look, Pace, RateChange, RateReason};
 pub use pacer::{Pacer, PacerCounters};
 pub use packetize::{PacketizeError, Packetizer, SlicePlan, seal_data, seal_parity};
 pub use path_watch::PathWatch;

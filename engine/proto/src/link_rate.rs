@@ -17,11 +17,13 @@
 //! datagrams that were never sent: they prove nothing.
 
 mod course;
+mod way;
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use self::course::{Course, Verdict};
+use self::way::Way;
 use crate::arrivals::AuArrivals;
 use crate::feedback::FeedbackReport;
 use crate::limits::BITRATE_KBPS;
@@ -41,6 +43,8 @@ const USED_PER_MILLE: u64 = 950;
 const IDR_PER_MILLE: u64 = 920;
 /// What a trial may queue on a link that it passes: what is left of a shallow port's 128 KiB after a burst.
 const TRIAL_QUEUE_BYTES: u64 = 48 << 10;
+/// Datagrams of an AU that must have come before it is looked at: below, a shaper's first train says nothing.
+const LOOK_DATAGRAMS: u32 = 32;
 /// The largest step of a trial.
 const STEP_PER_MILLE_MAX: u64 = 1_250;
 /// The burst in a trial: with what the trial may queue it fills a shallow port, no more.
@@ -61,8 +65,10 @@ const NOISE_SHARE: u64 = 50;
 const AGREE_SHARE: u64 = 8;
 /// How long a ceiling is left alone, at first and at most.
 const HOLD: RangeInclusive<Duration> = Duration::from_millis(250)..=Duration::from_secs(8);
-/// AUs whose courses are remembered: those in flight, and as many whose report is on its way.
-const COURSES: usize = 8;
+/// AUs whose courses are remembered: those in flight, and those that a quarter of a second of queue holds at 120 Hz.
+const COURSES: usize = 32;
+/// AUs after a trial's, by which its report would have come.
+const TRIAL_AUS: u32 = 8;
 /// Late AUs that are remembered, among as many that are judged.
 const STRIKES: usize = 4;
 /// Loss above what the way loses whatever is sent, of each 1,000 datagrams, that counts.
@@ -124,6 +130,21 @@ pub struct LinkRateCounters {
     pub burst_lost: u64,
 }
 
+/// What a report shows of the way, judged or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// The AU that is looked at: the newest of which enough has come.
+    pub au: u32,
+    /// How far it has come.
+    pub reach: u32,
+    /// How much longer than ever its newest datagram was on the way: what it met, and what its own AU made.
+    pub queue: Duration,
+    /// And the first that came: what had queued before it.
+    pub standing: Duration,
+    /// What the link carried of it, in kbit/s, where it came later than its pace explains.
+    pub through_kbps: Option<u64>,
+}
+
 /// Something that is tried against losses.
 #[derive(Debug, Clone, Copy)]
 struct Cure {
@@ -166,6 +187,8 @@ pub struct LinkRate {
     air_ppm: u64,
     lossy_in_a_row: u32,
     cure: Option<Cure>,
+    way: Way,
+    look: Option<Look>,
     counters: LinkRateCounters,
 }
 
@@ -191,6 +214,8 @@ impl LinkRate {
             air_ppm: 0,
             lossy_in_a_row: 0,
             cure: None,
+            way: Way::default(),
+            look: None,
             counters: LinkRateCounters::default(),
         }
     }
@@ -204,11 +229,38 @@ impl LinkRate {
         (self.is_queued, self.is_clear) = (false, false);
         (self.hold, self.hold_until) = (*HOLD.start(), None);
         (self.air_ppm, self.lossy_in_a_row, self.cure) = (0, 0, None);
+        (self.way, self.look) = (Way::default(), None);
     }
 
     /// What AUs are paced by, trials apart.
     pub fn pace(&self) -> Pace {
         Pace { rate_kbps: self.used_kbps(USED_PER_MILLE), burst_bytes: self.burst_bytes }
+    }
+
+    /// The proven rate, in kbit/s.
+    pub const fn proven_kbps(&self) -> u32 {
+        self.proven_kbps
+    }
+
+    /// What a wire rate needs of a link, in kbit/s.
+    pub fn need_kbps_of(wire_kbps: u32) -> u32 {
+        within(share(wire_kbps, NEED_PER_MILLE))
+    }
+
+    /// What the newest report showed; none where it showed nothing.
+    pub const fn look(&self) -> Option<Look> {
+        self.look
+    }
+
+    /// The AU that was begun last.
+    pub fn newest_au(&self) -> u32 {
+        self.courses[self.at].au
+    }
+
+    /// The link carries no more than this, whatever the wire rate needed.
+    pub fn handle_ceiling(&mut self, kbps: u32, now: Instant) {
+        self.meet_ceiling(kbps.into(), *LINK_KBPS.start(), now);
+        self.counters.late += 1;
     }
 
     /// Totals since the start.
@@ -228,7 +280,7 @@ impl LinkRate {
     pub fn begin_au(&mut self, au: u32, idr: bool, now: Instant) -> Pace {
         let clear_at = self.courses[self.at].clear_at();
         self.at = (self.at + 1) % COURSES;
-        if self.trial_au.is_some_and(|trial| au.wrapping_sub(trial) >= COURSES as u32) {
+        if self.trial_au.is_some_and(|trial| au.wrapping_sub(trial) >= TRIAL_AUS) {
             // Its report was lost.
             self.trial_au = None;
         }
@@ -276,6 +328,7 @@ impl LinkRate {
     /// What the client saw; the change that follows from it, if any does.
     pub fn handle_report(&mut self, report: &FeedbackReport, now: Instant) -> Option<RateChange> {
         let before = self.pace();
+        self.look = self.look_at(report, now);
         let mut reason = self.regrow_burst(now);
         // The older first: what it lost belongs to what it was late by.
         for arrivals in report.arrivals().iter().rev() {
@@ -317,7 +370,29 @@ impl LinkRate {
     }
 
     fn need_kbps(&self) -> u32 {
-        within(share(self.wire_kbps, NEED_PER_MILLE))
+        Self::need_kbps_of(self.wire_kbps)
+    }
+
+    /// Looks at the newest AU of which enough has come.
+    fn look_at(&mut self, report: &FeedbackReport, now: Instant) -> Option<Look> {
+        if !report.has_times {
+            return None;
+        }
+        let seen = report.arrivals().iter().find_map(|arrivals| {
+            let course = self.courses.iter().find(|course| course.au == arrivals.au)?;
+            let is_enough = arrivals.reach >= LOOK_DATAGRAMS.min(course.datagrams());
+            is_enough.then_some((arrivals, course))
+        });
+        let (arrivals, course) = seen?;
+        let (first_at, sent_at) = (course.sent_at(1)?, course.sent_at(arrivals.reach)?);
+        let span = Duration::from_micros(arrivals.span_us.into());
+        let verdict = course.judge(arrivals.first, arrivals.reach, span, NOISE_NS);
+        let late = verdict.filter(Verdict::is_late);
+        let first_us = arrivals.newest_us.wrapping_sub(arrivals.span_us);
+        let standing = self.way.handle(first_at, first_us, now);
+        let queue = self.way.handle(sent_at, arrivals.newest_us, now);
+        let through_kbps = late.map(|verdict| verdict.through_kbps);
+        Some(Look { au: arrivals.au, reach: arrivals.reach, queue, standing, through_kbps })
     }
 
     /// Loss above this is none that the way always has.
@@ -351,7 +426,7 @@ impl LinkRate {
         let span = Duration::from_micros(arrivals.span_us.into());
         let verdict = course.judge(arrivals.first, arrivals.reach, span, NOISE_NS)?;
         self.is_clear = verdict.excess_ns < CLEAR_NS;
-        let is_late = verdict.excess_ns > i64::try_from(noise_ns(&verdict)).unwrap_or(i64::MAX);
+        let is_late = verdict.is_late();
         // A trial that lost datagrams proved the opposite.
         let lost_ppm = lost_ppm(arrivals.reach, arrivals.datagrams);
         let is_lossy = lost_ppm > self.lossy_ppm();
@@ -517,8 +592,12 @@ fn lost_ppm(sent: u32, came: u32) -> u64 {
     u64::from(sent.saturating_sub(came)) * 1_000_000 / u64::from(sent.max(1))
 }
 
-fn noise_ns(verdict: &Verdict) -> u64 {
-    NOISE_NS + verdict.model_ns / NOISE_SHARE
+impl Verdict {
+    /// Whether it came later than arrival times are uncertain by.
+    fn is_late(&self) -> bool {
+        let noise_ns = NOISE_NS + self.model_ns / NOISE_SHARE;
+        self.excess_ns > i64::try_from(noise_ns).unwrap_or(i64::MAX)
+    }
 }
 
 fn share(kbps: u32, per_mille: u64) -> u32 {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use common::{Host, Rng, negotiated, reassembler};
 use punktfunk_proto::{
-    Delivery, FeedbackReport, MissingShards, Negotiated, OpenAuReport, Reassembler, RedundancyControl,
-    RedundancyPolicy, ResendLedger, seal_data, seal_parity,
+    AuArrivals, BitrateControl, ClientLoad, Delivery, FeedbackReport, LinkRate, MissingShards, Negotiated,
+    OpenAuReport, Reassembler, RedundancyControl, RedundancyPolicy, ResendLedger, seal_data, seal_parity,
 };
 
 struct Counting;
@@ -180,6 +180,37 @@ fn resends_and_the_redundancy_allocate_nothing() {
     }
     assert_eq!(allocations() - before, 0);
     assert!(resent > 400 && released > 1_500, "{resent} sent again, {released} leases back");
+}
+
+/// Reports of a queue that grows, of losses and of a decoder that is too slow.
+#[test]
+fn the_bitrate_allocates_nothing() {
+    let mut link = LinkRate::new(100_000, 128 << 10);
+    let mut bitrate = BitrateControl::new(100_000, Duration::from_micros(16_667));
+    let mut now = Instant::now();
+    let before = allocations();
+    for au in 0..600 {
+        link.begin_au(au, false, now);
+        for train in 0..20 {
+            link.handle_train(10, 11_920, now + Duration::from_micros(700) * train);
+        }
+        link.end_au(true, false);
+        now += Duration::from_micros(16_667);
+        // A link of half the rate, then none that is too slow.
+        let span_us = if au < 200 { 33_000 } else { 13_300 };
+        let queued_us = if au < 200 { au * 16_000 } else { 0 };
+        let newest_us = au * 16_667 + span_us + queued_us;
+        let mut report = FeedbackReport::default();
+        (report.highest_au, report.has_times) = (Some(au), true);
+        report.push_arrivals(AuArrivals { au, first: 10, reach: 200, datagrams: 200, span_us, newest_us });
+        let aus_lost = if au % 4 == 0 { au } else { au.saturating_sub(1) };
+        report.load = Some(ClientLoad { aus_lost, decode_us: 25_000, aus_waiting: 3, aus_overrun: 0 });
+        link.handle_report(&report, now);
+        bitrate.handle_report(&report, &mut link, now);
+    }
+    assert_eq!(allocations() - before, 0);
+    let counters = bitrate.counters();
+    assert!(counters.delay > 0 && counters.decode > 0 && counters.futile > 0, "{counters:?}");
 }
 
 fn send(host: &mut Host, slices: &[Vec<u8>], slots: &mut [u8]) {

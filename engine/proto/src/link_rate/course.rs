@@ -131,6 +131,12 @@ impl Course {
         self.first_at.map(|first_at| first_at + Duration::from_nanos(self.last.clear_ns))
     }
 
+    /// When datagram `count` (from one) was handed to the kernel; none that was not.
+    pub(super) fn sent_at(&self, count: u32) -> Option<Instant> {
+        let mark = (count > 0).then(|| self.at(count)).flatten()?;
+        self.first_at.map(|first_at| first_at + Duration::from_nanos(mark.sent_ns))
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.last.bytes
     }
