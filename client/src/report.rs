@@ -206,8 +206,18 @@ impl Table {
         if self.lines.is_multiple_of(LINES_A_HEADING) {
             writeln!(
                 self.out,
-                "{:>6} {:>8} {:>8} {:>6} {:>6} {:>6} {:>8} {:>8} {:>9} {:>9}",
-                "s", "decoded", "a second", "lost", "late", "dropped", "shed", "Mbit/s", "p50 ms", "p99 ms"
+                "{:>6} {:>8} {:>8} {:>6} {:>6} {:>6} {:>8} {:>8} {:>8} {:>9} {:>9}",
+                "s",
+                "decoded",
+                "a second",
+                "lost",
+                "late",
+                "dropped",
+                "shed",
+                "Mbit/s",
+                "asked",
+                "p50 ms",
+                "p99 ms"
             )?;
         }
         let (receive, decode) = (stats.receive, stats.decode);
@@ -216,7 +226,7 @@ impl Table {
         let milliseconds = |us: Option<u64>| us.map_or("-".into(), |us| format!("{:.2}", us as f64 / 1e3));
         writeln!(
             self.out,
-            "{:>6.1} {:>8} {:>8.1} {:>6} {:>6} {:>7} {:>8} {:>8.1} {:>9} {:>9}",
+            "{:>6.1} {:>8} {:>8.1} {:>6} {:>6} {:>7} {:>8} {:>8.1} {:>8} {:>9} {:>9}",
             streamed.as_secs_f64(),
             decode.decoded,
             decode.decoded.saturating_sub(self.before.decoded) as f64 / seconds,
@@ -225,6 +235,7 @@ impl Table {
             pictures.dropped,
             host.map_or("-".into(), |host| host.pictures_shed.to_string()),
             receive.wire_bytes.saturating_sub(self.before.wire_bytes) as f64 * 8e-6 / seconds,
+            host.map_or("-".into(), |host| format!("{:.1}", host.rate_kbps as f64 / 1e3)),
             milliseconds(latency.map(|summary| summary.p50_us)),
             milliseconds(latency.map(|summary| summary.p99_us)),
         )
@@ -299,7 +310,7 @@ mod tests {
             let said = [("1.0", "50", "1.00"), ("2.0", "100", "2.00"), ("3.0", "150", "3.00")];
             for (line, (seconds, decoded, latency)) in lines[1..].iter().zip(said) {
                 let expected =
-                    [seconds, decoded, "50.0", "0", "0", "0", "-", "10.0", latency, latency].to_vec();
+                    [seconds, decoded, "50.0", "0", "0", "0", "-", "10.0", "-", latency, latency].to_vec();
                 assert_eq!(*line, expected, "{target:?}:\n{text}");
             }
             let told: Vec<_> =

@@ -150,10 +150,8 @@ impl Figures<'_> {
             },
             "datagrams": self.datagrams(),
             "link": host.map(link),
-            "path": host.map(|host| json!({
-                "shard_bytes": host.shard_bytes, "shrunk": host.path_shrunk,
-                "changed": host.path_changed, "refused": host.path_refused,
-            })),
+            "rate": host.map(rate),
+            "path": host.map(path),
             "stages": self.stages(),
             "recorded": self.recorded,
             "recording_dropped": self.recorded.map(|_| self.recording_dropped),
@@ -231,6 +229,7 @@ impl Figures<'_> {
         }
         text.push_str(&format!("{}\n", self.sealing));
         text.push_str(&falls_text(host));
+        text.push_str(&rate_text(host));
         text.push_str(&stamps_text(host));
         if !self.clocks.are_joined() {
             text.push_str("the clocks were not joined: there are no latencies across machines\n");
@@ -246,6 +245,36 @@ fn link(host: &HostStats) -> Value {
         "lost": host.link_lost, "burst_lost": host.burst_lost,
         "aus_immediate": host.aus_immediate, "aus_paced": host.aus_paced,
     })
+}
+
+/// What the path carries, and where it went.
+fn path(host: &HostStats) -> Value {
+    json!({
+        "shard_bytes": host.shard_bytes, "shrunk": host.path_shrunk,
+        "changed": host.path_changed, "refused": host.path_refused,
+    })
+}
+
+/// The rate that the host asks its encoder for, and what moved it.
+fn rate(host: &HostStats) -> Value {
+    json!({
+        "kbps": host.rate_kbps, "reason": host.rate_reason, "delay": host.rate_delay, "loss": host.rate_loss,
+        "decode": host.rate_decode, "climb": host.rate_climb, "futile": host.rate_futile,
+    })
+}
+
+/// The same for people, where it has moved.
+fn rate_text(host: Option<&HostStats>) -> String {
+    let Some(host) = host.filter(|host| host.rate_delay + host.rate_loss + host.rate_decode > 0) else {
+        return String::new();
+    };
+    let HostStats { rate_kbps, rate_delay, rate_loss, rate_decode, rate_futile, .. } = host;
+    let futile = if *rate_futile > 0 { format!("; {rate_futile} times in vain") } else { String::new() };
+    format!(
+        "bitrate: {:.1} Mbit/s at the end; lowered {rate_delay} times for delay, {rate_loss} for loss, {rate_decode} \
+         for the decoder{futile}\n",
+        *rate_kbps as f64 / 1e3
+    )
 }
 
 fn percentiles(summary: &Summary) -> Value {

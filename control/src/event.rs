@@ -183,6 +183,7 @@ pub enum HostEvent {
 
 /// What happens at the client.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large one comes once a second")]
 pub enum ClientEvent {
     /// The host is who it should be and welcomes us: answer with `start` or `bye`.
     Welcome {

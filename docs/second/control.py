@@ -166,7 +166,8 @@ WELCOME = Map({
     6: must(U16), 7: must(U16), 8: must(U32), 9: must(U16), 10: must(TEXT), 11: must(TEXT), 12: must(List(OFFER)),
 })  # fmt: skip
 HOST_STATS = Map({
-    **_counters(range(0, 1), range(2, 6), range(7, 16), range(17, 21), range(30, 36), range(40, 49)),
+    **_counters(range(0, 1), range(2, 6), range(7, 16), range(17, 21), range(30, 36), range(40, 49), range(60, 61)),
+    **_counters(range(62, 67)), 61: Field(NAME, ""),
     1: Field(BOOL, False), 16: Field(List(STAGE), []), 50: Field(List(FALL), []),
 })  # fmt: skip
 MESSAGES = {

@@ -16,8 +16,8 @@ use punktfunk_net::{Arena, Sender, Socket};
 use punktfunk_perf::Collector;
 use punktfunk_proto::idr::IDR_SPACING;
 use punktfunk_proto::{
-    FeedbackReport, IdrGate, LinkRate, Negotiated, Pacer, Packetizer, PathWatch, ReassemblerLimits,
-    RedundancyPolicy, SessionClock,
+    BitrateControl, BitratePolicy, FeedbackReport, IdrGate, LinkRate, Negotiated, Pacer, Packetizer,
+    PathWatch, ReassemblerLimits, RedundancyPolicy, SessionClock,
 };
 use punktfunk_seal::Sealer;
 
@@ -52,6 +52,8 @@ pub struct HostConfig {
     pub burst_bytes: usize,
     /// Whether the redundancy follows the client's reports.
     pub redundancy: RedundancyPolicy,
+    /// Whether the wire's rate does. It stays where the pacer's is fixed: then nothing measures the link.
+    pub bitrate: BitratePolicy,
     /// The cores to place stages on.
     pub machine: Machine,
 }
@@ -155,7 +157,8 @@ impl<E: Encode> HostPipeline<E> {
         self.wishes.idr_after.fetch_max(u64::from(after_au) + 1, Ordering::AcqRel);
     }
 
-    /// Sets the wire's rate, redundancy included, from the next picture on.
+    /// Sets the wire's rate, redundancy included: what holds within two pictures, or the most, where it follows the
+    /// reports.
     ///
     /// # Errors
     /// The command ring is full; try again later.
@@ -163,7 +166,8 @@ impl<E: Encode> HostPipeline<E> {
         if !self.command(Command::WireRate(kbps)) {
             return Err(kbps);
         }
-        self.wishes.wire_kbps.store(kbps, Ordering::Relaxed);
+        // The encoder's next picture shall have it, before any slice of it is there.
+        self.protect.wake();
         Ok(())
     }
 
@@ -287,6 +291,8 @@ fn build<E: Encode>(
         arena,
         pacer: Pacer::new(config.pace_kbps.unwrap_or(negotiated.bitrate_kbps), config.burst_bytes),
         link: link(config),
+        bitrate: bitrate(config),
+        is_futile_said: false,
         departures: Departures::new(protect_idle),
         path: PathWatch::default(),
         destination: config.destination,
@@ -323,6 +329,12 @@ fn build<E: Encode>(
     };
     let collectors = vec![encode_collector, protect_collector];
     Ok(Built { encode, protect, waker, commands: commands_in, collectors })
+}
+
+fn bitrate(config: &HostConfig) -> Option<BitrateControl> {
+    let is_adaptive = config.bitrate == BitratePolicy::Adaptive;
+    let (kbps, interval) = (config.negotiated.bitrate_kbps, picture_interval(&config.negotiated));
+    (is_adaptive && config.pace_kbps.is_none()).then(|| BitrateControl::new(kbps, interval))
 }
 
 fn link(config: &HostConfig) -> Option<LinkRate> {

@@ -17,8 +17,8 @@ use punktfunk_net::{Arena, Lease, Sender};
 use punktfunk_perf::{Stage, Tap};
 use punktfunk_proto::limits::SHARD_BYTES_START;
 use punktfunk_proto::{
-    BlockPlan, FeedbackReport, LinkRate, Pace, Pacer, Packetizer, PathWatch, RateChange, seal_data,
-    seal_parity,
+    BitrateChange, BitrateControl, BitrateReason, BlockPlan, FeedbackReport, LinkRate, Pace, Pacer,
+    Packetizer, PathWatch, RateChange, seal_data, seal_parity,
 };
 use punktfunk_seal::{SealError, Sealer};
 
@@ -66,6 +66,10 @@ pub(crate) struct ProtectStage<S> {
     pub(crate) pacer: Pacer,
     /// What the pacer's rate follows; none where it is fixed.
     pub(crate) link: Option<LinkRate>,
+    /// What the wire's rate follows; none where it is fixed.
+    pub(crate) bitrate: Option<BitrateControl>,
+    /// Whether it was said that a lower rate does not help.
+    pub(crate) is_futile_said: bool,
     pub(crate) departures: Departures,
     pub(crate) path: PathWatch,
     pub(crate) destination: SocketAddr,
@@ -199,10 +203,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
             Command::ShardBytes(bytes) => self.packetizer.set_shard_bytes(*bytes),
             Command::PaceRate(kbps) if self.link.is_none() => self.pacer.set_rate(*kbps),
             Command::PaceRate(_) => {}
-            Command::WireRate(kbps) => {
-                let change = self.link.as_mut().and_then(|link| link.set_wire_rate(*kbps));
-                self.note_rate(change);
-            }
+            Command::WireRate(kbps) => self.handle_wire_rate(*kbps),
             Command::Feedback(told) => self.handle_told(told),
         }
     }
@@ -217,6 +218,8 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         if let Some(link) = &mut self.link {
             link.restart();
         }
+        let change = self.bitrate.as_mut().and_then(BitrateControl::restart);
+        self.follow(change);
         add(&self.counters.path_changed, 1);
     }
 
@@ -240,6 +243,37 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
             self.shrink_path("no long datagram arrives any more");
         }
         let change = self.link.as_mut().and_then(|link| link.handle_report(report, now));
+        self.note_rate(change);
+        if let (Some(bitrate), Some(link)) = (&mut self.bitrate, &mut self.link) {
+            let change = bitrate.handle_report(report, link, now);
+            self.follow(change);
+        }
+    }
+
+    /// Another wire rate was agreed on.
+    fn handle_wire_rate(&mut self, kbps: u32) {
+        let Some(bitrate) = &mut self.bitrate else { return self.set_wire_rate(kbps) };
+        let change = bitrate.set_asked(kbps);
+        self.follow(change);
+    }
+
+    /// Says what has become of the rate, and goes by it.
+    fn follow(&mut self, change: Option<BitrateChange>) {
+        let Some(BitrateChange { reason, before_kbps, now_kbps }) = change else { return };
+        tracing::debug!(reason = reason.as_str(), before_kbps, now_kbps, "the bitrate");
+        if reason == BitrateReason::Futile && !std::mem::replace(&mut self.is_futile_said, true) {
+            tracing::warn!(
+                now_kbps,
+                "a lower bitrate did not help the client; it is taken back, and tried again later"
+            );
+        }
+        self.set_wire_rate(now_kbps);
+    }
+
+    /// The encoder has it with its next picture, and the pacer what it needs.
+    fn set_wire_rate(&mut self, kbps: u32) {
+        self.wishes.wire_kbps.store(kbps, Ordering::Relaxed);
+        let change = self.link.as_mut().and_then(|link| link.set_wire_rate(kbps));
         self.note_rate(change);
     }
 
@@ -506,6 +540,16 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
             set(&self.counters.link_late, counters.late);
             set(&self.counters.link_lost, counters.lost);
             set(&self.counters.burst_lost, counters.burst_lost);
+        }
+        set(&self.counters.rate_kbps, self.wishes.wire_kbps.load(Ordering::Relaxed).into());
+        if let Some(bitrate) = &self.bitrate {
+            let counters = bitrate.counters();
+            set(&self.counters.rate_reason, bitrate.reason() as u64);
+            set(&self.counters.rate_delay, counters.delay);
+            set(&self.counters.rate_loss, counters.loss);
+            set(&self.counters.rate_decode, counters.decode);
+            set(&self.counters.rate_climb, counters.climb);
+            set(&self.counters.rate_futile, counters.futile);
         }
         set(&self.counters.shard_bytes, self.packetizer.shard_bytes().into());
         set(&self.counters.epoch, u64::from(self.sealer.epoch()));

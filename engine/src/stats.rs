@@ -6,6 +6,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use punktfunk_proto::BitrateReason;
+
 /// Adds to a counter that only the calling thread writes.
 pub(crate) fn add(counter: &AtomicU64, count: u64) {
     // One writer: a plain load and store would do, and is what this costs on one core.
@@ -97,6 +99,20 @@ counters! {
         link_lost,
         /// Times that losses made the burst smaller.
         burst_lost,
+        /// The wire's rate that the encoder is asked for, in kbit/s.
+        rate_kbps,
+        /// Why it moved last, as [`punktfunk_proto::BitrateReason`] counts; see [`ProtectStats::bitrate_reason`].
+        rate_reason,
+        /// Times that it fell because datagrams queued on the way.
+        rate_delay,
+        /// Times that it fell because of losses.
+        rate_loss,
+        /// Times that it fell because the decoder was too slow.
+        rate_decode,
+        /// Its steps up.
+        rate_climb,
+        /// Times that a lower one did not help and was taken back.
+        rate_futile,
         /// The longest shards of the next access unit, in bytes.
         shard_bytes,
         /// Times that the path carried no long datagrams any more, and shards were made short.
@@ -122,6 +138,13 @@ counters! {
         epoch,
         /// Bytes of the arena that are leased.
         arena_leased_bytes,
+    }
+}
+
+impl ProtectStats {
+    /// Why the wire's rate moved last.
+    pub fn bitrate_reason(&self) -> BitrateReason {
+        BitrateReason::ALL.into_iter().find(|reason| *reason as u64 == self.rate_reason).unwrap_or_default()
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use punktfunk_engine::{HostConfig, HostPipeline, Merge};
 use punktfunk_net::Backend;
-use punktfunk_proto::{Negotiated, RedundancyPolicy, SessionClock};
+use punktfunk_proto::{BitratePolicy, Negotiated, RedundancyPolicy, SessionClock};
 use punktfunk_seal::{Cipher, Direction, Plane, PlaneKeys, Sealer, Secret};
 
 use stamps::{Arrival, Stamped, spread};
@@ -43,6 +43,7 @@ fn stream(wire: &Wire, to: &Stamped) -> Vec<Arrival> {
         pace_kbps: Some(RATE_KBPS),
         burst_bytes: BURST_BYTES,
         redundancy: RedundancyPolicy::Fixed,
+        bitrate: BitratePolicy::Fixed,
         machine: machine(Merge::Apart),
     };
     let keys =

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use punktfunk_engine::{HostConfig, HostEnd, HostPipeline, Machine, Wishes};
 use punktfunk_net::{Socket, SocketConfig};
-use punktfunk_proto::{Negotiated, RedundancyPolicy, SessionClock};
+use punktfunk_proto::{BitratePolicy, Negotiated, RedundancyPolicy, SessionClock};
 use punktfunk_seal::{Cipher, Direction, Plane, PlaneKeys, Sealer, Secret};
 
 use support::{Pattern, wait_for};
@@ -48,6 +48,7 @@ fn blocked(refresh_mhz: u32, done: fn(&HostPipeline<Pattern>) -> bool) -> (HostE
         pace_kbps: Some(4_000_000),
         burst_bytes: 4 << 20,
         redundancy: RedundancyPolicy::Fixed,
+        bitrate: BitratePolicy::Fixed,
         machine: Machine::probe(Wishes::default()),
     };
     let keys =

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use punktfunk_engine::{HostConfig, HostPipeline, Machine, Wishes};
 use punktfunk_net::{Socket, SocketConfig};
-use punktfunk_proto::{RedundancyPolicy, SessionClock};
+use punktfunk_proto::{BitratePolicy, RedundancyPolicy, SessionClock};
 use punktfunk_seal::{Cipher, Direction, Plane, PlaneKeys, Sealer, Secret};
 
 use support::{Pattern, negotiated};
@@ -33,6 +33,7 @@ fn media_leaves_from_the_paths_own_address() {
         pace_kbps: Some(1_000_000),
         burst_bytes: 128 << 10,
         redundancy: RedundancyPolicy::Fixed,
+        bitrate: BitratePolicy::Fixed,
         machine: Machine::probe(Wishes::default()),
     };
     let keys =

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use punktfunk_control::Fingerprint;
+use punktfunk_proto::BitratePolicy;
 
+use crate::bitrate;
 use crate::manage::{LISTEN_DEFAULT, ManageAt};
-
 use crate::redundancy::Redundancy;
 
 /// The port when none is given.
@@ -199,6 +200,10 @@ pub struct ServeArgs {
     /// data shards; at least one a block.
     #[arg(long, value_name = "auto|PERCENT", default_value = "auto")]
     pub redundancy: Redundancy,
+    /// Bitrate: adaptive lowers it where the way or the client do not bear what was asked for, and raises it again once
+    /// they have proven that they do; fixed leaves it. With --link it is fixed.
+    #[arg(long, value_name = "adaptive|fixed", default_value = "adaptive", value_parser = bitrate::parse)]
+    pub bitrate: BitratePolicy,
     /// The link's rate for the pacer in kbit/s; by default it is measured.
     #[arg(long, value_name = "KBPS", value_parser = clap::value_parser!(u32).range(500..=100_000_000))]
     pub link: Option<u32>,

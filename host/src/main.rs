@@ -7,6 +7,7 @@
 mod agreement;
 mod announce;
 mod ask;
+mod bitrate;
 mod cli;
 mod closing;
 mod desktop;
@@ -169,6 +170,7 @@ fn serve(args: &ServeArgs, logs: LogRing) -> Result<(), HostError> {
         recordings: identity_folder(args.identity.as_deref())?.join("recordings"),
         stream: StreamConfig {
             link_kbps: args.link,
+            bitrate: args.bitrate,
             burst_bytes: burst_bytes()?,
             machine: machine.clone(),
             seal,

@@ -106,6 +106,13 @@ impl Report {
             link_late: protect.link_late,
             link_lost: protect.link_lost,
             burst_lost: protect.burst_lost,
+            rate_kbps: protect.rate_kbps,
+            rate_reason: protect.bitrate_reason().as_str().to_owned(),
+            rate_delay: protect.rate_delay,
+            rate_loss: protect.rate_loss,
+            rate_decode: protect.rate_decode,
+            rate_climb: protect.rate_climb,
+            rate_futile: protect.rate_futile,
             shard_bytes: protect.shard_bytes,
             path_shrunk: protect.path_shrunk,
             path_changed: protect.path_changed,
@@ -141,7 +148,7 @@ fn stages(of: impl Fn(Stage) -> Option<Summary>) -> Vec<StageSummary> {
     Stage::ALL.into_iter().filter_map(summarize).collect()
 }
 
-fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 31] {
+fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 37] {
     let (encode, protect) = (stats.encode, stats.protect);
     [
         ("pictures_captured", encode.captured),
@@ -172,6 +179,12 @@ fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 31] {
         ("link_late", protect.link_late),
         ("link_lost", protect.link_lost),
         ("burst_lost", protect.burst_lost),
+        ("rate_kbps", protect.rate_kbps),
+        ("rate_delay", protect.rate_delay),
+        ("rate_loss", protect.rate_loss),
+        ("rate_decode", protect.rate_decode),
+        ("rate_climb", protect.rate_climb),
+        ("rate_futile", protect.rate_futile),
         ("shard_bytes", protect.shard_bytes),
         ("path_shrunk", protect.path_shrunk),
         ("path_changed", protect.path_changed),

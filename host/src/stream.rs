@@ -15,9 +15,10 @@ use punktfunk_engine::{HostConfig, HostPipeline, Machine, StageFault};
 use punktfunk_net::Socket;
 use punktfunk_perf::PerfTarget;
 use punktfunk_proto::limits::{SHARD_BYTES_START, shard_bytes_for_payload};
-use punktfunk_proto::{FeedbackReport, SessionClock};
+use punktfunk_proto::{BitratePolicy, FeedbackReport, SessionClock};
 use punktfunk_seal::{Backends, Direction, Plane, PlaneKeys, Sealer, Secret};
 
+use crate::bitrate;
 use crate::encode::Fitting;
 use crate::error::HostError;
 use crate::opening::Opened;
@@ -33,6 +34,8 @@ const STATS_INTERVAL: Duration = Duration::from_secs(1);
 pub struct StreamConfig {
     /// The link's rate in kbit/s, where it was given; else it is measured.
     pub link_kbps: Option<u32>,
+    /// Whether the wire's rate follows the client's reports.
+    pub bitrate: BitratePolicy,
     /// The microburst cap in bytes.
     pub burst_bytes: usize,
     /// The machine's cores and the wishes for them.
@@ -115,6 +118,8 @@ impl Stream {
         ];
         comments.extend(config.caps.iter().cloned());
         let follows_rate = fitting.follows_rate();
+        let bitrate = bitrate::policy(config.bitrate, follows_rate, config.link_kbps.is_some());
+        comments.push(format!("bitrate: {}", bitrate::word(bitrate)));
         let clock = SessionClock::new(now);
         let host = HostConfig {
             negotiated,
@@ -125,6 +130,7 @@ impl Stream {
             pace_kbps: config.link_kbps,
             burst_bytes: config.burst_bytes,
             redundancy: redundancy.policy,
+            bitrate,
             machine: config.machine.clone(),
         };
         let keys = PlaneKeys::new(secret, cipher, Direction::HostToClient, Plane::Video)

@@ -683,6 +683,14 @@ export interface components {
             state: components["schemas"]["SessionState"];
             /**
              * Format: int64
+             * @description The wire's rate that the encoder is asked for, in kbit/s: what was agreed on, or less where the way or the client
+             *     bear no more. None before the first figures.
+             */
+            target_kbps?: number | null;
+            /** @description Why that moved last: asked, delay, loss, decode, climb or futile. None before the first figures. */
+            target_reason?: string | null;
+            /**
+             * Format: int64
              * @description The wire's rate over the last second, in kbit/s.
              */
             wire_kbps: number;

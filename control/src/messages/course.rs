@@ -32,7 +32,7 @@ pub struct Reconfigured {
     /// The picture from now on.
     #[n(0)]
     pub mode: Mode,
-    /// The wire rate from now on.
+    /// The wire rate from now on, or the most of it where the host follows what the way bears.
     #[n(1)]
     pub bitrate_kbps: u32,
     /// The first access unit that is so.

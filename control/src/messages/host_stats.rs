@@ -157,6 +157,28 @@ pub struct HostStats {
     /// Times that another address was tried and not proven.
     #[cbor(n(48), default)]
     pub path_refused: u64,
+    /// The wire's rate that the encoder is asked for, in kbit/s: what was agreed on, or less where the way or the client
+    /// bear no more.
+    #[cbor(n(60), default)]
+    pub rate_kbps: u64,
+    /// Why it moved last, in a word: asked, delay, loss, decode, climb or futile; empty before the first figures.
+    #[cbor(n(61), with = "bounded::name", default)]
+    pub rate_reason: String,
+    /// Times that it fell because datagrams queued on the way.
+    #[cbor(n(62), default)]
+    pub rate_delay: u64,
+    /// Times that it fell because of losses.
+    #[cbor(n(63), default)]
+    pub rate_loss: u64,
+    /// Times that it fell because the decoder was too slow.
+    #[cbor(n(64), default)]
+    pub rate_decode: u64,
+    /// Its steps up.
+    #[cbor(n(65), default)]
+    pub rate_climb: u64,
+    /// Times that a lower one did not help and was taken back.
+    #[cbor(n(66), default)]
+    pub rate_futile: u64,
     /// Each way to pictures that another one took the place of.
     #[cbor(n(50), with = "bounded::list", default)]
     pub falls: Vec<FallCount>,

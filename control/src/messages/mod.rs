@@ -34,6 +34,7 @@ pub const LENGTH_BYTES: usize = 4;
 /// Any control message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // each variant carries the message of its name
+#[expect(clippy::large_enum_variant, reason = "the large one comes once a second")]
 pub enum Message {
     Hello(Hello),
     Welcome(Welcome),

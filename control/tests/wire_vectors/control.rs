@@ -76,6 +76,9 @@ fn host_stats() -> HostStats {
         aus_sent: 60,
         idrs_sent: 1,
         stages: vec![stage()],
+        rate_kbps: 18_250,
+        rate_reason: "delay".into(),
+        rate_delay: 1,
         falls: vec![FallCount {
             from: "pipewire".into(),
             to: "wayland".into(),

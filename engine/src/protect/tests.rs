@@ -48,6 +48,8 @@ impl Bench {
             sender: Sender::new(socket),
             pacer: Pacer::new(1_000_000, 1 << 20),
             link: None,
+            bitrate: None,
+            is_futile_said: false,
             departures: Departures::new(Idle::Block),
             path: PathWatch::default(),
             patience: Duration::from_millis(16),

@@ -11,7 +11,9 @@ use punktfunk_engine::{
     HostPipeline, Machine, Merge, SessionTime, SliceSink, SourceCounts, StageFault, Wait, Waker, Wishes,
 };
 use punktfunk_net::{ReceiveLimits, Receiver, Socket, SocketConfig};
-use punktfunk_proto::{DeliveredBlock, Negotiated, ReassemblerLimits, RedundancyPolicy, SessionClock};
+use punktfunk_proto::{
+    BitratePolicy, DeliveredBlock, Negotiated, ReassemblerLimits, RedundancyPolicy, SessionClock,
+};
 use punktfunk_seal::{Cipher, Direction, EpochLimits, Opener, Plane, PlaneKeys, Sealer, Secret};
 
 /// The byte at `offset` of slice `slice` of access unit `au`.
@@ -343,6 +345,7 @@ fn start_between(
         pace_kbps: Some(pace_kbps),
         burst_bytes: 128 << 10,
         redundancy,
+        bitrate: BitratePolicy::Fixed,
         machine,
     };
     let sealer = Sealer::with_limits(keys(), epochs, now);

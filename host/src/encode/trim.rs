@@ -32,12 +32,36 @@ const UP_MAX: f64 = 1.06;
 /// The share of the rate that is aimed at, so that the mean lies below it.
 const AIM: f64 = 0.98;
 
+/// What is measured before a decision.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    /// When it began, and how many bytes had been sent then.
+    begun: Instant,
+    bytes_before: u64,
+    /// What the rates of its time allowed, in bytes, until when, and the rate since.
+    allowed: f64,
+    until: Instant,
+    kbps: u32,
+}
+
+impl Window {
+    fn begin(wire_bytes: u64, kbps: u32, now: Instant) -> Self {
+        Self { begun: now, bytes_before: wire_bytes, allowed: 0.0, until: now, kbps }
+    }
+
+    /// Another part of it has passed; from now on the rate is `kbps`.
+    fn pass(&mut self, kbps: u32, now: Instant) {
+        let passed = now.saturating_duration_since(self.until);
+        self.allowed += f64::from(self.kbps) * 125.0 * passed.as_secs_f64();
+        (self.until, self.kbps) = (now, kbps);
+    }
+}
+
 /// The loop's state.
 #[derive(Debug, Clone)]
 pub struct RateTrim {
     factor: f64,
-    /// Where the window began: when, and how many bytes had been sent.
-    window: Option<(Instant, u64)>,
+    window: Option<Window>,
     /// Bytes sent above the rate and not paid back.
     debt_bytes: f64,
 }
@@ -60,18 +84,19 @@ impl RateTrim {
 
     /// Takes what has been sent until `now`, for a rate of `wire_kbps`; true when the factor has changed.
     pub fn handle(&mut self, wire_bytes: u64, wire_kbps: u32, now: Instant) -> bool {
-        let Some((begun, bytes_before)) = self.window else {
-            self.window = Some((now, wire_bytes));
+        let Some(window) = &mut self.window else {
+            self.window = Some(Window::begin(wire_bytes, wire_kbps, now));
             return false;
         };
+        window.pass(wire_kbps, now);
+        let Window { begun, bytes_before, allowed, .. } = *window;
         let elapsed = now.saturating_duration_since(begun);
         if elapsed < WINDOW {
             return false;
         }
-        self.window = Some((now, wire_bytes));
+        self.window = Some(Window::begin(wire_bytes, wire_kbps, now));
         let sent = wire_bytes.saturating_sub(bytes_before) as f64;
         let second = f64::from(wire_kbps) * 125.0;
-        let allowed = second * elapsed.as_secs_f64();
         self.debt_bytes = (self.debt_bytes + sent - allowed).clamp(0.0, second * DEBT_S_MAX);
         let repaid = self.debt_bytes * elapsed.as_secs_f64() / REPAY.as_secs_f64();
         let wanted = (allowed * AIM - repaid).max(allowed * DOWN_MAX);
@@ -160,6 +185,17 @@ mod tests {
         // Nothing at all for an hour is no reason to stop.
         trim.handle(bytes, 10_000, started + Duration::from_secs(3600));
         assert!((trim.factor() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_rate_that_falls_takes_nothing_of_what_was_right_before() {
+        let (started, mut trim, mut bytes) = (Instant::now(), RateTrim::new(), 0);
+        for picture in 0..120_u32 {
+            let kbps = if picture < 67 { 100_000 } else { 20_000 };
+            trim.handle(bytes, kbps, started + Duration::from_secs(1) * picture / 60);
+            bytes += u64::from(kbps) * 125 / 60;
+            assert!(trim.factor() > 0.8, "{} at picture {picture}", trim.factor());
+        }
     }
 
     #[test]

@@ -97,6 +97,8 @@ impl Shown {
                 stats.aus_sent.saturating_sub(last.aus_sent) as f64 * 1e6 / us as f64;
         }
         self.session.stages = lately.iter().map(latency).collect();
+        self.session.target_kbps = (stats.rate_kbps > 0).then_some(stats.rate_kbps);
+        self.session.target_reason = (stats.rate_kbps > 0).then(|| stats.rate_reason.clone());
         self.session.link_kbps = (stats.link_kbps > 0).then_some(stats.link_kbps);
         self.session.counts = model::Counts {
             pictures_captured: stats.pictures_captured,

@@ -105,6 +105,7 @@ mod tests {
     use punktfunk_display::limits::IPC_DEADLINE;
     use punktfunk_engine::{Machine, Wishes};
     use punktfunk_net::{Socket, SocketConfig};
+    use punktfunk_proto::BitratePolicy;
     use punktfunk_seal::{Backends, CipherPreference, Secret};
 
     use super::*;
@@ -134,6 +135,7 @@ mod tests {
         let path = Path { remote: nobody.local_addr(), local: None };
         let config = StreamConfig {
             link_kbps: None,
+            bitrate: BitratePolicy::Adaptive,
             burst_bytes: 128 << 10,
             machine: Machine::probe(Wishes::default()),
             seal: Backends::measure(None, Instant::now),
@@ -169,6 +171,52 @@ mod tests {
         let mut stream = stream("bitstream:rate=5M,fps=60,slices=2");
         let done = change(&mut stream, Some(Mode { width: 640, height: 360, ..MODE }), None);
         assert!(done.refused.contains("fixed mode"), "{done:?}");
+        stream.stop(Instant::now()).close();
+    }
+
+    /// Bytes of each access unit as they come out of the encoder, until `aus` more have.
+    fn sizes(stream: &Stream, aus: u64) -> Vec<(u64, u64)> {
+        let (asked, mut sizes) = (Instant::now(), Vec::new());
+        let mut before = stream.pipeline.stats().encode;
+        let end = before.next_au + aus;
+        while before.next_au < end && asked.elapsed() < Duration::from_secs(20) {
+            let now = stream.pipeline.stats().encode;
+            if now.next_au == before.next_au + 1 {
+                sizes.push((before.next_au, now.bytes - before.bytes));
+            }
+            before = now;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        sizes
+    }
+
+    #[test]
+    fn the_encoder_follows_within_two_pictures() {
+        // Noise, which fills any rate.
+        let mut bytes = b"YUV4MPEG2 W320 H180 F60:1 Ip C420jpeg\n".to_vec();
+        let mut random = 7_u32;
+        for _ in 0..30 {
+            bytes.extend_from_slice(b"FRAME\n");
+            for _ in 0..320 * 180 * 3 / 2 {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                bytes.push(96 + (random >> 26) as u8);
+            }
+        }
+        let file = tempfile::Builder::new().suffix(".y4m").tempfile().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let mut stream = stream(&format!("file:{}", file.path().display()));
+        sizes(&stream, 60);
+        for (kbps, most) in [(4_000, 1_500), (20_000, 2_000)] {
+            let done = change(&mut stream, None, Some(kbps));
+            assert_eq!((done.bitrate_kbps, done.refused.as_str()), (kbps, ""));
+            let (sizes, usual) = (sizes(&stream, 30), u64::from(kbps) * 125 / 60);
+            eprintln!("{kbps} kbit/s, {usual} bytes, from AU {}: {:?}", done.from_au, &sizes[..6]);
+            let third =
+                sizes.iter().find(|(au, _)| *au >= u64::from(done.from_au) + 2).expect("the stream goes on");
+            let per_mille = third.1 * 1_000 / usual;
+            // Where it falls, no more; where it rises, its rate control takes some pictures to fill it.
+            assert!((500..=most).contains(&per_mille), "{third:?} after {}: {sizes:?}", done.from_au);
+        }
         stream.stop(Instant::now()).close();
     }
 

@@ -110,7 +110,7 @@ fn people_see_a_line_a_second_and_the_latencies() {
     let ended = ClientStart::new(&place, host.port).for_people().args(&["--seconds", "3"]).run();
     ended.expect_code(0).expect_said(&[]);
     host.ends();
-    let columns = ["decoded", "lost", "late", "dropped", "Mbit/s", "p50 ms", "p99 ms"];
+    let columns = ["decoded", "lost", "late", "dropped", "Mbit/s", "asked", "p50 ms", "p99 ms"];
     let is_head = |line: &&str| columns.iter().all(|column| line.contains(column));
     let mut lines = ended.stdout.lines();
     assert!(lines.by_ref().any(|line| is_head(&line)), "{}", ended.stdout);
@@ -119,7 +119,7 @@ fn people_see_a_line_a_second_and_the_latencies() {
     let rows: Vec<&str> = lines.by_ref().take_while(is_row).collect();
     assert!((1..=3).contains(&rows.len()), "{}", ended.stdout);
     for row in rows {
-        assert_eq!(row.split_whitespace().count(), 10, "{row:?}");
+        assert_eq!(row.split_whitespace().count(), 11, "{row:?}");
         let decoded: u64 = row.split_whitespace().nth(1).unwrap().parse().unwrap();
         assert!(decoded > 0, "{row:?}");
     }

@@ -10,15 +10,16 @@ use crate::support::{
 /// 600 Mbit/s of pictures in 4 slices: 680 Mbit/s on the wire, and 620 KB each.
 const MEDIA: &str = "bitstream:rate=600M,fps=120,slices=4";
 
-/// The host, a port of 128 KB, and the client.
-struct Hop {
-    host: Namespace,
+/// The host, a port, and the client, each in a namespace of its own.
+pub(crate) struct Hop {
+    pub(crate) host: Namespace,
     _port: Namespace,
-    client: Namespace,
+    pub(crate) client: Namespace,
 }
 
 impl Hop {
-    fn new() -> Result<Self, String> {
+    /// A way whose host and whose port have these queueing disciplines.
+    pub(crate) fn new(of_host: &str, of_port: &str) -> Result<Self, String> {
         let (host, port, client) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
         host.run(&format!(
             "ip link add va type veth peer name pa
@@ -26,7 +27,7 @@ impl Hop {
              ip addr add 10.7.1.1/24 dev va
              ip link set va up
              ip route add 10.7.2.0/24 via 10.7.1.2
-             tc qdisc add dev va root tbf rate 2500mbit burst 128kb limit 32mb",
+             tc qdisc add dev va root {of_host}",
             port.id()
         ))?;
         client.run(&format!(
@@ -38,14 +39,14 @@ impl Hop {
              ip route add 10.7.1.0/24 via 10.7.2.2",
             port.id()
         ))?;
-        port.run(
+        port.run(&format!(
             "ip addr add 10.7.1.2/24 dev pa
              ip addr add 10.7.2.2/24 dev pb
              ip link set pa up
              ip link set pb up
              sysctl -qw net.ipv4.ip_forward=1
-             tc qdisc add dev pb root tbf rate 1gbit burst 64kb limit 128kb",
-        )?;
+             tc qdisc add dev pb root {of_port}"
+        ))?;
         Ok(Self { host, _port: port, client })
     }
 
@@ -76,10 +77,11 @@ impl Hop {
 #[test]
 fn a_shallow_port_lets_a_paced_host_pass_and_no_other() {
     let (_turn, place) = (session_turn(), Place::new());
-    let hop = match Hop::new() {
-        Ok(hop) => hop,
-        Err(cause) => return not_run("a slower hop", &cause),
-    };
+    let hop =
+        match Hop::new("tbf rate 2500mbit burst 128kb limit 32mb", "tbf rate 1gbit burst 64kb limit 128kb") {
+            Ok(hop) => hop,
+            Err(cause) => return not_run("a slower hop", &cause),
+        };
     let paced = hop.stream(&place, |host| host);
     let unpaced = hop
         .stream(&place, |host| host.env("PUNKTFUNK_PACE_BURST_KB", "65536").args(&["--link", "100000000"]));

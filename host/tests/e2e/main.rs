@@ -19,6 +19,7 @@ mod diagnosis;
 mod discover;
 mod endings;
 mod file;
+mod follow;
 mod hop;
 mod hostile;
 mod leaving;

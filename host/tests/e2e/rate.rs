@@ -17,7 +17,7 @@ const SECONDS: u32 = 9;
 const PER_MILLE_MAX: u64 = 1_050;
 
 /// Pictures that no encoder can predict: noise on grey, in a loop of half a second.
-fn write_noise(place: &Place) -> PathBuf {
+pub(crate) fn write_noise(place: &Place) -> PathBuf {
     let (width, height, pictures) = (640, 360, 30);
     let mut random = Random::new();
     let mut bytes = Vec::new();

@@ -109,6 +109,11 @@ pub struct Session {
     pub cipher: String,
     /// The wire's rate agreed on, in kbit/s.
     pub bitrate_kbps: u32,
+    /// The wire's rate that the encoder is asked for, in kbit/s: what was agreed on, or less where the way or the client
+    /// bear no more. None before the first figures.
+    pub target_kbps: Option<u64>,
+    /// Why that moved last: asked, delay, loss, decode, climb or futile. None before the first figures.
+    pub target_reason: Option<String>,
     /// The wire's rate over the last second, in kbit/s.
     pub wire_kbps: u64,
     /// Pictures a second, over the last second.

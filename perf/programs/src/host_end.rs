@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use punktfunk_engine::{HostConfig, HostPipeline, Machine, Wishes};
 use punktfunk_net::{Socket, SocketConfig};
-use punktfunk_proto::{AuArrivals, FeedbackReport, RedundancyPolicy, SessionClock};
+use punktfunk_proto::{AuArrivals, BitratePolicy, FeedbackReport, RedundancyPolicy, SessionClock};
 use punktfunk_seal::{
     Backends, Cipher, Direction, EPOCH_AGE_MAX, EpochLimits, Plane, PlaneKeys, SEQUENCES_PER_EPOCH_MAX,
     Sealer, Secret,
@@ -147,6 +147,8 @@ impl Host {
                 true => RedundancyPolicy::Adaptive,
                 false => RedundancyPolicy::Fixed,
             },
+            // What it sends has a size of its own.
+            bitrate: BitratePolicy::Fixed,
             machine: machine_for(case.waiting)?,
         };
         let source = PatternSource::new(case, Arc::clone(&knobs));

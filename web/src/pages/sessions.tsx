@@ -11,6 +11,12 @@ function choices(all: string[], now: string): string[] {
   return all.includes(now) ? all : [now, ...all];
 }
 
+// What the encoder is asked for, and what moved that last where it was not a wish.
+function target({ target_kbps, target_reason }: Session): string {
+  const why = target_reason && target_reason !== "asked" ? `, by ${target_reason}` : "";
+  return `${rate(target_kbps)}${why}`;
+}
+
 function Change({ session }: { session: Session }) {
   const now = {
     mbit: String(session.bitrate_kbps / 1000),
@@ -104,6 +110,7 @@ function One({ session }: { session: Session }) {
           ["Encoder", session.encoder],
           ["Cipher", session.cipher],
           ["Bitrate agreed", rate(session.bitrate_kbps)],
+          ["Bitrate now", target(session)],
           ["Link, as far as proven", rate(session.link_kbps)],
           ["Round trip", micros(session.rtt_us)],
           ["Calls itself", named(session.client)],

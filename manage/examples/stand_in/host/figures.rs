@@ -47,6 +47,8 @@ pub(super) fn move_on(session: &mut Session, index: usize, age: Duration) {
     session.wire_kbps = (agreed * (0.82 + 0.14 * wave + 0.04 * noise(tick + 1))) as u64;
     session.loss_per_mille = Some(if noise(tick / 64) > 0.75 { 1.8 + noise(tick + 2) } else { 0.0 });
     session.rtt_us = Some((640.0 + 900.0 * index as f64 + 60.0 * noise(tick + 3)) as u64);
+    session.target_kbps = Some(session.bitrate_kbps.into());
+    session.target_reason = Some("asked".to_owned());
     session.link_kbps = Some(if index == 0 { 941_000 } else { 236_000 });
     let pictures = (seconds * hertz) as u64;
     let latencies = |stages: &[(&str, f64)], salt: u64| {

@@ -94,7 +94,7 @@ const fn note(end: &'static str, name: &'static str, told: &'static str, words: 
 }
 
 /// What happened to datagrams, to the link, and to figures.
-const COUNTED: [Told; 27] = [
+const COUNTED: [Told; 31] = [
     loss("host", "packets_send_dropped", "/datagrams/send_dropped", |n| {
         format!("{} found the send buffer full.", counted(n, "datagram"))
     }),
@@ -147,6 +147,18 @@ const COUNTED: [Told; 27] = [
     note("host", "link_lost", "/link/lost", |n| format!("Losses lowered the link's rate {}.", times(n))),
     note("host", "link_late", "/link/late", |n| {
         format!("The link's rate was held back {}: access units came too late for it.", times(n))
+    }),
+    note("host", "rate_delay", "/rate/delay", |n| {
+        format!("The bitrate was lowered {} because datagrams queued on the way.", times(n))
+    }),
+    note("host", "rate_loss", "/rate/loss", |n| {
+        format!("The bitrate was lowered {} because of losses.", times(n))
+    }),
+    note("host", "rate_decode", "/rate/decode", |n| {
+        format!("The bitrate was lowered {} because the decoder was too slow for it.", times(n))
+    }),
+    note("host", "rate_futile", "/rate/futile", |n| {
+        format!("A lower bitrate did not help {}, and was taken back.", times(n))
     }),
     note("host", "burst_lost", "/link/burst_lost", |n| {
         format!("Losses made what may leave at once smaller {}.", times(n))
