@@ -32,6 +32,8 @@ pub(crate) const TESTS: &[Package] = &[
     ("ethtool", "switches a network device's offloads"),
     ("ffmpeg", "an independent decoder"),
     ("iproute2", "network namespaces"),
+    ("nftables", "firewalls for the doctor to find"),
+    ("pipewire", "a daemon for the doctor to ask"),
     ("python3", "a second implementation of the wire"),
 ];
 
@@ -175,6 +177,35 @@ mod tests {
         for (answer, expected) in [("\n", true), ("y\n", true), ("Yes\n", true), ("n\n", false), ("", false)]
         {
             assert_eq!(agreed(&mut answer.as_bytes()), expected, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_tests_start_is_installed_for_them() {
+        let programs = [
+            ("dbus-daemon", "dbus-daemon"),
+            ("ethtool", "ethtool"),
+            ("ffprobe", "ffmpeg"),
+            ("ip", "iproute2"),
+            ("nft", "nftables"),
+            ("pipewire", "pipewire"),
+            ("python3", "python3"),
+            ("swaymsg", "sway"),
+        ];
+        for (program, package) in programs {
+            let mut installed = DESKTOP.iter().chain(TESTS);
+            assert!(installed.any(|(name, _)| *name == package), "nobody installs {program}");
+        }
+    }
+
+    #[test]
+    fn the_readme_names_every_package_that_a_test_run_installs() {
+        let readme = std::fs::read_to_string(crate::workspace::root().unwrap().join("README.md")).unwrap();
+        let list =
+            readme.split("say which, and ask first").nth(1).and_then(|it| it.split_once("`).")).unwrap().0;
+        let named: Vec<_> = list.split(|it: char| it.is_whitespace() || "`;()".contains(it)).collect();
+        for (name, _) in [BUILD, DESKTOP, TESTS, USERLAND, VM].into_iter().flatten() {
+            assert!(named.contains(name), "the README does not name {name}");
         }
     }
 
