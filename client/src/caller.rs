@@ -12,21 +12,15 @@ use std::time::{Duration, Instant};
 
 use punktfunk_control::limits::CONNECT_MAX;
 use punktfunk_control::{Bye, ByeReason, ClientControl, Codec, Hello, Identity, Mode, Trust};
-use punktfunk_engine::{Machine, Wishes};
-use punktfunk_net::{
-    BACKEND_VARIABLE, Backend, ReceiveLimits, Receiver, Socket, SocketConfig, udp_payload_bytes_to,
-};
+use punktfunk_net::{ReceiveLimits, Receiver};
 use punktfunk_perf::{PerfTarget, process_cpu};
-use punktfunk_proto::limits::shard_bytes_for_payload;
-use punktfunk_seal::{
-    BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, Backends, CIPHER_VARIABLE, CipherPreference,
-};
 
-use crate::address::{resolve, unspecified_like};
+use crate::address::resolve;
 use crate::cli::ConnectArgs;
 use crate::commands::Commands;
 use crate::connect::{Files, Finished, Media, Session, agreed};
 use crate::error::ClientError;
+use crate::ground::Ground;
 use crate::link::{Link, greet};
 use crate::sources;
 use crate::terminal::say;
@@ -80,9 +74,7 @@ pub struct Caller<'a> {
     pub commands: Option<Commands>,
     identity: Identity,
     perf: Option<PerfTarget>,
-    machine: Machine,
-    ciphers: CipherPreference,
-    seal: Backends,
+    ground: Ground,
 }
 
 impl<'a> Caller<'a> {
@@ -97,19 +89,9 @@ impl<'a> Caller<'a> {
         stop: &'a AtomicBool,
     ) -> Result<Self, ClientError> {
         let perf = PerfTarget::from_env().map_err(|error| ClientError::Usage(error.to_string()))?;
-        let machine =
-            Machine::probe(Wishes::from_env().map_err(|error| ClientError::Usage(error.to_string()))?);
-        let asked = SealBackend::asked(std::env::var_os(SEAL_VARIABLE));
-        let asked_cipher = CipherPreference::asked(std::env::var_os(CIPHER_VARIABLE));
-        let ciphers = CipherPreference::of_this_cpu(
-            asked_cipher.map_err(|error| ClientError::Usage(error.to_string()))?,
-        );
-        let seal =
-            Backends::measure(asked.map_err(|error| ClientError::Usage(error.to_string()))?, Instant::now);
-        tracing::info!("FEC by {}", machine.fec_kernel());
-        tracing::info!("{seal}");
+        let ground = Ground::look()?;
         let commands = args.commands.then(|| Commands::read(std::io::stdin())).transpose()?;
-        Ok(Self { args, trust, stop, commands, identity, perf, machine, ciphers, seal })
+        Ok(Self { args, trust, stop, commands, identity, perf, ground })
     }
 
     /// Connects, streams, and sums up.
@@ -121,13 +103,8 @@ impl<'a> Caller<'a> {
         let answer_by = Instant::now() + turn.answer_max;
         let host = resolve(&args.host, answer_by)?;
         let files = Files::open(args, turn)?;
-        let mut config = SocketConfig::new(unspecified_like(host));
-        config.backend = Backend::asked(std::env::var_os(BACKEND_VARIABLE))?;
-        let socket = Arc::new(Socket::open(&config)?);
-        tracing::info!("{}", socket.caps());
-        let mut caps = punktfunk_perf::machine_facts();
-        caps.extend([format!("net: {}", socket.caps()), format!("fec: {}", self.machine.fec_kernel())]);
-        caps.push(self.seal.to_string());
+        let socket = self.ground.socket_to(host)?;
+        let mut caps = self.ground.facts(&socket);
         let mut receiver = Receiver::new(Arc::clone(&socket), ReceiveLimits::default())?;
         let hello = self.hello(host);
         let cpu_at_start = process_cpu();
@@ -135,9 +112,8 @@ impl<'a> Caller<'a> {
         let trust = turn.trust.clone().unwrap_or_else(|| self.trust.clone());
         let control = ClientControl::connect(identity, trust, host, hello.clone(), answer_by, now)?;
         let mut link = Link::new(control, socket);
-        let able = (self.machine.clone(), self.seal, self.ciphers);
         let begun = greet(&mut link, &mut receiver, &hello, self.stop).and_then(|greeted| {
-            let media = Media::start(&mut link, &greeted, receiver, able, files)?;
+            let media = Media::start(&mut link, &greeted, receiver, &self.ground, files)?;
             if args.open && turn.number == 1 {
                 let host = greeted.host_fingerprint;
                 say(&format!("--open believes any host; --trust {host} would believe this one only"));
@@ -167,15 +143,9 @@ impl<'a> Caller<'a> {
     fn hello(&self, host: SocketAddr) -> Hello {
         let (args, asked) = (self.args, self.args.mode);
         let mode = Mode { width: asked.width(), height: asked.height(), refresh_mhz: asked.refresh_mhz() };
-        let mut hello = Hello::new(args.name.clone(), mode, args.bitrate);
+        let mut hello = self.ground.hello(args.name.clone(), mode, args.bitrate, host);
         hello.compositor.clone_from(&args.compositor);
         hello.codecs = vec![Codec::H264, Codec::Pattern];
-        hello.ciphers = self.ciphers.ciphers().to_vec();
-        hello.au_bytes_max = *punktfunk_proto::limits::AU_BYTES.end();
-        hello.slices_max = *punktfunk_proto::limits::SLICES.end();
-        if let Some(bytes) = udp_payload_bytes_to(host).and_then(shard_bytes_for_payload) {
-            hello.shard_bytes_max = bytes;
-        }
         hello
     }
 }

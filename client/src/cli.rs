@@ -32,6 +32,8 @@ pub enum Command {
     Pair(Box<PairArgs>),
     /// Look for hosts on the local network.
     Discover(DiscoverArgs),
+    /// Measure what the way from a host to this client carries: the host sends filler like video, and opens no screen.
+    SpeedTest(Box<SpeedTestArgs>),
     /// List the hosts that are paired, or forget one.
     Hosts(HostsArgs),
     /// Print this client's fingerprint, for the host's --trust.
@@ -127,6 +129,35 @@ pub struct DiscoverArgs {
     /// For how long, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 1_500, value_parser = clap::value_parser!(u32).range(100..=60_000))]
     pub wait: u32,
+    /// Where the identity is kept.
+    #[arg(long, value_name = "DIR")]
+    pub identity: Option<PathBuf>,
+    /// Nothing but one JSON object on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to test.
+#[derive(Debug, Clone, Args)]
+pub struct SpeedTestArgs {
+    /// The host: a name or an address, with a port or without.
+    #[arg(value_name = "HOST[:PORT]")]
+    pub host: String,
+    /// The wire's rate to try in kbit/s, redundancy included.
+    #[arg(long = "target", value_name = "KBPS", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(500..=10_000_000))]
+    pub target_kbps: u32,
+    /// For how long, in milliseconds.
+    #[arg(long = "ms", value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(200..=10_000))]
+    pub duration_ms: u32,
+    /// The host's fingerprint (64 hex digits), in place of the paired hosts'; any other host is refused.
+    #[arg(long, value_name = "FINGERPRINT", conflicts_with = "open")]
+    pub trust: Vec<Fingerprint>,
+    /// Believe any host. Without it one that is paired is, or the one that --trust names.
+    #[arg(long)]
+    pub open: bool,
+    /// What the host shows for this client; by default this machine's name.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
     /// Where the identity is kept.
     #[arg(long, value_name = "DIR")]
     pub identity: Option<PathBuf>,

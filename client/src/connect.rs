@@ -14,11 +14,9 @@ use punktfunk_control::{
     Bye, ByeReason, ClientEvent, Codec, ConnectError, Fingerprint, HostStats, Mode, Reconfigure,
     SkewEstimate, Welcome,
 };
-use punktfunk_engine::{ClientConfig, ClientPipeline, Machine, SessionTime, Waker};
+use punktfunk_engine::{ClientConfig, ClientPipeline, SessionTime, Waker};
 use punktfunk_net::Receiver;
 use punktfunk_perf::{PerfTarget, process_cpu};
-use punktfunk_proto::ReassemblerLimits;
-use punktfunk_seal::{Backends, CipherPreference, Direction, Opener, Plane, PlaneKeys};
 
 use crate::caller::Turn;
 use crate::changes::Changes;
@@ -26,6 +24,7 @@ use crate::cli::{Approval, ConnectArgs};
 use crate::clocks::Clocks;
 use crate::commands::{Command, Commands};
 use crate::error::ClientError;
+use crate::ground::Ground;
 use crate::link::{Greeted, Link, TICK};
 use crate::out_file::OutFile;
 use crate::pictures::Pictures;
@@ -120,7 +119,7 @@ impl Media {
         link: &mut Link,
         Greeted { welcome, negotiated, secret, .. }: &Greeted,
         receiver: Receiver,
-        (machine, seal, ciphers): (Machine, Backends, CipherPreference),
+        ground: &Ground,
         files: Files,
     ) -> Result<Self, ClientError> {
         let now = Instant::now();
@@ -146,15 +145,8 @@ impl Media {
                 return Err(ClientError::Welcome(format!("we did not offer {}", welcome.codec)));
             }
         };
-        let cipher = welcome.cipher;
-        let reason = ciphers
-            .reason(cipher, None)
-            .ok_or_else(|| ClientError::Welcome(format!("we did not offer {cipher}")))?;
-        let sealing = Sealing { cipher, reason, opened_by: seal.opening(cipher) };
-        tracing::info!("media is {sealing}");
-        let keys = PlaneKeys::new(secret, cipher, Direction::HostToClient, Plane::Video)
-            .with_backend(sealing.opened_by);
-        let opener = Opener::new(keys, ReassemblerLimits::from(negotiated).replay_window);
+        let sealing = Sealing::of(welcome.cipher, ground)?;
+        let openers = sealing.openers(secret, negotiated);
         let (time, control) = (Arc::new(SessionTime::default()), Waker::new());
         control.attach();
         let config = ClientConfig {
@@ -162,9 +154,9 @@ impl Media {
             clock: link.control.clock(),
             time: Arc::clone(&time),
             control,
-            machine,
+            machine: ground.machine.clone(),
         };
-        let pipeline = ClientPipeline::start(sink, receiver, opener, &config)?;
+        let pipeline = ClientPipeline::start(sink, receiver, openers, &config)?;
         for setup in pipeline.setups() {
             tracing::info!("stage {setup}");
         }
@@ -269,6 +261,9 @@ impl Session {
         if let Some(report) = self.pipeline.poll_feedback() {
             log_late(self.link.control.send_feedback(&report, now));
         }
+        if let Some(seen) = self.pipeline.poll_speed_test() {
+            log_late(self.link.control.send_speed_test_seen(seen.into(), now));
+        }
         let asks = [self.pipeline.poll_idr_request(), self.recording.poll_idr_request()];
         for after_au in asks.into_iter().flatten() {
             log_late(self.link.control.request_idr(after_au, now));
@@ -291,6 +286,12 @@ impl Session {
                         log_late(self.link.control.decide_pending(id, word, now));
                     }
                 }
+                ClientEvent::SpeedTestBegun(begun) => {
+                    say(&format!("a speed test of {} kbit/s: the picture waits", begun.target_kbps));
+                }
+                ClientEvent::SpeedTestSent(sent) => self.pipeline.ask_speed_test(sent.test),
+                ClientEvent::SpeedTestResult(result) => say(&format!("the speed test: {}", result.verdict)),
+                ClientEvent::SpeedTestFailed(failed) => say(&format!("no speed test: {}", failed.why)),
                 ClientEvent::Mtu { udp_payload_bytes } => {
                     tracing::debug!(udp_payload_bytes, "the path's datagrams");
                 }

@@ -71,6 +71,9 @@ pub enum ClientError {
     /// The UDP edge failed.
     #[error(transparent)]
     Net(#[from] NetError),
+    /// There was no speed test, or it has no result.
+    #[error("no speed test: {0}")]
+    SpeedTest(String),
     /// The pipeline could not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -117,6 +120,7 @@ impl ClientError {
             | Self::Identity(IdentityError::NoHome)
             | Self::Net(NetError::BackendUnknown { .. }) => 64,
             Self::Identity(_) => 3,
+            Self::SpeedTest(_) => 7,
             Self::Control(_)
             | Self::Discover(_)
             | Self::Net(_)

@@ -154,6 +154,10 @@ pub fn greet(
                 | ClientEvent::HostStats(_)
                 | ClientEvent::Reconfigured(_)
                 | ClientEvent::PendingDevices(_)
+                | ClientEvent::SpeedTestBegun(_)
+                | ClientEvent::SpeedTestSent(_)
+                | ClientEvent::SpeedTestResult(_)
+                | ClientEvent::SpeedTestFailed(_)
                 | ClientEvent::Mtu { .. } => {}
             }
         }

@@ -15,6 +15,7 @@ mod commands;
 mod connect;
 mod discover;
 mod error;
+mod ground;
 mod link;
 mod out_file;
 mod pair;
@@ -25,6 +26,7 @@ mod sealing;
 mod sink;
 mod snapshot;
 mod sources;
+mod speed;
 mod summary;
 mod terminal;
 mod visitors;
@@ -36,12 +38,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
-use punktfunk_control::{Device, Devices, Identity, Trust, now_s};
+use punktfunk_control::{Device, Devices, Fingerprint, Identity, Trust, now_s};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::caller::Caller;
-use crate::cli::{Cli, Command, ConnectArgs, HostsArgs, PairArgs};
+use crate::cli::{Cli, Command, ConnectArgs, HostsArgs, PairArgs, SpeedTestArgs};
 use crate::error::{ClientError, EXIT_INTERRUPTED};
 use crate::terminal::{print, say};
 
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
             let known = identity_folder(args.identity.as_deref()).and_then(|dir| Ok(Devices::load(&dir)?));
             known.and_then(|known| print(&discover::discover(&args, &known)?))
         }
+        Command::SpeedTest(args) => speed_test(&args),
         Command::Hosts(args) => hosts(&args),
         Command::Fingerprint { identity } => {
             load_identity(identity.as_deref()).and_then(|identity| print(&identity.fingerprint().to_string()))
@@ -81,29 +84,56 @@ fn run(args: &ConnectArgs) -> Result<(), ClientError> {
     let folder = identity_folder(args.identity.as_deref())?;
     let identity = Identity::load_or_create(&folder)?;
     let mut hosts = Devices::load(&folder)?;
-    let trust = match (args.open, &args.trust[..]) {
-        (true, _) => Trust::Open,
-        (false, []) => Trust::Pinned(hosts.fingerprints()),
-        (false, named) => Trust::Pinned(named.to_vec()),
-    };
-    if trust.expected().is_empty() && !args.open {
-        return Err(ClientError::Usage(format!(
-            "which host shall be believed? none is paired yet: `punktfunk pair {}` does that once, by the PIN that \
-             the host shows; or name the host with --trust FINGERPRINT, or believe any with --open",
-            args.host
-        )));
-    }
+    let trust = believed((args.open, &args.trust), &hosts, &args.host)?;
     let stop = stop_flag().map_err(ClientError::Signals)?;
     let course = reconnect::run(&Caller::new(args, identity, trust, &stop)?)?;
-    if let Some(host) = course.last.host.filter(|host| hosts.find(host).is_some())
-        && let Err(error) = hosts.note_seen(&host, now_s())
-    {
-        tracing::warn!(%error, "when the host was seen last is not written down");
+    if let Some(host) = course.last.host {
+        note_seen(&mut hosts, &host);
     }
     let (text, mut course) = (course.text(), course);
     let error = course.last.error.take();
     print(if args.json { format!("{:#}", course.json()) } else { text }.as_str())?;
     error.map_or(Ok(()), Err)
+}
+
+/// Which hosts are believed.
+fn believed(
+    (open, named): (bool, &[Fingerprint]),
+    hosts: &Devices,
+    host: &str,
+) -> Result<Trust, ClientError> {
+    let trust = match (open, named) {
+        (true, _) => Trust::Open,
+        (false, []) => Trust::Pinned(hosts.fingerprints()),
+        (false, named) => Trust::Pinned(named.to_vec()),
+    };
+    if trust.expected().is_empty() && !open {
+        return Err(ClientError::Usage(format!(
+            "which host shall be believed? none is paired yet: `punktfunk pair {host}` does that once, by the PIN that \
+             the host shows; or name the host with --trust FINGERPRINT, or believe any with --open"
+        )));
+    }
+    Ok(trust)
+}
+
+/// Writes down when a paired host was there last.
+fn note_seen(hosts: &mut Devices, host: &Fingerprint) {
+    if hosts.find(host).is_some()
+        && let Err(error) = hosts.note_seen(host, now_s())
+    {
+        tracing::warn!(%error, "when the host was seen last is not written down");
+    }
+}
+
+fn speed_test(args: &SpeedTestArgs) -> Result<(), ClientError> {
+    let folder = identity_folder(args.identity.as_deref())?;
+    let identity = Identity::load_or_create(&folder)?;
+    let mut hosts = Devices::load(&folder)?;
+    let trust = believed((args.open, &args.trust), &hosts, &args.host)?;
+    let stop = stop_flag().map_err(ClientError::Signals)?;
+    let tested = speed::speed_test(args, identity, trust, &stop)?;
+    note_seen(&mut hosts, &tested.host);
+    if args.json { print(&format!("{:#}", tested.json())) } else { print(&tested.text()) }
 }
 
 fn pair_with_a_host(args: &PairArgs) -> Result<(), ClientError> {

@@ -11,7 +11,8 @@ use punktfunk_seal::Secret;
 use crate::error::{ConnectError, RejectReason, SessionEnd};
 use crate::fingerprint::Fingerprint;
 use crate::messages::{
-    Bye, ClientStats, Hello, HostStats, PendingDevices, Reconfigure, Reconfigured, SourceNews, Welcome,
+    Bye, ClientStats, Hello, HostStats, PendingDevices, Reconfigure, Reconfigured, SourceNews,
+    SpeedTestBegun, SpeedTestFailed, SpeedTestResult, SpeedTestSeen, SpeedTestSent, StartSpeedTest, Welcome,
 };
 use crate::pairing::WindowEnd;
 use crate::skew::SkewEstimate;
@@ -165,6 +166,20 @@ pub enum HostEvent {
         /// Whether it shall be let in.
         is_approved: bool,
     },
+    /// The client asks for a speed test: answer with `send_speed_test`.
+    SpeedTestAsked {
+        /// The session.
+        session: SessionId,
+        /// What it asks for.
+        wish: StartSpeedTest,
+    },
+    /// The client says what came of a speed test.
+    SpeedTestSeen {
+        /// The session.
+        session: SessionId,
+        /// What came.
+        seen: SpeedTestSeen,
+    },
     /// The session is over; its id means nothing any more.
     Ended {
         /// The session that was.
@@ -207,6 +222,14 @@ pub enum ClientEvent {
     SourceNews(SourceNews),
     /// The devices that wait at the host for somebody's word: answer with `decide_pending`, if at all.
     PendingDevices(PendingDevices),
+    /// Filler comes in place of video.
+    SpeedTestBegun(SpeedTestBegun),
+    /// All of it has left: answer with `send_speed_test_seen`, once nothing more comes.
+    SpeedTestSent(SpeedTestSent),
+    /// What a speed test has found.
+    SpeedTestResult(SpeedTestResult),
+    /// There is no speed test, or no result of it.
+    SpeedTestFailed(SpeedTestFailed),
     /// The path to the host now carries UDP payloads of this size, up or down.
     Mtu {
         /// Bytes of UDP payload.

@@ -57,7 +57,9 @@ pub use identity::{Damage, IDENTITY_FILE, Identity, IdentityError, machine_name}
 pub use limits::{HostLimits, PROTOCOL};
 pub use messages::{
     Bye, ByeReason, ClientStats, Codec, CompositorOffer, FallCount, Hello, HostStats, Mode, PendingDevices,
-    PendingEntry, Reconfigure, Reconfigured, Refusal, RefusalCode, SourceNews, StageSummary, Welcome,
+    PendingEntry, Reconfigure, Reconfigured, Refusal, RefusalCode, SourceNews, SpeedTestBegun,
+    SpeedTestFailed, SpeedTestNews, SpeedTestResult, SpeedTestSeen, SpeedTestSent, StageSummary,
+    StartSpeedTest, Weakest, Welcome,
 };
 pub use pairing::{ArmError, ArmedWindow, PendingDevice, Pin, PinError, TurnedAwayReason, WindowEnd, Wish};
 pub use planes::{Plane, PlaneCounters};

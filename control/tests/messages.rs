@@ -34,11 +34,11 @@ prop_compose! {
     fn hello()(
         client_name in name(), mode in mode(), bitrate_kbps: u32, compositor in prop::option::of(name()),
         slices_max: u16, au_bytes_max: u32, shard_bytes_max: u16, redundancy_per_mille: Option<u16>,
-        protocol: u32,
+        protocol: u32, without_pictures: bool,
     ) -> Hello {
         Hello {
             protocol, client_name, mode, bitrate_kbps, compositor, slices_max, au_bytes_max, shard_bytes_max,
-            redundancy_per_mille,
+            redundancy_per_mille, without_pictures,
             codecs: vec![Codec::Av1, Codec::Hevc, Codec::H264, Codec::Pattern],
             ciphers: vec![Cipher::ChaCha20Poly1305, Cipher::Aes128Gcm],
         }
@@ -73,6 +73,46 @@ fn client_stats() -> impl Strategy<Value = Message> {
             stages: vec![stage; 2],
             ..ClientStats::default()
         })
+    })
+}
+
+fn speed_test() -> impl Strategy<Value = Message> {
+    let numbers = (any::<u16>(), any::<[u32; 5]>(), any::<[u64; 4]>());
+    let parts = prop::collection::vec(any::<u32>(), 0..=LIST_LENGTH_MAX);
+    (0..6, numbers, parts, any::<u16>(), name()).prop_map(|(kind, numbers, parts, weakest, text)| {
+        let (test, [target_kbps, duration_ms, delay_p50_us, delay_p99_us, rest], [a, b, c, d]) = numbers;
+        match kind {
+            0 => Message::StartSpeedTest(StartSpeedTest { target_kbps, duration_ms }),
+            1 => Message::SpeedTestBegun(SpeedTestBegun { test, target_kbps, duration_ms }),
+            2 => Message::SpeedTestSent(SpeedTestSent { test }),
+            3 => Message::SpeedTestSeen(SpeedTestSeen {
+                test,
+                datagrams: a,
+                wire_bytes: b,
+                span_us: c,
+                by_position: parts.into_iter().map(u64::from).collect(),
+                delay_p50_us,
+                delay_p99_us,
+                client_drops: d,
+                epoch_opened: rest,
+            }),
+            4 => Message::SpeedTestResult(SpeedTestResult {
+                test,
+                target_kbps,
+                sent_kbps: a,
+                received_kbps: b,
+                goodput_kbps: c,
+                loss_ppm: duration_ms,
+                loss_by_position_ppm: parts,
+                delay_p50_us,
+                delay_p99_us,
+                recommended_kbps: rest,
+                // Numbers that have words come back as those words.
+                weakest: if weakest < 4 { Weakest::Network } else { Weakest::Other(weakest) },
+                verdict: text,
+            }),
+            _ => Message::SpeedTestFailed(SpeedTestFailed { why: text }),
+        }
     })
 }
 
@@ -135,6 +175,7 @@ fn message() -> impl Strategy<Value = Message> {
         ),
         (any::<u64>(), any::<bool>())
             .prop_map(|(id, approve)| Message::DecidePending(DecidePending { id, approve })),
+        speed_test(),
         name().prop_map(|text| Message::Bye(Bye { reason: ByeReason::Fault, text })),
     ]
 }
@@ -152,9 +193,10 @@ proptest! {
 
     #[test]
     fn random_bytes_behind_a_right_start_never_panic(
-        kind in 0u8..24, bytes in prop::collection::vec(any::<u8>(), 0..200),
+        kind in 0u8..40, bytes in prop::collection::vec(any::<u8>(), 0..200),
     ) {
-        let _ = Message::parse(&[&[0x82, kind][..], &bytes].concat());
+        // In two bytes, as all kinds may be written.
+        let _ = Message::parse(&[&[0x82, 0x18, kind][..], &bytes].concat());
     }
 
     #[test]

@@ -160,6 +160,7 @@ def _counters(*ranges) -> dict:
 HELLO = Map({
     0: must(U32), 1: must(NAME), 2: must(MODE), 3: must(List(U16, CODECS)), 4: must(List(U16, CIPHERS)), 5: must(U32),
     6: Field(NAME), 7: must(U16), 8: must(U32), 9: must(U16), 10: Field(U16),
+    11: Field(BOOL, False),
 })  # fmt: skip
 WELCOME = Map({
     0: must(U32), 1: must(NAME), 2: must(MODE), 3: must(OneOf(CODECS)), 4: must(OneOf(CIPHERS)), 5: must(U32),
@@ -188,7 +189,19 @@ MESSAGES = {
     18: Map({**_counters(range(0, 9)), 16: Field(List(STAGE), [])}),
     20: Map({0: must(List(PENDING))}),
     21: Map({0: must(U64), 1: must(BOOL)}),
-}
+    30: Map({0: must(U32), 1: must(U32)}),
+    31: Map({0: must(U16), 1: must(U32), 2: must(U32)}),
+    32: Map({0: must(U16)}),
+    33: Map({
+        0: must(U16), 1: must(U64), 2: must(U64), 3: must(U64), 4: must(List(U64)), 5: must(U32), 6: must(U32),
+        7: must(U64), 8: must(U32),
+    }),
+    34: Map({
+        0: must(U16), 1: must(U32), 2: must(U64), 3: must(U64), 4: must(U64), 5: must(U32), 6: must(List(U32)),
+        7: must(U32), 8: must(U32), 9: must(U32), 10: must(U16), 11: must(TEXT),
+    }),
+    35: Map({0: must(TEXT)}),
+}  # fmt: skip
 # The pairing protocol's, framed in the same way.
 SHARE, CONFIRMATION = Bytes(65), Bytes(32)
 PAIR_MESSAGES = {

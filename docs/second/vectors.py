@@ -14,6 +14,7 @@ import control
 import demux
 import fec
 import feedback
+import filler
 import header
 import keys
 import opening
@@ -321,6 +322,26 @@ def _fnv(data: bytes) -> str:
     return f"{out:016x}"
 
 
+def filler_json(file: dict) -> dict:
+    only(file, "about cipher secret shard_bytes_max steps", "filler.json")
+    cipher, secret = named(keys.CIPHER_NAMES, file["cipher"], "filler.json"), bytes.fromhex(file["secret"])
+    into = filler.Meter(secret, cipher, file["shard_bytes_max"])
+    arrivals = said = 0
+    for number, given in enumerate(file["steps"]):
+        if "says" in given:
+            only(given, "says", f"step {number}")
+            same(into.says(given["says"]["test"]), given["says"], f"step {number}, said")
+            said += 1
+            continue
+        where = f"step {number} ({given['what']})"
+        only(given, "at_us counts datagram what", where)
+        datagram = bytes.fromhex(given["datagram"])
+        same(into.handle_datagram(datagram, given["at_us"]), given["counts"], where)
+        same(demux.owner(datagram), demux.MEDIA, where)
+        arrivals += 1
+    return {"arrivals": arrivals, "said": said}
+
+
 def fec_txt(text: str) -> dict:
     shapes = left_out = 0
     for number, line in enumerate(text.splitlines(), 1):
@@ -361,6 +382,7 @@ CHECKS = {
     "pairing.json": pairing_json,
     "media.json": media_json,
     "hostile.json": media_json,
+    "filler.json": filler_json,
     "fec.txt": fec_txt,
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use punktfunk_net::Receiver;
 use punktfunk_perf::Collector;
 use punktfunk_proto::{
-    FeedbackReport, IdrRequester, Negotiated, Reassembler, ReassemblerLimits, SessionClock,
+    FeedbackReport, FillerSeen, IdrRequester, Negotiated, Reassembler, ReassemblerLimits, SessionClock,
 };
 use punktfunk_seal::Opener;
 
@@ -21,11 +21,13 @@ use crate::decode::{Decode, DecodeEnd, DecodeStage, Next, SessionTime};
 use crate::encode::StageFault;
 use crate::error::EngineError;
 use crate::limits::{
-    CONTROL_RING, DECODE_BACKLOG, DECODE_BACKLOG_AUS_MIN, FEEDBACK_INTERVAL, FEEDBACK_RING, TAP_SAMPLES,
+    CONTROL_RING, DECODE_BACKLOG, DECODE_BACKLOG_AUS_MIN, FEEDBACK_INTERVAL, FEEDBACK_RING, FILLER_RING,
+    TAP_SAMPLES,
 };
 use crate::load::LoadMeter;
 use crate::machine::{CoreClaim, Idle, Machine, StageSetup};
-use crate::receive::{ControlDatagram, Outbox, ReceiveEnd, ReceiveStage};
+use crate::planes::Openers;
+use crate::receive::{ControlDatagram, FillerCount, FillerQuestion, Outbox, ReceiveEnd, ReceiveStage};
 use crate::stage::{Running, Stop, Waker, drain, start};
 use crate::stats::{ClientStats, DecodeCounters, ReceiveCounters};
 
@@ -50,6 +52,7 @@ pub struct ClientPipeline<D: Decode> {
     running: Running<DecodeEnd<D>, ReceiveEnd, punktfunk_net::Waker>,
     quic: rtrb::Consumer<ControlDatagram>,
     feedback: rtrb::Consumer<FeedbackReport>,
+    filler: Filler,
     idr_after: Arc<AtomicU64>,
     receive_counters: Arc<ReceiveCounters>,
     decode_counters: Arc<DecodeCounters>,
@@ -57,6 +60,12 @@ pub struct ClientPipeline<D: Decode> {
     setups: Vec<StageSetup>,
     memory: String,
     _cores: CoreClaim,
+}
+
+/// What joins the control thread with the receive stage in a speed test.
+struct Filler {
+    question: Arc<FillerQuestion>,
+    answers: rtrb::Consumer<FillerSeen>,
 }
 
 /// What is left when a client pipeline has stopped.
@@ -79,6 +88,7 @@ struct Built<D: Decode> {
     decode: DecodeStage<D>,
     quic: rtrb::Consumer<ControlDatagram>,
     feedback: rtrb::Consumer<FeedbackReport>,
+    filler: Filler,
     collectors: Vec<Collector>,
 }
 
@@ -90,13 +100,14 @@ impl<D: Decode> ClientPipeline<D> {
     pub fn start(
         decode: D,
         receiver: Receiver,
-        opener: Opener,
+        openers: impl Into<Openers>,
         config: &ClientConfig,
     ) -> Result<Self, EngineError> {
         let receive_waker = receiver.waker();
         let ([receive_place, decode_place], cores) = config.machine.claim([true, false]);
-        let built = build(decode, receiver, opener, config, [receive_place.idle, decode_place.idle]);
-        let Built { receive, decode, quic, feedback, collectors } = built;
+        let idle = [receive_place.idle, decode_place.idle];
+        let built = build(decode, receiver, openers.into(), config, idle);
+        let Built { receive, decode, quic, feedback, filler, collectors } = built;
         let (idr_after, stop) = (decode.idr_after.clone(), receive.stop.clone());
         let (receive_counters, decode_counters) = (receive.counters.clone(), decode.counters.clone());
         let (decode, decode_setup) = start("decode", decode_place, move || decode.run())
@@ -110,6 +121,7 @@ impl<D: Decode> ClientPipeline<D> {
             running,
             quic,
             feedback,
+            filler,
             idr_after,
             receive_counters,
             decode_counters,
@@ -140,6 +152,17 @@ impl<D: Decode> ClientPipeline<D> {
     pub fn poll_idr_request(&self) -> Option<u32> {
         let after = self.idr_after.swap(0, Ordering::AcqRel).checked_sub(1)?;
         u32::try_from(after).ok()
+    }
+
+    /// Asks what came of speed test `test`, now that the host has said that all of it has left.
+    pub fn ask_speed_test(&self, test: u16) {
+        self.filler.question.ask(test);
+    }
+
+    /// What came of the speed test that was asked about: a tenth of a second after its last datagram, or a second after the
+    /// question. The control thread is woken for it.
+    pub fn poll_speed_test(&mut self) -> Option<FillerSeen> {
+        self.filler.answers.pop().ok()
     }
 
     /// One snapshot by value.
@@ -198,19 +221,27 @@ fn picture_interval(refresh_mhz: u32) -> Duration {
     Duration::from_nanos(1_000_000_000_000 / u64::from(refresh_mhz.max(1))).max(2 * FEEDBACK_INTERVAL)
 }
 
+/// The two ends of a speed test, the receive stage's only where there are keys for it.
+fn filler(probe: Option<Opener>, shard_bytes_max: u16) -> (Option<FillerCount>, Filler) {
+    let (answers_in, answers) = rtrb::RingBuffer::new(FILLER_RING);
+    let question = Arc::<FillerQuestion>::default();
+    let asked = Arc::clone(&question);
+    let count =
+        probe.map(|opener| FillerCount::new(opener, shard_bytes_max, asked, answers_in, Instant::now()));
+    (count, Filler { question, answers })
+}
+
 fn build<D: Decode>(
     decode: D,
     receiver: Receiver,
-    opener: Opener,
+    Openers { video, probe }: Openers,
     config: &ClientConfig,
     [receive_idle, decode_idle]: [Idle; 2],
 ) -> Built<D> {
     let limits = ReassemblerLimits::from(&config.negotiated);
+    let (aus_decoded, backlog) = (Arc::new(AtomicU64::new(0)), decode_backlog_aus(&config.negotiated));
     // A place for each block of each access unit that may wait, and one for its loss.
-    let places =
-        (decode_backlog_aus(&config.negotiated) as usize + 1) * (usize::from(limits.blocks_per_au_max) + 1);
-    let backlog = decode_backlog_aus(&config.negotiated);
-    let aus_decoded = Arc::new(AtomicU64::new(0));
+    let places = (backlog as usize + 1) * (usize::from(limits.blocks_per_au_max) + 1);
     let (deliveries_in, deliveries_out) = rtrb::RingBuffer::new(places);
     // One place more than blocks can be out: those in the ring, and the one in the decoder's hands.
     let (home_in, home_out) = rtrb::RingBuffer::new(places + 1);
@@ -219,9 +250,10 @@ fn build<D: Decode>(
     let (receive_tap, receive_collector) = punktfunk_perf::channel(TAP_SAMPLES);
     let (decode_tap, decode_collector) = punktfunk_perf::channel(TAP_SAMPLES);
     let (waker, decode_counters) = (Waker::new(), Arc::<DecodeCounters>::default());
+    let (filler_in, filler_out) = filler(probe, config.negotiated.shard_bytes_max);
     let receive = ReceiveStage {
         receiver,
-        reassembler: Reassembler::with_kernel(limits, opener, config.machine.fec_kernel()),
+        reassembler: Reassembler::with_kernel(limits, video, config.machine.fec_kernel()),
         outbox: Outbox::new(deliveries_in, home_out, Arc::clone(&aus_decoded), backlog, receive_tap),
         quic: quic_in,
         feedback: feedback_in,
@@ -240,9 +272,10 @@ fn build<D: Decode>(
         clock: config.clock,
         time: Arc::clone(&config.time),
         load: LoadMeter::new(Arc::clone(&decode_counters)),
+        filler: filler_in,
     };
-    let requester = IdrRequester::new(decode.has_references());
     let decode = DecodeStage {
+        requester: IdrRequester::new(decode.has_references()),
         decode,
         deliveries: deliveries_out,
         aus_decoded,
@@ -252,7 +285,6 @@ fn build<D: Decode>(
         idle: decode_idle,
         clock: config.clock,
         time: config.time.clone(),
-        requester,
         idr_after: Arc::new(AtomicU64::new(0)),
         counters: decode_counters,
         tap: decode_tap,
@@ -265,6 +297,7 @@ fn build<D: Decode>(
         decode,
         quic: quic_out,
         feedback: feedback_out,
+        filler: filler_out,
         collectors: vec![receive_collector, decode_collector],
     }
 }

@@ -156,6 +156,18 @@ impl<S: AsRef<[u8]>> Protect<S> {
         }
     }
 
+    /// Sends the next of a speed test's filler; false where that is another thread's work, or there is none.
+    fn send_filler(&mut self) -> bool {
+        match self {
+            Self::Apart(_) => false,
+            Self::Together(stage) => {
+                let is_filling = stage.is_filling();
+                stage.send_filler();
+                is_filling
+            }
+        }
+    }
+
     /// How long the encode stage may wait for a picture at a time.
     fn picture_wait(&self) -> Duration {
         match self {
@@ -210,9 +222,11 @@ pub(crate) struct Progress {
     pub(crate) aus_done: AtomicU64,
     /// The key is used up and no report opens the next: nothing can be sealed.
     pub(crate) key_blocked: AtomicBool,
+    /// A speed test has the wire: set by who asks for one, cleared when its last filler has left.
+    pub(crate) filling: AtomicBool,
     /// Trains that have left: whether sending moves.
     pub(crate) trains: AtomicU64,
-    /// Wakes the encode stage when one of the first two changed.
+    /// Wakes the encode stage when one of the others changed.
     pub(crate) waker: Waker,
 }
 
@@ -264,7 +278,9 @@ impl<E: Encode> EncodeStage<E> {
             self.recycle();
             if self.is_lagging() {
                 self.lags_since.get_or_insert(self.encode.counts().superseded);
-                std::thread::park_timeout(LAG_WAIT);
+                if !self.protect.send_filler() {
+                    std::thread::park_timeout(LAG_WAIT);
+                }
                 continue;
             }
             match self.encode.wait_picture(self.protect.picture_wait()) {
@@ -293,11 +309,13 @@ impl<E: Encode> EncodeStage<E> {
         self.close(fault)
     }
 
-    /// Whether the next picture has to wait: too much is under way, or nothing can be sealed.
+    /// Whether the next picture has to wait: too much is under way, nothing can be sealed, or a speed test runs.
     fn is_lagging(&self) -> bool {
         let in_flight =
             u64::from(self.next_au).saturating_sub(self.progress.aus_done.load(Ordering::Acquire));
-        in_flight >= AUS_IN_FLIGHT_MAX || self.progress.key_blocked.load(Ordering::Acquire)
+        in_flight >= AUS_IN_FLIGHT_MAX
+            || self.progress.key_blocked.load(Ordering::Acquire)
+            || self.progress.filling.load(Ordering::Acquire)
     }
 
     fn count_shed(&mut self) {

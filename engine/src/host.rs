@@ -16,17 +16,20 @@ use punktfunk_net::{Arena, Sender, Socket};
 use punktfunk_perf::Collector;
 use punktfunk_proto::idr::IDR_SPACING;
 use punktfunk_proto::{
-    BitrateControl, BitratePolicy, FeedbackReport, IdrGate, LinkRate, Negotiated, Pacer, Packetizer,
-    PathWatch, ReassemblerLimits, RedundancyPolicy, SessionClock,
+    BitrateControl, BitratePolicy, FeedbackReport, FillerSent, IdrGate, LinkRate, Negotiated, Pacer,
+    Packetizer, PathWatch, ReassemblerLimits, RedundancyPolicy, SessionClock, SpeedTestOrder,
 };
 use punktfunk_seal::Sealer;
 
 use crate::departure::Departures;
 use crate::encode::{Encode, EncodeEnd, EncodeStage, EncodeWishes, Progress, Protect, StageFault};
 use crate::error::EngineError;
-use crate::limits::{AUS_IN_FLIGHT_MAX, COMMAND_RING, TAP_SAMPLES};
+use crate::limits::{AUS_IN_FLIGHT_MAX, COMMAND_RING, FILLER_RING, TAP_SAMPLES};
 use crate::machine::{CoreClaim, Idle, Machine, StageSetup};
-use crate::protect::{AuInProgress, Command, ProtectStage, Resends, Told};
+use crate::planes::Sealers;
+use crate::protect::{
+    AuInProgress, Command, FillerFault, FillerOutcome, FillerWork, ProtectStage, Resends, Told,
+};
 use crate::stage::{Running, Stop, Waker, start};
 use crate::stats::{EncodeCounters, HostStats, ProtectCounters};
 
@@ -63,7 +66,10 @@ pub struct HostPipeline<E: Encode> {
     /// The protect stage, where it has a thread of its own, and the encode stage.
     running: Running<usize, EncodeEnd<E>, Waker>,
     commands: rtrb::Producer<Command>,
+    /// What comes of speed tests; none where there are no keys for them.
+    filler: Option<rtrb::Consumer<FillerOutcome>>,
     protect: Waker,
+    progress: Arc<Progress>,
     wishes: Arc<EncodeWishes>,
     encode_counters: Arc<EncodeCounters>,
     protect_counters: Arc<ProtectCounters>,
@@ -95,6 +101,7 @@ struct Built<E: Encode> {
     /// Wakes the protect stage.
     waker: Waker,
     commands: rtrb::Producer<Command>,
+    filler: Option<rtrb::Consumer<FillerOutcome>>,
     collectors: Vec<Collector>,
 }
 
@@ -106,7 +113,7 @@ impl<E: Encode> HostPipeline<E> {
     pub fn start(
         encode: E,
         socket: Arc<Socket>,
-        sealer: Sealer,
+        sealers: impl Into<Sealers>,
         config: &HostConfig,
     ) -> Result<Self, EngineError> {
         // Whoever sends has the real-time priority: a receiver on the same machine would take its core from it with the
@@ -118,9 +125,9 @@ impl<E: Encode> HostPipeline<E> {
             }
             false => config.machine.claim([true, false]),
         };
-        let built = build(encode, socket, sealer, config, protect_place.idle)?;
-        let Built { encode, protect, waker, commands, collectors } = built;
-        let (wishes, stop) = (encode.wishes.clone(), encode.stop.clone());
+        let built = build(encode, socket, sealers.into(), config, protect_place.idle)?;
+        let Built { encode, protect, waker, commands, filler, collectors } = built;
+        let (wishes, stop, progress) = (encode.wishes.clone(), encode.stop.clone(), encode.progress.clone());
         let (encode_counters, protect_counters) = (encode.counters.clone(), encode.sent.clone());
         let mut setups = Vec::with_capacity(STAGES);
         let protect = match protect {
@@ -141,7 +148,9 @@ impl<E: Encode> HostPipeline<E> {
         Ok(Self {
             running,
             commands,
+            filler,
             protect: waker,
+            progress,
             wishes,
             encode_counters,
             protect_counters,
@@ -213,6 +222,35 @@ impl<E: Encode> HostPipeline<E> {
         }
     }
 
+    /// Begins a speed test: pictures wait at their source until its filler has left, and an IDR follows. One at a time;
+    /// whoever begins the next one has taken this one's outcome.
+    ///
+    /// # Errors
+    /// The pipeline has no keys for it, or the command ring is full.
+    pub fn begin_speed_test(&mut self, test: u16, order: SpeedTestOrder) -> Result<(), SpeedTestOrder> {
+        if self.filler.is_none() || self.progress.filling.swap(true, Ordering::AcqRel) {
+            return Err(order);
+        }
+        if !self.command(Command::SpeedTest(test, order)) {
+            self.progress.filling.store(false, Ordering::Release);
+            return Err(order);
+        }
+        self.protect.wake();
+        Ok(())
+    }
+
+    /// What was sent of the speed test that was begun last, once its filler has left.
+    pub fn poll_speed_test(&mut self) -> Option<Result<FillerSent, FillerFault>> {
+        self.filler.as_mut()?.pop().ok()
+    }
+
+    /// The client says which epoch of the probe plane it has opened. A full command ring keeps the plane in its epoch.
+    pub fn handle_probe_epoch(&mut self, epoch: u32) {
+        if !self.command(Command::ProbeEpoch(epoch)) {
+            tracing::debug!("the probe plane's epoch met a full ring");
+        }
+    }
+
     /// Whether the ring took the command. No wake: the stage looks with each slice, and every
     /// few ten milliseconds without one.
     fn command(&mut self, command: Command) -> bool {
@@ -262,10 +300,17 @@ impl<E: Encode> HostPipeline<E> {
     }
 }
 
+/// What sends a speed test's filler, and what comes of it; the latter only where there are keys for it.
+fn filler(probe: Option<Sealer>, config: &HostConfig) -> (FillerWork, Option<rtrb::Consumer<FillerOutcome>>) {
+    let (done, outcomes) = rtrb::RingBuffer::new(FILLER_RING);
+    let outcomes = probe.is_some().then_some(outcomes);
+    (FillerWork::new(probe, config.clock, config.burst_bytes, done), outcomes)
+}
+
 fn build<E: Encode>(
     encode: E,
     socket: Arc<Socket>,
-    sealer: Sealer,
+    Sealers { video, probe }: Sealers,
     config: &HostConfig,
     protect_idle: Idle,
 ) -> Result<Built<E>, EngineError> {
@@ -274,6 +319,7 @@ fn build<E: Encode>(
     let (slices_in, slices_out) = rtrb::RingBuffer::new(places);
     let (home_in, home_out) = rtrb::RingBuffer::new(places);
     let (commands_in, commands_out) = rtrb::RingBuffer::new(COMMAND_RING);
+    let (filler, outcomes) = filler(probe, config);
     let (encode_tap, encode_collector) = punktfunk_perf::channel(TAP_SAMPLES);
     let (protect_tap, protect_collector) = punktfunk_perf::channel(TAP_SAMPLES);
     let (waker, stop, progress) = (Waker::new(), Stop::default(), Arc::<Progress>::default());
@@ -286,7 +332,7 @@ fn build<E: Encode>(
         waker: waker.clone(),
         packetizer: packetizer(config),
         fec: encoder(negotiated, config.machine.fec_kernel()),
-        sealer,
+        sealer: video,
         sender: sender(socket, config.source, &arena),
         arena,
         pacer: Pacer::new(config.pace_kbps.unwrap_or(negotiated.bitrate_kbps), config.burst_bytes),
@@ -305,6 +351,7 @@ fn build<E: Encode>(
         stop: stop.clone(),
         resends: Resends::new(negotiated, config.redundancy),
         au: AuInProgress::with_capacity(blocks_max),
+        filler,
     };
     let (here, protect) = placed(protect, config.machine.merges(STAGES));
     let encode = EncodeStage {
@@ -328,7 +375,7 @@ fn build<E: Encode>(
         captured: None,
     };
     let collectors = vec![encode_collector, protect_collector];
-    Ok(Built { encode, protect, waker, commands: commands_in, collectors })
+    Ok(Built { encode, protect, waker, commands: commands_in, filler: outcomes, collectors })
 }
 
 fn bitrate(config: &HostConfig) -> Option<BitrateControl> {

@@ -16,6 +16,7 @@ mod host;
 mod limits;
 mod load;
 mod machine;
+mod planes;
 mod protect;
 mod receive;
 mod stage;
@@ -27,5 +28,7 @@ pub use encode::{Encode, EncodeOutcome, EncodeRequest, SliceSink, SourceCounts, 
 pub use error::EngineError;
 pub use host::{HostConfig, HostEnd, HostPipeline};
 pub use machine::{CoreClaim, Idle, Machine, Merge, Placement, StageSetup, WishError, Wishes};
+pub use planes::{Openers, Sealers};
+pub use protect::FillerFault;
 pub use stage::Waker;
 pub use stats::{ClientStats, DecodeStats, EncodeStats, HostStats, ProtectStats, ReceiveStats};

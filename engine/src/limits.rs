@@ -60,6 +60,19 @@ pub(crate) const FEEDBACK_RING: usize = 8;
 /// Commands that wait for a stage: path, shard size and feedback, at most a few an access unit.
 pub(crate) const COMMAND_RING: usize = 64;
 
+/// Outcomes of speed tests that wait for the control thread: one, and one of a test that nobody waits for any more.
+pub(crate) const FILLER_RING: usize = 2;
+
+/// A speed test's filler has come to its end when nothing came for so long: far above a round trip on a path that is
+/// worth a test, a queue that empties included.
+pub(crate) const FILLER_QUIET: Duration = Duration::from_millis(100);
+
+/// And at the latest so long after the host has said that all of it has left.
+pub(crate) const FILLER_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Sequences that the probe plane's replay window remembers: 60 ms of them at 10 Gbit/s in short datagrams.
+pub(crate) const FILLER_WINDOW: usize = 65_536;
+
 /// QUIC datagrams that wait for the client's control thread: a flight of its largest window (64 KiB in
 /// flight at 1,200 bytes).
 pub(crate) const CONTROL_RING: usize = 64;

@@ -18,7 +18,7 @@ use punktfunk_perf::{Stage, Tap};
 use punktfunk_proto::limits::SHARD_BYTES_START;
 use punktfunk_proto::{
     BitrateChange, BitrateControl, BitrateReason, BlockPlan, FeedbackReport, LinkRate, Pace, Pacer,
-    Packetizer, PathWatch, RateChange, seal_data, seal_parity,
+    Packetizer, PathWatch, RateChange, SpeedTestOrder, seal_data, seal_parity,
 };
 use punktfunk_seal::{SealError, Sealer};
 
@@ -29,8 +29,11 @@ use crate::machine::Idle;
 use crate::stage::{Stop, Waker, wait_until};
 use crate::stats::{ProtectCounters, add, set};
 
+mod filler;
 mod resends;
 
+pub use filler::FillerFault;
+pub(crate) use filler::{FillerWork, Outcome as FillerOutcome};
 pub(crate) use resends::{Resends, Told};
 
 /// What the control thread tells the stage.
@@ -50,6 +53,10 @@ pub(crate) enum Command {
     PaceRate(u32),
     /// What the client reports.
     Feedback(Told),
+    /// A speed test begins.
+    SpeedTest(u16, SpeedTestOrder),
+    /// The epoch of the probe plane that the client has opened.
+    ProbeEpoch(u32),
 }
 
 /// Everything that the stage owns.
@@ -83,6 +90,7 @@ pub(crate) struct ProtectStage<S> {
     pub(crate) stop: Stop,
     pub(crate) resends: Resends,
     pub(crate) au: AuInProgress,
+    pub(crate) filler: FillerWork,
 }
 
 /// What is known of the access unit that is being sent.
@@ -151,6 +159,10 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
                 self.handle_slice(item);
                 continue;
             }
+            if self.is_filling() && !self.stop.is_requested() {
+                self.send_filler();
+                continue;
+            }
             // In this order: what was pushed before the other end went is seen by the second look.
             if self.slices.is_abandoned() && self.slices.is_empty() {
                 break;
@@ -205,6 +217,8 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
             Command::PaceRate(_) => {}
             Command::WireRate(kbps) => self.handle_wire_rate(*kbps),
             Command::Feedback(told) => self.handle_told(told),
+            Command::SpeedTest(test, order) => self.begin_filler(*test, *order),
+            Command::ProbeEpoch(epoch) => self.filler.handle_epoch_opened(*epoch),
         }
     }
 
@@ -220,6 +234,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         }
         let change = self.bitrate.as_mut().and_then(BitrateControl::restart);
         self.follow(change);
+        self.end_filler(Some(FillerFault::PathChanged));
         add(&self.counters.path_changed, 1);
     }
 
@@ -239,6 +254,10 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
 
     /// Learns of the path and of the link from what the client saw.
     fn measure(&mut self, report: &FeedbackReport, now: Instant) {
+        // What filler does to the path is no news of video.
+        if self.is_filling() {
+            return;
+        }
         if self.path.handle_report(report, now) {
             self.shrink_path("no long datagram arrives any more");
         }
@@ -419,7 +438,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         let mut first = 0;
         while first < data {
             let start = Instant::now();
-            let range = first..data.min(first + self.trains(stride, start));
+            let range = first..data.min(first + train_segments(&self.sender, &self.pacer, stride, start));
             first = range.end;
             let slots = self.arena.bytes_mut(lease);
             seal_data(plan, range.clone(), slice, slots, &mut self.sealer, start).map_err(Cut::Key)?;
@@ -437,7 +456,8 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         self.au.fec += coded - start;
         self.au.seal += coded.elapsed();
         while first < shards {
-            let range = first..shards.min(first + self.trains(stride, Instant::now()));
+            let range =
+                first..shards.min(first + train_segments(&self.sender, &self.pacer, stride, Instant::now()));
             first = range.end;
             match self.send_trains(plan, range, lease) {
                 // All the data has left: with it the block is sent, and the client will count it so.
@@ -447,13 +467,6 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         }
         add(&self.counters.parity_datagrams, u64::from(plan.m));
         Ok(())
-    }
-
-    /// Segments that the next call may take: a train, or as many whole ones as may leave at once together.
-    fn trains(&self, stride: usize, now: Instant) -> usize {
-        let train = self.sender.segments_max(stride).min(self.pacer.train_segments_max(stride));
-        let ready = self.pacer.ready_bytes(now).min(CALL_BYTES_MAX) / stride;
-        (ready / train).max(1) * train
     }
 
     fn send_trains(&mut self, plan: &BlockPlan, shards: Range<usize>, lease: &Lease) -> Result<(), Cut> {
@@ -483,16 +496,23 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
     fn wait_departure(&mut self, bytes: usize) -> Result<Instant, Cut> {
         let asked = Instant::now();
         let departure = self.pacer.departure(bytes, asked);
-        let is_kept = departure > asked && self.sender.honours_departure();
-        let call_at =
-            if is_kept { departure.checked_sub(PACE_SLEEP_MAX).unwrap_or(asked) } else { departure };
-        let now = self.departures.wait_for(call_at, &self.stop).ok_or(Cut::Stopped)?;
+        let (now, is_kept) = self.await_departure(departure, asked)?;
         self.au.pace += now - asked;
         self.au.has_waited |= departure > asked;
         if departure > asked && !is_kept {
             self.tap.record(Stage::PaceError, now - departure);
         }
         Ok(departure)
+    }
+
+    /// Waits until then, or until the kernel may be handed what it keeps until then; returns when that is, and which of
+    /// the two.
+    fn await_departure(&mut self, departure: Instant, asked: Instant) -> Result<(Instant, bool), Cut> {
+        let is_kept = departure > asked && self.sender.honours_departure();
+        let call_at =
+            if is_kept { departure.checked_sub(PACE_SLEEP_MAX).unwrap_or(asked) } else { departure };
+        let now = self.departures.wait_for(call_at, &self.stop).ok_or(Cut::Stopped)?;
+        Ok((now, is_kept))
     }
 
     fn finish_au(&mut self, captured_at: Instant) {
@@ -523,11 +543,11 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
     }
 
     fn publish(&self) {
-        let sent = self.sender.counters();
-        set(&self.counters.datagrams, sent.datagrams);
-        set(&self.counters.wire_bytes, sent.bytes);
+        let (sent, filler) = (self.sender.counters(), self.filler.sent());
+        set(&self.counters.datagrams, sent.datagrams - filler.datagrams);
+        set(&self.counters.wire_bytes, sent.bytes - filler.wire_bytes);
         set(&self.counters.system_calls, sent.system_calls);
-        set(&self.counters.packets_send_dropped, sent.packets_send_dropped);
+        set(&self.counters.packets_send_dropped, sent.packets_send_dropped - filler.dropped);
         set(&self.counters.waits_full, sent.waits_full);
         set(&self.counters.fallbacks, sent.fallbacks());
         let paced = self.pacer.counters();
@@ -555,7 +575,15 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         set(&self.counters.epoch, u64::from(self.sealer.epoch()));
         set(&self.counters.arena_leased_bytes, self.arena.leased_bytes() as u64);
         self.resends.publish(&self.counters);
+        self.filler.publish(&self.counters);
     }
+}
+
+/// Segments that the next call may take: a train, or as many whole ones as may leave at once together.
+fn train_segments(sender: &Sender, pacer: &Pacer, stride: usize, now: Instant) -> usize {
+    let train = sender.segments_max(stride).min(pacer.train_segments_max(stride));
+    let ready = pacer.ready_bytes(now).min(CALL_BYTES_MAX) / stride;
+    (ready / train).max(1) * train
 }
 
 #[cfg(test)]

@@ -26,6 +26,11 @@ use crate::machine::Idle;
 use crate::stage::{Stop, Waker};
 use crate::stats::{ReceiveCounters, add, set};
 
+mod filler;
+
+use filler::is_filler;
+pub(crate) use filler::{FillerCount, FillerQuestion};
+
 /// One QUIC datagram on its way to the control thread, by value.
 pub(crate) struct ControlDatagram {
     pub(crate) from: SocketAddr,
@@ -60,6 +65,8 @@ pub(crate) struct ReceiveStage {
     pub(crate) clock: SessionClock,
     pub(crate) time: Arc<SessionTime>,
     pub(crate) load: LoadMeter,
+    /// Speed tests' filler; none where there are no keys for it.
+    pub(crate) filler: Option<FillerCount>,
 }
 
 /// Where whole blocks go: the ring to the decode stage, which is woken at most once a batch.
@@ -210,6 +217,7 @@ impl ReceiveStage {
         let start = Instant::now();
         self.outbox.take_spans_home(&mut self.reassembler);
         let deadline = self.reassembler.poll_timeout();
+        let edge = self.receiver.counters();
         let batch = self.receiver.receive(Some(self.patience(deadline, start)))?;
         let now = Instant::now();
         if !batch.is_empty() {
@@ -217,7 +225,12 @@ impl ReceiveStage {
         }
         let mut media = 0;
         for segment in batch {
-            if segment.bytes.first().copied().is_some_and(is_media) {
+            let first = segment.bytes.first().copied();
+            if first.is_some_and(is_filler)
+                && let Some(filler) = &mut self.filler
+            {
+                filler.handle_datagram(segment.bytes, &edge, &self.counters, now);
+            } else if first.is_some_and(is_media) {
                 self.reassembler.handle_datagram(segment.bytes, now);
                 // After each: what is whole must not be pushed out by what comes next in the batch.
                 self.outbox.drain(&mut self.reassembler, now);
@@ -229,6 +242,9 @@ impl ReceiveStage {
             }
         }
         self.datagrams += media;
+        if let Some(filler) = &mut self.filler {
+            self.wake_control |= filler.poll(&self.receiver.counters(), now);
+        }
         if media > 0 {
             self.last_media = now;
             self.outbox.tap.record(Stage::Open, now.elapsed());

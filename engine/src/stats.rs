@@ -138,6 +138,12 @@ counters! {
         epoch,
         /// Bytes of the arena that are leased.
         arena_leased_bytes,
+        /// Datagrams of speed tests handed to the kernel, none of them among the others.
+        filler_datagrams,
+        /// Their bytes.
+        filler_bytes,
+        /// Those that the kernel would not take in time.
+        filler_dropped,
     }
 }
 
@@ -193,6 +199,10 @@ counters! {
         dropped_control_queue,
         /// QUIC datagrams thrown away because they are longer than any of ours: a stranger's.
         dropped_control_size,
+        /// Datagrams of speed tests that were counted, none of them among the others.
+        filler_datagrams,
+        /// Those that were not: forged, come twice, or of a test before.
+        filler_refused,
         /// Receive calls that brought something.
         batches,
         /// Spans that are out of the pool.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use punktfunk_engine::Merge;
-use punktfunk_proto::RedundancyPolicy;
+use punktfunk_proto::{RedundancyPolicy, SpeedTestOrder};
 
 use support::{Check, Pattern, Relay, machine, start_lossy, start_on, wait_for};
 
@@ -145,4 +145,35 @@ fn nothing_is_allocated_for_a_resend(merge: Merge) {
     assert!(sent.datagrams_resent > resent + 20, "{sent:?}");
     assert!(came.recovered > 0, "{came:?}");
     assert_eq!(ALLOCATIONS.swap(0, Ordering::SeqCst), 0, "spans {span_bytes}: {sent:?} {came:?}");
+}
+
+/// A speed test's filler, from its first datagram to its last; the first test takes its memory.
+#[test]
+fn no_stage_allocates_for_filler() {
+    let _turn = TURN.lock().expect("no test has failed");
+    [Merge::Apart, Merge::Together].into_iter().for_each(nothing_is_allocated_for_filler);
+}
+
+fn nothing_is_allocated_for_filler(merge: Merge) {
+    EXEMPT.set(true);
+    let check = Check::new(false);
+    // Video has had its say: what it allocates is counted above.
+    let pattern = Pattern::closed(SLICES, 20_000, 3, 60, &check);
+    let pictures = check.pictures.clone();
+    let window = pattern.window.as_ref().expect("it is closed").aus.clone();
+    let mut pair = start_on(machine(merge), pattern, check, 4_000_000);
+    assert!(wait_for(Duration::from_secs(10), || pictures.load(Ordering::Relaxed) >= 30), "warm-up");
+    window.store(0, Ordering::Release);
+    let order = SpeedTestOrder::new(300_000, 400).expect("within every range");
+    for test in 0..2 {
+        COUNTING.store(test == 1, Ordering::SeqCst);
+        pair.host.begin_speed_test(test, order).expect("one at a time");
+        assert!(wait_for(Duration::from_secs(5), || pair.host.poll_speed_test().is_some()));
+        pair.client.ask_speed_test(test);
+        assert!(wait_for(Duration::from_secs(5), || pair.client.poll_speed_test().is_some()));
+        COUNTING.store(false, Ordering::SeqCst);
+    }
+    let (host, client) = (pair.host.stop(), pair.client.stop());
+    assert!(client.stats.receive.filler_datagrams > 20_000, "{:?}", client.stats);
+    assert_eq!(ALLOCATIONS.swap(0, Ordering::SeqCst), 0, "{:?} {:?}", host.stats, client.stats);
 }

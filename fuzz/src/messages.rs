@@ -1,7 +1,8 @@
 //! Control messages: greeting, course, skew, statistics.
 
 use punktfunk_control::messages::{
-    DecidePending, LENGTH_BYTES, Message, PathPing, PathPong, RequestIdr, SkewPing, SkewPong, Start,
+    DecidePending, LENGTH_BYTES, Message, PathPing, PathPong, RequestIdr, SkewPing, SkewPong, SpeedTestBegun,
+    SpeedTestFailed, SpeedTestResult, SpeedTestSeen, SpeedTestSent, Start, StartSpeedTest, Weakest,
     parse_length,
 };
 use punktfunk_control::pairing::{Answer, Ask, Confirm, Held, PairMessage, TurnedAway, TurnedAwayReason};
@@ -69,6 +70,37 @@ fn client_stats() -> ClientStats {
     ClientStats { pictures_decoded: 77, stages: vec![stage("decode")], ..ClientStats::default() }
 }
 
+fn speed_test_seen() -> SpeedTestSeen {
+    SpeedTestSeen {
+        test: 1,
+        datagrams: 180_000,
+        wire_bytes: 214_560_000,
+        span_us: 1_995_000,
+        by_position: (0..10).map(|part| 18_000 + part).collect(),
+        delay_p50_us: 120,
+        delay_p99_us: 900,
+        client_drops: 3,
+        epoch_opened: 0,
+    }
+}
+
+fn speed_test_result() -> SpeedTestResult {
+    SpeedTestResult {
+        test: 1,
+        target_kbps: 1_000_000,
+        sent_kbps: 999_990,
+        received_kbps: 858_240,
+        goodput_kbps: 754_000,
+        loss_ppm: 141_751,
+        loss_by_position_ppm: (0..10).map(|part| 100_000 + part).collect(),
+        delay_p50_us: 120,
+        delay_p99_us: 900,
+        recommended_kbps: 643_680,
+        weakest: Weakest::Network,
+        verdict: "the network is the weakest link".into(),
+    }
+}
+
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let mode = Mode { width: 1920, height: 1080, refresh_mhz: 60_000 };
     let mut hello = Hello::new("a client", mode, 20_000);
@@ -105,6 +137,12 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
             devices: vec![PendingEntry { id: 7, name: "a tablet".into(), fingerprint: [9; 32], left_s: 100 }],
         }),
         Message::DecidePending(DecidePending { id: 7, approve: true }),
+        Message::StartSpeedTest(StartSpeedTest { target_kbps: 1_000_000, duration_ms: 2_000 }),
+        Message::SpeedTestBegun(SpeedTestBegun { test: 1, target_kbps: 1_000_000, duration_ms: 2_000 }),
+        Message::SpeedTestSent(SpeedTestSent { test: 1 }),
+        Message::SpeedTestSeen(speed_test_seen()),
+        Message::SpeedTestResult(speed_test_result()),
+        Message::SpeedTestFailed(SpeedTestFailed { why: "another speed test runs".into() }),
     ];
     let body = |message: Message| {
         let mut written = Vec::new();

@@ -3,9 +3,9 @@
 //! Promises: what comes out is within what both ends can do, and a bitrate is the wire's: headers, parity and
 //! the last shard's padding are counted in. Refuses what the client cannot take, with a reason.
 
-use punktfunk_control::{Hello, RefusalCode};
+use punktfunk_control::{Codec, Hello, RefusalCode};
 use punktfunk_proto::Negotiated;
-use punktfunk_proto::limits::{SHARD_BYTES, SHARD_BYTES_START, SHARD_BYTES_STEP};
+use punktfunk_proto::limits::{BITRATE_KBPS, SHARD_BYTES, SHARD_BYTES_START, SHARD_BYTES_STEP};
 use punktfunk_seal::{CIPHER_VARIABLE, Cipher, CipherPreference, CipherReason};
 
 use crate::encode::{check_rate, payload_kbps};
@@ -25,6 +25,23 @@ const SLICE_SHARDS_MIN: u64 = 8;
 /// # Errors
 /// The client cannot take what any such source gives, or asks for more than this host's encoder has.
 pub fn check(hello: &Hello, spec: &SourceSpec, redundancy: Redundancy) -> Result<(), HostError> {
+    check_shards(hello)?;
+    check_codec(hello, spec.codec())?;
+    if spec.has_own_rate() {
+        return Ok(());
+    }
+    check_rate(hello.bitrate_kbps, redundancy.per_mille_at_start(), shard_at_start(hello))
+}
+
+fn check_codec(hello: &Hello, codec: Codec) -> Result<(), HostError> {
+    if hello.codecs.contains(&codec) {
+        return Ok(());
+    }
+    let why = format!("the client cannot decode {codec:?}");
+    Err(HostError::Unagreed { code: RefusalCode::Codec, why })
+}
+
+fn check_shards(hello: &Hello) -> Result<(), HostError> {
     let unagreed = |code, why: String| Err(HostError::Unagreed { code, why });
     if !SHARD_BYTES.contains(&hello.shard_bytes_max) {
         let (least, most) = SHARD_BYTES.into_inner();
@@ -36,14 +53,27 @@ pub fn check(hello: &Hello, spec: &SourceSpec, redundancy: Redundancy) -> Result
             ),
         );
     }
-    let codec = spec.codec();
-    if !hello.codecs.contains(&codec) {
-        return unagreed(RefusalCode::Codec, format!("the client cannot decode {codec:?}"));
-    }
-    if spec.has_own_rate() {
-        return Ok(());
-    }
-    check_rate(hello.bitrate_kbps, redundancy.per_mille_at_start(), shard_at_start(hello))
+    Ok(())
+}
+
+/// What a session without pictures is bounded by. It has a codec all the same, for a Welcome has one: the test bitstream,
+/// of which nothing comes.
+///
+/// # Errors
+/// The client's own bounds cannot be.
+pub fn agree_without_pictures(
+    hello: &Hello,
+    refresh_mhz: u32,
+    redundancy: Redundancy,
+) -> Result<(Negotiated, Codec), HostError> {
+    check_shards(hello)?;
+    check_codec(hello, Codec::Pattern)?;
+    let shard_bytes = hello.shard_bytes_max / SHARD_BYTES_STEP * SHARD_BYTES_STEP;
+    let wire_kbps = hello.bitrate_kbps.clamp(*BITRATE_KBPS.start(), *BITRATE_KBPS.end());
+    let au_bytes_max = Negotiated::au_bytes_for(wire_kbps, refresh_mhz).min(hello.au_bytes_max);
+    Negotiated::new(shard_bytes, wire_kbps, refresh_mhz, 1, redundancy.per_mille, au_bytes_max)
+        .map(|negotiated| (negotiated, Codec::Pattern))
+        .map_err(|error| HostError::Unagreed { code: RefusalCode::Limits, why: error.to_string() })
 }
 
 /// Shards are no longer than that before the path is known.

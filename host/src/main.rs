@@ -30,6 +30,7 @@ mod say;
 mod screen;
 mod serve;
 mod source;
+mod speed;
 mod stream;
 mod ways;
 

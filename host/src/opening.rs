@@ -15,9 +15,9 @@ use punktfunk_control::{Codec, Hello};
 use punktfunk_proto::Negotiated;
 use punktfunk_seal::{Cipher, CipherPreference, CipherReason};
 
-use crate::agreement::{agree, agree_cipher, check};
+use crate::agreement::{agree, agree_cipher, agree_without_pictures, check};
 use crate::closing::Closing;
-use crate::encode::{Fitting, PicturesConfig};
+use crate::encode::{Fitting, PicturesConfig, Source};
 use crate::error::HostError;
 use crate::pick::picked;
 use crate::redundancy::Redundancy;
@@ -148,12 +148,15 @@ pub fn open(
 ) -> Result<Opened, HostError> {
     let (width, height, refresh_mhz) = (hello.mode.width, hello.mode.height, hello.mode.refresh_mhz);
     let wanted = Mode::new(width, height, refresh_mhz).map_err(CaptureError::from)?;
+    let redundancy = config.redundancy.for_client(hello);
+    if hello.without_pictures {
+        return open_nothing(hello, wanted, redundancy, &config.ciphers);
+    }
     let slices = config.slices.min(hello.slices_max).max(1);
     let source = match &hello.compositor {
         Some(name) => picked(&config.source, name, &punktfunk_display::probe())?,
         None => config.source.clone(),
     };
-    let redundancy = config.redundancy.for_client(hello);
     check(hello, &source, redundancy)?;
     let cipher = agree_cipher(hello, &config.ciphers)?;
     let mut prepared = prepare(&source, wanted, slices, (&config.doors, patience), waits)?;
@@ -164,6 +167,29 @@ pub fn open(
     let (fitting, desktop) = prepared.fit(PicturesConfig::new(&negotiated, redundancy))?;
     let screen = Screen::new(desktop);
     Ok(Opened { fitting, screen, mode, codec, source, encoder, falls, news, negotiated, redundancy, cipher })
+}
+
+/// A session that is there to be tested: no source is asked, and nobody either.
+fn open_nothing(
+    hello: &Hello,
+    mode: Mode,
+    redundancy: Redundancy,
+    ciphers: &CipherPreference,
+) -> Result<Opened, HostError> {
+    let (negotiated, codec) = agree_without_pictures(hello, mode.refresh_mhz(), redundancy)?;
+    Ok(Opened {
+        fitting: Fitting::new(Source::Nothing),
+        screen: Screen::None,
+        mode,
+        codec,
+        source: "no pictures: the session is there for a speed test".to_owned(),
+        encoder: "none".to_owned(),
+        falls: Vec::new(),
+        news: None,
+        negotiated,
+        redundancy,
+        cipher: agree_cipher(hello, ciphers)?,
+    })
 }
 
 #[cfg(test)]
@@ -258,6 +284,18 @@ mod tests {
         ] {
             let error = open(&config, &hello, &patience, |_| ()).err().expect("no agreement");
             assert!(matches!(error, HostError::Unagreed { .. }), "{error}");
+        }
+        // Nor for one that is there to be tested.
+        let testing = Hello { without_pictures: true, codecs: vec![Codec::Pattern], ..hello() };
+        config.ciphers = CipherPreference::new(true, None);
+        let opened = open(&config, &testing, &patience, |_| ()).unwrap();
+        assert_eq!((opened.codec, opened.negotiated.slices_max), (Codec::Pattern, 1));
+        assert!(opened.source.starts_with("no pictures"), "{}", opened.source);
+        opened.close();
+        for strange in
+            [Hello { codecs: Vec::new(), ..testing.clone() }, Hello { shard_bytes_max: 1, ..testing }]
+        {
+            assert!(open(&config, &strange, &patience, |_| ()).is_err());
         }
         assert!(stub.asked.lock().unwrap().is_empty());
         open(&config, &hello(), &patience, |_| ()).unwrap().close();

@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use punktfunk_control::{
-    Fingerprint, HostStats, PendingDevice, RejectReason, SessionEnd, SessionId, SourceNews, Welcome,
-    WindowEnd,
+    Fingerprint, HostStats, PendingDevice, RejectReason, SessionEnd, SessionId, SourceNews, SpeedTestBegun,
+    Welcome, WindowEnd,
 };
 use punktfunk_engine::StageFault;
+use punktfunk_manage::model::SpeedTestResult;
 use punktfunk_seal::CipherReason;
 use serde_json::{Value, json};
 
@@ -183,6 +184,25 @@ impl Say {
     pub fn still(self, session: SessionId, why: &str) {
         tracing::warn!(%session, why, "the session is given up");
         self.line_of(session, json!({"event": "still", "reason": why}));
+    }
+
+    /// A session's path is tested.
+    pub fn speed_test_begun(self, session: SessionId, begun: &SpeedTestBegun) {
+        let SpeedTestBegun { target_kbps, duration_ms, .. } = *begun;
+        tracing::info!(%session, target_kbps, duration_ms, "a speed test: filler in place of pictures");
+        let event = "speed_test";
+        self.line_of(
+            session,
+            json!({"event": event, "target_kbps": target_kbps, "duration_ms": duration_ms}),
+        );
+    }
+
+    /// What it found, or why it found nothing.
+    pub fn speed_test_ended(self, session: SessionId, outcome: &Result<SpeedTestResult, String>) {
+        let (result, failure) = (outcome.as_ref().ok(), outcome.as_ref().err());
+        let verdict = outcome.as_ref().map_or_else(String::as_str, |result| &result.verdict);
+        tracing::info!(%session, verdict, "the speed test has ended");
+        self.line_of(session, json!({"event": "speed_tested", "result": result, "failure": failure}));
     }
 
     /// The client has proven another address.

@@ -9,6 +9,7 @@ mod managed;
 mod places;
 mod session;
 mod shown;
+mod speed;
 mod watch;
 
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ use crate::stream::{Stream, StreamConfig};
 use places::Places;
 use session::Session;
 use shown::Shown;
+use speed::ShownTest;
 
 /// The longest sleep: how late a request to stop, or a stage's end, is noticed.
 const TICK: Duration = Duration::from_millis(20);
@@ -73,6 +75,8 @@ struct Common {
     recordings: Recordings,
     /// What ended a session: the program's own end where there is only one.
     failure: Option<HostError>,
+    /// The speed test that runs, or the last one.
+    speed_test: Option<ShownTest>,
     say: Say,
 }
 
@@ -105,7 +109,16 @@ impl Serve {
         let recordings = Recordings::new(config.recordings.clone(), config.stream.perf.is_some());
         let compositors = offers(punktfunk_display::probe());
         Self {
-            common: Common { config, control, socket, compositors, recordings, failure: None, say },
+            common: Common {
+                config,
+                control,
+                socket,
+                compositors,
+                recordings,
+                failure: None,
+                speed_test: None,
+                say,
+            },
             receiver,
             places: Places::new(places),
             sessions_done: 0,
@@ -199,8 +212,7 @@ impl Serve {
                 let done = self.stream(session).and_then(|stream| stream.reconfigure(&reconfigure));
                 if let Some((reconfigured, known)) = done.zip(self.places.session(session)) {
                     known.shown.handle_reconfigured(reconfigured.mode, reconfigured.bitrate_kbps);
-                    let sent = self.common.control.send_reconfigured(session, &reconfigured, now);
-                    log_late(sent);
+                    log_late(self.common.control.send_reconfigured(session, &reconfigured, now));
                 }
             }
             HostEvent::Feedback { session, report } => {
@@ -214,6 +226,8 @@ impl Serve {
                     known.handle_client(stats, now);
                 }
             }
+            HostEvent::SpeedTestAsked { session, wish } => self.handle_speed_test_asked(session, wish, now),
+            HostEvent::SpeedTestSeen { session, seen } => self.handle_speed_test_seen(session, &seen, now),
             HostEvent::Mtu { session, udp_payload_bytes } => {
                 if let Some(known) = self.places.session(session) {
                     known.handle_mtu(udp_payload_bytes);
@@ -271,6 +285,13 @@ impl Serve {
             return refuse(code, why);
         }
         let earlier = self.places.session_of(client);
+        // A speed test must not cost the pictures that the same client has elsewhere.
+        let has_pictures = |id| self.places.session(id).is_some_and(|session| session.has_pictures);
+        if hello.without_pictures && earlier.is_some_and(has_pictures) {
+            let why =
+                "this client is in session; test that session, from the host's console, or end it first";
+            return refuse(RefusalCode::Busy, why);
+        }
         if let Some((before, closing)) = earlier.and_then(|earlier| self.places.parts(earlier)) {
             common.say.taken_over(before.id, id);
             before.end(Bye::new(ByeReason::TakenOver, ""), (common, closing), now);
@@ -282,6 +303,7 @@ impl Serve {
             let refusal = Refusal::new(full.refusal_code(), full.to_string());
             return log_late(common.control.refuse(id, &refusal, now));
         };
+        let has_pictures = !hello.without_pictures;
         let opening = Opening::start(common.config.opening.clone(), hello, place.closing(), now);
         let opening = opening.map_err(|error| {
             log_late(common.control.refuse(id, &Refusal::new(error.refusal_code(), error.to_string()), now));
@@ -289,7 +311,7 @@ impl Serve {
             common.failure = Some(error);
         });
         let log = place.log();
-        place.enter(Session::new((id, client), opening.ok(), (shown, log), now));
+        place.enter(Session::new((id, client, has_pictures), opening.ok(), (shown, log), now));
     }
 
     /// The control session is gone: so is everything that belonged to it.

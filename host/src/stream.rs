@@ -11,11 +11,11 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use punktfunk_control::{FallCount, HostStats, Path, Reconfigured, StageSummary};
-use punktfunk_engine::{HostConfig, HostPipeline, Machine, StageFault};
+use punktfunk_engine::{FillerFault, HostConfig, HostPipeline, Machine, Sealers, StageFault};
 use punktfunk_net::Socket;
 use punktfunk_perf::PerfTarget;
 use punktfunk_proto::limits::{SHARD_BYTES_START, shard_bytes_for_payload};
-use punktfunk_proto::{BitratePolicy, FeedbackReport, SessionClock};
+use punktfunk_proto::{BitratePolicy, FeedbackReport, FillerSent, SessionClock, SpeedTestOrder};
 use punktfunk_seal::{Backends, Direction, Plane, PlaneKeys, Sealer, Secret};
 
 use crate::bitrate;
@@ -24,6 +24,7 @@ use crate::error::HostError;
 use crate::opening::Opened;
 use crate::report::Report;
 use crate::screen::Screen;
+use crate::speed::Bench;
 use crate::ways::{Fall, News};
 
 /// How often the client is told the host's figures.
@@ -135,7 +136,10 @@ impl Stream {
         };
         let keys = PlaneKeys::new(secret, cipher, Direction::HostToClient, Plane::Video)
             .with_backend(config.seal.sealing(cipher));
-        let mut pipeline = match HostPipeline::start(fitting, socket, Sealer::new(keys, now), &host) {
+        let probe = PlaneKeys::new(secret, cipher, Direction::HostToClient, Plane::Probe)
+            .with_backend(config.seal.sealing(cipher));
+        let sealers = Sealers::with_probe(Sealer::new(keys, now), probe, now);
+        let mut pipeline = match HostPipeline::start(fitting, socket, sealers, &host) {
             Ok(pipeline) => pipeline,
             Err(error) => return Err(Box::new((error.into(), screen))),
         };
@@ -270,6 +274,20 @@ impl Stream {
             fitting: end.encode,
             screens,
         }
+    }
+}
+
+impl Bench for Stream {
+    fn begin(&mut self, test: u16, order: SpeedTestOrder) -> bool {
+        self.pipeline.begin_speed_test(test, order).is_ok()
+    }
+
+    fn poll(&mut self) -> Option<Result<FillerSent, FillerFault>> {
+        self.pipeline.poll_speed_test()
+    }
+
+    fn handle_epoch(&mut self, epoch: u32) {
+        self.pipeline.handle_probe_epoch(epoch);
     }
 }
 

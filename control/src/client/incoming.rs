@@ -106,6 +106,18 @@ impl ClientControl {
             (Stage::Running | Stage::Leaving(_), Message::PendingDevices(pending)) => {
                 self.events.push_back(ClientEvent::PendingDevices(pending));
             }
+            (Stage::Running | Stage::Leaving(_), Message::SpeedTestBegun(begun)) => {
+                self.events.push_back(ClientEvent::SpeedTestBegun(begun));
+            }
+            (Stage::Running | Stage::Leaving(_), Message::SpeedTestSent(sent)) => {
+                self.events.push_back(ClientEvent::SpeedTestSent(sent));
+            }
+            (Stage::Running | Stage::Leaving(_), Message::SpeedTestResult(result)) => {
+                self.events.push_back(ClientEvent::SpeedTestResult(result));
+            }
+            (Stage::Running | Stage::Leaving(_), Message::SpeedTestFailed(failed)) => {
+                self.events.push_back(ClientEvent::SpeedTestFailed(failed));
+            }
             (Stage::Running, Message::SkewPong(pong)) => {
                 if let Some(estimate) = self.skew.handle_pong(&pong, self.clock, now)? {
                     self.events.push_back(ClientEvent::Skew(estimate));

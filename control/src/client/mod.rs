@@ -26,7 +26,10 @@ use crate::limits::{
     UDP_PAYLOAD_BYTES_SEARCHED, WELCOME_MAX,
 };
 use crate::link::CloseCode;
-use crate::messages::{Bye, ClientStats, DecidePending, Hello, Message, Reconfigure, RequestIdr, Start};
+use crate::messages::{
+    Bye, ClientStats, DecidePending, Hello, Message, Reconfigure, RequestIdr, SpeedTestSeen, Start,
+    StartSpeedTest,
+};
 use crate::planes::Plane;
 use crate::skew::SkewMeter;
 use crate::stats::LinkStats;
@@ -254,6 +257,24 @@ impl ClientControl {
     pub fn send_stats(&mut self, stats: &ClientStats, now: Instant) -> Result<(), ControlError> {
         self.require_running("send_stats")?;
         self.send(&Message::ClientStats(stats.clone()), now)
+    }
+
+    /// Asks for a speed test; `SpeedTestBegun` or `SpeedTestFailed` follows.
+    ///
+    /// # Errors
+    /// When the session is not running.
+    pub fn start_speed_test(&mut self, wish: StartSpeedTest, now: Instant) -> Result<(), ControlError> {
+        self.require_running("start_speed_test")?;
+        self.send(&Message::StartSpeedTest(wish), now)
+    }
+
+    /// Says what came of a speed test; `SpeedTestResult` or `SpeedTestFailed` follows.
+    ///
+    /// # Errors
+    /// When the session is not running.
+    pub fn send_speed_test_seen(&mut self, seen: SpeedTestSeen, now: Instant) -> Result<(), ControlError> {
+        self.require_running("send_speed_test_seen")?;
+        self.send(&Message::SpeedTestSeen(seen), now)
     }
 
     /// Measures the clocks' skew anew; `Skew` follows with the better of the old and the new estimate.

@@ -24,7 +24,9 @@ use crate::fingerprint::Fingerprint;
 use crate::identity::Identity;
 use crate::limits::{ALPN, HostLimits, UDP_PAYLOAD_BYTES_MAX};
 use crate::link::Link;
-use crate::messages::{Bye, ByeReason, HostStats, Message, Reconfigured, Refusal, SourceNews, Welcome};
+use crate::messages::{
+    Bye, ByeReason, HostStats, Message, Reconfigured, Refusal, SourceNews, SpeedTestNews, Welcome,
+};
 use crate::pairing::Desk;
 use crate::port::{Port, Routed};
 use crate::stats::{HostCounters, LinkStats};
@@ -230,6 +232,21 @@ impl HostControl {
         _now: Instant,
     ) -> Result<(), ControlError> {
         self.session(session)?.send(&Message::SourceNews(news.clone()))
+    }
+
+    /// Tells how a speed test goes.
+    ///
+    /// # Errors
+    /// When the session is not running, has ended, or the client does not read.
+    pub fn send_speed_test(
+        &mut self,
+        session: SessionId,
+        news: SpeedTestNews,
+        _now: Instant,
+    ) -> Result<(), ControlError> {
+        let session = self.session(session)?;
+        session.require_running("send_speed_test")?;
+        session.send(&news.into())
     }
 
     /// Sends statistics. When the client does not read they are dropped and counted: the next ones

@@ -244,6 +244,12 @@ impl Session {
                 let (pending, is_approved) = (SessionId(decision.id), decision.approve);
                 tidings.tell(HostEvent::PendingDecided { session, by, pending, is_approved });
             }
+            (Stage::Running, Message::StartSpeedTest(wish)) => {
+                tidings.tell(HostEvent::SpeedTestAsked { session, wish });
+            }
+            (Stage::Running, Message::SpeedTestSeen(seen)) => {
+                tidings.tell(HostEvent::SpeedTestSeen { session, seen });
+            }
             (Stage::Running, Message::SkewPing(ping)) => return self.answer_ping(ping, now),
             (_, Message::PathPong(pong)) => {
                 if self.link.handle_pong(pong, now) && self.announced {

@@ -135,6 +135,9 @@ pub struct Hello {
     /// Redundancy asked for: parity shards per thousand data shards; `None` leaves it to the host.
     #[n(10)]
     pub redundancy_per_mille: Option<u16>,
+    /// The session is for a speed test alone: no source shall be opened, and no pictures come.
+    #[cbor(n(11), default)]
+    pub without_pictures: bool,
 }
 
 impl Hello {
@@ -153,6 +156,7 @@ impl Hello {
             au_bytes_max: 16 << 20,
             shard_bytes_max: 1408,
             redundancy_per_mille: None,
+            without_pictures: false,
         }
     }
 }

@@ -12,6 +12,7 @@ mod course;
 mod greeting;
 mod host_stats;
 mod pending;
+mod speed;
 
 pub use client_stats::ClientStats;
 pub use course::{
@@ -21,6 +22,10 @@ pub use course::{
 pub use greeting::{Codec, CompositorOffer, Hello, Mode, Welcome};
 pub use host_stats::{FallCount, HostStats, StageSummary};
 pub use pending::{DecidePending, PendingDevices, PendingEntry};
+pub use speed::{
+    SpeedTestBegun, SpeedTestFailed, SpeedTestNews, SpeedTestResult, SpeedTestSeen, SpeedTestSent,
+    StartSpeedTest, Weakest,
+};
 
 pub(crate) use bounded::WireNumber;
 
@@ -53,6 +58,12 @@ pub enum Message {
     ClientStats(ClientStats),
     PendingDevices(PendingDevices),
     DecidePending(DecidePending),
+    StartSpeedTest(StartSpeedTest),
+    SpeedTestBegun(SpeedTestBegun),
+    SpeedTestSent(SpeedTestSent),
+    SpeedTestSeen(SpeedTestSeen),
+    SpeedTestResult(SpeedTestResult),
+    SpeedTestFailed(SpeedTestFailed),
 }
 
 /// Why bytes are no message.
@@ -103,6 +114,12 @@ impl Message {
             Message::ClientStats(_) => 18,
             Message::PendingDevices(_) => 20,
             Message::DecidePending(_) => 21,
+            Message::StartSpeedTest(_) => 30,
+            Message::SpeedTestBegun(_) => 31,
+            Message::SpeedTestSent(_) => 32,
+            Message::SpeedTestSeen(_) => 33,
+            Message::SpeedTestResult(_) => 34,
+            Message::SpeedTestFailed(_) => 35,
         }
     }
 
@@ -126,6 +143,12 @@ impl Message {
             Message::ClientStats(_) => "ClientStats",
             Message::PendingDevices(_) => "PendingDevices",
             Message::DecidePending(_) => "DecidePending",
+            Message::StartSpeedTest(_) => "StartSpeedTest",
+            Message::SpeedTestBegun(_) => "SpeedTestBegun",
+            Message::SpeedTestSent(_) => "SpeedTestSent",
+            Message::SpeedTestSeen(_) => "SpeedTestSeen",
+            Message::SpeedTestResult(_) => "SpeedTestResult",
+            Message::SpeedTestFailed(_) => "SpeedTestFailed",
         }
     }
 
@@ -150,6 +173,12 @@ impl Message {
             Message::ClientStats(body) => encode_framed(kind, body, out),
             Message::PendingDevices(body) => encode_framed(kind, body, out),
             Message::DecidePending(body) => encode_framed(kind, body, out),
+            Message::StartSpeedTest(body) => encode_framed(kind, body, out),
+            Message::SpeedTestBegun(body) => encode_framed(kind, body, out),
+            Message::SpeedTestSent(body) => encode_framed(kind, body, out),
+            Message::SpeedTestSeen(body) => encode_framed(kind, body, out),
+            Message::SpeedTestResult(body) => encode_framed(kind, body, out),
+            Message::SpeedTestFailed(body) => encode_framed(kind, body, out),
         }
     }
 
@@ -177,6 +206,12 @@ impl Message {
                 18 => d.decode().map(Message::ClientStats),
                 20 => d.decode().map(Message::PendingDevices),
                 21 => d.decode().map(Message::DecidePending),
+                30 => d.decode().map(Message::StartSpeedTest),
+                31 => d.decode().map(Message::SpeedTestBegun),
+                32 => d.decode().map(Message::SpeedTestSent),
+                33 => d.decode().map(Message::SpeedTestSeen),
+                34 => d.decode().map(Message::SpeedTestResult),
+                35 => d.decode().map(Message::SpeedTestFailed),
                 _ => return None,
             })
         })

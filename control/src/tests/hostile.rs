@@ -9,9 +9,9 @@ use crate::link::CloseCode;
 use crate::messages::{Bye, ByeReason, Message, RequestIdr, SkewPing, Start};
 use crate::{ClientEvent, ConnectError, HostEvent, SessionEnd, SourceNews, Trust, Violation};
 
-const MEMORY_MAX: usize = 2 * (OUTBOX_BYTES_MAX + MESSAGE_BYTES_MAX);
+pub(super) const MEMORY_MAX: usize = 2 * (OUTBOX_BYTES_MAX + MESSAGE_BYTES_MAX);
 
-fn frame(body: &[u8]) -> Vec<u8> {
+pub(super) fn frame(body: &[u8]) -> Vec<u8> {
     let mut bytes = (body.len() as u32).to_le_bytes().to_vec();
     bytes.extend_from_slice(body);
     bytes

@@ -8,4 +8,5 @@ mod hostile;
 mod network;
 mod pair;
 mod roaming;
+mod speed;
 mod strangers;

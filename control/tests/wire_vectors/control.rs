@@ -100,10 +100,42 @@ fn client_stats() -> ClientStats {
     }
 }
 
+fn speed_test_seen() -> SpeedTestSeen {
+    SpeedTestSeen {
+        test: 1,
+        datagrams: 180_000,
+        wire_bytes: 214_560_000,
+        span_us: 1_995_000,
+        by_position: (0..10).map(|part| 18_000 + part).collect(),
+        delay_p50_us: 120,
+        delay_p99_us: 900,
+        client_drops: 3,
+        epoch_opened: 0,
+    }
+}
+
+fn speed_test_result() -> SpeedTestResult {
+    SpeedTestResult {
+        test: 1,
+        target_kbps: 1_000_000,
+        sent_kbps: 999_990,
+        received_kbps: 858_240,
+        goodput_kbps: 754_000,
+        loss_ppm: 141_751,
+        loss_by_position_ppm: (0..10).map(|part| 100_000 + part).collect(),
+        delay_p50_us: 120,
+        delay_p99_us: 900,
+        recommended_kbps: 643_680,
+        weakest: Weakest::Network,
+        verdict: "the network is the weakest link".into(),
+    }
+}
+
 fn all() -> Vec<Message> {
     vec![
         Message::Hello(hello()),
         Message::Hello(Hello { compositor: None, redundancy_per_mille: None, ..hello() }),
+        Message::Hello(Hello { without_pictures: true, ..hello() }),
         Message::Welcome(welcome()),
         Message::Refusal(Refusal::new(RefusalCode::Busy, "another client is in session")),
         Message::Refusal(Refusal::new(RefusalCode::Other(999), "")),
@@ -144,6 +176,12 @@ fn all() -> Vec<Message> {
             }],
         }),
         Message::DecidePending(DecidePending { id: 7, approve: true }),
+        Message::StartSpeedTest(StartSpeedTest { target_kbps: 1_000_000, duration_ms: 2_000 }),
+        Message::SpeedTestBegun(SpeedTestBegun { test: 1, target_kbps: 1_000_000, duration_ms: 2_000 }),
+        Message::SpeedTestSent(SpeedTestSent { test: 1 }),
+        Message::SpeedTestSeen(speed_test_seen()),
+        Message::SpeedTestResult(speed_test_result()),
+        Message::SpeedTestFailed(SpeedTestFailed { why: "another speed test runs".into() }),
     ]
 }
 

@@ -10,6 +10,7 @@ mod case;
 mod clocks;
 mod control;
 mod feedback;
+mod filler;
 mod hostile;
 mod keys;
 mod media;
@@ -56,6 +57,11 @@ fn hostile_datagrams_are_current() {
 #[test]
 fn feedback_is_current() {
     hold("feedback.json", &feedback::vectors());
+}
+
+#[test]
+fn filler_is_current() {
+    hold("filler.json", &filler::vectors());
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub mod redundancy;
 pub mod resend;
 mod shard_length;
 mod span;
+pub mod speed;
 mod window;
 pub mod wire;
 
@@ -49,4 +50,8 @@ pub use reassemble::Reassembler;
 pub use redundancy::{Redundancy, RedundancyControl, RedundancyPolicy};
 pub use resend::{Resend, ResendCounters, ResendLedger};
 pub use span::Span;
+pub use speed::{
+    Burst, BurstBlock, Filler, FillerMeter, FillerSeen, FillerSent, Judgement, SpeedTestOrder, WeakestLink,
+    judge, seal_filler, seal_filler_parity,
+};
 pub use wire::{DATAGRAM_OVERHEAD, Flags, HEADER_BYTES, Header, WireError, is_media};

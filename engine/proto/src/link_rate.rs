@@ -34,7 +34,7 @@ pub const LINK_KBPS: RangeInclusive<u32> = *BITRATE_KBPS.start()..=100_000_000;
 /// A session begins no slower than this: every wired LAN of today, and an ordinary wireless one.
 const START_KBPS_MIN: u32 = 100_000;
 /// A session begins at this share of what its wire rate is.
-const START_PER_MILLE: u64 = 1_200;
+pub(crate) const START_PER_MILLE: u64 = 1_200;
 /// What the wire rate needs: an AU of the mean size has left within its interval.
 const NEED_PER_MILLE: u64 = 1_050;
 /// What is used of the proven rate, so that a queue drains: a proof is a few parts in a hundred exact.

@@ -45,6 +45,11 @@ impl Resends {
         self.control.redundancy(now)
     }
 
+    /// The rule for parity now.
+    pub(super) fn redundancy(&mut self, now: Instant) -> Redundancy {
+        self.control.redundancy(now)
+    }
+
     /// Access unit `au` was cut: it can never be whole.
     pub(super) fn end_au(&mut self, au: u32) {
         self.ledger.end_au(au);

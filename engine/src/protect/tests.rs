@@ -1,7 +1,7 @@
 //! The protect stage without a thread: trains, patience, stops and keys.
 
 use punktfunk_net::{Socket, SocketConfig};
-use punktfunk_proto::{FeedbackReport, Negotiated, RedundancyPolicy};
+use punktfunk_proto::{FeedbackReport, Negotiated, RedundancyPolicy, SessionClock};
 use punktfunk_seal::{Cipher, Direction, Plane, PlaneKeys, SEQUENCES_PER_EPOCH_MAX, Secret};
 
 use super::*;
@@ -61,6 +61,12 @@ impl Bench {
             stop: Stop::default(),
             resends: Resends::new(&negotiated, RedundancyPolicy::Fixed),
             au: AuInProgress::with_capacity(8),
+            filler: FillerWork::new(
+                None,
+                SessionClock::new(Instant::now()),
+                1 << 20,
+                rtrb::RingBuffer::new(1).0,
+            ),
         };
         Self { stage, commands, home, _slices: slices_in }
     }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use punktfunk_engine::{
     ClientConfig, ClientPipeline, Decode, DecodeOutcome, Encode, EncodeOutcome, EncodeRequest, HostConfig,
-    HostPipeline, Machine, Merge, SessionTime, SliceSink, SourceCounts, StageFault, Wait, Waker, Wishes,
+    HostPipeline, Machine, Merge, Openers, Sealers, SessionTime, SliceSink, SourceCounts, StageFault, Wait,
+    Waker, Wishes,
 };
 use punktfunk_net::{ReceiveLimits, Receiver, Socket, SocketConfig};
 use punktfunk_proto::{
@@ -254,8 +255,8 @@ fn negotiated_at(slices: u16, refresh_mhz: u32) -> Negotiated {
     Negotiated::new(1408, 500_000, refresh_mhz, slices, 100, 4 << 20).expect("within every range")
 }
 
-fn keys() -> PlaneKeys {
-    PlaneKeys::new(&Secret::new([7; 32]), Cipher::Aes128Gcm, Direction::HostToClient, Plane::Video)
+fn keys(plane: Plane) -> PlaneKeys {
+    PlaneKeys::new(&Secret::new([7; 32]), Cipher::Aes128Gcm, Direction::HostToClient, plane)
 }
 
 /// This machine, with a host's stages on one thread or two, however many cores it has.
@@ -334,8 +335,9 @@ fn start_between(
         ClientConfig { negotiated, clock, time, control: Waker::new(), machine: machine.clone() };
     let receiver = Receiver::new(client_socket, ReceiveLimits::default()).expect("a ring of buffers");
     let window = ReassemblerLimits::from(&negotiated).replay_window;
-    let client = ClientPipeline::start(check, receiver, Opener::new(keys(), window), &client_config)
-        .expect("two threads");
+    let opener = Opener::new(keys(Plane::Video), window);
+    let openers = Openers::with_probe(opener, keys(Plane::Probe));
+    let client = ClientPipeline::start(check, receiver, openers, &client_config).expect("two threads");
     let host_config = HostConfig {
         negotiated,
         shard_bytes: 1408,
@@ -348,8 +350,9 @@ fn start_between(
         bitrate: BitratePolicy::Fixed,
         machine,
     };
-    let sealer = Sealer::with_limits(keys(), epochs, now);
-    let host = HostPipeline::start(pattern, host_socket, sealer, &host_config).expect("two threads");
+    let sealer = Sealer::with_limits(keys(Plane::Video), epochs, now);
+    let sealers = Sealers::with_probe(sealer, keys(Plane::Probe), now);
+    let host = HostPipeline::start(pattern, host_socket, sealers, &host_config).expect("two threads");
     Pair { host, client }
 }
 

@@ -34,6 +34,8 @@ pub enum Source {
     Bitstream(Box<Bitstream>),
     /// An H.264 file, passed through.
     AnnexB(Box<AnnexB>),
+    /// No picture at all.
+    Nothing,
 }
 
 /// A source, fitted to the engine's encode stage.
@@ -52,7 +54,7 @@ impl Fitting {
     pub fn follows_rate(&self) -> bool {
         match &self.source {
             Source::Pictures(_) => true,
-            Source::Bitstream(_) | Source::AnnexB(_) => false,
+            Source::Bitstream(_) | Source::AnnexB(_) | Source::Nothing => false,
         }
     }
 
@@ -61,14 +63,17 @@ impl Fitting {
             Source::Pictures(inner) => inner.restart(started),
             Source::Bitstream(inner) => inner.restart(started),
             Source::AnnexB(inner) => inner.restart(started),
+            Source::Nothing => {}
         }
     }
 
-    fn inner(&mut self) -> &mut dyn Encode<Slice = Vec<u8>> {
+    /// None where there is no picture.
+    fn inner(&mut self) -> Option<&mut dyn Encode<Slice = Vec<u8>>> {
         match &mut self.source {
-            Source::Pictures(inner) => &mut **inner,
-            Source::Bitstream(inner) => &mut **inner,
-            Source::AnnexB(inner) => &mut **inner,
+            Source::Pictures(inner) => Some(&mut **inner),
+            Source::Bitstream(inner) => Some(&mut **inner),
+            Source::AnnexB(inner) => Some(&mut **inner),
+            Source::Nothing => None,
         }
     }
 }
@@ -81,7 +86,13 @@ impl Encode for Fitting {
             self.begun = true;
             self.restart(Instant::now());
         }
-        self.inner().wait_picture(timeout)
+        match self.inner() {
+            Some(inner) => inner.wait_picture(timeout),
+            None => {
+                std::thread::park_timeout(timeout);
+                Ok(Wait::Nothing)
+            }
+        }
     }
 
     fn encode(
@@ -89,7 +100,7 @@ impl Encode for Fitting {
         request: &EncodeRequest,
         out: &mut SliceSink<'_, Vec<u8>>,
     ) -> Result<EncodeOutcome, StageFault> {
-        self.inner().encode(request, out)
+        self.inner().map_or(Ok(EncodeOutcome::Skipped), |inner| inner.encode(request, out))
     }
 
     fn repeat(
@@ -97,11 +108,13 @@ impl Encode for Fitting {
         request: &EncodeRequest,
         out: &mut SliceSink<'_, Vec<u8>>,
     ) -> Result<EncodeOutcome, StageFault> {
-        self.inner().repeat(request, out)
+        self.inner().map_or(Ok(EncodeOutcome::Skipped), |inner| inner.repeat(request, out))
     }
 
     fn recycle(&mut self, slice: Vec<u8>) {
-        self.inner().recycle(slice);
+        if let Some(inner) = self.inner() {
+            inner.recycle(slice);
+        }
     }
 
     fn counts(&self) -> SourceCounts {
@@ -109,6 +122,7 @@ impl Encode for Fitting {
             Source::Pictures(inner) => inner.counts(),
             Source::Bitstream(inner) => inner.counts(),
             Source::AnnexB(inner) => inner.counts(),
+            Source::Nothing => SourceCounts::default(),
         }
     }
 }

@@ -61,7 +61,7 @@ impl Serve {
             | Ask::Devices { .. }
             | Ask::RenameDevice { .. }
             | Ask::RevokeDevice { .. } => {}
-            Ask::SpeedTest { reply, .. } => reply.answer(Err(not_here("a speed test"))),
+            Ask::SpeedTest { request, reply } => reply.answer(self.start_speed_test(request, now)),
             Ask::Settings { reply } => reply.answer(Ok(Vec::new())),
             Ask::ChangeSetting { reply, .. } => reply.answer(Err(not_here("changing settings"))),
             Ask::Diagnose { reply } => {
@@ -120,12 +120,12 @@ impl Serve {
             sessions: self.places.sessions().map(shown).collect(),
             pairing: self.doorkeeper.pairing(&self.common.control, now),
             pending: pending(&self.common.control, now),
-            speed_test: None,
+            speed_test: self.common.speed_test.as_ref().map(|test| test.at(now)),
         }
     }
 }
 
-fn no_such_session(session: u64) -> Refused {
+pub(super) fn no_such_session(session: u64) -> Refused {
     Refused::new(Why::NotFound, format!("there is no session {session}"), "it may just have ended")
 }
 

@@ -136,7 +136,7 @@ mod tests {
         let mode = Mode { width: 64, height: 64, refresh_mhz: 60_000 };
         let (id, hello) = (SessionId::of_number(id), Hello::new("x", mode, 1_000));
         let shown = Shown::new(id, &hello, client, ([127, 0, 0, 1], 1).into(), Instant::now());
-        Session::new((id, client), None, (shown, "host".to_owned()), Instant::now())
+        Session::new((id, client, true), None, (shown, "host".to_owned()), Instant::now())
     }
 
     fn last(place: Option<&mut Place>) -> Option<Fingerprint> {

@@ -19,6 +19,7 @@ use super::watch::Watch;
 use super::{Common, control_mode, host_name, log_late};
 use crate::closing::Closing;
 use crate::opening::{Opened, Opening};
+use crate::speed::SpeedTests;
 use crate::stream::Stream;
 
 /// A session in its place.
@@ -26,6 +27,8 @@ pub(super) struct Session {
     pub(super) id: SessionId,
     /// Whose it is: what keys it, wherever its client is.
     pub(super) fingerprint: Fingerprint,
+    /// Whether it is there for more than a speed test.
+    pub(super) has_pictures: bool,
     state: State,
     /// The path's datagram size, which may be known before media flows.
     udp_payload_bytes: Option<u16>,
@@ -33,6 +36,7 @@ pub(super) struct Session {
     /// What its PUNKTFUNK_PERF log is called by.
     log: String,
     watch: Watch,
+    speed_tests: SpeedTests,
 }
 
 /// How far it has come.
@@ -50,13 +54,23 @@ pub(super) enum State {
 impl Session {
     /// One whose source is being opened; over already where that could not begin.
     pub(super) fn new(
-        (id, fingerprint): (SessionId, Fingerprint),
+        (id, fingerprint, has_pictures): (SessionId, Fingerprint, bool),
         opening: Option<Opening>,
         (shown, log): (Shown, String),
         now: Instant,
     ) -> Self {
         let state = opening.map_or(State::Over, State::Opening);
-        Self { id, fingerprint, state, udp_payload_bytes: None, shown, log, watch: Watch::new(now) }
+        Self {
+            id,
+            fingerprint,
+            has_pictures,
+            state,
+            udp_payload_bytes: None,
+            shown,
+            log,
+            watch: Watch::new(now),
+            speed_tests: SpeedTests::default(),
+        }
     }
 
     /// How far it has come.
@@ -90,6 +104,14 @@ impl Session {
     pub(super) fn handle_client(&mut self, stats: ClientStats, now: Instant) {
         self.watch.handle_figures(stats.pictures_decoded, now);
         self.shown.handle_client(stats, now);
+    }
+
+    /// What a speed test needs, while media flows.
+    pub(super) fn bench(&mut self) -> Option<(&mut Stream, &mut SpeedTests)> {
+        match &mut self.state {
+            State::Streaming(stream) => Some((stream, &mut self.speed_tests)),
+            State::Opening(_) | State::Welcomed(_) | State::Over => None,
+        }
     }
 
     /// What the path carries.
@@ -152,6 +174,7 @@ impl Session {
     /// What has become of it since the last round.
     pub(super) fn poll(&mut self, (common, closing): (&mut Common, &mut Closing), now: Instant) {
         self.poll_opening(common, now);
+        self.poll_speed_test(common, now);
         self.poll_stream(common, closing, now);
     }
 
@@ -252,6 +275,7 @@ impl Session {
                 None
             }
             State::Streaming(stream) => {
+                self.end_speed_test(common);
                 let mut end = stream.stop(now);
                 end.stats.path_refused = paths_refused(&common.control, id);
                 log_late(common.control.send_stats(id, &end.stats, now));

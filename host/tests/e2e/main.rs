@@ -32,6 +32,7 @@ mod refusals;
 mod roaming;
 mod sessions;
 mod soak;
+mod speed;
 mod substitutes;
 mod support;
 mod watchdog;

@@ -34,6 +34,7 @@ pub(crate) struct Host {
 /// The client about to be started.
 pub(crate) struct ClientStart<'a> {
     place: &'a Place,
+    verb: &'static str,
     address: String,
     json: bool,
     identity: PathBuf,
@@ -269,6 +270,7 @@ impl<'a> ClientStart<'a> {
     pub(crate) fn new(place: &'a Place, port: u16) -> Self {
         Self {
             place,
+            verb: "connect",
             address: format!("127.0.0.1:{port}"),
             json: true,
             identity: place.path("client-identity"),
@@ -292,6 +294,13 @@ impl<'a> ClientStart<'a> {
         self.address = format!("{host}:{port}");
         self.namespace = Some(namespace);
         self
+    }
+
+    /// Tests the way from the host, in place of streaming.
+    pub(crate) fn speed_test(mut self, target_kbps: u32, duration_ms: u32) -> Self {
+        self.verb = "speed-test";
+        let (target, ms) = (target_kbps.to_string(), duration_ms.to_string());
+        self.args(&["--target", &target, "--ms", &ms])
     }
 
     pub(crate) fn args<A: AsRef<OsStr>>(mut self, args: &[A]) -> Self {
@@ -328,7 +337,7 @@ impl<'a> ClientStart<'a> {
 
     pub(crate) fn start(self) -> Client {
         let mut command = command(&client_path(), self.place, self.namespace);
-        command.arg("connect").arg(&self.address).args(&self.belief).arg("--identity").arg(&self.identity);
+        command.arg(self.verb).arg(&self.address).args(&self.belief).arg("--identity").arg(&self.identity);
         command.args(self.json.then_some("--json")).args(&self.args);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         Client { program: Program::start_reading(self.place, "client", command, &self.typed) }
