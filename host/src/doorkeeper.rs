@@ -1,7 +1,8 @@
 //! Who may connect: the devices that are paired, those that the command line names, and how others come to be among them.
 //!
 //! Promises: whoever is let in stands in `devices.toml` before it hears so, and may connect from then on; who is taken out,
-//! here or by another program, loses a live session within a second. A device that waits is let in by the operator's
+//! here or by another program, loses a live session within a second, even where it may come again because the command
+//! line says so; the operator is told that then. A device that waits is let in by the operator's
 //! word, or by that of a session whose device is trusted by name. Refuses: the word of a session that is only there
 //! because the host is open to everyone.
 
@@ -11,8 +12,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use punktfunk_control::{
-    ArmError, Device, Devices, DevicesError, Fingerprint, HostControl, HostEvent, PendingDevice, SessionId,
-    Trust, TurnedAwayReason, WindowEnd, now_s,
+    ArmError, Bye, ByeReason, Device, Devices, DevicesError, Fingerprint, HostControl, HostEvent,
+    PendingDevice, SessionId, Trust, TurnedAwayReason, WindowEnd, now_s,
 };
 
 use crate::say::Say;
@@ -33,9 +34,22 @@ pub struct Doorkeeper {
     looked_at: Instant,
     /// What the last look said was wrong, so that it is said once.
     is_unreadable: bool,
-    /// Why the last window was closed, and for whom.
-    closed: Option<(WindowEnd, Option<String>)>,
+    /// What came of the last window.
+    closed: Option<Closed>,
+    /// Who of the devices control has been told of: what differs from the list has yet to be followed.
+    followed: Vec<Fingerprint>,
     say: Say,
+}
+
+/// What came of a window.
+#[derive(Debug)]
+enum Closed {
+    /// The device of this name is paired.
+    Paired(String),
+    /// A device knew the PIN, and could not be let in, for this reason.
+    Failed(String),
+    /// Nobody has paired.
+    Ended(WindowEnd),
 }
 
 /// Why an operator's word cannot be followed.
@@ -47,6 +61,14 @@ pub enum DoorError {
     /// No paired device has this fingerprint.
     #[error("no paired device has the fingerprint {0}")]
     NoSuchDevice(Fingerprint),
+    /// The command line says that it may connect.
+    #[error("{fingerprint} is not paired any more and its session is over, and it may come again: {why}")]
+    StillTrusted {
+        /// Whose certificate.
+        fingerprint: Fingerprint,
+        /// Which option lets it in.
+        why: &'static str,
+    },
     /// The list of devices.
     #[error(transparent)]
     Devices(#[from] DevicesError),
@@ -65,8 +87,8 @@ impl Doorkeeper {
         now: Instant,
     ) -> Result<Self, DevicesError> {
         let devices = Devices::load(folder)?;
-        let (looked_at, is_unreadable, closed) = (now, false, None);
-        Ok(Self { devices, named, is_open, host_name, looked_at, is_unreadable, closed, say })
+        let (looked_at, is_unreadable, closed, followed) = (now, false, None, devices.fingerprints());
+        Ok(Self { devices, named, is_open, host_name, looked_at, is_unreadable, closed, followed, say })
     }
 
     /// The name that a device was paired by.
@@ -130,15 +152,22 @@ impl Doorkeeper {
     ///
     /// # Errors
     /// There is none, or it cannot be written down.
-    pub fn rename(&mut self, fingerprint: Fingerprint, name: &str) -> Result<Device, DoorError> {
+    pub fn rename(
+        &mut self,
+        control: &mut HostControl,
+        fingerprint: Fingerprint,
+        name: &str,
+        now: Instant,
+    ) -> Result<Device, DoorError> {
         self.devices.rename(&fingerprint, name)?;
+        self.follow(control, now);
         self.devices.find(&fingerprint).cloned().ok_or(DoorError::NoSuchDevice(fingerprint))
     }
 
     /// Takes a device's trust away; a session of it ends.
     ///
     /// # Errors
-    /// There is none, or it cannot be written down.
+    /// There is none, it cannot be written down, or the command line lets the device in all the same.
     pub fn revoke(
         &mut self,
         control: &mut HostControl,
@@ -147,7 +176,16 @@ impl Doorkeeper {
     ) -> Result<(), DoorError> {
         let was_known = self.devices.remove(&fingerprint)?;
         self.follow(control, now);
-        if was_known { Ok(()) } else { Err(DoorError::NoSuchDevice(fingerprint)) }
+        let is_named = self.named.contains(&fingerprint);
+        if !was_known && !is_named {
+            return Err(DoorError::NoSuchDevice(fingerprint));
+        }
+        end_sessions(control, &fingerprint, now);
+        match (is_named, self.is_open) {
+            (true, _) => Err(DoorError::StillTrusted { fingerprint, why: "it is named by --trust" }),
+            (false, true) => Err(DoorError::StillTrusted { fingerprint, why: "the host runs with --open" }),
+            (false, false) => Ok(()),
+        }
     }
 
     /// Follows what other programs have changed.
@@ -161,7 +199,6 @@ impl Doorkeeper {
             Ok(true) => {
                 self.is_unreadable = false;
                 tracing::info!(devices = self.devices.all().len(), "the paired devices have changed");
-                self.follow(control, now);
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.is_unreadable, true) {
@@ -169,6 +206,7 @@ impl Doorkeeper {
                 }
             }
         }
+        self.follow(control, now);
     }
 
     /// What control tells of strangers, and of what sessions say about them.
@@ -177,14 +215,18 @@ impl Doorkeeper {
             HostEvent::PinProven { session, name, fingerprint, remote } => {
                 tracing::info!(name, %remote, %fingerprint, "a device knows the PIN");
                 match self.let_in(control, session, fingerprint, &name, now) {
-                    Ok(()) => self.closed = Some((WindowEnd::Used, Some(name))),
-                    Err(error) => tracing::error!(%error, "it cannot be written down, and is turned away"),
+                    Ok(()) => self.closed = Some(Closed::Paired(name)),
+                    Err(error) => {
+                        tracing::error!(%error, "it cannot be written down, and is turned away");
+                        self.closed = Some(Closed::Failed(error.to_string()));
+                    }
                 }
             }
             HostEvent::PairingClosed { end } => {
-                self.say.pairing_closed(end);
-                if !matches!(self.closed, Some((WindowEnd::Used, Some(_)))) {
-                    self.closed = Some((end, None));
+                let failed = matches!(self.closed, Some(Closed::Failed(_)));
+                self.say.pairing_closed(end, failed);
+                if !matches!(self.closed, Some(Closed::Paired(_) | Closed::Failed(_))) {
+                    self.closed = Some(Closed::Ended(end));
                 }
             }
             HostEvent::PendingChanged => {
@@ -210,6 +252,7 @@ impl Doorkeeper {
         {
             tracing::warn!(%error, "when the device was here last is not written down");
         }
+        self.follow(control, now);
         if !control.pending().is_empty() {
             self.tell(control, session, &fingerprint, now);
         }
@@ -282,9 +325,29 @@ impl Doorkeeper {
         Ok(())
     }
 
+    /// Lets control believe whom the list names now. Every change reads what others have written too, so what is
+    /// compared is the list with what control was told last, and not what the last change was meant to do.
     fn follow(&mut self, control: &mut HostControl, now: Instant) {
+        let listed = self.devices.fingerprints();
+        if listed == self.followed {
+            return;
+        }
         if let Err(error) = control.set_trust(self.trust(), now) {
             tracing::error!(%error, "whom to believe cannot be changed");
+        }
+        let before = std::mem::replace(&mut self.followed, listed);
+        for gone in before.iter().filter(|known| !self.followed.contains(known)) {
+            end_sessions(control, gone, now);
+        }
+    }
+}
+
+/// Ends what a device has running, which may be allowed to come again.
+fn end_sessions(control: &mut HostControl, device: &Fingerprint, now: Instant) {
+    let running: Vec<_> = control.running().filter(|(_, whose)| whose == device).collect();
+    for (session, _) in running {
+        if let Err(error) = control.bye(session, &Bye::new(ByeReason::TrustWithdrawn, ""), now) {
+            tracing::debug!(%error, "a session of a device that is out has ended by itself");
         }
     }
 }
@@ -293,3 +356,6 @@ fn waiting(control: &HostControl, number: u64) -> Result<PendingDevice, DoorErro
     let found = control.pending().iter().find(|device| device.id.number() == number);
     found.cloned().ok_or(DoorError::NobodyWaits(number))
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,10 @@ pub fn run(args: &PairArgs, host: &RunningHost, stop: &AtomicBool) -> Result<(),
 fn why_not(pairing: &Value) -> String {
     match pairing["state"].as_str() {
         Some("expired") => "no device has paired in time".into(),
+        Some("failed") => {
+            let fault = pairing["fault"].as_str().unwrap_or("it does not say why");
+            format!("a device knew the PIN, and the host could not let it in: {fault}")
+        }
         Some("disarmed") => format!("too many wrong PINs were tried; wait {} s", pairing["wait_s"]),
         _ => "pairing was cancelled".into(),
     }

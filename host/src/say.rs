@@ -83,9 +83,10 @@ impl Say {
         self.line(&json!({"event": "pairing", "pin": pin, "seconds": seconds}));
     }
 
-    /// Nobody may pair by PIN any more.
-    pub fn pairing_closed(self, end: WindowEnd) {
+    /// Nobody may pair by PIN any more; whether somebody knew it and could not be let in.
+    pub fn pairing_closed(self, end: WindowEnd, failed: bool) {
         let (word, text) = match end {
+            WindowEnd::Used if failed => ("failed", "a device has proven the PIN, and could not be let in"),
             WindowEnd::Used => ("paired", "a device has proven the PIN"),
             WindowEnd::Expired => ("expired", "its time is over"),
             WindowEnd::Failures => ("failures", "too many wrong PINs were tried"),

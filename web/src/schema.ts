@@ -541,6 +541,8 @@ export interface components {
              * @description Wrong PINs in this window.
              */
             failures: number;
+            /** @description Why the device that knew the PIN could not be let in. */
+            fault?: string | null;
             /**
              * Format: int64
              * @description For how much longer it is open, in seconds.
@@ -562,7 +564,7 @@ export interface components {
          * @description Whether the window is open.
          * @enum {string}
          */
-        PairingState: "closed" | "armed" | "paired" | "disarmed" | "expired";
+        PairingState: "closed" | "armed" | "paired" | "failed" | "disarmed" | "expired";
         /** @description A device that asks to be let in. */
         PendingDevice: {
             /** @description Its certificate's fingerprint, 64 hex digits. */
@@ -1009,6 +1011,15 @@ export interface operations {
             };
             /** @description There is no such device. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not paired any more; the host's command line lets it in. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -9,7 +9,7 @@ use punktfunk_control::{ArmError, Device, Fingerprint, HostControl, PendingDevic
 use punktfunk_manage::model::{self, Pairing, PairingState};
 use punktfunk_manage::{Ask, Refused, Why};
 
-use super::{DoorError, Doorkeeper};
+use super::{Closed, DoorError, Doorkeeper};
 
 /// What a device is called that only the command line names.
 const NAMED: &str = "named by --trust";
@@ -34,7 +34,8 @@ impl Doorkeeper {
             Ask::Deny { request, reply } => reply.answer(self.deny(control, request, now).map_err(refused)),
             Ask::Devices { reply } => reply.answer(Ok(self.all(control))),
             Ask::RenameDevice { fingerprint, name, reply } => {
-                let renamed = read(&fingerprint).and_then(|known| self.rename(known, &name).map_err(refused));
+                let renamed = read(&fingerprint)
+                    .and_then(|known| self.rename(control, known, &name, now).map_err(refused));
                 reply.answer(renamed.map(|device| self.shown(&device, control)));
             }
             Ask::RevokeDevice { fingerprint, reply } => {
@@ -54,15 +55,19 @@ impl Doorkeeper {
         if let Some(armed) = control.pairing_window() {
             let left_s = armed.until.saturating_duration_since(now).as_secs();
             let (pin, left_s) = (Some(armed.pin.reveal()), Some(left_s));
-            return Pairing { state: PairingState::Armed, pin, left_s, failures, paired: None, wait_s };
+            let state = PairingState::Armed;
+            return Pairing { state, pin, left_s, failures, wait_s, ..Pairing::default() };
         }
-        let (state, paired) = match &self.closed {
-            Some((WindowEnd::Used, name)) => (PairingState::Paired, name.clone()),
-            Some((WindowEnd::Failures, _)) => (PairingState::Disarmed, None),
-            Some((WindowEnd::Expired, _)) => (PairingState::Expired, None),
-            Some((WindowEnd::Cancelled, _)) | None => (PairingState::Closed, None),
+        let (state, paired, fault) = match &self.closed {
+            Some(Closed::Paired(name)) => (PairingState::Paired, Some(name.clone()), None),
+            Some(Closed::Failed(why)) => (PairingState::Failed, None, Some(why.clone())),
+            Some(Closed::Ended(WindowEnd::Failures)) => (PairingState::Disarmed, None, None),
+            Some(Closed::Ended(WindowEnd::Expired)) => (PairingState::Expired, None, None),
+            Some(Closed::Ended(WindowEnd::Cancelled | WindowEnd::Used)) | None => {
+                (PairingState::Closed, None, None)
+            }
         };
-        Pairing { state, pin: None, left_s: None, failures, paired, wait_s }
+        Pairing { state, failures, paired, fault, wait_s, ..Pairing::default() }
     }
 
     fn all(&self, control: &HostControl) -> Vec<model::Device> {
@@ -123,6 +128,7 @@ fn refused(error: DoorError) -> Refused {
     let (why, remedy) = match &error {
         DoorError::NobodyWaits(_) => (Why::NotFound, "let the device ask anew"),
         DoorError::NoSuchDevice(_) => (Why::NotFound, "take its fingerprint from the list of devices"),
+        DoorError::StillTrusted { .. } => (Why::Conflict, "start the host without that option"),
         DoorError::Devices(_) => (Why::Failed, "look at the file that the error names"),
     };
     Refused::new(why, error.to_string(), remedy)

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::{
-    ClientStart, Host, HostStart, MARGIN, Namespace, PATIENCE, Place, arm, arm_as, devices, discover,
-    identity_fingerprint, look, not_run, operate, pair, pair_as, session_turn, wire,
+    Api, ClientStart, Host, HostStart, MARGIN, Namespace, PATIENCE, Place, arm, arm_as, devices, discover,
+    free_address, identity_fingerprint, look, not_run, operate, pair, pair_as, session_turn, wire,
 };
 
 /// What a host is started with that nobody is let in by.
@@ -292,5 +292,30 @@ fn a_device_that_knocks_is_let_in_by_the_operators_command() {
     assert!(listed.stdout.contains("the sofa"), "{}", listed.stdout);
     let gone = operate(&place, "host-identity", "pending", &["deny", "1", "--manage", &free]).wait(PATIENCE);
     gone.expect_code(3).expect_said(&["no device waits under number 1"]);
+    host.stop();
+}
+
+/// A device that knows the PIN, at a host that has no room to write it down: neither end says that it is done.
+#[test]
+fn a_device_that_cannot_be_written_down_is_said_not_to_be_paired() {
+    let (place, free) = (Place::new(), free_address());
+    let host = HostStart::new(&place, "card").belief(CLOSED).manage(&free).ready();
+    let [list, ours] = lists(&place);
+    let full: String = (0..256)
+        .map(|number| format!("[[device]]\nfingerprint = \"{number:064x}\"\nname = \"x\"\npaired_at = 1\n"))
+        .collect();
+    fs::write(&list, &full).unwrap();
+    fs::set_permissions(&list, fs::Permissions::from_mode(0o600)).unwrap();
+    let armed = arm(&place, &["--manage", &free]);
+    let at = format!("127.0.0.1:{}", host.port);
+    pair(&place, None, &[&at, "--pin", &pin(&host)], "").wait(PATIENCE).expect_code(3);
+    let ended = armed.wait(PATIENCE);
+    ended.expect_code(3).expect_said(&["could not let it in", "256 devices are trusted already"]);
+    assert!(!ended.stdout.contains("paired"), "{}", ended.stdout);
+    assert_eq!(host.event("pairing_closed", 0, PATIENCE)["reason"], "failed");
+    assert!(host.events("paired").is_empty() && !ours.exists());
+    assert_eq!(fs::read_to_string(&list).unwrap(), full, "and the list is as it was");
+    let shown = Api::of(&place, &free).granted("GET", "status", None);
+    assert_eq!((&shown["pairing"]["state"], &shown["pairing"]["paired"]), (&"failed".into(), &Value::Null));
     host.stop();
 }

@@ -14,6 +14,8 @@ pub enum PairingState {
     Armed,
     /// A device has just paired; the window is closed.
     Paired,
+    /// A device knew the PIN, and the host could not let it in; the window is closed.
+    Failed,
     /// Too many wrong PINs closed it.
     Disarmed,
     /// Nobody paired in time.
@@ -33,6 +35,8 @@ pub struct Pairing {
     pub failures: u32,
     /// Who has just paired.
     pub paired: Option<String>,
+    /// Why the device that knew the PIN could not be let in.
+    pub fault: Option<String>,
     /// Before when no new window can be opened, in seconds from now: too many wrong PINs were tried.
     pub wait_s: Option<u64>,
 }

@@ -48,6 +48,7 @@ pub(super) async fn rename(
     params(("fingerprint" = String, Path, description = "64 hex digits.")), responses(
     (status = 204, description = "It may not connect any more."),
     (status = 404, description = "There is no such device.", body = Problem),
+    (status = 409, description = "It is not paired any more; the host's command line lets it in.", body = Problem),
     (status = 422, description = "That fingerprint cannot be.", body = Problem),
 ))]
 pub(super) async fn revoke(State(shared): State<Shared>, Path(fingerprint): Path<String>) -> Done {

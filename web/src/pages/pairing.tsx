@@ -10,6 +10,8 @@ function words(window: Window): string {
       return "";
     case "paired":
       return `${window.paired ?? "A device"} is paired.`;
+    case "failed":
+      return `A device knew the PIN and could not be let in: ${window.fault ?? "the host's log says why"}.`;
     case "disarmed":
       return "Three wrong PINs closed the window.";
     case "expired":

@@ -181,7 +181,7 @@ impl StandIn {
             left_s: is_armed.then(|| window.until.saturating_duration_since(now).as_secs()),
             failures: u32::from(is_armed),
             paired: window.paired.clone(),
-            wait_s: None,
+            ..Pairing::default()
         }
     }
 
