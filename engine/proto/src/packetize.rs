@@ -15,13 +15,13 @@ use std::ops::Range;
 use std::time::Instant;
 
 use punktfunk_fec::Parity;
-use punktfunk_seal::{SealError, Sealer};
+use punktfunk_seal::{SealError, Sealer, Ticket};
 
 use crate::geometry::BlockPlan;
 use crate::limits::{Negotiated, ReassemblerLimits, SHARD_BYTES_STEP};
 use crate::redundancy::Redundancy;
 use crate::shard_length::ShardLength;
-use crate::wire::{Flags, HEADER_BYTES};
+use crate::wire::{Flags, HEADER_BYTES, Header};
 
 /// Why a slice cannot be planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -273,7 +273,8 @@ pub fn seal_data(
     let stride = plan.stride();
     for index in shards {
         let plain = &slice[plan.shard_range(index)];
-        seal_slot(plan, index, plain, &mut slots[index * stride..(index + 1) * stride], sealer, now)?;
+        let slot = &mut slots[index * stride..(index + 1) * stride];
+        seal_slot(plan, index, plain, slot, sealer, now)?;
     }
     Ok(())
 }
@@ -311,11 +312,24 @@ fn seal_slot(
     sealer: &mut Sealer,
     now: Instant,
 ) -> Result<(), SealError> {
+    let padding = usize::from(plan.shard_bytes) - plain.len();
+    let header = |ticket: &Ticket| plan.header(index, ticket.epoch(), ticket.sequence());
+    seal_datagram(header, (plain, padding), slot, sealer, now)
+}
+
+/// Seals one datagram where it is sent from, its `plain` bytes with so many zeros behind them.
+#[inline]
+pub(crate) fn seal_datagram(
+    header_of: impl FnOnce(&Ticket) -> Header,
+    (plain, padding): (&[u8], usize),
+    slot: &mut [u8],
+    sealer: &mut Sealer,
+    now: Instant,
+) -> Result<(), SealError> {
     let ticket = sealer.reserve(now)?;
     let (header, sealed) =
         slot.split_first_chunk_mut::<HEADER_BYTES>().expect("a slot is longer than a header");
-    plan.header(index, ticket.epoch(), ticket.sequence()).write(header);
-    let padding = usize::from(plan.shard_bytes) - plain.len();
+    header_of(&ticket).write(header);
     sealer.seal(ticket, header, plain, padding, sealed);
     Ok(())
 }

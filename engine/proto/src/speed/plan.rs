@@ -4,12 +4,13 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use punktfunk_fec::{FecError, Parity, Shape};
-use punktfunk_seal::{Plane, SealError, Sealer};
+use punktfunk_seal::{Plane, SealError, Sealer, Ticket};
 
 use super::{POSITIONS, SpeedTestOrder, position};
 use crate::limits::BLOCK_DATA_SHARDS_MAX;
+use crate::packetize::seal_datagram;
 use crate::redundancy::Redundancy;
-use crate::wire::{DATAGRAM_OVERHEAD, Flags, HEADER_BYTES, Header};
+use crate::wire::{DATAGRAM_OVERHEAD, Flags, Header};
 
 /// Bursts are at most this far apart: at a slower picture rate one would have more datagrams than its header can count.
 const INTERVAL_MAX: Duration = Duration::from_micros(41_667);
@@ -312,12 +313,8 @@ fn seal_slot(
 ) -> Result<(), SealError> {
     let stride = block.burst.stride();
     let slot = &mut slots[index * stride..(index + 1) * stride];
-    let ticket = sealer.reserve(now)?;
-    let (header, sealed) =
-        slot.split_first_chunk_mut::<HEADER_BYTES>().expect("a slot is longer than a header");
-    block.header(index, pts_us, ticket.epoch_low(), ticket.sequence()).write(header);
-    sealer.seal(ticket, header, plain, 0, sealed);
-    Ok(())
+    let header = |ticket: &Ticket| block.header(index, pts_us, ticket.epoch_low(), ticket.sequence());
+    seal_datagram(header, (plain, 0), slot, sealer, now)
 }
 
 /// What the sender did.
