@@ -16,13 +16,17 @@
 //! wire rate needs unless datagrams are lost; bounded work a report, no allocation after `new`. Refuses reports of
 //! datagrams that were never sent: they prove nothing.
 
+mod change;
 mod course;
+mod loss;
 mod way;
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
+pub use self::change::{LinkRateCounters, Pace, RateChange, RateReason};
 use self::course::{Course, Verdict};
+use self::loss::{Cure, lost_ppm};
 use self::way::Way;
 use crate::arrivals::AuArrivals;
 use crate::feedback::FeedbackReport;
@@ -78,58 +82,6 @@ const LOSSY_AUS: u32 = 2;
 /// AUs after which it is known whether that helped.
 const CURE_AUS: u32 = 4;
 
-/// Why the rate has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RateReason {
-    /// A trial was no later than its rate.
-    Proven,
-    /// AUs came later than the rate explains.
-    Late,
-    /// Datagrams were lost while they queued.
-    Lost,
-    /// Datagrams were lost and nothing was seen to queue: the burst is made small.
-    BurstLost,
-    /// No burst was lost for a while: it is doubled.
-    BurstHeld,
-    /// Neither a smaller burst nor a lower rate lost fewer datagrams: both are taken back.
-    Air,
-    /// Another wire rate was agreed on, which needs more.
-    Agreed,
-}
-
-/// What an AU, or the next train of it, is paced by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// The rate, in kbit/s.
-    pub rate_kbps: u32,
-    /// What may leave at once, in bytes.
-    pub burst_bytes: usize,
-}
-
-/// One change, to be said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateChange {
-    /// Why.
-    pub reason: RateReason,
-    /// What held before.
-    pub before: Pace,
-    /// What holds now.
-    pub now: Pace,
-}
-
-/// Totals since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LinkRateCounters {
-    /// Trials that proved their rate.
-    pub proven: u64,
-    /// Times that AUs came too late for the rate and lowered it or ended a ramp.
-    pub late: u64,
-    /// Times that losses lowered the rate.
-    pub lost: u64,
-    /// Times that the burst was made smaller.
-    pub burst_lost: u64,
-}
-
 /// What a report shows of the way, judged or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
@@ -143,19 +95,6 @@ pub struct Look {
     pub standing: Duration,
     /// What the link carried of it, in kbit/s, where it came later than its pace explains.
     pub through_kbps: Option<u64>,
-}
-
-/// Something that is tried against losses.
-#[derive(Debug, Clone, Copy)]
-struct Cure {
-    /// What held before the first try: the proven rate, and the burst.
-    before: Pace,
-    lost_before_ppm: u64,
-    /// Sum over the AUs since.
-    lost_ppm: u64,
-    aus: u32,
-    /// Whether it is the rate, after the burst.
-    is_rate: bool,
 }
 
 /// Estimates a link's rate.
@@ -489,107 +428,12 @@ impl LinkRate {
         self.strikes = [None; STRIKES];
         self.late_in_a_row = 0;
     }
-
-    fn judge_loss(&mut self, index: usize, arrivals: &AuArrivals, now: Instant) -> Option<RateReason> {
-        let course = &self.courses[index];
-        let lost_ppm = lost_ppm(course.datagrams(), arrivals.datagrams);
-        let is_lossy = lost_ppm > self.lossy_ppm();
-        self.air_ppm = self.air_ppm.min((self.air_ppm * 7 + lost_ppm) / 8);
-        if let Some(late) = course.late.filter(|_| is_lossy) {
-            // It queued, and the queue was full: what went through is what there is.
-            let sent_kbps = u64::from(course.rate_kbps) * (1_000_000 - lost_ppm) / 1_000_000;
-            self.meet_ceiling(late.through_kbps.min(sent_kbps), *LINK_KBPS.start(), now);
-            self.cure = None;
-            self.counters.lost += 1;
-            return Some(RateReason::Lost);
-        }
-        if course.is_trial {
-            let before = course.proven_before_kbps.unwrap_or(self.proven_kbps);
-            return is_lossy.then(|| self.revoke(before, now));
-        }
-        self.treat(lost_ppm, is_lossy, now)
-    }
-
-    /// A trial lost datagrams in a queue that is too short to be seen: it proved nothing.
-    fn revoke(&mut self, before_kbps: u32, now: Instant) -> RateReason {
-        self.proven_kbps = self.proven_kbps.min(before_kbps);
-        self.meet_ceiling(self.proven_kbps.into(), self.proven_kbps, now);
-        self.counters.lost += 1;
-        RateReason::Lost
-    }
-
-    /// Lost, and nothing was seen to queue: a smaller burst is tried, then a lower rate. What neither mends is the
-    /// air's, and both are taken back.
-    fn treat(&mut self, lost_ppm: u64, is_lossy: bool, now: Instant) -> Option<RateReason> {
-        let Some(mut cure) = self.cure else {
-            self.lossy_in_a_row = if is_lossy { self.lossy_in_a_row + 1 } else { 0 };
-            if self.lossy_in_a_row < LOSSY_AUS {
-                return None;
-            }
-            return Some(self.begin_cure(lost_ppm, now));
-        };
-        cure.aus += 1;
-        cure.lost_ppm += lost_ppm;
-        self.cure = Some(cure);
-        if cure.aus < CURE_AUS {
-            return None;
-        }
-        let lost_ppm = cure.lost_ppm / u64::from(CURE_AUS);
-        self.cure = None;
-        if lost_ppm * 2 <= cure.lost_before_ppm {
-            return None;
-        }
-        if cure.is_rate {
-            self.air_ppm = lost_ppm;
-            self.proven_kbps = cure.before.rate_kbps;
-            self.burst_bytes = cure.before.burst_bytes;
-            (self.burst_since, self.hold_until) = (None, None);
-            return Some(RateReason::Air);
-        }
-        Some(self.cure_by_rate(lost_ppm, cure.before, now))
-    }
-
-    fn begin_cure(&mut self, lost_ppm: u64, now: Instant) -> RateReason {
-        self.lossy_in_a_row = 0;
-        let before = Pace { rate_kbps: self.proven_kbps, burst_bytes: self.burst_bytes };
-        if self.burst_bytes <= BURST_BYTES_MIN {
-            return self.cure_by_rate(lost_ppm, before, now);
-        }
-        self.cure = Some(Cure { before, lost_before_ppm: lost_ppm, lost_ppm: 0, aus: 0, is_rate: false });
-        self.burst_bytes = BURST_BYTES_MIN;
-        self.burst_since = Some(now);
-        self.counters.burst_lost += 1;
-        RateReason::BurstLost
-    }
-
-    fn cure_by_rate(&mut self, lost_ppm: u64, before: Pace, now: Instant) -> RateReason {
-        self.cure = Some(Cure { before, lost_before_ppm: lost_ppm, lost_ppm: 0, aus: 0, is_rate: true });
-        let ceiling = u64::from(self.proven_kbps) * (1_000_000 - lost_ppm.min(1_000_000)) / 1_000_000;
-        self.meet_ceiling(ceiling, *LINK_KBPS.start(), now);
-        self.counters.lost += 1;
-        RateReason::Lost
-    }
-
-    fn regrow_burst(&mut self, now: Instant) -> Option<RateReason> {
-        let since = self.burst_since?;
-        if now.saturating_duration_since(since) < BURST_HOLD {
-            return None;
-        }
-        self.burst_bytes = (self.burst_bytes * 2).min(self.burst_max);
-        self.burst_since = (self.burst_bytes < self.burst_max).then_some(now);
-        Some(RateReason::BurstHeld)
-    }
 }
 
 /// Bytes of an AU on trial: as many as the step was made for, or as few as the largest step is for.
 fn trial_bytes_max(au_bytes: u64) -> u64 {
     let least = TRIAL_QUEUE_BYTES * STEP_PER_MILLE_MAX / (STEP_PER_MILLE_MAX - 1_000);
     (au_bytes + au_bytes / 8).max(least)
-}
-
-/// Of `sent` datagrams `came` ones came: what is lost of each million.
-fn lost_ppm(sent: u32, came: u32) -> u64 {
-    u64::from(sent.saturating_sub(came)) * 1_000_000 / u64::from(sent.max(1))
 }
 
 impl Verdict {
