@@ -17,8 +17,7 @@ use punktfunk_net::{Arena, Lease, Sender};
 use punktfunk_perf::{Stage, Tap};
 use punktfunk_proto::limits::SHARD_BYTES_START;
 use punktfunk_proto::{
-    BitrateChange, BitrateControl, BitrateReason, BlockPlan, FeedbackReport, LinkRate, Pace, Pacer,
-    Packetizer, PathWatch, RateChange, SpeedTestOrder, seal_data, seal_parity,
+    BitrateControl, BlockPlan, LinkRate, Pacer, Packetizer, PathWatch, SpeedTestOrder, seal_data, seal_parity,
 };
 use punktfunk_seal::{SealError, Sealer};
 
@@ -27,9 +26,11 @@ use crate::encode::{EncodeWishes, Progress, SliceItem};
 use crate::limits::{CALL_BYTES_MAX, PACE_SLEEP_MAX, STAGE_WAIT};
 use crate::machine::Idle;
 use crate::stage::{Stop, Waker, wait_until};
-use crate::stats::{ProtectCounters, add, set};
+use crate::stats::{ProtectCounters, add};
 
 mod filler;
+mod published;
+mod rate;
 mod resends;
 
 pub use filler::FillerFault;
@@ -252,56 +253,6 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         self.wishes.idr_after.fetch_max(u64::from(self.au.number) + 1, Ordering::AcqRel);
     }
 
-    /// Learns of the path and of the link from what the client saw.
-    fn measure(&mut self, report: &FeedbackReport, now: Instant) {
-        // What filler does to the path is no news of video.
-        if self.is_filling() {
-            return;
-        }
-        if self.path.handle_report(report, now) {
-            self.shrink_path("no long datagram arrives any more");
-        }
-        let change = self.link.as_mut().and_then(|link| link.handle_report(report, now));
-        self.note_rate(change);
-        if let (Some(bitrate), Some(link)) = (&mut self.bitrate, &mut self.link) {
-            let change = bitrate.handle_report(report, link, now);
-            self.follow(change);
-        }
-    }
-
-    /// Another wire rate was agreed on.
-    fn handle_wire_rate(&mut self, kbps: u32) {
-        let Some(bitrate) = &mut self.bitrate else { return self.set_wire_rate(kbps) };
-        let change = bitrate.set_asked(kbps);
-        self.follow(change);
-    }
-
-    /// Says what has become of the rate, and goes by it.
-    fn follow(&mut self, change: Option<BitrateChange>) {
-        let Some(BitrateChange { reason, before_kbps, now_kbps }) = change else { return };
-        tracing::debug!(reason = reason.as_str(), before_kbps, now_kbps, "the bitrate");
-        if reason == BitrateReason::Futile && !std::mem::replace(&mut self.is_futile_said, true) {
-            tracing::warn!(
-                now_kbps,
-                "a lower bitrate did not help the client; it is taken back, and tried again later"
-            );
-        }
-        self.set_wire_rate(now_kbps);
-    }
-
-    /// The encoder has it with its next picture, and the pacer what it needs.
-    fn set_wire_rate(&mut self, kbps: u32) {
-        self.wishes.wire_kbps.store(kbps, Ordering::Relaxed);
-        let change = self.link.as_mut().and_then(|link| link.set_wire_rate(kbps));
-        self.note_rate(change);
-    }
-
-    fn note_rate(&self, change: Option<RateChange>) {
-        if let Some(RateChange { reason, before, now }) = change {
-            tracing::debug!(?reason, ?before, ?now, "the link's rate");
-        }
-    }
-
     fn begin_au(&mut self, item: &SliceItem<S>, now: Instant) {
         self.packetizer.set_redundancy(self.resends.begin_au(item.au, now));
         self.packetizer.begin(item.au, item.pts_us, item.idr, false);
@@ -314,13 +265,6 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         self.au.number = item.au;
         self.au.idr = item.idr;
         self.au.shard_bytes = 0;
-    }
-
-    fn set_pace(&mut self, pace: Option<Pace>) {
-        if let Some(Pace { rate_kbps, burst_bytes }) = pace {
-            self.pacer.set_rate(rate_kbps);
-            self.pacer.set_burst(burst_bytes);
-        }
     }
 
     /// Sends one slice, and closes the access unit with its last.
@@ -540,42 +484,6 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         for lease in self.au.leases.drain(..) {
             self.arena.release(lease);
         }
-    }
-
-    fn publish(&self) {
-        let (sent, filler) = (self.sender.counters(), self.filler.sent());
-        set(&self.counters.datagrams, sent.datagrams - filler.datagrams);
-        set(&self.counters.wire_bytes, sent.bytes - filler.wire_bytes);
-        set(&self.counters.system_calls, sent.system_calls);
-        set(&self.counters.packets_send_dropped, sent.packets_send_dropped - filler.dropped);
-        set(&self.counters.waits_full, sent.waits_full);
-        set(&self.counters.fallbacks, sent.fallbacks());
-        let paced = self.pacer.counters();
-        set(&self.counters.immediate_aus, paced.aus_immediate);
-        set(&self.counters.paced_aus, paced.aus_paced);
-        if let Some(link) = &self.link {
-            let (pace, counters) = (link.pace(), link.counters());
-            set(&self.counters.link_kbps, pace.rate_kbps.into());
-            set(&self.counters.link_proven, counters.proven);
-            set(&self.counters.link_late, counters.late);
-            set(&self.counters.link_lost, counters.lost);
-            set(&self.counters.burst_lost, counters.burst_lost);
-        }
-        set(&self.counters.rate_kbps, self.wishes.wire_kbps.load(Ordering::Relaxed).into());
-        if let Some(bitrate) = &self.bitrate {
-            let counters = bitrate.counters();
-            set(&self.counters.rate_reason, bitrate.reason() as u64);
-            set(&self.counters.rate_delay, counters.delay);
-            set(&self.counters.rate_loss, counters.loss);
-            set(&self.counters.rate_decode, counters.decode);
-            set(&self.counters.rate_climb, counters.climb);
-            set(&self.counters.rate_futile, counters.futile);
-        }
-        set(&self.counters.shard_bytes, self.packetizer.shard_bytes().into());
-        set(&self.counters.epoch, u64::from(self.sealer.epoch()));
-        set(&self.counters.arena_leased_bytes, self.arena.leased_bytes() as u64);
-        self.resends.publish(&self.counters);
-        self.filler.publish(&self.counters);
     }
 }
 
