@@ -158,7 +158,7 @@ fn nothing_is_allocated_for_filler(merge: Merge) {
     EXEMPT.set(true);
     let check = Check::new(false);
     // Video has had its say: what it allocates is counted above.
-    let pattern = Pattern::closed(SLICES, 20_000, 3, 60, &check);
+    let pattern = Pattern::closed(SLICES, 20_000, 3, u64::MAX, &check);
     let pictures = check.pictures.clone();
     let window = pattern.window.as_ref().expect("it is closed").aus.clone();
     let mut pair = start_on(machine(merge), pattern, check, 4_000_000);
