@@ -1,7 +1,7 @@
 //! One command's sessions: what each begins with, and how it comes to stream.
 //!
-//! Promises: the machine is looked at once; a later session keeps what an earlier one has written. Refuses an
-//! environment that asks for what there is not.
+//! Promises: the machine is looked at once; a later session keeps what an earlier one has written. Refuses a
+//! setting that asks for what there is not.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -14,6 +14,7 @@ use punktfunk_control::limits::CONNECT_MAX;
 use punktfunk_control::{Bye, ByeReason, ClientControl, Codec, Hello, Identity, Mode, Trust};
 use punktfunk_net::{ReceiveLimits, Receiver};
 use punktfunk_perf::{PerfTarget, process_cpu};
+use punktfunk_settings::Config;
 
 use crate::address::resolve;
 use crate::cli::ConnectArgs;
@@ -81,15 +82,16 @@ impl<'a> Caller<'a> {
     /// Looks at what this machine can do.
     ///
     /// # Errors
-    /// The environment asks for what there is not.
+    /// The settings ask for what there is not.
     pub fn new(
         args: &'a ConnectArgs,
-        identity: Identity,
-        trust: Trust,
+        told: &Config,
+        (identity, trust): (Identity, Trust),
         stop: &'a AtomicBool,
     ) -> Result<Self, ClientError> {
-        let perf = PerfTarget::from_env().map_err(|error| ClientError::Usage(error.to_string()))?;
-        let ground = Ground::look()?;
+        let perf = PerfTarget::asked(told.os(PerfTarget::VARIABLE))
+            .map_err(|error| ClientError::Usage(error.to_string()))?;
+        let ground = Ground::look(told)?;
         let commands = args.commands.then(|| Commands::read(std::io::stdin())).transpose()?;
         Ok(Self { args, trust, stop, commands, identity, perf, ground })
     }

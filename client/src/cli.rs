@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 use punktfunk_capture::Mode;
 use punktfunk_control::{Fingerprint, FingerprintError, Pin};
+use punktfunk_settings::Shell;
 
 /// The host's port when none is given.
 pub const PORT_DEFAULT: u16 = 47_800;
@@ -21,6 +22,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The file of settings, in place of ~/.config/punktfunk/client.toml.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
 }
 
 /// What the client can be told to do.
@@ -34,6 +38,8 @@ pub enum Command {
     Discover(DiscoverArgs),
     /// Measure what the way from a host to this client carries: the host sends filler like video, and opens no screen.
     SpeedTest(Box<SpeedTestArgs>),
+    /// Show every setting, its value, and where that comes from.
+    Config(ConfigArgs),
     /// List the hosts that are paired, or forget one.
     Hosts(HostsArgs),
     /// Print this client's fingerprint, for the host's --trust.
@@ -41,6 +47,19 @@ pub enum Command {
         /// Where the identity is kept.
         #[arg(long, value_name = "DIR")]
         identity: Option<PathBuf>,
+        /// JSON on standard output.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what completes this program's command line in a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print this program's manual page, or write every page and completion as a package has them.
+    Man {
+        /// A folder such as /usr/local/share.
+        folder: Option<PathBuf>,
     },
 }
 
@@ -121,6 +140,29 @@ pub struct PairArgs {
     /// Nothing but one JSON object on standard output.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What about the settings.
+#[derive(Debug, Clone, Args)]
+pub struct ConfigArgs {
+    /// What to do; without it they are shown.
+    #[command(subcommand)]
+    pub verb: Option<ConfigVerb>,
+    /// JSON on standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do about settings.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ConfigVerb {
+    /// Say everything that is wrong in a file.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Print a file in which every setting stands as a comment.
+    Example,
 }
 
 /// How to look for hosts.

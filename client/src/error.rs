@@ -10,6 +10,7 @@ use punktfunk_control::{
 use punktfunk_discover::DiscoverError;
 use punktfunk_engine::{EngineError, StageFault};
 use punktfunk_net::NetError;
+use punktfunk_settings::Faults;
 
 /// The exit code of an interrupted client, as a shell has it for a program that SIGINT ended.
 pub const EXIT_INTERRUPTED: u8 = 130;
@@ -20,16 +21,9 @@ pub enum ClientError {
     /// An argument is wrong.
     #[error("{0}")]
     Usage(String),
-    /// What shall be logged cannot be read.
-    #[error("{variable}={value:?}: {error}; expected a level such as debug, or TARGET=LEVEL,…")]
-    LogFilter {
-        /// The variable's name.
-        variable: &'static str,
-        /// What it holds.
-        value: String,
-        /// What is wrong with it.
-        error: tracing_subscriber::filter::ParseError,
-    },
+    /// The settings are wrong.
+    #[error(transparent)]
+    Settings(#[from] Faults),
     /// A signal cannot be caught.
     #[error("signals cannot be caught: {0}")]
     Signals(std::io::Error),
@@ -115,7 +109,7 @@ impl ClientError {
             Self::File { .. } | Self::Recording { .. } | Self::Codec(_) => 6,
             Self::Usage(_)
             | Self::Meant(_)
-            | Self::LogFilter { .. }
+            | Self::Settings(_)
             | Self::Mode(_)
             | Self::Identity(IdentityError::NoHome)
             | Self::Net(NetError::BackendUnknown { .. }) => 64,

@@ -1,6 +1,6 @@
 //! What this end's sessions stand on: the machine, the ciphers and who opens them; and a socket for each.
 //!
-//! Promises: what the environment wishes is used or refused by name; the machine is looked at once. Refuses nothing else.
+//! Promises: what the settings wish is used or refused by name; the machine is looked at once. Refuses nothing else.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -14,6 +14,7 @@ use punktfunk_proto::limits::shard_bytes_for_payload;
 use punktfunk_seal::{
     BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, Backends, CIPHER_VARIABLE, CipherPreference,
 };
+use punktfunk_settings::Config;
 
 use crate::address::unspecified_like;
 use crate::error::ClientError;
@@ -26,32 +27,35 @@ pub struct Ground {
     pub ciphers: CipherPreference,
     /// Which library opens each.
     pub seal: Backends,
+    /// How datagrams are to leave, where that was said.
+    send: Option<Backend>,
 }
 
 impl Ground {
     /// Looks at what this machine can do.
     ///
     /// # Errors
-    /// The environment asks for what there is not.
-    pub fn look() -> Result<Self, ClientError> {
+    /// The settings ask for what there is not.
+    pub fn look(told: &Config) -> Result<Self, ClientError> {
         let usage = |error: &dyn Display| ClientError::Usage(error.to_string());
-        let machine = Machine::probe(Wishes::from_env().map_err(|error| usage(&error))?);
-        let asked = SealBackend::asked(std::env::var_os(SEAL_VARIABLE)).map_err(|error| usage(&error))?;
-        let asked_cipher = CipherPreference::asked(std::env::var_os(CIPHER_VARIABLE));
+        let machine = Machine::probe(Wishes::of(|name| told.os(name)).map_err(|error| usage(&error))?);
+        let asked = SealBackend::asked(told.os(SEAL_VARIABLE)).map_err(|error| usage(&error))?;
+        let asked_cipher = CipherPreference::asked(told.os(CIPHER_VARIABLE));
         let ciphers = CipherPreference::of_this_cpu(asked_cipher.map_err(|error| usage(&error))?);
+        let send = Backend::asked(told.os(BACKEND_VARIABLE))?;
         let seal = Backends::measure(asked, Instant::now);
         tracing::info!("FEC by {}", machine.fec_kernel());
         tracing::info!("{seal}");
-        Ok(Self { machine, ciphers, seal })
+        Ok(Self { machine, ciphers, seal, send })
     }
 
     /// A socket for a session with the host at this address.
     ///
     /// # Errors
-    /// There is none, or the environment asks for a way of sending that there is not.
+    /// There is none.
     pub fn socket_to(&self, host: SocketAddr) -> Result<Arc<Socket>, ClientError> {
         let mut config = SocketConfig::new(unspecified_like(host));
-        config.backend = Backend::asked(std::env::var_os(BACKEND_VARIABLE))?;
+        config.backend = self.send;
         let socket = Arc::new(Socket::open(&config)?);
         tracing::info!("{}", socket.caps());
         Ok(socket)

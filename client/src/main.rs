@@ -12,6 +12,7 @@ mod changes;
 mod cli;
 mod clocks;
 mod commands;
+mod config;
 mod connect;
 mod discover;
 mod error;
@@ -37,13 +38,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::Parser;
 use punktfunk_control::{Device, Devices, Fingerprint, Identity, Trust, now_s};
+use punktfunk_settings::{BeginError, Config};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::caller::Caller;
-use crate::cli::{Cli, Command, ConnectArgs, HostsArgs, PairArgs, SpeedTestArgs};
+use crate::cli::{Command, ConnectArgs, HostsArgs, PairArgs, SpeedTestArgs};
 use crate::error::{ClientError, EXIT_INTERRUPTED};
 use crate::terminal::{print, say};
 
@@ -51,27 +52,22 @@ use crate::terminal::{print, say};
 const EXIT_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
+    let (cli, config) = match config::begin() {
+        Ok(begun) => begun,
+        Err(BeginError::Usage(error)) => {
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
+        Err(BeginError::Faults(faults)) => {
+            terminal::say_lines(&faults.to_string());
+            return ExitCode::from(EXIT_USAGE);
+        }
     };
-    let outcome = terminal::start_log().and_then(|()| match cli.command {
-        Command::Connect(args) => run(&args),
-        Command::Pair(args) => pair_with_a_host(&args),
-        Command::Discover(args) => {
-            let known = identity_folder(args.identity.as_deref()).and_then(|dir| Ok(Devices::load(&dir)?));
-            known.and_then(|known| print(&discover::discover(&args, &known)?))
-        }
-        Command::SpeedTest(args) => speed_test(&args),
-        Command::Hosts(args) => hosts(&args),
-        Command::Fingerprint { identity } => {
-            load_identity(identity.as_deref()).and_then(|identity| print(&identity.fingerprint().to_string()))
-        }
-    });
-    match outcome {
+    terminal::start_log(&config.variable("PUNKTFUNK_LOG").unwrap_or_else(|| "warn".into()));
+    for warning in config.resolved().warnings() {
+        tracing::warn!("{warning}");
+    }
+    match obey(cli.command, &config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&error.to_string());
@@ -80,13 +76,36 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &ConnectArgs) -> Result<(), ClientError> {
+fn obey(command: Command, config: &Config) -> Result<(), ClientError> {
+    match command {
+        Command::Connect(args) => run(&args, config),
+        Command::Pair(args) => pair_with_a_host(&args),
+        Command::Discover(args) => {
+            let known = Devices::load(&identity_folder(args.identity.as_deref())?)?;
+            print(&discover::discover(&args, &known)?)
+        }
+        Command::SpeedTest(args) => speed_test(&args, config),
+        Command::Config(args) => config::run(&args, config),
+        Command::Hosts(args) => hosts(&args),
+        Command::Fingerprint { identity, json } => {
+            let fingerprint = load_identity(identity.as_deref())?.fingerprint().to_string();
+            if json {
+                return print(&serde_json::json!({ "fingerprint": fingerprint }).to_string());
+            }
+            print(&fingerprint)
+        }
+        Command::Completions { shell } => print(&config.table().completions(shell)),
+        Command::Man { folder } => config::manual(config, folder.as_deref()),
+    }
+}
+
+fn run(args: &ConnectArgs, config: &Config) -> Result<(), ClientError> {
     let folder = identity_folder(args.identity.as_deref())?;
     let identity = Identity::load_or_create(&folder)?;
     let mut hosts = Devices::load(&folder)?;
     let trust = believed((args.open, &args.trust), &hosts, &args.host)?;
     let stop = stop_flag().map_err(ClientError::Signals)?;
-    let course = reconnect::run(&Caller::new(args, identity, trust, &stop)?)?;
+    let course = reconnect::run(&Caller::new(args, config, (identity, trust), &stop)?)?;
     if let Some(host) = course.last.host {
         note_seen(&mut hosts, &host);
     }
@@ -125,13 +144,13 @@ fn note_seen(hosts: &mut Devices, host: &Fingerprint) {
     }
 }
 
-fn speed_test(args: &SpeedTestArgs) -> Result<(), ClientError> {
+fn speed_test(args: &SpeedTestArgs, config: &Config) -> Result<(), ClientError> {
     let folder = identity_folder(args.identity.as_deref())?;
     let identity = Identity::load_or_create(&folder)?;
     let mut hosts = Devices::load(&folder)?;
     let trust = believed((args.open, &args.trust), &hosts, &args.host)?;
     let stop = stop_flag().map_err(ClientError::Signals)?;
-    let tested = speed::speed_test(args, identity, trust, &stop)?;
+    let tested = speed::speed_test(args, config, (identity, trust), &stop)?;
     note_seen(&mut hosts, &tested.host);
     if args.json { print(&format!("{:#}", tested.json())) } else { print(&tested.text()) }
 }

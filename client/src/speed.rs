@@ -17,6 +17,7 @@ use punktfunk_control::{
 };
 use punktfunk_engine::{ClientConfig, ClientPipeline, SessionTime, Waker};
 use punktfunk_net::{ReceiveLimits, Receiver};
+use punktfunk_settings::Config;
 use serde_json::{Value, json};
 
 use crate::address::resolve;
@@ -55,13 +56,13 @@ pub struct Tested {
 /// There is no session, or no result.
 pub fn speed_test(
     args: &SpeedTestArgs,
-    identity: Identity,
-    trust: Trust,
+    told: &Config,
+    (identity, trust): (Identity, Trust),
     stop: &AtomicBool,
 ) -> Result<Tested, ClientError> {
     let answer_by = Instant::now() + CONNECT_MAX;
     let host = resolve(&args.host, answer_by)?;
-    let ground = Ground::look()?;
+    let ground = Ground::look(told)?;
     let socket = ground.socket_to(host)?;
     let name = args.name.clone().or_else(machine_name).unwrap_or_else(|| "punktfunk".to_owned());
     let mut hello = ground.hello(name, MODE, WIRE_KBPS, host);

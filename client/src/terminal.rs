@@ -1,7 +1,6 @@
 //! What people see: the log's form, and words of a peer made harmless.
 //!
-//! Promises: no byte of a peer steers a terminal; no colours where there is none. Refuses a log filter that
-//! cannot be read, by name.
+//! Promises: no byte of a peer steers a terminal; no colours where there is none. Refuses nothing.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -10,32 +9,14 @@ use tracing_subscriber::EnvFilter;
 
 use crate::error::ClientError;
 
-/// The variable that says what is logged.
-const LOG_VARIABLE: &str = "PUNKTFUNK_LOG";
-
-/// What is logged when nothing is said.
-const LOG_DEFAULT: &str = "warn";
-
-/// Starts the log on standard error.
-///
-/// # Errors
-/// `PUNKTFUNK_LOG` is no filter.
-pub fn start_log() -> Result<(), ClientError> {
-    let value = std::env::var_os(LOG_VARIABLE).unwrap_or_default();
-    let value = value.to_string_lossy();
-    let text = if value.is_empty() { LOG_DEFAULT } else { &*value };
-    let filter = EnvFilter::try_new(text).map_err(|error| ClientError::LogFilter {
-        variable: LOG_VARIABLE,
-        value: text.into(),
-        error,
-    })?;
+/// Starts the log on standard error, by a filter that has been found right.
+pub fn start_log(filter: &str) {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(EnvFilter::new(filter))
         .with_ansi(io::stderr().is_terminal() && !plain)
         .with_writer(io::stderr)
         .init();
-    Ok(())
 }
 
 /// Says one line on standard error: what a person has to read must not depend on a filter.
@@ -52,6 +33,11 @@ pub fn print(text: &str) -> Result<(), ClientError> {
     let failed = |source| ClientError::File { path: "standard output".into(), source };
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(failed)
+}
+
+/// The same for several lines, whose words are fit to be shown.
+pub fn say_lines(text: &str) {
+    let _ = writeln!(io::stderr(), "punktfunk: {text}");
 }
 
 /// A text without control characters.

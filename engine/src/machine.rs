@@ -6,7 +6,7 @@
 //! spin where there are fewer cores than stages + 1, because a spinner on a shared core costs milliseconds
 //! at p99.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -114,15 +114,25 @@ impl Wishes {
     /// # Errors
     /// Another value.
     pub fn from_env() -> Result<Self, WishError> {
-        let wished = |name| parse_wish(name, std::env::var_os(name).as_deref());
+        Self::of(std::env::var_os)
+    }
+
+    /// The same of variables that `value_of` gives.
+    ///
+    /// # Errors
+    /// Another value.
+    pub fn of(value_of: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, WishError> {
+        let wished = |name| parse_wish(name, value_of(name).as_deref());
+        let kernel = Kernel::asked(value_of(KERNEL_VARIABLE));
         Ok(Self {
             pin: wished("PUNKTFUNK_PIN")?,
             realtime: wished("PUNKTFUNK_REALTIME")?,
             lock_memory: wished("PUNKTFUNK_MLOCK")?,
-            spin: parse_spin("PUNKTFUNK_SPIN_US", std::env::var_os("PUNKTFUNK_SPIN_US").as_deref())?,
-            merge: parse_merge("PUNKTFUNK_STAGES", std::env::var_os("PUNKTFUNK_STAGES").as_deref())?,
-            fec_kernel: Kernel::from_environment()
-                .map_err(|cause| WishError::Kernel { name: KERNEL_VARIABLE, cause })?,
+            spin: parse_spin("PUNKTFUNK_SPIN_US", value_of("PUNKTFUNK_SPIN_US").as_deref())?,
+            merge: parse_merge("PUNKTFUNK_STAGES", value_of("PUNKTFUNK_STAGES").as_deref())?,
+            fec_kernel: kernel
+                .map_err(|cause| WishError::Kernel { name: KERNEL_VARIABLE, cause })?
+                .unwrap_or_else(Kernel::best),
         })
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use punktfunk_control::Fingerprint;
 use punktfunk_proto::BitratePolicy;
+use punktfunk_settings::Shell;
 
 use crate::bitrate;
 use crate::manage::{LISTEN_DEFAULT, ManageAt};
@@ -30,6 +31,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The file of settings, in place of ~/.config/punktfunk/host.toml.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
 }
 
 /// What the host can be told to do.
@@ -55,7 +59,12 @@ pub enum Command {
         /// Where the identity is kept.
         #[arg(long, value_name = "DIR")]
         identity: Option<PathBuf>,
+        /// JSON on standard output.
+        #[arg(long)]
+        json: bool,
     },
+    /// Show every setting, its value, and where that comes from.
+    Config(ConfigArgs),
     /// List, rename or revoke the devices that are paired; a running host follows at once.
     Devices(DevicesArgs),
     /// Print this host's fingerprint, for the client's --trust.
@@ -63,6 +72,19 @@ pub enum Command {
         /// Where the identity is kept.
         #[arg(long, value_name = "DIR")]
         identity: Option<PathBuf>,
+        /// JSON on standard output.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what completes this program's command line in a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print this program's manual page, or write every page and completion as a package has them.
+    Man {
+        /// A folder such as /usr/local/share.
+        folder: Option<PathBuf>,
     },
 }
 
@@ -84,6 +106,29 @@ pub struct DoctorArgs {
     /// JSON on standard output.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What about the settings.
+#[derive(Debug, Clone, Args)]
+pub struct ConfigArgs {
+    /// What to do; without it they are shown.
+    #[command(subcommand)]
+    pub verb: Option<ConfigVerb>,
+    /// JSON on standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do about settings.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ConfigVerb {
+    /// Say everything that is wrong in a file.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Print a file in which every setting stands as a comment.
+    Example,
 }
 
 /// How to let a device pair.

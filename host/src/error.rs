@@ -10,6 +10,7 @@ use punktfunk_display::DisplayError;
 use punktfunk_engine::{EngineError, StageFault};
 use punktfunk_manage::{ManageError, TokenError};
 use punktfunk_net::NetError;
+use punktfunk_settings::Faults;
 
 /// Why the host, or one of its sessions, came to an end. Each kind has its own exit code.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +18,9 @@ pub enum HostError {
     /// An argument or a source's description is wrong.
     #[error("{0}")]
     Usage(String),
+    /// The settings are wrong.
+    #[error(transparent)]
+    Settings(#[from] Faults),
     /// Another program holds the port.
     #[error("UDP port {port} is in use; end the program that holds it or choose another with --listen")]
     PortInUse {
@@ -172,6 +176,7 @@ impl HostError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_)
+            | Self::Settings(_)
             | Self::Meant(_)
             | Self::Identity(IdentityError::NoHome)
             | Self::Net(NetError::BackendUnknown { .. }) => 64,
@@ -223,6 +228,7 @@ impl HostError {
             Self::Display(_) | Self::NoDesktop(_) | Self::Compositor { .. } => RefusalCode::Compositor,
             Self::NoWay { last, .. } => last.refusal_code(),
             Self::Usage(_)
+            | Self::Settings(_)
             | Self::PortInUse { .. }
             | Self::Net(_)
             | Self::Control(_)

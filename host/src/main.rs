@@ -10,6 +10,7 @@ mod ask;
 mod bitrate;
 mod cli;
 mod closing;
+mod config;
 mod desktop;
 mod devices;
 mod doctor;
@@ -34,7 +35,6 @@ mod speed;
 mod stream;
 mod ways;
 
-use std::env::VarError;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -42,7 +42,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use clap::Parser;
 use punktfunk_control::limits::PAIR_WINDOW_MAX;
 use punktfunk_control::{HostControl, HostLimits, Identity, Trust};
 use punktfunk_engine::{Machine, Wishes};
@@ -53,11 +52,12 @@ use punktfunk_proto::limits::BURST_BYTES_DEFAULT;
 use punktfunk_seal::{
     BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, Backends, CIPHER_VARIABLE, CipherPreference,
 };
+use punktfunk_settings::{BeginError, Config};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::prelude::*;
 
 use crate::ask::RunningHost;
-use crate::cli::{Cli, Command, ServeArgs};
+use crate::cli::{Command, ServeArgs};
 use crate::doorkeeper::Doorkeeper;
 use crate::error::HostError;
 use crate::manage::Management;
@@ -76,14 +76,18 @@ const EXIT_USAGE: u8 = 64;
 const EXIT_IMPATIENT: i32 = 130;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
+    let (cli, config) = match config::begin() {
+        Ok(begun) => begun,
+        Err(BeginError::Usage(error)) => {
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
+        Err(BeginError::Faults(faults)) => {
+            let _ = writeln!(io::stderr(), "punktfunk-host: {faults}");
+            return ExitCode::from(EXIT_USAGE);
+        }
     };
-    match run(cli.command) {
+    match run(cli.command, &config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Not through the log: what a person has to read must not depend on a filter.
@@ -93,19 +97,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), HostError> {
-    let filter = log_filter()?;
+fn run(command: Command, config: &Config) -> Result<(), HostError> {
+    // The settings have been found right.
+    let filter = EnvFilter::new(config.variable("PUNKTFUNK_LOG").unwrap_or_else(|| "info".into()));
     let is_terminal = io::stderr().is_terminal();
     let logs = LogRing::default();
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(is_terminal);
     tracing_subscriber::registry().with(filter).with(lines).with(logs.layer()).init();
+    for warning in config.resolved().warnings() {
+        tracing::warn!("{warning}");
+    }
     match command {
-        Command::Serve(args) => serve(&args, logs),
+        Command::Serve(args) => serve(&args, config, logs),
         Command::ProbeCompositor { json } => {
             probe_compositor(json);
             Ok(())
         }
         Command::Doctor(args) => doctor::run(&args, &identity_folder(args.identity.as_deref())?),
+        Command::Config(args) => config::run(&args, config),
         Command::Pair(args) => {
             let folder = identity_folder(args.identity.as_deref())?;
             let host = RunningHost::of(&folder, load_identity(args.identity.as_deref())?, args.manage)?;
@@ -116,23 +125,11 @@ fn run(command: Command) -> Result<(), HostError> {
             let host = RunningHost::of(&folder, load_identity(args.identity.as_deref())?, args.manage)?;
             pending::run(&args, &host)
         }
-        Command::Token { identity } => print_token(&identity_folder(identity.as_deref())?),
+        Command::Token { identity, json } => print_token(&identity_folder(identity.as_deref())?, json),
         Command::Devices(args) => devices::run(&args, &identity_folder(args.identity.as_deref())?),
-        Command::Fingerprint { identity } => print_fingerprint(identity),
-    }
-}
-
-/// `PUNKTFUNK_LOG`: what is logged, in tracing's own words.
-fn log_filter() -> Result<EnvFilter, HostError> {
-    let wrong = |what: String| {
-        HostError::Usage(format!(
-            "PUNKTFUNK_LOG must be a filter such as info or punktfunk_host=debug: {what}"
-        ))
-    };
-    match std::env::var("PUNKTFUNK_LOG") {
-        Ok(text) => EnvFilter::try_new(text).map_err(|error| wrong(error.to_string())),
-        Err(VarError::NotPresent) => Ok(EnvFilter::new("info")),
-        Err(error @ VarError::NotUnicode(_)) => Err(wrong(error.to_string())),
+        Command::Fingerprint { identity, json } => print_fingerprint(identity.as_deref(), json),
+        Command::Completions { shell } => config::completions(config, shell),
+        Command::Man { folder } => config::manual(config, folder.as_deref()),
     }
 }
 
@@ -144,27 +141,27 @@ fn caps(socket: &Socket, wishes: Wishes, seal: Backends) -> Vec<String> {
     caps
 }
 
-fn serve(args: &ServeArgs, logs: LogRing) -> Result<(), HostError> {
-    let wishes = Wishes::from_env().map_err(|error| HostError::Usage(error.to_string()))?;
+fn serve(args: &ServeArgs, told: &Config, logs: LogRing) -> Result<(), HostError> {
+    let wishes = Wishes::of(|name| told.os(name)).map_err(|error| HostError::Usage(error.to_string()))?;
     let source = SourceSpec::of(&args.source)?;
     source.check(args.slices)?;
     let identity = load_identity(args.identity.as_deref())?;
     let stop = stop_flag()?;
     let machine = Machine::probe(wishes);
-    let asked = SealBackend::asked(std::env::var_os(SEAL_VARIABLE));
+    let asked = SealBackend::asked(told.os(SEAL_VARIABLE));
     let seal = Backends::measure(asked.map_err(|error| HostError::Usage(error.to_string()))?, Instant::now);
-    let socket = Arc::new(open_socket(args)?);
+    let socket = Arc::new(open_socket(args, told)?);
     tracing::info!("{}", socket.caps());
     tracing::info!("FEC by {}", wishes.fec_kernel);
     tracing::info!("{seal}");
-    let ciphers = ciphers()?;
     let config = ServeConfig {
+        told: told.clone(),
         opening: OpeningConfig {
             source,
             doors: Arc::new(Doors { token_file: token_file(args.identity.as_deref()), ..Doors::default() }),
             slices: args.slices,
             redundancy: args.redundancy,
-            ciphers,
+            ciphers: ciphers(told)?,
         },
         once: args.once,
         sessions_max: args.sessions.into(),
@@ -172,10 +169,10 @@ fn serve(args: &ServeArgs, logs: LogRing) -> Result<(), HostError> {
         stream: StreamConfig {
             link_kbps: args.link,
             bitrate: args.bitrate,
-            burst_bytes: burst_bytes()?,
+            burst_bytes: burst_bytes(told)?,
             machine: machine.clone(),
             seal,
-            perf: PerfTarget::from_env().map_err(|error| HostError::Usage(error.to_string()))?,
+            perf: perf_target(told)?,
             caps: caps(&socket, wishes, seal),
         },
     };
@@ -215,9 +212,9 @@ fn serve(args: &ServeArgs, logs: LogRing) -> Result<(), HostError> {
     serve.run(&stop)
 }
 
-fn open_socket(args: &ServeArgs) -> Result<Socket, HostError> {
+fn open_socket(args: &ServeArgs, told: &Config) -> Result<Socket, HostError> {
     let mut config = SocketConfig::new(args.listen);
-    config.backend = Backend::asked(std::env::var_os(BACKEND_VARIABLE))?;
+    config.backend = Backend::asked(told.os(BACKEND_VARIABLE))?;
     match Socket::open(&config) {
         Err(NetError::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
             Err(HostError::PortInUse { port: args.listen.port() })
@@ -252,8 +249,8 @@ fn identity_folder(given: Option<&Path>) -> Result<PathBuf, HostError> {
 }
 
 /// `PUNKTFUNK_CIPHER`, or what this CPU does best.
-fn ciphers() -> Result<CipherPreference, HostError> {
-    let asked = CipherPreference::asked(std::env::var_os(CIPHER_VARIABLE));
+fn ciphers(told: &Config) -> Result<CipherPreference, HostError> {
+    let asked = CipherPreference::asked(told.os(CIPHER_VARIABLE));
     Ok(CipherPreference::of_this_cpu(asked.map_err(|error| HostError::Usage(error.to_string()))?))
 }
 
@@ -263,14 +260,15 @@ fn token_file(identity: Option<&Path>) -> Option<PathBuf> {
     folder.map(|folder| folder.join("portal-token"))
 }
 
-/// `PUNKTFUNK_PACE_BURST_KB`: the microburst cap in units of 1024 bytes.
-fn burst_bytes() -> Result<usize, HostError> {
-    let Some(value) = std::env::var_os("PUNKTFUNK_PACE_BURST_KB") else { return Ok(BURST_BYTES_DEFAULT) };
-    let kib =
-        value.to_str().and_then(|text| text.parse::<usize>().ok()).filter(|kib| (1..=65_536).contains(kib));
-    kib.map(|kib| kib * 1024).ok_or_else(|| {
-        HostError::Usage(format!("PUNKTFUNK_PACE_BURST_KB must be 1 to 65536, got {}", value.display()))
-    })
+/// Where the stages' latencies are written.
+fn perf_target(told: &Config) -> Result<Option<PerfTarget>, HostError> {
+    PerfTarget::asked(told.os(PerfTarget::VARIABLE)).map_err(|error| HostError::Usage(error.to_string()))
+}
+
+/// The microburst cap.
+fn burst_bytes(told: &Config) -> Result<usize, HostError> {
+    let Some(kb) = told.variable(config::BURST_VARIABLE) else { return Ok(BURST_BYTES_DEFAULT) };
+    config::burst_kb(&kb).map(|kb| kb * 1024).map_err(HostError::Usage)
 }
 
 #[expect(clippy::print_stdout, reason = "this command's output is its result")]
@@ -291,14 +289,22 @@ fn probe_compositor(json: bool) {
 }
 
 /// The token by which the console lets its owner in.
-#[expect(clippy::print_stdout, reason = "this command's output is its result")]
-fn print_token(folder: &Path) -> Result<(), HostError> {
-    println!("{}", Token::load_or_create(folder)?.reveal());
+fn print_token(folder: &Path, json: bool) -> Result<(), HostError> {
+    let token = Token::load_or_create(folder)?;
+    print_word("token", token.reveal(), json);
+    Ok(())
+}
+
+fn print_fingerprint(identity: Option<&Path>, json: bool) -> Result<(), HostError> {
+    print_word("fingerprint", &load_identity(identity)?.fingerprint().to_string(), json);
     Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "this command's output is its result")]
-fn print_fingerprint(identity: Option<PathBuf>) -> Result<(), HostError> {
-    println!("{}", load_identity(identity.as_deref())?.fingerprint());
-    Ok(())
+fn print_word(what: &str, word: &str, json: bool) {
+    if json {
+        println!("{}", serde_json::json!({ what: word }));
+    } else {
+        println!("{word}");
+    }
 }

@@ -25,6 +25,7 @@ use punktfunk_control::{
 use punktfunk_display::limits::STOP_DEADLINE;
 use punktfunk_net::{Receiver, Socket};
 use punktfunk_proto::is_media;
+use punktfunk_settings::Config;
 
 use crate::doorkeeper::Doorkeeper;
 use crate::error::HostError;
@@ -54,6 +55,8 @@ const _: () = assert!(STOP_DEADLINE.as_secs() + FAREWELL.as_secs() < LEAVE_MAX.a
 
 /// What a host serves with.
 pub struct ServeConfig {
+    /// What the console shows as settings.
+    pub told: Config,
     /// For each opening.
     pub opening: OpeningConfig,
     /// End after the first session.

@@ -1,7 +1,7 @@
 //! `PUNKTFUNK_PERF=DIR[,INTERVAL_S]`: where the logs go and how often they are written on.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,15 @@ impl PerfTarget {
     /// # Errors
     /// [`PerfError::Target`] for a value that is none.
     pub fn from_env() -> Result<Option<PerfTarget>, PerfError> {
-        env::var_os(PerfTarget::VARIABLE).map(|value| PerfTarget::parse_os(&value)).transpose()
+        PerfTarget::asked(env::var_os(PerfTarget::VARIABLE))
+    }
+
+    /// What this value of it says.
+    ///
+    /// # Errors
+    /// [`PerfError::Target`] for a value that is none.
+    pub fn asked(variable: Option<OsString>) -> Result<Option<PerfTarget>, PerfError> {
+        variable.map(|value| PerfTarget::parse_os(&value)).transpose()
     }
 
     fn parse_os(value: &OsStr) -> Result<PerfTarget, PerfError> {

@@ -28,6 +28,8 @@ struct Package {
     recommends: &'static str,
     /// A library without which a feature is missing that the package is there for.
     must_link: Option<&'static str>,
+    /// Whether the program writes manual pages and completions of itself.
+    has_pages: bool,
     /// From the checkout to the system, the program and the licences apart.
     files: &'static [(&'static str, &'static str)],
 }
@@ -39,10 +41,12 @@ const HOST: Package = Package {
     description: "Captures a desktop by PipeWire or Wayland, encodes it, and sends it with FEC, sealed and paced.",
     recommends: "pipewire, wireplumber, xdg-desktop-portal, sway",
     must_link: Some("libpipewire-0.3"),
+    has_pages: true,
     files: &[
         ("packaging/systemd/punktfunk-host.service", "usr/lib/systemd/user/punktfunk-host.service"),
         ("packaging/sysctl/90-punktfunk.conf", "usr/lib/sysctl.d/90-punktfunk-host.conf"),
         ("packaging/host.env.example", "usr/share/doc/punktfunk-host/host.env.example"),
+        ("packaging/host.toml.example", "usr/share/doc/punktfunk-host/host.toml.example"),
         ("README.md", "usr/share/doc/punktfunk-host/README.md"),
     ],
 };
@@ -54,8 +58,10 @@ const CLIENT: Package = Package {
     description: "Receives, decodes, measures and records what a punktfunk host on the LAN sends.",
     recommends: "",
     must_link: None,
+    has_pages: true,
     files: &[
         ("packaging/sysctl/90-punktfunk.conf", "usr/lib/sysctl.d/90-punktfunk.conf"),
+        ("packaging/client.toml.example", "usr/share/doc/punktfunk/client.toml.example"),
         ("README.md", "usr/share/doc/punktfunk/README.md"),
     ],
 };
@@ -67,6 +73,7 @@ const PERF: Package = Package {
     description: "Makes a page and a picture of a PUNKTFUNK_PERF folder, and measures what this machine can send.",
     recommends: "",
     must_link: None,
+    has_pages: false,
     files: &[
         ("docs/measuring.md", "usr/share/doc/punktfunk-perf/measuring.md"),
         ("perf/programs/fonts/README.md", "usr/share/doc/punktfunk-perf/fonts.md"),
@@ -104,6 +111,10 @@ fn make(package: &Package, root: &Path, program: &Path, out: &Path) -> Result<Pa
     let copyright = format!("usr/share/doc/{}/copyright", package.name);
     let installed = staged.join("usr/bin").join(package.program);
     put(&installed, &read(program)?, 0o755)?;
+    if package.has_pages {
+        process::run(Command::new(program).arg("man").arg(staged.join("usr/share")))?;
+        open_to_all(&staged.join("usr/share"))?;
+    }
     // Four fifths of a release build are its debug information.
     process::run(Command::new("strip").arg("--strip-debug").arg(&installed))?;
     for (from, to) in package.files {
@@ -177,6 +188,21 @@ fn installed_kib(folder: &Path) -> Result<u64, Fault> {
     Ok(kib)
 }
 
+/// What a program has written gets a package's rights, whatever the umask.
+fn open_to_all(folder: &Path) -> Result<(), Fault> {
+    let refused = || Fault::io(format!("set rights in {}", folder.display()));
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(refused())?;
+    for entry in fs::read_dir(folder).map_err(refused())? {
+        let path = entry.map_err(refused())?.path();
+        if path.is_dir() {
+            open_to_all(&path)?;
+        } else {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).map_err(refused())?;
+        }
+    }
+    Ok(())
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     fs::read(path).map_err(Fault::io(format!("read {}", path.display())))
 }
@@ -228,7 +254,9 @@ mod tests {
         if !has_tools() {
             return;
         }
-        for package in [&Package { must_link: None, ..HOST }, &CLIENT, &PERF] {
+        // `ls` has no pages to write.
+        let plain = |package| Package { must_link: None, has_pages: false, ..package };
+        for package in [&plain(HOST), &plain(CLIENT), &PERF] {
             let (_out, file) = made(package);
             let listing = dpkg_deb("--contents", &file);
             let has = |start: &str, path: &str| {

@@ -1,6 +1,6 @@
 //! The loop's part of the management API: what it shows, and what it does for those who ask.
 //!
-//! Promises: every ask is answered; what this host has not is said so. Refuses nothing else.
+//! Promises: every ask is answered. Refuses nothing.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,6 +9,7 @@ use punktfunk_manage::model::{self, Status};
 use punktfunk_manage::{Ask, Refused, Why};
 
 use super::{Serve, Session, host_name, log_late};
+use crate::config;
 use crate::doorkeeper::pending;
 
 impl Serve {
@@ -62,12 +63,14 @@ impl Serve {
             | Ask::RenameDevice { .. }
             | Ask::RevokeDevice { .. } => {}
             Ask::SpeedTest { request, reply } => reply.answer(self.start_speed_test(request, now)),
-            Ask::Settings { reply } => reply.answer(Ok(Vec::new())),
-            Ask::ChangeSetting { reply, .. } => reply.answer(Err(not_here("changing settings"))),
             Ask::Diagnose { reply } => {
                 if let Some(management) = &self.management {
                     management.diagnose(reply);
                 }
+            }
+            Ask::Settings { reply } => reply.answer(config::settings(&self.common.config.told)),
+            Ask::ChangeSetting { key, value, reply } => {
+                reply.answer(config::change(&self.common.config.told, &key, value.as_deref()));
             }
             Ask::Recordings { reply } => reply.answer(Ok(self.common.recordings.all())),
             Ask::StartRecording { reply } => reply.answer(self.common.recordings.start(now)),
@@ -127,8 +130,4 @@ impl Serve {
 
 pub(super) fn no_such_session(session: u64) -> Refused {
     Refused::new(Why::NotFound, format!("there is no session {session}"), "it may just have ended")
-}
-
-fn not_here(what: &str) -> Refused {
-    Refused::new(Why::Failed, format!("this host does not offer {what}"), "")
 }

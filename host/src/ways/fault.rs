@@ -62,6 +62,7 @@ impl Fault {
             HostError::Codec(_) => ("unusable", Outlook::Passing),
             // The machine and what was asked for: the same the next time.
             HostError::Usage(_)
+            | HostError::Settings(_)
             | HostError::PortInUse { .. }
             | HostError::Net(_)
             | HostError::Control(_)

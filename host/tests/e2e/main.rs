@@ -13,6 +13,7 @@ mod api;
 mod bitstream;
 mod card;
 mod ciphers;
+mod config;
 mod console;
 mod desktop;
 mod diagnosis;

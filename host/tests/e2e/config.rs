@@ -1,0 +1,92 @@
+//! A host that is told by a file, what the console is shown of it, and files that are wrong.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{HostStart, PATIENCE, Place, Program, look};
+
+/// Asks the management API as any program would: by its token, over TLS.
+const ASK: &str = r#"
+import json, ssl, sys, urllib.error, urllib.request
+method, url, token, body = sys.argv[1:]
+request = urllib.request.Request(url, method=method, data=body.encode() or None)
+request.add_header("Authorization", "Bearer " + token)
+request.add_header("Content-Type", "application/json")
+context = ssl._create_unverified_context()
+try:
+    answer = urllib.request.urlopen(request, context=context, timeout=10)
+except urllib.error.HTTPError as error:
+    answer = error
+print(json.dumps({"status": answer.status, "body": json.loads(answer.read())}))
+"#;
+
+fn ask(place: &Place, (method, url): (&str, &str), body: &str) -> Value {
+    let token = fs::read_to_string(place.path("host-identity").join("manage-token")).unwrap();
+    let mut python = Command::new("python3");
+    python.args(["-c", ASK, method, url, token.trim(), body]);
+    Program::start(place, "ask", python).wait(PATIENCE).expect_code(0).json()
+}
+
+#[test]
+fn a_host_is_told_by_its_file_and_the_console_changes_it() {
+    let place = Place::new();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let text = format!("[picture]\nslices = 2 # few\n\n[sessions]\nmax = 3\n\n[manage]\nlisten = {free:?}\n");
+    let file = place.write("host.toml", text.as_bytes());
+    let file_text = file.to_str().unwrap();
+    let host = HostStart::new(&place, "card")
+        .args(&["--config", file_text])
+        .env("PUNKTFUNK_SESSIONS", "5")
+        .manage(&free);
+    let host = host.env("PUNKTFUNK_SESIONS", "5").ready();
+    let said = || host.program.stderr().contains("did you mean PUNKTFUNK_SESSIONS?").then_some(());
+    look("what the variable was meant to be", PATIENCE, said);
+    let url = format!("https://{free}/api/v1/settings");
+    let all = ask(&place, ("GET", &url), "");
+    assert_eq!(all["status"], 200, "{all}");
+    let of = |key: &str| {
+        let found = all["body"].as_array().unwrap().iter().find(|setting| setting["key"] == key);
+        found.unwrap_or_else(|| panic!("no {key}: {all}")).clone()
+    };
+    for (key, value, origin, place) in [
+        ("picture.slices", "2", "file", format!("{file_text}:2:1")),
+        ("sessions.max", "5", "environment", "PUNKTFUNK_SESSIONS".into()),
+        ("trust.open", "true", "flag", "--open".into()),
+        ("network.redundancy", "\"auto\"", "default", "default".into()),
+    ] {
+        let setting = of(key);
+        assert_eq!((&setting["value"], &setting["origin"]), (&value.into(), &origin.into()), "{setting}");
+        assert_eq!(setting["place"], place.as_str(), "{setting}");
+    }
+    let changed = ask(&place, ("PUT", &format!("{url}/picture.slices")), r#"{"value": "3"}"#);
+    assert_eq!((&changed["status"], &changed["body"]["value"]), (&200.into(), &"3".into()), "{changed}");
+    assert!(fs::read_to_string(&file).unwrap().starts_with("[picture]\nslices = 3 # few\n"));
+    for (key, value, status) in [
+        ("picture.slices", "99", 422),
+        ("sessions.max", "2", 409),
+        ("trust.open", "true", 409),
+        ("x", "1", 404),
+    ] {
+        let body = serde_json::json!({ "value": value }).to_string();
+        let refused = ask(&place, ("PUT", &format!("{url}/{key}")), &body);
+        assert_eq!(refused["status"], status, "{key}: {refused}");
+        assert!(refused["body"]["error"].as_str().is_some_and(|error| !error.is_empty()), "{refused}");
+    }
+    host.stop();
+}
+
+#[test]
+fn a_wrong_file_is_refused_with_everything_that_is_wrong() {
+    let place = Place::new();
+    let file = place.write("host.toml", b"[pictuer]\nslices = 2\n[sessions]\nmax = 99\n");
+    let ended = HostStart::new(&place, "card").args(&["--config", file.to_str().unwrap()]).refused();
+    ended.expect_code(64).expect_said(&["host.toml:1:2: \"pictuer\" is no section; did you mean [picture]?"]);
+    ended.expect_said(&["host.toml:4:7: sessions.max: 99 is not in 1..=16"]);
+    let ended = HostStart::new(&place, "card").args(&["--config", "/no/such.toml"]).refused();
+    ended.expect_code(64).expect_said(&["/no/such.toml: there is no such file"]);
+    let ended = HostStart::new(&place, "card").env("PUNKTFUNK_LINK_KBPS", "1").refused();
+    ended.expect_code(64).expect_said(&["PUNKTFUNK_LINK_KBPS: 1 is not in 500..=100000000"]);
+}
