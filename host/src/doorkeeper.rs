@@ -7,6 +7,7 @@
 //! because the host is open to everyone.
 
 mod asks;
+mod seen;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use punktfunk_control::{
 };
 
 use crate::say::Say;
+use seen::Seen;
 
 pub use asks::pending;
 
@@ -38,6 +40,7 @@ pub struct Doorkeeper {
     closed: Option<Closed>,
     /// Who of the devices control has been told of: what differs from the list has yet to be followed.
     followed: Vec<Fingerprint>,
+    seen: Seen,
     say: Say,
 }
 
@@ -87,8 +90,9 @@ impl Doorkeeper {
         now: Instant,
     ) -> Result<Self, DevicesError> {
         let devices = Devices::load(folder)?;
-        let (looked_at, is_unreadable, closed, followed) = (now, false, None, devices.fingerprints());
-        Ok(Self { devices, named, is_open, host_name, looked_at, is_unreadable, closed, followed, say })
+        let (looked_at, is_unreadable, closed) = (now, false, None);
+        let (followed, seen) = (devices.fingerprints(), Seen::new(folder));
+        Ok(Self { devices, named, is_open, host_name, looked_at, is_unreadable, closed, followed, seen, say })
     }
 
     /// The name that a device was paired by.
@@ -194,12 +198,10 @@ impl Doorkeeper {
             return;
         }
         self.looked_at = now;
+        self.seen.poll();
         match self.devices.poll_changed() {
             Ok(false) => {}
-            Ok(true) => {
-                self.is_unreadable = false;
-                tracing::info!(devices = self.devices.all().len(), "the paired devices have changed");
-            }
+            Ok(true) => self.is_unreadable = false,
             Err(error) => {
                 if !std::mem::replace(&mut self.is_unreadable, true) {
                     tracing::error!(%error, "the paired devices stay as they were");
@@ -247,12 +249,9 @@ impl Doorkeeper {
     pub fn handle_start(&mut self, session: SessionId, control: &mut HostControl, now: Instant) {
         let running = control.running().find(|(running, _)| *running == session);
         let Some((_, fingerprint)) = running else { return };
-        if self.devices.find(&fingerprint).is_some()
-            && let Err(error) = self.devices.note_seen(&fingerprint, now_s())
-        {
-            tracing::warn!(%error, "when the device was here last is not written down");
+        if self.devices.find(&fingerprint).is_some() {
+            self.seen.note(fingerprint, now_s());
         }
-        self.follow(control, now);
         if !control.pending().is_empty() {
             self.tell(control, session, &fingerprint, now);
         }
@@ -332,6 +331,7 @@ impl Doorkeeper {
         if listed == self.followed {
             return;
         }
+        tracing::info!(devices = listed.len(), "the paired devices have changed");
         if let Err(error) = control.set_trust(self.trust(), now) {
             tracing::error!(%error, "whom to believe cannot be changed");
         }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy's leave for tests ends at the functions that they share
 
+use std::fs::File;
 use std::net::SocketAddr;
 
 use punktfunk_control::{
@@ -126,6 +127,12 @@ impl Live {
         self.door.handle_start(self.session.unwrap(), &mut self.control, self.now);
     }
 
+    /// The next look of the host's loop at the list.
+    fn look(&mut self) {
+        self.now += LOOK_INTERVAL;
+        self.door.poll(&mut self.control, self.now);
+    }
+
     fn revoke(&mut self) -> Result<(), DoorError> {
         self.door.revoke(&mut self.control, self.device, self.now)
     }
@@ -155,13 +162,15 @@ fn client() -> SocketAddr {
 #[test]
 fn a_device_that_another_program_revokes_is_out_though_we_write_before_we_look() {
     let changes: [fn(&mut Live); 3] = [
-        Live::started,
+        |live| {
+            live.started();
+            live.look();
+        },
         |live| drop(live.door.rename(&mut live.control, live.device, "another name", live.now)),
         |live| {
-            // As the loop does: a look that finds nothing new, for our own change has read the file.
+            // A look that finds nothing new, for our own change has read the file.
             live.door.devices.add(Identity::generate().unwrap().fingerprint(), "a tablet", 2).unwrap();
-            live.now += LOOK_INTERVAL;
-            live.door.poll(&mut live.control, live.now);
+            live.look();
         },
     ];
     for change in changes {
@@ -180,8 +189,7 @@ fn a_device_that_stays_is_not_disturbed_by_what_is_written() {
     live.started();
     live.others().add(Identity::generate().unwrap().fingerprint(), "a tablet", 2).unwrap();
     live.door.rename(&mut live.control, live.device, "another name", live.now).unwrap();
-    live.now += LOOK_INTERVAL;
-    live.door.poll(&mut live.control, live.now);
+    live.look();
     while live.exchange() {}
     assert!(live.ended.is_none() && live.control.running().count() == 1, "{:?}", live.ended);
 }
@@ -205,6 +213,7 @@ fn a_revoked_device_that_the_command_line_lets_in_loses_its_session_and_the_oper
     let mut live = Live::of(true, false);
     assert!(live.others().remove(&live.device).unwrap());
     live.started();
+    live.look();
     live.assert_trust_withdrawn();
 }
 
@@ -215,4 +224,26 @@ fn a_revoked_device_is_out() {
     live.revoke().unwrap();
     live.assert_trust_withdrawn();
     assert!(matches!(live.revoke(), Err(DoorError::NoSuchDevice(_))));
+}
+
+/// Every session's control is on the thread that a device's start comes on.
+#[test]
+fn a_start_waits_for_no_other_programs_lock_and_is_written_down_all_the_same() {
+    let mut live = Live::of(false, false);
+    let held = File::create(live.folder.path().join(".devices.lock")).unwrap();
+    held.lock().unwrap();
+    let began = Instant::now();
+    live.started();
+    live.look();
+    assert!(began.elapsed() < Duration::from_millis(200), "{:?} on the loop", began.elapsed());
+    assert_eq!(live.others().find(&live.device).unwrap().last_seen_at, None);
+    held.unlock().unwrap();
+    let patience = Instant::now() + Duration::from_secs(5);
+    while live.others().find(&live.device).unwrap().last_seen_at.is_none() {
+        assert!(Instant::now() < patience, "the note is not written");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    live.look();
+    assert!(live.door.devices.find(&live.device).unwrap().last_seen_at.is_some());
+    assert!(live.run_until(|live| live.control.running().count() == 1) && live.ended.is_none());
 }
