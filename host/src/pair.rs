@@ -1,7 +1,7 @@
 //! `punktfunk-host pair`: opens the window at a host that runs, shows the PIN, and waits for the device.
 //!
-//! Promises: it says how it went by its exit code; interrupted, it closes the window that it has opened. Refuses to
-//! show a PIN without a host.
+//! Promises: it says how it went by its exit code; interrupted, it closes the window that it has opened, and no other
+//! one. Refuses to show a PIN without a host.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,13 +35,14 @@ pub fn run(args: &PairArgs, host: &RunningHost, stop: &AtomicBool) -> Result<(),
     }
     loop {
         thread::park_timeout(LOOK_INTERVAL);
-        if stop.load(Ordering::Relaxed) {
-            host.ask("DELETE", PATH, None)?;
-            return Err(HostError::NotPaired("interrupted; the PIN is worth nothing any more".into()));
-        }
+        let is_interrupted = stop.load(Ordering::Relaxed);
         let now = host.ask("GET", PATH, None)?;
         if now["pin"].as_str().is_some_and(|other| other != pin) {
             return Err(HostError::NotPaired("somebody has armed pairing anew: another PIN holds".into()));
+        }
+        if is_interrupted && now["state"] == "armed" {
+            host.ask("DELETE", PATH, None)?;
+            return Err(HostError::NotPaired("interrupted; the PIN is worth nothing any more".into()));
         }
         match now["state"].as_str() {
             Some("armed") => {}

@@ -1,9 +1,12 @@
 //! What a session shows, while its mode may change.
 //!
 //! Promises: a change runs on a thread of its own, for a compositor may take seconds over it; one at a time.
-//! Refuses a second change before the first is done, and any where the source has no desktop of ours.
+//! Refuses a second change before the first is done, and any where the source has no desktop of ours or the system
+//! has no thread left: the desktop stays as it is then.
 
-use std::thread::JoinHandle;
+use std::io;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
 
 use punktfunk_capture::Mode;
 
@@ -41,13 +44,23 @@ impl Screen {
                 *self = Self::Changing(thread);
                 refuse("the mode is being changed already; ask again when that is done")
             }
-            Self::Still(mut desktop) => {
-                *self = Self::Changing(std::thread::spawn(move || {
-                    // The encoder's No must come first: a picture that it cannot take would end the stream.
-                    let outcome = encode::check_mode(mode).and_then(|()| desktop.set_mode(mode));
-                    (desktop, outcome)
-                }));
-                Ok(())
+            Self::Still(desktop) => {
+                let begun =
+                    hand_over(desktop, thread::Builder::new().name("mode".into()), move |mut desktop| {
+                        // The encoder's No must come first: a picture that it cannot take would end the stream.
+                        let outcome = encode::check_mode(mode).and_then(|()| desktop.set_mode(mode));
+                        (desktop, outcome)
+                    });
+                match begun {
+                    Ok(thread) => {
+                        *self = Self::Changing(thread);
+                        Ok(())
+                    }
+                    Err((desktop, error)) => {
+                        *self = Self::Still(desktop);
+                        refuse(&format!("the system has no thread to change the mode on: {error}"))
+                    }
+                }
             }
         }
     }
@@ -82,5 +95,39 @@ impl Screen {
         if let Err(error) = desktop.close() {
             tracing::warn!(%error, "the desktop did not end in order; it is gone");
         }
+    }
+}
+
+/// Does `work` with `thing` on a thread of its own; where there is none, the thing comes back.
+fn hand_over<T: Send + 'static, R: Send + 'static>(
+    thing: T,
+    builder: thread::Builder,
+    work: impl FnOnce(T) -> R + Send + 'static,
+) -> Result<JoinHandle<R>, (T, io::Error)> {
+    let (hand, taken) = mpsc::channel();
+    let run = move || work(taken.recv().expect("it is handed over once the thread is there"));
+    match builder.spawn(run) {
+        Ok(thread) => {
+            // It waits for this one thing, and cannot have gone.
+            let _ = hand.send(thing);
+            Ok(thread)
+        }
+        Err(error) => Err((thing, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_thread_can_be_had_for_comes_back() {
+        // A stack that no address space has.
+        let builder = thread::Builder::new().stack_size(1 << 55);
+        let (thing, error) = hand_over("a desktop".to_owned(), builder, |thing| thing).unwrap_err();
+        assert_eq!(thing, "a desktop", "{error}");
+        let thread =
+            hand_over(thing, thread::Builder::new(), |thing| thing.len()).map_err(|(_, error)| error);
+        assert_eq!(thread.unwrap().join().unwrap(), 9);
     }
 }

@@ -319,3 +319,21 @@ fn a_device_that_cannot_be_written_down_is_said_not_to_be_paired() {
     assert_eq!((&shown["pairing"]["state"], &shown["pairing"]["paired"]), (&"failed".into(), &Value::Null));
     host.stop();
 }
+
+/// Interrupted, the operator's command leaves a window alone that somebody else has opened meanwhile.
+#[test]
+fn an_interrupted_command_closes_no_window_but_its_own() {
+    let (place, free) = (Place::new(), free_address());
+    let host = HostStart::new(&place, "card").belief(CLOSED).manage(&free).ready();
+    let (armed, api) = (arm(&place, &["--manage", &free]), Api::of(&place, &free));
+    host.event("pairing", 0, PATIENCE);
+    // Its next look comes after both: another window, and the signal.
+    armed.signal("STOP");
+    let other = api.granted("POST", "pairing", Some(serde_json::json!({"seconds": 60})));
+    armed.signal("INT");
+    armed.signal("CONT");
+    armed.wait(PATIENCE).expect_code(3).expect_said(&["another PIN holds"]);
+    let shown = api.granted("GET", "pairing", None);
+    assert_eq!((&shown["state"], &shown["pin"]), (&"armed".into(), &other["pin"]));
+    host.stop();
+}
