@@ -199,7 +199,13 @@ pub const PAIR_STEP_MAX: Duration = Duration::from_secs(5);
 /// Devices that wait for somebody's word at a time.
 pub const PENDING_MAX: usize = 8;
 
-/// How long one waits.
+/// Devices among them that knock from one address.
+pub const PENDING_PER_ADDRESS_MAX: usize = 2;
+
+/// Devices that are remembered because somebody has said No to them.
+pub const DENIED_MAX: usize = 64;
+
+/// How long one waits, and for how long one that was denied is kept out.
 pub const PENDING_WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// Devices that one end trusts.

@@ -189,6 +189,9 @@ impl Stranger {
 
     /// Tells why not, and goes when that has arrived.
     pub(super) fn turn_away(&mut self, reason: TurnedAwayReason, desk: &mut Desk, now: Instant) {
+        if reason == TurnedAwayReason::Denied {
+            desk.pending.deny(self.fingerprint, now);
+        }
         self.finish(&PairMessage::TurnedAway(TurnedAway { reason }), desk, now);
     }
 

@@ -1,15 +1,18 @@
 //! Devices that have knocked and wait for somebody's word.
 //!
-//! Promises: at most eight; one device has one place, however often it knocks. Refuses: the
-//! ninth, as long as none of the others has gone, and to be read as proof of anything but the fingerprint: a
-//! name is what a stranger calls itself.
+//! Promises: at most eight, two of them from one address, so that one machine's throw-away keys leave room for others;
+//! one device has one place, however often it knocks. Refuses: the ninth, as long as none of the others has gone; for
+//! two minutes, a device that somebody has said No to; and to be read as proof of anything but the fingerprint: a name
+//! is what a stranger calls itself.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::event::SessionId;
 use crate::fingerprint::Fingerprint;
-use crate::limits::{PENDING_MAX, PENDING_WAIT_MAX};
+use crate::limits::{DENIED_MAX, PENDING_MAX, PENDING_PER_ADDRESS_MAX, PENDING_WAIT_MAX};
+use crate::pairing::messages::TurnedAwayReason;
 
 /// One device that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,34 +36,64 @@ impl PendingDevice {
     }
 }
 
-/// Every place is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
-
-/// All that wait, oldest first.
+/// All that wait, and those that may not.
 #[derive(Debug, Default)]
-pub(crate) struct Pending(Vec<PendingDevice>);
+pub(crate) struct Pending {
+    /// Oldest first.
+    waiting: Vec<PendingDevice>,
+    /// Whom somebody has said No to, and when; oldest first.
+    denied: VecDeque<(Fingerprint, Instant)>,
+}
 
 impl Pending {
     /// Takes a device in. What it had before is gone; that connection's number is handed back.
-    pub(crate) fn knock(&mut self, device: PendingDevice) -> Result<Option<SessionId>, Full> {
-        let before = self.0.iter().position(|known| known.fingerprint == device.fingerprint);
-        if before.is_none() && self.0.len() >= PENDING_MAX {
-            return Err(Full);
+    pub(crate) fn knock(&mut self, device: PendingDevice) -> Result<Option<SessionId>, TurnedAwayReason> {
+        self.forget_denied(device.requested_at);
+        if self.is_denied(&device.fingerprint) {
+            return Err(TurnedAwayReason::Denied);
         }
-        let before = before.map(|index| self.0.remove(index).id);
-        self.0.push(device);
+        let before = self.waiting.iter().position(|known| known.fingerprint == device.fingerprint);
+        let before = before.map(|index| self.waiting.remove(index).id);
+        let address = device.remote.ip().to_canonical();
+        let is_beside = |known: &&PendingDevice| known.remote.ip().to_canonical() == address;
+        let beside = self.waiting.iter().filter(is_beside).count();
+        // One that has had a place keeps it.
+        let is_full = self.waiting.len() >= PENDING_MAX || beside >= PENDING_PER_ADDRESS_MAX;
+        if before.is_none() && is_full {
+            return Err(TurnedAwayReason::Full);
+        }
+        self.waiting.push(device);
         Ok(before)
     }
 
     /// Takes a device out: somebody has decided, or it has gone.
     pub(crate) fn take(&mut self, id: SessionId) -> Option<PendingDevice> {
-        let index = self.0.iter().position(|known| known.id == id)?;
-        Some(self.0.remove(index))
+        let index = self.waiting.iter().position(|known| known.id == id)?;
+        Some(self.waiting.remove(index))
+    }
+
+    /// Somebody has said No. A device that is out already is not so for longer because it has tried.
+    pub(crate) fn deny(&mut self, fingerprint: Fingerprint, now: Instant) {
+        self.forget_denied(now);
+        if self.is_denied(&fingerprint) {
+            return;
+        }
+        if self.denied.len() >= DENIED_MAX {
+            self.denied.pop_front();
+        }
+        self.denied.push_back((fingerprint, now));
     }
 
     pub(crate) fn all(&self) -> &[PendingDevice] {
-        &self.0
+        &self.waiting
+    }
+
+    fn is_denied(&self, fingerprint: &Fingerprint) -> bool {
+        self.denied.iter().any(|(known, _)| known == fingerprint)
+    }
+
+    fn forget_denied(&mut self, now: Instant) {
+        self.denied.retain(|(_, since)| now.saturating_duration_since(*since) < PENDING_WAIT_MAX);
     }
 }
 
@@ -70,8 +103,38 @@ mod tests {
 
     fn device(number: u8, id: u64, requested_at: Instant) -> PendingDevice {
         let fingerprint = Fingerprint::of_certificate(&[number]);
-        let (name, remote) = (format!("device {number}"), "10.0.0.1:9".parse().unwrap());
+        let (name, remote) = (format!("device {number}"), SocketAddr::from(([10, 0, 0, number], 9)));
         PendingDevice { id: SessionId(id), name, fingerprint, remote, requested_at }
+    }
+
+    #[test]
+    fn two_of_one_address_wait_and_its_third_key_does_not() {
+        let (mut pending, now) = (Pending::default(), Instant::now());
+        let of = |number: u8, remote: &str| PendingDevice {
+            remote: remote.parse().unwrap(),
+            ..device(number, number.into(), now)
+        };
+        assert_eq!(pending.knock(of(0, "10.0.0.9:1")), Ok(None));
+        assert_eq!(pending.knock(of(1, "[::ffff:10.0.0.9]:2")), Ok(None));
+        assert_eq!(pending.knock(of(2, "10.0.0.9:3")), Err(TurnedAwayReason::Full));
+        assert_eq!(pending.knock(of(0, "10.0.0.9:4")), Ok(Some(SessionId(0))), "its own place is its own");
+        assert_eq!(pending.knock(of(3, "10.0.0.8:1")), Ok(None), "others are not kept out");
+    }
+
+    #[test]
+    fn a_device_that_was_denied_is_out_for_two_minutes_and_trying_makes_them_no_longer() {
+        let (mut pending, now) = (Pending::default(), Instant::now());
+        let denied = device(0, 0, now).fingerprint;
+        pending.deny(denied, now);
+        let later = now + PENDING_WAIT_MAX - Duration::from_secs(1);
+        assert_eq!(pending.knock(device(0, 1, later)), Err(TurnedAwayReason::Denied));
+        pending.deny(denied, later);
+        assert_eq!(pending.knock(device(1, 2, later)), Ok(None), "another one is not");
+        assert_eq!(pending.knock(device(0, 3, now + PENDING_WAIT_MAX)), Ok(None));
+        for number in 0..u8::MAX {
+            pending.deny(Fingerprint::of_certificate(&[number, number]), later);
+        }
+        assert_eq!(pending.denied.len(), DENIED_MAX, "whoever says No often holds no more memory");
     }
 
     #[test]
@@ -80,7 +143,7 @@ mod tests {
         for number in 0..8 {
             assert_eq!(pending.knock(device(number, number.into(), now)), Ok(None));
         }
-        assert_eq!(pending.knock(device(8, 8, now)), Err(Full));
+        assert_eq!(pending.knock(device(8, 8, now)), Err(TurnedAwayReason::Full));
         assert_eq!(pending.take(SessionId(3)).map(|device| device.name), Some("device 3".into()));
         assert_eq!(pending.take(SessionId(3)), None, "decided once");
         assert_eq!(pending.knock(device(8, 8, now)), Ok(None));

@@ -26,7 +26,7 @@ fn visitor(connection: u8) -> Visit {
 /// The same PIN again, at a desk that has had its rest.
 fn arm_again(desk: &mut Desk, pin: &Pin, now: Instant) {
     desk.window.arm_with(pin.clone(), now);
-    desk.pace = Pace::default();
+    (desk.pace, desk.knocks) = (Pace::default(), Pace::default());
 }
 
 fn desk() -> Desk {
@@ -145,6 +145,23 @@ fn cve_2024_51738_pairing_steps_out_of_order_let_nobody_in() {
     }
     assert_eq!(let_in, [[Says::Ask, Says::Confirm]]);
     assert!(seen > 7 * 3, "{seen}");
+}
+
+/// A device that knocks again and again is told of eight times a second, and no PIN's turn is taken by it.
+#[test]
+fn knocks_are_paced_and_leave_room_for_a_pin() {
+    let (mut desk, now) = (desk(), Instant::now());
+    let knock = |desk: &mut Desk, at| {
+        let (_, knock) = Errand::start(&Wish::Knock, "new", &binding(2));
+        visitor(2).handle_message(knock, desk, at).unwrap()
+    };
+    let told = (0..20).filter(|_| matches!(knock(&mut desk, now), Outcome::Waits(..))).count();
+    assert_eq!(told, 8);
+    assert_eq!(knock(&mut desk, now), Outcome::TurnAway(TurnedAwayReason::Full));
+    let pin = desk.window.arm(Duration::from_secs(120), now).unwrap().pin;
+    let (_, ask) = Errand::start(&Wish::Pair(pin), "new", &binding(3));
+    assert!(matches!(visitor(3).handle_message(ask, &mut desk, now), Ok(Outcome::Say(_))));
+    assert!(matches!(knock(&mut desk, now + Duration::from_secs(1)), Outcome::Waits(..)));
 }
 
 /// What was right on one connection is worth nothing on another, step by step.

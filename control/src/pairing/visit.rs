@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::exchange::Binding;
 use super::messages::{Answer, Held, PairMessage, TurnedAwayReason};
-use super::pending::{Full, Pending, PendingDevice};
+use super::pending::{Pending, PendingDevice};
 use super::window::{Run, Window};
 use crate::error::Violation;
 use crate::event::SessionId;
@@ -29,10 +29,12 @@ pub(crate) struct Desk {
     pub(crate) window: Window,
     pub(crate) pending: Pending,
     pub(crate) pace: Pace,
+    /// Knocks have one of their own: they take no Ask's turn.
+    pub(crate) knocks: Pace,
 }
 
-/// How many shares are answered: the work is a millisecond each, on the thread that all sessions' control is on.
-/// A PIN or none makes no difference.
+/// How many shares, or knocks, are answered: a share is a millisecond's work on the thread that all sessions' control
+/// is on, and each knock is told to whoever may decide. A PIN or none makes no difference.
 #[derive(Default)]
 pub(crate) struct Pace {
     second: Option<Instant>,
@@ -121,13 +123,16 @@ impl Visit {
                 self.step = Step::Proven;
                 Ok(Outcome::Proven)
             }
+            (Step::Greeting, PairMessage::Knock(_)) if !desk.knocks.take(now) => {
+                Ok(Outcome::TurnAway(TurnedAwayReason::Full))
+            }
             (Step::Greeting, PairMessage::Knock(knock)) => {
                 self.name = knock.name;
                 let (id, remote, fingerprint) = (self.id, self.remote, self.binding.client);
                 let device =
                     PendingDevice { id, name: self.name.clone(), fingerprint, remote, requested_at: now };
                 match desk.pending.knock(device) {
-                    Err(Full) => Ok(Outcome::TurnAway(TurnedAwayReason::Full)),
+                    Err(reason) => Ok(Outcome::TurnAway(reason)),
                     Ok(before) => {
                         self.step = Step::Waiting;
                         let wait_s = u32::try_from(PENDING_WAIT_MAX.as_secs()).unwrap_or(u32::MAX);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::network::{Rng, Way};
 use super::pair::{Pair, hello};
-use crate::limits::{ALPN, PENDING_MAX, PENDING_WAIT_MAX};
+use crate::limits::{ALPN, PENDING_MAX, PENDING_PER_ADDRESS_MAX, PENDING_WAIT_MAX};
 use crate::pairing::{Pin, WindowEnd};
 use crate::{
     ApplicantEvent, ConnectError, Fingerprint, HostEvent, HostLimits, Identity, PairError, RejectReason,
@@ -268,6 +268,41 @@ fn a_device_that_knocks_twice_waits_once() {
     assert_eq!(pair.guests[second].outcome(), None);
     let names: Vec<_> = pair.host.pending().iter().map(|device| device.name.as_str()).collect();
     assert_eq!(names, ["second"]);
+}
+
+/// A No holds for two minutes, and nobody is asked again meanwhile.
+#[test]
+fn a_device_that_was_denied_is_turned_away_for_two_minutes() {
+    let (mut pair, client) = (closed_host("denied"), Identity::generate().unwrap());
+    let guest = pair.apply(&client, Wish::Knock, "a tablet");
+    assert!(pair.run_until(SOON, |pair| !pair.host.pending().is_empty()));
+    let id = pair.host.pending()[0].id;
+    pair.host.turn_away(id, TurnedAwayReason::Denied, pair.now).unwrap();
+    let denied = Some(Err(PairError::TurnedAway(TurnedAwayReason::Denied)));
+    assert!(pair.run_until(SOON, |pair| pair.guests[guest].outcome() == denied));
+    pair.run_for(Duration::from_secs(60));
+    pair.events.clear();
+    let again = pair.apply(&client, Wish::Knock, "a tablet");
+    assert!(pair.run_until(SOON, |pair| pair.guests[again].outcome() == denied));
+    assert!(!pair.events.iter().any(|event| matches!(event, HostEvent::PendingChanged)), "{:?}", pair.events);
+    pair.run_for(PENDING_WAIT_MAX - Duration::from_secs(60));
+    pair.apply(&client, Wish::Knock, "a tablet");
+    assert!(pair.run_until(SOON, |pair| pair.host.pending().len() == 1), "it may ask again");
+}
+
+/// One machine makes as many keys as it likes.
+#[test]
+fn throw_away_keys_of_one_machine_leave_room_for_another_device() {
+    let mut pair = closed_host("throw-away keys");
+    for number in 0..PENDING_MAX {
+        let guest = pair.apply(&Identity::generate().unwrap(), Wish::Knock, &format!("key {number}"));
+        pair.guests[guest].addr = format!("10.0.9.9:{}", 50_000 + number).parse().unwrap();
+        pair.run_for(Duration::from_millis(200));
+    }
+    assert_eq!(pair.host.pending().len(), PENDING_PER_ADDRESS_MAX);
+    let other = pair.apply(&Identity::generate().unwrap(), Wish::Knock, "a tablet");
+    assert!(pair.run_until(SOON, |pair| !pair.guests[other].events.is_empty()));
+    assert_eq!(pair.guests[other].outcome(), None, "it waits");
 }
 
 /// Strangers cannot take the places of clients that are known.
