@@ -36,7 +36,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use punktfunk_control::{Device, Devices, Fingerprint, Identity, Trust, now_s};
 use punktfunk_settings::{BeginError, Config};
@@ -50,6 +50,9 @@ use crate::terminal::{print, say};
 
 /// The exit code for wrong arguments, as sysexits has it: 2 means "no host".
 const EXIT_USAGE: u8 = 64;
+
+/// What ends this program in order.
+const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
 fn main() -> ExitCode {
     let (cli, config) = match config::begin() {
@@ -158,8 +161,13 @@ fn speed_test(args: &SpeedTestArgs, config: &Config) -> Result<(), ClientError> 
 fn pair_with_a_host(args: &PairArgs) -> Result<(), ClientError> {
     let folder = identity_folder(args.identity.as_deref())?;
     let identity = Identity::load_or_create(&folder)?;
+    // Whether they can be read is to be known before a person types, or a host is asked.
+    let devices = Devices::load(&folder)?;
+    let asking = end_at_once().map_err(ClientError::Signals)?;
+    let wish = pair::wish(args)?;
     let stop = stop_flag().map_err(ClientError::Signals)?;
-    let paired = pair::pair(args, &identity, &folder, &stop)?;
+    asking.store(false, Ordering::Relaxed);
+    let paired = pair::pair(args, wish, &identity, devices, &stop)?;
     if args.json {
         return print(&format!("{:#}", paired.json()));
     }
@@ -190,10 +198,19 @@ fn hosts(args: &HostsArgs) -> Result<(), ClientError> {
     hosts.all().iter().try_for_each(|host| print(&format!("{}  {}", host.fingerprint, host.name)))
 }
 
+/// A flag during which a signal ends the program at once: nothing has been begun that would have to be ended.
+fn end_at_once() -> io::Result<Arc<AtomicBool>> {
+    let holds = Arc::new(AtomicBool::new(true));
+    for signal in SIGNALS {
+        flag::register_conditional_shutdown(signal, EXIT_INTERRUPTED.into(), Arc::clone(&holds))?;
+    }
+    Ok(holds)
+}
+
 /// A flag that the first signal raises; a second one ends the program at once.
 fn stop_flag() -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    for signal in SIGNALS {
         // In this order: the signal that raises the flag must not find it raised.
         flag::register_conditional_shutdown(signal, EXIT_INTERRUPTED.into(), Arc::clone(&stop))?;
         flag::register(signal, Arc::clone(&stop))?;

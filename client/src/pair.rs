@@ -2,10 +2,11 @@
 //!
 //! Promises: the host is written down when it has proven that it knows the PIN *and* has written this client down, and not
 //! before; a PIN that is typed is not asked for again by itself, because each try is one of three. Refuses a PIN on a
-//! terminal that it is not typed at: it is read from standard input, or given by `--pin`.
+//! terminal that it is not typed at: it is read from standard input, or given by `--pin`. What is read is wiped.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use punktfunk_control::{
 };
 use punktfunk_net::{ReceiveLimits, Receiver, Socket, SocketConfig};
 use punktfunk_proto::is_media;
+use zeroize::Zeroizing;
 
 use crate::address::{resolve, unspecified_like};
 use crate::cli::PairArgs;
@@ -28,7 +30,7 @@ use crate::terminal::say;
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// The most bytes that are read for a PIN.
-const LINE_BYTES_MAX: u64 = 64;
+const LINE_BYTES_MAX: usize = 64;
 
 /// A host that is written down now.
 pub struct Paired {
@@ -45,20 +47,26 @@ impl Paired {
     }
 }
 
-/// Pairs with a host, and writes it down in `folder`.
+/// What is wished for: to pair by a PIN, which a person may have to type yet, or to knock.
+///
+/// # Errors
+/// What was typed is no PIN, or cannot be read.
+pub fn wish(args: &PairArgs) -> Result<Wish, ClientError> {
+    Ok(if args.knock { Wish::Knock } else { Wish::Pair(pin(args)?) })
+}
+
+/// Pairs with a host, and writes it down among `devices`.
 ///
 /// # Errors
 /// The host does not answer, does not know the PIN, or does not let this client in; nothing is written down then.
 pub fn pair(
     args: &PairArgs,
+    wish: Wish,
     identity: &Identity,
-    folder: &Path,
+    mut devices: Devices,
     stop: &AtomicBool,
 ) -> Result<Paired, ClientError> {
-    // Whether they can be read is to be known before a host is asked.
-    let mut devices = Devices::load(folder)?;
     let trust = if args.trust.is_empty() { Trust::Open } else { Trust::Pinned(args.trust.clone()) };
-    let wish = if args.knock { Wish::Knock } else { Wish::Pair(pin(args)?) };
     let name = args.name.clone().or_else(machine_name).unwrap_or_else(|| "punktfunk".into());
     let answer_by = Instant::now() + CONNECT_MAX;
     let host = resolve(&args.host, answer_by)?;
@@ -84,11 +92,27 @@ fn pin(args: &PairArgs) -> Result<Pin, ClientError> {
         // Where it cannot be asked for it can still be typed.
         let _ = write!(err, "The PIN that the host shows: ").and_then(|()| err.flush());
     }
-    let mut line = String::new();
-    io::Read::take(io::stdin().lock(), LINE_BYTES_MAX)
-        .read_line(&mut line)
-        .map_err(|source| ClientError::File { path: "standard input".into(), source })?;
-    line.parse().map_err(|error| ClientError::Usage(format!("{error}")))
+    let line = line().map_err(|source| ClientError::File { path: "standard input".into(), source })?;
+    let text = std::str::from_utf8(&line[..]).unwrap_or_default();
+    text.trim_end_matches('\0').parse().map_err(|error| ClientError::Usage(format!("{error}")))
+}
+
+/// What stands before the end of the first line, and zeros. Read by the byte and past the library's own buffer, which
+/// nobody wipes.
+fn line() -> io::Result<Zeroizing<[u8; LINE_BYTES_MAX]>> {
+    let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut line = Zeroizing::new([0; LINE_BYTES_MAX]);
+    let mut count = 0;
+    while count < LINE_BYTES_MAX {
+        match input.read(&mut line[count..=count]) {
+            Ok(0) => break,
+            Ok(_) if line[count] == b'\n' => break,
+            Ok(_) => count += 1,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(line)
 }
 
 /// The pairing under way.

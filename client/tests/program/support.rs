@@ -37,6 +37,11 @@ pub(crate) fn run(args: &[&str], env: &[(&str, &str)]) -> Ended {
 impl Client {
     /// Starts it in a folder of its own.
     pub(crate) fn start(args: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::start_reading(args, env, Stdio::null())
+    }
+
+    /// Starts it in a folder of its own, reading from this.
+    pub(crate) fn start_reading(args: &[&str], env: &[(&str, &str)], input: Stdio) -> Self {
         let place = TempDir::new().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_punktfunk"));
         let ours = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("PUNKTFUNK_");
@@ -48,7 +53,7 @@ impl Client {
             .env("XDG_CONFIG_HOME", place.path())
             .env("HOME", place.path())
             .envs(env.iter().copied())
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(fs::File::create(place.path().join("out")).unwrap())
             .stderr(fs::File::create(place.path().join("err")).unwrap());
         let started = Instant::now();
@@ -59,6 +64,19 @@ impl Client {
     pub(crate) fn signal(&self, signal: &str) {
         let line = format!("kill -s {signal} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success(), "{line}");
+    }
+
+    /// Waits until it has something to do at SIGINT but to die of it.
+    pub(crate) fn catches_interrupts(&self) {
+        let catches = || {
+            let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+            u64::from_str_radix(caught.trim(), 16).unwrap() & 0b10 != 0
+        };
+        while !catches() {
+            assert!(self.started.elapsed() < PATIENCE, "the client does not catch SIGINT");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub(crate) fn is_running(&mut self) -> bool {

@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::net::UdpSocket;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -41,6 +42,33 @@ fn a_host_without_an_address_is_named() {
         assert!(ended.took < NO_HOST_SAID + MARGIN, "{host}: told after {:?}", ended.took);
     }
     run(&["connect", "127.0.0.1:0", "--open"], &[]).expect(2, &["127.0.0.1:0", "port other than 0"]);
+}
+
+/// Where a person is to type the PIN, Ctrl-C ends the program: nothing has been asked of a host yet.
+#[test]
+fn interrupted_before_a_pin_is_typed_it_ends_at_once() {
+    for signal in ["INT", "TERM"] {
+        // A pipe that stays open, and says nothing.
+        let client = Client::start_reading(&["pair", "127.0.0.1:9"], &[], Stdio::piped());
+        client.catches_interrupts();
+        let began = Instant::now();
+        std::thread::sleep(Duration::from_millis(100));
+        client.signal(signal);
+        client.wait().expect(130, &[]);
+        assert!(began.elapsed() < MARGIN, "{signal}: {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn what_is_typed_is_a_pin_or_named_as_none() {
+    for typed in ["12345x\n", "\n", "", "1234567\n", "\u{fffd}123456\n"] {
+        let place = TempDir::new().unwrap();
+        let path = place.path().join("typed");
+        fs::write(&path, typed).unwrap();
+        let input = fs::File::open(&path).unwrap().into();
+        let ended = Client::start_reading(&["pair", "127.0.0.1:9"], &[], input).wait();
+        ended.expect(64, &["a PIN is 6 digits"]);
+    }
 }
 
 #[test]
