@@ -315,6 +315,12 @@ pub enum RejectReason {
         /// How many places there are.
         connections_max: usize,
     },
+    /// Its address has too many connections behind which nobody is known.
+    #[error("its address has {per_address_max} unfinished handshakes and strangers' connections already")]
+    Crowded {
+        /// How many it may have.
+        per_address_max: usize,
+    },
     /// It did not get as far as a Hello.
     #[error("it did not send a Hello: {text}")]
     NoHello {

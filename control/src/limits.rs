@@ -224,6 +224,14 @@ pub const CLOCK_DRIFT_PPM: u64 = 100;
 /// one that shakes hands to take its place.
 const CONNECTIONS_PER_SESSION: usize = 3;
 
+/// Unfinished handshakes and strangers from one address: the clients of a household behind one, and a few tries.
+const UNKNOWN_PER_ADDRESS_MAX: usize = 8;
+
+/// Handshakes with addresses that have not been proven.
+const UNPROVEN_HANDSHAKES_MAX: usize = 4;
+
+const _: () = assert!(UNPROVEN_HANDSHAKES_MAX < UNKNOWN_PER_ADDRESS_MAX);
+
 /// Known clients that are told that there is no place for them, at a time.
 const CONNECTIONS_REFUSED_MAX: usize = 12;
 
@@ -235,6 +243,9 @@ pub struct HostLimits {
     /// Connections among them that may be strangers': those that wait for somebody's word, and as many that try a PIN
     /// or come in vain. The rest is for clients that are known.
     pub strangers_max: usize,
+    /// Unfinished handshakes and strangers from one address. More than `unproven_handshakes_max`, so that whoever only
+    /// pretends to be at an address cannot take all that it has.
+    pub unknown_per_address_max: usize,
     /// Half-open handshakes above which a new address must first prove itself by a QUIC Retry.
     pub unproven_handshakes_max: usize,
     /// Largest UDP payload, in bytes, that the path search to a client tries: what this machine's route to it
@@ -249,7 +260,8 @@ impl HostLimits {
         Self {
             connections_max: 2 * PENDING_MAX + known,
             strangers_max: 2 * PENDING_MAX,
-            unproven_handshakes_max: 4,
+            unknown_per_address_max: UNKNOWN_PER_ADDRESS_MAX,
+            unproven_handshakes_max: UNPROVEN_HANDSHAKES_MAX,
             udp_payload_bytes_to: |_| UDP_PAYLOAD_BYTES_SEARCHED,
         }
     }

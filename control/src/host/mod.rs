@@ -2,8 +2,9 @@
 //!
 //! Promises: sessions are told apart by connection, so that two clients behind one address stay
 //! themselves; a session follows its client to another address once that is proven there, and no copy of its
-//! datagrams can redirect or end it (`roaming`); a stranger costs a place for five seconds at most. Refuses: more connections than
-//! its limits, and clients that are not trusted, naming them.
+//! datagrams can redirect or end it (`roaming`); a stranger costs a place for five seconds at most, and one address has so
+//! many places for strangers and unfinished handshakes that the others stay free. Refuses: more connections than its
+//! limits, and clients that are not trusted, naming them.
 
 mod ends;
 mod pairing;
@@ -365,6 +366,12 @@ impl HostControl {
             self.tidings.reject(remote, RejectReason::Full { connections_max });
             return;
         }
+        let per_address_max = self.limits.unknown_per_address_max;
+        if self.unknown_at(remote.ip()) >= per_address_max {
+            self.port.refuse(incoming);
+            self.tidings.reject(remote, RejectReason::Crowded { per_address_max });
+            return;
+        }
         let handshaking = self.sessions.iter().filter(|s| s.is_handshaking()).count();
         let unproven =
             !incoming.remote_address_validated() && handshaking >= self.limits.unproven_handshakes_max;
@@ -383,6 +390,15 @@ impl HostControl {
                 self.tidings.reject(remote, ends::reject_reason(&error.cause, refused));
             }
         }
+    }
+
+    /// Connections from this address that nobody is known behind, or not yet; those that are closing, too.
+    fn unknown_at(&self, address: IpAddr) -> usize {
+        let address = address.to_canonical();
+        let is_there = |remote: SocketAddr| remote.ip().to_canonical() == address;
+        let handshaking = self.sessions.iter().filter(|s| s.is_handshaking() && is_there(s.link.remote()));
+        let strangers = self.strangers.iter().filter(|stranger| is_there(stranger.remote()));
+        handshaking.count() + strangers.count()
     }
 
     fn advance(&mut self, index: usize, now: Instant) {

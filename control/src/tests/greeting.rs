@@ -252,6 +252,43 @@ fn a_full_host_refuses_before_any_work() {
     assert_eq!(rejection(&mut pair), RejectReason::Full { connections_max: 2 });
 }
 
+/// Handshakes that are begun and not gone on with, each of which holds a place for five seconds.
+fn begin_handshakes(pair: &mut Pair, count: usize, address: impl Fn(usize) -> String) {
+    for number in 0..count {
+        let client = pair.connect();
+        pair.clients[client].addr = address(number).parse().unwrap();
+        pair.run_for(Duration::ZERO);
+        pair.clients[client].dead = true;
+    }
+    pair.run_for(Duration::from_millis(5));
+}
+
+/// One machine that proves its address and finishes nothing takes no known client's place.
+#[test]
+fn half_finished_handshakes_of_one_machine_leave_room_for_others() {
+    let limits = HostLimits { unproven_handshakes_max: usize::MAX, ..HostLimits::default() };
+    let mut pair = Pair::with("half_finished", 1, Way::LAN, Way::LAN, Trust::Open, limits, ALPN);
+    begin_handshakes(&mut pair, 40, |number| format!("10.0.9.9:{}", 50_000 + number));
+    assert_eq!(rejection(&mut pair), RejectReason::Crowded { per_address_max: 8 });
+    let client = pair.connect();
+    assert!(pair.run_until(Duration::from_secs(1), |pair| pair.skew(client).is_some()));
+    // The machine itself is heard again once they are over.
+    pair.run_for(Duration::from_secs(6));
+    let client = pair.connect();
+    pair.clients[client].addr = "10.0.9.9:60000".parse().unwrap();
+    assert!(pair.run_until(Duration::from_secs(1), |pair| pair.skew(client).is_some()));
+}
+
+/// Who only pretends to be at an address takes half of what that has: above that it would have to hear there.
+#[test]
+fn handshakes_in_another_machines_name_do_not_keep_it_out() {
+    let mut pair = Pair::lan("in_its_name");
+    begin_handshakes(&mut pair, 40, |number| format!("10.0.9.9:{}", 50_000 + number));
+    let client = pair.connect();
+    pair.clients[client].addr = "10.0.9.9:60000".parse().unwrap();
+    assert!(pair.run_until(Duration::from_secs(1), |pair| pair.skew(client).is_some()));
+}
+
 #[test]
 fn many_half_open_handshakes_make_strangers_prove_their_address() {
     let limits = HostLimits { unproven_handshakes_max: 0, ..HostLimits::default() };
