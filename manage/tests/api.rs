@@ -55,9 +55,9 @@ fn every_answer_keeps_a_browser_from_framing_guessing_and_keeping_it() {
     }
 }
 
-/// CVE-2025-53095: a page of somebody else's made the browser of an operator change a host.
+/// A page of somebody else's made the browser of an operator change a host.
 #[test]
-fn a_foreign_page_changes_nothing_even_with_the_token() {
+fn cve_2025_53095_a_foreign_page_changes_nothing_even_with_the_token() {
     let host = Host::start(|_| panic!("the ask must not reach the host"));
     let own = host.name();
     for (name, value) in [
@@ -79,9 +79,9 @@ fn a_foreign_page_changes_nothing_even_with_the_token() {
     assert_eq!(host.ask("POST", "/api/v1/pairing", &form, Some("{}")).status, 415);
 }
 
-/// CVE-2024-31220: a route for files was led out of its folder.
+/// A route for files was led out of its folder.
 #[test]
-fn no_path_leads_to_a_file() {
+fn cve_2024_31220_no_path_leads_to_a_file() {
     let host = Host::start(|_| {});
     for path in [
         "/../Cargo.toml",

@@ -279,6 +279,32 @@ mod tests {
         }
     }
 
+    /// File capabilities on a program that loads what the environment names made a user root. No program of ours is
+    /// given more than its user has: by no bit of its file, no script at its installation, no line of its service.
+    #[test]
+    fn ghsa_fp6g_no_program_is_given_more_than_its_user_has() {
+        let root = workspace::root().unwrap();
+        let unit = fs::read_to_string(root.join("packaging/systemd/punktfunk-host.service")).unwrap();
+        for line in ["NoNewPrivileges=yes\n", "RestrictSUIDSGID=yes\n"] {
+            assert!(unit.contains(line), "{line}");
+        }
+        for word in ["Capabilit", "User=", "setcap", "ExecStart=+", "ExecStart=!"] {
+            assert!(!unit.contains(word), "{word} in {unit}");
+        }
+        assert!(HOST.files.iter().any(|(_, to)| *to == "usr/lib/systemd/user/punktfunk-host.service"));
+        if !has_tools() {
+            return;
+        }
+        for package in [&Package { must_link: None, ..HOST }, &CLIENT, &PERF] {
+            let (_out, file) = made(package);
+            let is_raised = |line: &&str| line.chars().take(10).any(|bit| matches!(bit, 's' | 'S'));
+            let raised = dpkg_deb("--contents", &file).lines().filter(is_raised).count();
+            assert_eq!(raised, 0, "{}", package.name);
+            let info = dpkg_deb("--info", &file);
+            assert!(!info.contains("postinst") && !info.contains("preinst"), "{info}");
+        }
+    }
+
     #[test]
     fn a_host_that_was_built_without_pipewire_is_no_package() {
         if !has_tools() {

@@ -2,8 +2,8 @@
 //!
 //! Promises: sessions are told apart by connection, so that two clients behind one address stay
 //! themselves; a session follows its client to another address once that is proven there, and no copy of its
-//! datagrams can redirect or end it (`roaming`); a stranger costs a place for five seconds at most, and one address has so
-//! many places for strangers and unfinished handshakes that the others stay free. Refuses: more connections than its
+//! datagrams can redirect or end it (`roaming`); a stranger costs a place for five seconds at most, and one address has
+//! so many places for strangers and unfinished handshakes that others stay free. Refuses: more connections than its
 //! limits, and clients that are not trusted, naming them.
 
 mod ends;

@@ -190,8 +190,9 @@ fn random_and_mutated_messages_end_the_session_or_are_messages() {
     assert!(ended > 50);
 }
 
+/// Clients were broken by hosts: lengths in what these said were believed.
 #[test]
-fn a_hostile_host_cannot_harm_a_client_either() {
+fn cve_2023_42799_to_42801_a_hostile_host_cannot_harm_a_client_either() {
     let mut rng = Rng::announced("hostile_host", 23);
     let mut ended = 0;
     for _ in 0..100 {
