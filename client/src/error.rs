@@ -106,7 +106,7 @@ impl ClientError {
             Self::Connect(error) | Self::Pair(PairError::Connect(error)) => connect_exit_code(error),
             Self::Pair(PairError::Unproven | PairError::TurnedAway(_)) | Self::Devices(_) => 3,
             Self::Welcome(_) => 4,
-            Self::File { .. } | Self::Recording { .. } | Self::Codec(_) => 6,
+            Self::File { .. } | Self::Recording { .. } => 6,
             Self::Usage(_)
             | Self::Meant(_)
             | Self::Settings(_)
@@ -116,6 +116,7 @@ impl ClientError {
             Self::Identity(_) => 3,
             Self::SpeedTest(_) => 7,
             Self::Control(_)
+            | Self::Codec(_)
             | Self::Discover(_)
             | Self::Net(_)
             | Self::Engine(_)
@@ -159,5 +160,34 @@ fn refusal_exit_code(code: RefusalCode) -> u8 {
         RefusalCode::ShuttingDown => 9,
         RefusalCode::Source => 10,
         RefusalCode::Busy => 11,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use punktfunk_control::Refusal;
+
+    use super::*;
+
+    /// The README's table; the host's own codes for the same reasons are held to it in its program.
+    #[test]
+    fn a_refusal_has_the_code_that_the_host_ends_with_for_the_same_reason() {
+        let cases = [
+            (RefusalCode::ProtocolVersion, 4),
+            (RefusalCode::Mode, 5),
+            (RefusalCode::Bitrate, 5),
+            (RefusalCode::Codec, 5),
+            (RefusalCode::Cipher, 5),
+            (RefusalCode::Limits, 5),
+            (RefusalCode::Compositor, 8),
+            (RefusalCode::ShuttingDown, 9),
+            (RefusalCode::Source, 10),
+            (RefusalCode::Busy, 11),
+            (RefusalCode::Other(999), 5),
+        ];
+        for (code, exit_code) in cases {
+            let refused = ConnectError::ConnectionRefusedByHost(Refusal::new(code, "why"));
+            assert_eq!(ClientError::Connect(refused).exit_code(), exit_code, "{code:?}");
+        }
     }
 }

@@ -196,7 +196,6 @@ impl HostError {
             | Self::Token(_) => 3,
             Self::Impossible(_)
             | Self::Unagreed { .. }
-            | Self::Full { .. }
             | Self::Rate { .. }
             | Self::Codec(
                 CodecError::Size { .. } | CodecError::TooLarge { .. } | CodecError::Setting { .. },
@@ -211,21 +210,29 @@ impl HostError {
             | Self::Compositor { .. }
             | Self::NotBuilt { .. }
             | Self::NoOutput(_) => 8,
+            Self::Full { .. } => 11,
             Self::NoWay { last, .. } => last.exit_code(),
             Self::Late(_) | Self::Capture(_) => 10,
         }
     }
 
-    /// What a client is refused for.
+    /// What a client is refused for. Its program ends with the code that ours would end with; what broke here and has
+    /// no code of its own there is the source's.
     pub fn refusal_code(&self) -> RefusalCode {
         match self {
             Self::Impossible(_)
-            | Self::Codec(_)
+            | Self::Codec(
+                CodecError::Size { .. } | CodecError::TooLarge { .. } | CodecError::Setting { .. },
+            )
             | Self::Capture(CaptureError::Mode(_) | CaptureError::CardTooSmall { .. }) => RefusalCode::Mode,
             Self::Unagreed { code, .. } => *code,
             Self::Full { .. } => RefusalCode::Busy,
             Self::Rate { .. } => RefusalCode::Bitrate,
-            Self::Display(_) | Self::NoDesktop(_) | Self::Compositor { .. } => RefusalCode::Compositor,
+            Self::Display(_)
+            | Self::NoDesktop(_)
+            | Self::Compositor { .. }
+            | Self::NotBuilt { .. }
+            | Self::NoOutput(_) => RefusalCode::Compositor,
             Self::NoWay { last, .. } => last.refusal_code(),
             Self::Usage(_)
             | Self::Settings(_)
@@ -243,12 +250,48 @@ impl HostError {
             | Self::Manage(_)
             | Self::Token(_)
             | Self::Capture(_)
+            | Self::Codec(_)
             | Self::Late(_)
-            | Self::NoOutput(_)
-            | Self::NotBuilt { .. }
             | Self::Engine(_)
             | Self::Fault(_)
             | Self::File { .. } => RefusalCode::Source,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `punktfunk` ends with when it is refused so, by the README's table.
+    fn at_the_client(code: RefusalCode) -> u8 {
+        match code {
+            RefusalCode::Compositor => 8,
+            RefusalCode::Source => 10,
+            RefusalCode::Busy => 11,
+            _ => 5,
+        }
+    }
+
+    #[test]
+    fn both_ends_end_with_one_code_for_one_reason() {
+        let text = String::new;
+        let late = || HostError::Late(text());
+        let cases = [
+            (HostError::Impossible(text()), RefusalCode::Mode, 5),
+            (HostError::Rate { asked_kbps: 2, most_kbps: 1 }, RefusalCode::Bitrate, 5),
+            (HostError::Unagreed { code: RefusalCode::Cipher, why: text() }, RefusalCode::Cipher, 5),
+            (HostError::Full { sessions_max: 1 }, RefusalCode::Busy, 11),
+            (HostError::NoDesktop(text()), RefusalCode::Compositor, 8),
+            (HostError::Compositor { wanted: text(), why: text() }, RefusalCode::Compositor, 8),
+            (HostError::NotBuilt { what: "PipeWire" }, RefusalCode::Compositor, 8),
+            (HostError::NoOutput(text()), RefusalCode::Compositor, 8),
+            (late(), RefusalCode::Source, 10),
+            (HostError::NoWay { last: Box::new(late()), all: text() }, RefusalCode::Source, 10),
+        ];
+        for (error, refused, code) in cases {
+            let said = (error.refusal_code(), error.exit_code(), at_the_client(error.refusal_code()));
+            assert_eq!(said, (refused, code, code), "{error:?}");
         }
     }
 }
