@@ -1,5 +1,6 @@
 //! Whether datagrams to the host's port are filtered away, as far as can be known here.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::process::Command;
@@ -25,10 +26,12 @@ pub(crate) fn firewall(view: &View) -> Verdict {
             ),
         );
     }
-    if !has_rules(view) {
+    let keeper = Keeper::of(view);
+    if keeper.is_none() && !has_rules(view) {
         return Verdict::ok("the kernel has no rules");
     }
-    let list = may_read(view).then(|| {
+    let may_read = may_read(view);
+    let list = may_read.then(|| {
         output(Command::new("nft").args(["--json", "list", "ruleset"]), RULES_MAX, PROGRAM_BYTES_MAX)
     });
     match list.flatten().and_then(|text| fate(&text, port)) {
@@ -39,6 +42,35 @@ pub(crate) fn firewall(view: &View) -> Verdict {
         ),
         Some(Fate::NotNamed(chain)) => Verdict::degraded(
             format!("{chain} lets in only what a rule names, and none names UDP port {port}"),
+            format!("clients may not reach this host: {}", let_in(view, port)),
+        ),
+        Some(Fate::NotSpelt(chain)) => Verdict::degraded(
+            format!(
+                "{chain} lets in only what a rule names; some are iptables' own, which nft does not spell out: whether one \
+                 names UDP port {port} is not known"
+            ),
+            format!("unless one does, clients do not reach this host: {}", let_in(view, port)),
+        ),
+        None => judge_unread(view, keeper, may_read),
+    }
+}
+
+/// Where the rules are not known.
+fn judge_unread(view: &View, keeper: Option<Keeper>, may_read: bool) -> Verdict {
+    let port = view.listen.port();
+    let why = if may_read {
+        "nft does not list its rules (apt install nftables)"
+    } else {
+        "only root may read its rules (sudo nft list ruleset)"
+    };
+    match keeper {
+        // Both let in what is named alone, and everything over loopback.
+        Some(keeper) => Verdict::degraded(
+            format!("{keeper} is on, and {why}: whether it lets UDP port {port} in is not known"),
+            format!("unless that was done, clients do not reach this host: {}", let_in(view, port)),
+        ),
+        None if may_read => Verdict::degraded(
+            format!("there may be rules, and {why}: whether they let UDP port {port} in is not known"),
             format!("clients may not reach this host: {}", let_in(view, port)),
         ),
         None => Verdict::ok(format!(
@@ -87,20 +119,53 @@ fn may_read(view: &View) -> bool {
     effective & (1 << CAP_NET_ADMIN) != 0
 }
 
+/// A program that looks after the rules, and lets in only what it was told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keeper {
+    Firewalld,
+    Ufw,
+}
+
+impl Keeper {
+    /// The one that is on.
+    fn of(view: &View) -> Option<Self> {
+        // Its folder is made when it first needs one; its service's group is there as long as it runs.
+        let signs = ["/run/firewalld", "/sys/fs/cgroup/system.slice/firewalld.service"];
+        if signs.iter().any(|sign| view.path(sign).exists()) {
+            return Some(Self::Firewalld);
+        }
+        let is_on = |text: String| {
+            text.lines()
+                .any(|line| matches!(line.trim(), "ENABLED=yes" | "ENABLED=\"yes\"" | "ENABLED='yes'"))
+        };
+        view.read("/etc/ufw/ufw.conf").is_ok_and(is_on).then_some(Self::Ufw)
+    }
+}
+
+impl fmt::Display for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Firewalld => "firewalld",
+            Self::Ufw => "ufw",
+        })
+    }
+}
+
 /// The command of whoever looks after the rules here.
 fn let_in(view: &View, port: u16) -> String {
-    let is_on = |text: String| text.lines().any(|line| line.trim() == "ENABLED=yes");
-    if view.path("/run/firewalld").exists() {
-        return format!("sudo firewall-cmd --permanent --add-port={port}/udp && sudo firewall-cmd --reload");
+    match Keeper::of(view) {
+        Some(Keeper::Firewalld) => {
+            format!("sudo firewall-cmd --permanent --add-port={port}/udp && sudo firewall-cmd --reload")
+        }
+        Some(Keeper::Ufw) => format!("sudo ufw allow {port}/udp"),
+        None => format!("let UDP port {port} in, where its rules are kept (/etc/nftables.conf)"),
     }
-    if view.read("/etc/ufw/ufw.conf").is_ok_and(is_on) {
-        return format!("sudo ufw allow {port}/udp");
-    }
-    format!("let UDP port {port} in, where its rules are kept (/etc/nftables.conf)")
 }
 
 #[cfg(test)]
 mod tests {
+    use punktfunk_manage::model::CheckState;
+
     use super::*;
     use crate::view::tests::machine;
 
@@ -113,6 +178,30 @@ mod tests {
         let (_dir, view) = machine(&[("/etc/ufw/ufw.conf", "ENABLED=no\n")]);
         assert!(let_in(&view, 7).contains("nftables.conf"));
         assert_eq!(firewall(&view), Verdict::ok("the kernel has no rules"));
+    }
+
+    #[test]
+    fn a_firewall_that_is_on_and_cannot_be_read_is_not_called_open() {
+        let user = ("/proc/self/status", "Name:\tx\nCapEff:\t0000000000000000\n");
+        let signs: [(&str, &str, &str); 4] = [
+            ("/etc/ufw/ufw.conf", "ENABLED=yes\n", "sudo ufw allow 0/udp"),
+            ("/etc/ufw/ufw.conf", "ENABLED=\"yes\"\n", "sudo ufw allow 0/udp"),
+            ("/run/firewalld/x", "", "firewall-cmd --permanent --add-port=0/udp"),
+            (
+                "/sys/fs/cgroup/system.slice/firewalld.service/x",
+                "",
+                "firewall-cmd --permanent --add-port=0/udp",
+            ),
+        ];
+        for (path, text, command) in signs {
+            let (_dir, view) = machine(&[user, (path, text), ("/sys/module/nf_tables/x", "")]);
+            let verdict = firewall(&view);
+            assert_eq!(verdict.state, CheckState::Degraded, "{path}: {verdict:?}");
+            assert!(verdict.remedy.contains(command), "{verdict:?}");
+        }
+        let off = ("/etc/ufw/ufw.conf", "ENABLED=no\n");
+        let (_dir, view) = machine(&[user, off, ("/sys/module/nf_tables/x", "")]);
+        assert_eq!(firewall(&view).state, CheckState::Ok, "nobody is known to look after rules");
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! nftables' rules, as `nft --json list ruleset` tells them: what they do to one UDP port.
 //!
 //! Promises: only what is plain is claimed. A rule with other conditions beside the port, or a chain that rules jump
-//! to, is not followed: then nothing is known. Refuses text that is no such list.
+//! to, is not followed: then nothing is known. A rule that throws all datagrams away ends its chain as the policy "drop"
+//! does (firewalld writes its own so). Refuses text that is no such list.
 
 use serde_json::Value;
+
+/// UDP's number among IP's protocols.
+const IPPROTO_UDP: u64 = 17;
 
 /// What the rules do with datagrams to the port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +16,10 @@ pub(crate) enum Fate {
     LetIn,
     /// A rule throws them away, in this chain.
     Dropped(String),
-    /// A chain throws everything away that no rule lets in, and none names the port.
+    /// A chain throws everything away that no rule lets in, and none in its table names the port.
     NotNamed(String),
+    /// Such a chain, and rules of iptables' in its table that the list does not spell out.
+    NotSpelt(String),
 }
 
 /// The fate of UDP datagrams to `port`; none where the text is something else.
@@ -31,39 +37,50 @@ pub(crate) fn fate(text: &str, port: u16) -> Option<Fate> {
                 && rule["table"] == chain["table"]
                 && rule["chain"] == chain["name"]
         };
+        let is_in_table =
+            |rule: &&&Value| rule["family"] == chain["family"] && rule["table"] == chain["table"];
         let verdict = rules.iter().filter(is_here).find_map(|rule| verdict(rule, port));
-        match verdict {
+        let is_closed = match verdict {
             Some(Verb::Drop) => return Some(Fate::Dropped(name())),
-            Some(Verb::Accept) => {}
-            None if chain["policy"] == "drop" && !rules.iter().any(|rule| names_port(rule, port)) => {
-                unnamed = Some(Fate::NotNamed(name()));
-            }
-            None => {}
+            Some(Verb::Accept) => false,
+            Some(Verb::Close) => true,
+            None => chain["policy"] == "drop",
+        };
+        // What names it may be jumped to, from within the table alone.
+        let mut in_table = rules.iter().filter(is_in_table);
+        if !is_closed || in_table.clone().any(|rule| names_port(rule, port)) {
+            continue;
         }
+        let is_spelt = !in_table.any(|rule| statements(rule).any(|statement| statement.get("xt").is_some()));
+        unnamed = Some(if is_spelt { Fate::NotNamed(name()) } else { Fate::NotSpelt(name()) });
     }
     Some(unnamed.unwrap_or(Fate::LetIn))
 }
 
 enum Verb {
+    /// It lets them in.
     Accept,
+    /// It throws them away by their port.
     Drop,
+    /// It throws everything away that came so far.
+    Close,
 }
 
 /// What a rule does with every datagram to the port; none where it has other conditions, or is about something else.
 fn verdict(rule: &Value, port: u16) -> Option<Verb> {
-    let mut is_about_it = false;
+    let (mut names_it, mut is_of_one_family) = (false, false);
     for statement in rule["expr"].as_array()? {
         if let Some(condition) = statement.get("match") {
-            let is_port = is_port_match(condition, port);
-            let is_udp = condition["right"] == "udp" && condition["op"] == "==";
-            if !is_port && !is_udp {
-                return None;
+            match about(condition, port)? {
+                About::Port => names_it = true,
+                About::Udp => {}
+                About::UdpOfOneFamily => is_of_one_family = true,
             }
-            is_about_it |= is_port;
         } else if statement.get("drop").is_some() || statement.get("reject").is_some() {
-            return is_about_it.then_some(Verb::Drop);
+            return Some(if names_it { Verb::Drop } else { Verb::Close });
         } else if statement.get("accept").is_some() {
-            return is_about_it.then_some(Verb::Accept);
+            // The other family's are still on their way.
+            return (names_it || !is_of_one_family).then_some(Verb::Accept);
         } else if statement.get("counter").is_none() && statement.get("log").is_none() {
             return None;
         }
@@ -71,10 +88,38 @@ fn verdict(rule: &Value, port: u16) -> Option<Verb> {
     None
 }
 
+/// A condition that datagrams to the port meet.
+enum About {
+    Port,
+    Udp,
+    UdpOfOneFamily,
+}
+
+fn about(condition: &Value, port: u16) -> Option<About> {
+    if is_port_match(condition, port) {
+        return Some(About::Port);
+    }
+    let (left, right) = (&condition["left"], &condition["right"]);
+    let is_udp = |one: &Value| one == "udp" || one.as_u64() == Some(IPPROTO_UDP);
+    let has_udp = is_udp(right) || right["set"].as_array().is_some_and(|set| set.iter().any(is_udp));
+    if !has_udp || !matches!(condition["op"].as_str(), Some("==" | "in")) {
+        return None;
+    }
+    let payload = (left["payload"]["protocol"].as_str(), left["payload"]["field"].as_str());
+    match payload {
+        _ if left["meta"]["key"] == "l4proto" => Some(About::Udp),
+        (Some("ip"), Some("protocol")) | (Some("ip6"), Some("nexthdr")) => Some(About::UdpOfOneFamily),
+        _ => None,
+    }
+}
+
 fn names_port(rule: &Value, port: u16) -> bool {
-    let conditions =
-        rule["expr"].as_array().into_iter().flatten().filter_map(|statement| statement.get("match"));
-    conditions.into_iter().any(|condition| is_port_match(condition, port))
+    let mut conditions = statements(rule).filter_map(|statement| statement.get("match"));
+    conditions.any(|condition| is_port_match(condition, port))
+}
+
+fn statements(rule: &Value) -> impl Iterator<Item = &Value> {
+    rule["expr"].as_array().into_iter().flatten()
 }
 
 /// `udp dport 47800`, `th dport { 1-100, 47800 }` and their like.
@@ -145,6 +190,55 @@ mod tests {
         );
         assert_eq!(fate("accept", &[&conditional]), Fate::LetIn, "it is about another device");
         assert_eq!(fate("drop", &[&conditional]), Fate::LetIn, "nothing is known then");
+    }
+
+    fn of_protocol(left: &str, right: &str, verb: &str) -> String {
+        format!(r#"[{{"match":{{"op":"==","left":{left},"right":{right}}}}},{{"{verb}":null}}]"#)
+    }
+
+    #[test]
+    fn a_rule_that_closes_a_chain_is_its_policy() {
+        let fate = |policy, rules: &[&str]| fate(&list(policy, rules), 47_800).unwrap();
+        let closed = Fate::NotNamed("inet t c".into());
+        let established =
+            r#"[{"match":{"op":"in","left":{"ct":{"key":"state"}},"right":"established"}},{"accept":null}]"#;
+        // firewalld's own end of a chain.
+        let rejects = r#"[{"reject":{"type":"icmpx","expr":"admin-prohibited"}}]"#;
+        let jumps = r#"[{"jump":{"target":"zones"}}]"#;
+        let logs = r#"[{"log":{"prefix":"x"}},{"counter":{}},{"drop":null}]"#;
+        let of_any = r#"{"meta":{"key":"l4proto"}}"#;
+        let udp = of_protocol(of_any, r#""udp""#, "drop");
+        let both = of_protocol(of_any, r#"{"set":["tcp",17]}"#, "reject");
+        for closes in [rejects, logs, &udp, &both] {
+            assert_eq!(fate("accept", &[established, jumps, closes]), closed, "{closes}");
+            let named = about("47800", "accept");
+            assert_eq!(fate("accept", &[&named, closes]), Fate::LetIn, "{closes}");
+            let conditional = named.replacen('[', r#"[{"limit":{"rate":9}},"#, 1);
+            assert_eq!(
+                fate("accept", &[&conditional, closes]),
+                Fate::LetIn,
+                "nothing is known then: {closes}"
+            );
+            let opens = r#"[{"accept":null}]"#;
+            assert_eq!(fate("drop", &[opens, closes]), Fate::LetIn, "{closes}");
+        }
+        let of_iptables = r#"[{"xt":null},{"accept":null}]"#;
+        assert_eq!(fate("drop", &[of_iptables]), Fate::NotSpelt("inet t c".into()));
+        let tcp = of_protocol(of_any, r#""tcp""#, "drop");
+        assert_eq!(fate("accept", &[&tcp]), Fate::LetIn);
+        let named_so = of_protocol(r#"{"meta":{"key":"iifname"}}"#, r#""udp""#, "drop");
+        assert_eq!(fate("accept", &[&named_so]), Fate::LetIn, "it is about a device of that name");
+        let of_ipv6 =
+            of_protocol(r#"{"payload":{"protocol":"ip6","field":"nexthdr"}}"#, r#""udp""#, "accept");
+        assert_eq!(fate("drop", &[&of_ipv6]), closed, "IPv4 is not let in");
+    }
+
+    #[test]
+    fn another_tables_rule_opens_nothing_here() {
+        let elsewhere = about("47800", "accept");
+        let list = list("drop", &[&elsewhere])
+            .replace(r#""rule":{"family":"inet","table":"t""#, r#""rule":{"family":"inet","table":"u""#);
+        assert_eq!(fate(&list, 47_800), Some(Fate::NotNamed("inet t c".into())));
     }
 
     #[test]

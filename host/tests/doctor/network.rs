@@ -80,6 +80,35 @@ fn names_a_rule_that_throws_the_port_away() {
 }
 
 #[test]
+fn names_a_firewall_that_nobody_has_told_of_the_port() {
+    let rules = |last: &str| {
+        format!(
+            "nft add table inet walls; nft 'add chain inet walls doors {{ type filter hook input priority 0; policy accept; }}; \
+             add rule inet walls doors iifname lo accept; {last}'"
+        )
+    };
+    // As firewalld ends its chain, and as a careful person does.
+    let closes = [
+        "add rule inet walls doors reject with icmpx admin-prohibited",
+        "add rule inet walls doors meta l4proto udp drop",
+    ];
+    let Some(mut patient) = Patient::within(&rules("")) else { return };
+    patient.diagnose().expect("firewall", "ok", &["no rule that was found"]);
+    for last in closes {
+        patient = patient.with_script(&rules(last));
+        patient.diagnose().expect("firewall", "degraded", &["inet walls doors", "none names UDP port 47800"]);
+        patient =
+            patient.with_script(&rules(&format!("add rule inet walls doors udp dport 47800 accept; {last}")));
+        patient.diagnose().expect("firewall", "ok", &["no rule that was found"]);
+    }
+    // Who may not read the rules knows who looks after them.
+    patient = patient
+        .with_script(&format!("{}; mount -t tmpfs tmpfs /run; mkdir /run/firewalld", rules(closes[0])));
+    patient.before(&["setpriv", "--bounding-set=-all", "--inh-caps=-all"]);
+    patient.diagnose().expect("firewall", "degraded", &["firewalld is on", "--add-port=47800/udp"]);
+}
+
+#[test]
 fn names_what_keeps_clients_from_finding_the_host() {
     let Some(patient) = Patient::within(WIRE) else { return };
     patient.diagnose().expect("discovery", "ok", &["multicast on wire0, wire1"]);
