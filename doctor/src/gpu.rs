@@ -1,6 +1,7 @@
 //! The GPU's part of the chain, link by link: its render node, its driver, Vulkan, CUDA, NVENC.
 //!
-//! Promises: libraries are loaded and asked for their version only; no device is opened for work.
+//! Promises: libraries are loaded and asked for their version only; no device is opened for work. Where all is well it is
+//! said that no picture goes through the GPU yet: this build encodes by the CPU.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -11,8 +12,14 @@ use crate::{Verdict, View};
 /// NVIDIA's number among PCI's vendors.
 const NVIDIA: &str = "0x10de";
 
+/// What an OK does not mean.
+const UNUSED: &str = "this build does not use it yet";
+
+/// What is done in its place.
+const ENCODED: &str = "pictures are encoded by the CPU (see encoder)";
+
 /// What being without a GPU costs.
-const SOFTWARE: &str = "pictures are encoded by the CPU (see encoder)";
+const SOFTWARE: &str = "pictures are encoded by the CPU, as they are with one in this build (see encoder)";
 
 /// A GPU on the bus.
 struct Gpu {
@@ -67,7 +74,7 @@ pub(crate) fn render_node(view: &View) -> Verdict {
     if nodes.is_empty() {
         return Verdict::degraded(
             "/dev/dri has no render node",
-            "no dmabufs: pictures are copied through main memory, and encoded by the CPU",
+            "no dmabufs: pictures are copied through main memory, and encoded by the CPU, as they are with one in this build",
         );
     }
     let open = |name: &String| {
@@ -78,7 +85,7 @@ pub(crate) fn render_node(view: &View) -> Verdict {
     if tried.iter().any(|(_, opened)| opened.is_ok()) {
         let opens: Vec<_> =
             tried.iter().filter(|(_, opened)| opened.is_ok()).map(|(name, _)| name.as_str()).collect();
-        return Verdict::ok(format!("/dev/dri/{} opens", opens.join(", ")));
+        return Verdict::ok(format!("/dev/dri/{} opens; {UNUSED}", opens.join(", ")));
     }
     let errors: Vec<_> = tried
         .iter()
@@ -86,7 +93,7 @@ pub(crate) fn render_node(view: &View) -> Verdict {
         .collect();
     Verdict::broken(
         format!("/dev/dri/{}", errors.join("; ")),
-        "sudo usermod -aG render,video $USER, then log in anew; until then dmabufs cannot be used",
+        "sudo usermod -aG render,video $USER, then log in anew; until then dmabufs cannot be shared",
     )
 }
 
@@ -120,7 +127,7 @@ pub(crate) fn driver(view: &View) -> Verdict {
             found,
             format!("{SOFTWARE}; the kernel's log says why no driver took it: dmesg"),
         ),
-        _ => Verdict::ok(found),
+        _ => Verdict::ok(format!("{found}; {UNUSED}: {ENCODED}")),
     }
 }
 
@@ -140,7 +147,7 @@ pub(crate) fn vulkan(view: &View) -> Verdict {
             if has_gpu && drivers.iter().all(is_software) {
                 return Verdict::degraded(found, format!("no driver of the GPU's is among them: {SOFTWARE}"));
             }
-            Verdict::ok(found)
+            Verdict::ok(format!("{found}; {UNUSED}"))
         }
         Err(Silent::NotLoaded(words)) if !is_there(&words) && !has_gpu => {
             Verdict::ok("no loader, and no GPU that would need it")
@@ -203,7 +210,7 @@ fn judge_nvidia(told: &str, library: Option<String>, kernel: Option<String>, has
             format!("{found}, while the kernel has {kernel}"),
             "the driver was updated under a running kernel: start the machine anew",
         ),
-        (_, Some(_)) => Verdict::ok(found),
+        (_, Some(_)) => Verdict::ok(format!("{found}; {UNUSED}")),
         (_, None) if has_gpu => Verdict::broken(
             format!("{found}, and the kernel has no nvidia module"),
             format!("modprobe nvidia, dmesg says why not; until then {SOFTWARE}"),
@@ -267,7 +274,13 @@ mod tests {
         symlink("../../drivers/nvidia", view.path(&format!("{device}/driver"))).unwrap();
         fs::create_dir_all(dir.path().join("proc/driver/nvidia")).unwrap();
         fs::write(dir.path().join("proc/driver/nvidia/version"), NVRM).unwrap();
-        assert_eq!(driver(&view), Verdict::ok("NVIDIA GPU: nvidia 550.54.14"));
+        let verdict = driver(&view);
+        assert_eq!(verdict.state, CheckState::Ok, "{verdict:?}");
+        assert!(
+            verdict.found.starts_with("NVIDIA GPU: nvidia 550.54.14; this build does not use it yet"),
+            "{verdict:?}"
+        );
+        assert!(verdict.found.contains("encoded by the CPU"), "{verdict:?}");
     }
 
     #[test]
@@ -283,7 +296,8 @@ mod tests {
         let verdict = judge_nvidia("libcuda, CUDA 12.4", library, kernel.clone(), true);
         assert_eq!(verdict.state, CheckState::Broken, "{verdict:?}");
         assert!(verdict.remedy.contains("start the machine anew"));
-        assert_eq!(judge_nvidia("libcuda", kernel.clone(), kernel, true).state, CheckState::Ok);
+        let fits = judge_nvidia("libcuda", kernel.clone(), kernel, true);
+        assert_eq!(fits, Verdict::ok("libcuda, of driver 550.54.14; this build does not use it yet"));
         assert_eq!(judge_nvidia("libcuda", None, None, false).state, CheckState::Ok);
     }
 }

@@ -143,7 +143,8 @@ impl Link {
             Self::Compositors => "the compositors that are installed, and their versions",
             Self::SessionBus => "the login's D-Bus: whether it answers",
             Self::Portal => {
-                "who has `org.freedesktop.portal.Desktop`, and whether it hands out screens; none is asked for"
+                "who has `org.freedesktop.portal.Desktop`, and whether it hands out screens, or GNOME's own door, \
+                 `org.gnome.Mutter.ScreenCast`; none is asked for"
             }
             Self::Pipewire => "PipeWire's socket, and the version that its daemon names",
             Self::RenderNode => {
@@ -179,14 +180,15 @@ impl Link {
             Self::RuntimeDir => "neither desktop, PipeWire nor portal are found",
             Self::Desktop => "no running desktop is shown; a headless sway, or the test card",
             Self::Compositors => "no virtual display of the client's own size",
-            Self::SessionBus => "no portal: GNOME's and KDE's screens cannot be shown",
-            Self::Portal => "GNOME's and KDE's screens cannot be shown; sway's can",
-            Self::Pipewire => "the same",
-            Self::RenderNode => "pictures go through main memory, and the software encoder",
-            Self::GpuDriver => "the software encoder: its pictures take CPU time",
-            Self::Vulkan => "no colour conversion or encoder by Vulkan",
-            Self::Cuda => "no encoder of NVIDIA's",
-            Self::Nvenc => "no encoder of NVIDIA's",
+            Self::SessionBus => {
+                "neither the portal nor GNOME's own door: GNOME's and KDE's screens cannot be shown"
+            }
+            Self::Portal => "KDE's screens cannot be shown, nor GNOME's where neither is there; sway's can",
+            Self::Pipewire => "GNOME's and KDE's screens cannot be shown, by whichever door; sway's can",
+            Self::RenderNode => "nothing yet: this build shares no dmabufs",
+            Self::GpuDriver => "nothing yet: this build encodes by the CPU, whose time pictures take",
+            Self::Vulkan => "nothing yet: this build converts and encodes by the CPU",
+            Self::Cuda | Self::Nvenc => "nothing yet: this build has no encoder of NVIDIA's",
             Self::Encoder => "fewer pictures a second, or smaller ones",
             Self::Cores => "both stages on one thread; ChaCha20 in place of AES",
             Self::Realtime => "a busy machine's pictures wait for its other programs",

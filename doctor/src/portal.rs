@@ -1,4 +1,4 @@
-//! The login's D-Bus, and the portal on it that hands out screens.
+//! The login's D-Bus, and who hands out screens on it: the portal, or GNOME's mutter by a door of its own.
 //!
 //! Promises: no portal is started, no screen asked for, no dialog shown: only who is there, and what version it has.
 
@@ -11,6 +11,12 @@ const PORTAL: &str = "org.freedesktop.portal.Desktop";
 
 /// What it shows screens by.
 const SCREEN_CAST: &str = "org.freedesktop.portal.ScreenCast";
+
+/// GNOME's compositor, which hands its screens to any program of its session.
+const MUTTER: &str = "org.gnome.Mutter.ScreenCast";
+
+/// What is said where it does.
+const BY_MUTTER: &str = "GNOME's mutter hands its screens out by itself";
 
 /// The bus's own name and interface, and its object.
 const DBUS: Option<&str> = Some("org.freedesktop.DBus");
@@ -69,36 +75,47 @@ pub(crate) fn portal(view: &View) -> Verdict {
 
 async fn look(address: &str) -> zbus::Result<Verdict> {
     let bus = connect(address).await?;
-    let owned: bool =
-        bus.call_method(DBUS, DBUS_PATH, DBUS, "NameHasOwner", &PORTAL).await?.body().deserialize()?;
-    if !owned {
-        let answer = bus.call_method(DBUS, DBUS_PATH, DBUS, "ListActivatableNames", &()).await?;
-        let names: Vec<String> = answer.body().deserialize()?;
-        return Ok(if names.iter().any(|name| name == PORTAL) {
-            Verdict::ok("not running yet; the session bus starts it when a screen is asked for")
-        } else {
-            let found =
-                format!("nobody has the name {PORTAL}, and the session bus knows nobody to start for it");
-            Verdict::degraded(
-                found,
-                format!("GNOME's and KDE's screens cannot be shown; sway's can: {INSTALL}"),
-            )
+    let has_mutter = is_there(&bus, MUTTER).await?;
+    if is_there(&bus, PORTAL).await? {
+        return Ok(match (version(&bus).await?, has_mutter) {
+            (Ok(version), _) => Verdict::ok(format!("hands out screens, ScreenCast version {version}")),
+            (Err(cause), true) => Verdict::ok(format!("{BY_MUTTER}; the portal hands out none ({cause})")),
+            (Err(cause), false) => no_screens(&cause),
         });
     }
+    if has_mutter {
+        return Ok(Verdict::ok(format!("{BY_MUTTER}; no portal runs")));
+    }
+    let answer = bus.call_method(DBUS, DBUS_PATH, DBUS, "ListActivatableNames", &()).await?;
+    let names: Vec<String> = answer.body().deserialize()?;
+    Ok(if names.iter().any(|name| name == PORTAL) {
+        Verdict::ok("not running yet; the session bus starts it when a screen is asked for")
+    } else {
+        Verdict::degraded(
+            format!("nobody has the name {PORTAL} or {MUTTER}, and the session bus knows no portal to start"),
+            format!(
+                "KDE's screens cannot be shown, nor those of other desktops with a portal; sway's can: {INSTALL}"
+            ),
+        )
+    })
+}
+
+async fn is_there(bus: &Connection, name: &str) -> zbus::Result<bool> {
+    bus.call_method(DBUS, DBUS_PATH, DBUS, "NameHasOwner", &name).await?.body().deserialize()
+}
+
+/// The version of what the portal shows screens by; or why it has none.
+async fn version(bus: &Connection) -> zbus::Result<Result<u32, String>> {
     let properties = Some("org.freedesktop.DBus.Properties");
     let path = "/org/freedesktop/portal/desktop";
-    let version = bus.call_method(Some(PORTAL), path, properties, "Get", &(SCREEN_CAST, "version")).await;
-    Ok(match version {
+    match bus.call_method(Some(PORTAL), path, properties, "Get", &(SCREEN_CAST, "version")).await {
         Ok(answer) => {
             let body = answer.body();
             let version: Variant<'_> = body.deserialize()?;
-            match u32::try_from(&version) {
-                Ok(version) => Verdict::ok(format!("hands out screens, ScreenCast version {version}")),
-                Err(_) => no_screens("it names no version"),
-            }
+            Ok(u32::try_from(&version).map_err(|_| "it names no version".to_owned()))
         }
-        Err(error) => no_screens(&error.to_string()),
-    })
+        Err(error) => Ok(Err(error.to_string())),
+    }
 }
 
 fn no_screens(cause: &str) -> Verdict {
@@ -160,8 +177,8 @@ mod tests {
         bus
     }
 
-    /// What is said of a portal that answers one question so.
-    fn said_of(answer: impl FnOnce(&str) -> Option<u32> + Send) -> Verdict {
+    /// What is said of a portal that answers one question so, beside those who have `others` for their names.
+    fn said_of(others: &[&str], answer: impl FnOnce(&str) -> Option<u32> + Send) -> Verdict {
         let (_dir, mut view) = machine(&[]);
         let _bus = start_bus(&mut view);
         let address = address(&view).unwrap();
@@ -171,7 +188,9 @@ mod tests {
                 zbus::block_on(async {
                     let bus = connect(&address).await.unwrap();
                     let mut calls = MessageStream::from(&bus);
-                    bus.request_name(PORTAL).await.unwrap();
+                    for name in [&[PORTAL][..], others].concat() {
+                        bus.request_name(name).await.unwrap();
+                    }
                     ready.send(()).unwrap();
                     let call = loop {
                         let message = poll_fn(|context| Pin::new(&mut calls).poll_next(context)).await;
@@ -198,11 +217,30 @@ mod tests {
 
     #[test]
     fn a_portal_that_hands_out_screens_is_told_from_one_that_does_not() {
-        let verdict = said_of(|property| (property == "version").then_some(5));
+        let verdict = said_of(&[], |property| (property == "version").then_some(5));
         assert_eq!(verdict, Verdict::ok("hands out screens, ScreenCast version 5"));
-        let verdict = said_of(|_| None);
+        let verdict = said_of(&[], |_| None);
         assert_eq!(verdict.state, CheckState::Broken);
         assert!(verdict.found.contains("no such interface"), "{verdict:?}");
         assert!(verdict.remedy.contains("-gnome, -kde or -wlr"), "{verdict:?}");
+    }
+    #[test]
+    fn gnomes_own_door_needs_no_portal() {
+        let verdict = said_of(&[MUTTER], |_| None);
+        assert_eq!(verdict.state, CheckState::Ok, "{verdict:?}");
+        assert!(verdict.found.contains("mutter hands its screens out by itself; the portal"), "{verdict:?}");
+        let (_dir, mut view) = machine(&[]);
+        let _bus = start_bus(&mut view);
+        let bare = portal(&view);
+        assert_eq!(bare.state, CheckState::Degraded, "{bare:?}");
+        assert!(!bare.remedy.contains("GNOME's"), "{bare:?}");
+        let address = address(&view).unwrap();
+        let verdict = zbus::block_on(async {
+            let bus = connect(&address).await.unwrap();
+            bus.request_name(MUTTER).await.unwrap();
+            // It answers nothing, and nothing is asked of it.
+            look(&address).await.unwrap()
+        });
+        assert_eq!(verdict, Verdict::ok("GNOME's mutter hands its screens out by itself; no portal runs"));
     }
 }
