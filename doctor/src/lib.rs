@@ -20,6 +20,7 @@ mod gpu;
 mod holder;
 pub mod limits;
 mod link;
+mod mtu;
 mod page;
 mod pipewire;
 mod portal;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::limits::{ASKING_MAX, COMPOSITORS_MAX, LIBRARY_MAX, LOOK_MAX};
 use crate::{
-    Verdict, View, clocks, compositor, cores, discovery, encoder, firewall, gpu, pipewire, portal, trust, udp,
+    Verdict, View, clocks, compositor, cores, discovery, encoder, firewall, gpu, mtu, pipewire, portal,
+    trust, udp,
 };
 
 /// One link of the chain.
@@ -164,7 +165,7 @@ impl Link {
             Self::Ipv6 => "whether a socket speaks both families",
             Self::UdpBuffers => "the buffers that the kernel grants",
             Self::Gso => "whether the kernel cuts trains, tried over loopback",
-            Self::Mtu => "the MTU of each network device that is up",
+            Self::Mtu => "the MTU of each network device that is up, with an address or a route",
             Self::Firewall => "a datagram to the port over loopback, and the rules, where they may be read",
             Self::Discovery => "UDP port 5353, and a device that speaks multicast",
             Self::Identity => "the host's key and its folder: whole, and closed to others",
@@ -199,7 +200,7 @@ impl Link {
             Self::Ipv6 => "clients that speak IPv6 only do not reach it",
             Self::UdpBuffers => "a busy device loses the rest of a picture",
             Self::Gso => "a system call for each few datagrams: more CPU time at high rates",
-            Self::Mtu => "more datagrams for each picture; below 1248 bytes no session",
+            Self::Mtu => "more datagrams for each picture; below 1248 bytes no session by that device",
             Self::Firewall => "clients do not reach the host",
             Self::Discovery => "clients have to be told the host's address",
             Self::Identity => "the host does not start",
@@ -261,7 +262,7 @@ impl Link {
             Self::Ipv6 => udp::ipv6(view),
             Self::UdpBuffers => udp::buffers(),
             Self::Gso => udp::gso(),
-            Self::Mtu => udp::mtu(view),
+            Self::Mtu => mtu::mtu(view),
             Self::Firewall => firewall::firewall(view),
             Self::Discovery => discovery::discovery(view),
             Self::Identity => trust::identity(view),

@@ -1,4 +1,4 @@
-//! The UDP edge: the host's port, both families, buffers, trains, and how long a datagram may be.
+//! The UDP edge: the host's port, both families, buffers and trains.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -8,16 +8,6 @@ use punktfunk_net::{Caps, NetError, Socket, SocketConfig};
 
 use crate::holder::{Table, holder};
 use crate::{Verdict, View};
-
-/// An Ethernet's.
-const MTU_USUAL: u32 = 1_500;
-
-/// QUIC's least datagram of 1200 bytes with the headers of IPv6 and UDP.
-const MTU_MIN: u32 = 1_248;
-
-/// `IFF_UP` and `IFF_LOOPBACK` (linux/if.h).
-const IFF_UP: u32 = 0x1;
-const IFF_LOOPBACK: u32 = 0x8;
 
 /// Whether the host's port can be had.
 pub(crate) fn port(view: &View) -> Verdict {
@@ -134,99 +124,12 @@ pub(crate) fn gso() -> Verdict {
     )
 }
 
-/// A network device that is up and leads to others.
-#[derive(Debug, PartialEq, Eq)]
-struct Device {
-    name: String,
-    mtu: u32,
-}
-
-fn devices(view: &View) -> Vec<Device> {
-    let folder = "/sys/class/net";
-    let device = |name: String| {
-        let flags = view.read(&format!("{folder}/{name}/flags")).ok()?;
-        let flags = u32::from_str_radix(flags.trim_start_matches("0x"), 16).ok()?;
-        let is_down = view.read(&format!("{folder}/{name}/operstate")).is_ok_and(|state| state == "down");
-        if flags & IFF_UP == 0 || flags & IFF_LOOPBACK != 0 || is_down {
-            return None;
-        }
-        let mtu = view.read(&format!("{folder}/{name}/mtu")).ok()?.parse().ok()?;
-        Some(Device { name, mtu })
-    };
-    view.names(folder).into_iter().filter_map(device).collect()
-}
-
-/// How long a datagram may be.
-pub(crate) fn mtu(view: &View) -> Verdict {
-    let devices = devices(view);
-    let told: Vec<_> = devices.iter().map(|device| format!("{} {}", device.name, device.mtu)).collect();
-    let Some(least) = devices.iter().min_by_key(|device| device.mtu) else {
-        return Verdict::degraded(
-            "no network device is up but loopback",
-            "only clients on this machine reach the host: sudo ip link set dev DEVICE up",
-        );
-    };
-    let (told, name, mtu) = (told.join(", "), &least.name, least.mtu);
-    if mtu >= MTU_USUAL {
-        return Verdict::ok(told);
-    }
-    if mtu < MTU_MIN {
-        return Verdict::broken(
-            told,
-            format!(
-                "no session can be had over {name}, which carries less than {MTU_MIN}: sudo ip link set dev {name} mtu 1500"
-            ),
-        );
-    }
-    let more = (MTU_USUAL - 92) * 100 / (mtu - 92) - 100;
-    Verdict::degraded(
-        told,
-        format!(
-            "over {name} each picture takes {more} % more datagrams: sudo ip link set dev {name} mtu 1500, where the link carries that (a VPN does not)"
-        ),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use punktfunk_manage::model::CheckState;
 
     use super::*;
     use crate::view::tests::machine;
-
-    fn with_device(mtu: &str, flags: &str, state: &str) -> (tempfile::TempDir, View) {
-        let folder = "/sys/class/net";
-        machine(&[
-            (&format!("{folder}/lo/flags"), "0x9\n"),
-            (&format!("{folder}/lo/mtu"), "65536\n"),
-            (&format!("{folder}/lo/operstate"), "unknown\n"),
-            (&format!("{folder}/eth0/flags"), flags),
-            (&format!("{folder}/eth0/mtu"), mtu),
-            (&format!("{folder}/eth0/operstate"), state),
-        ])
-    }
-
-    #[test]
-    fn the_least_mtu_of_what_is_up_decides() {
-        let state = |mtu, flags, state| {
-            let (_dir, view) = with_device(mtu, flags, state);
-            mtu_of(&view)
-        };
-        fn mtu_of(view: &View) -> CheckState {
-            mtu(view).state
-        }
-        assert_eq!(state("1500\n", "0x1003\n", "up\n"), CheckState::Ok);
-        assert_eq!(state("9000\n", "0x1003\n", "up\n"), CheckState::Ok);
-        assert_eq!(state("1420\n", "0x1003\n", "unknown\n"), CheckState::Degraded);
-        assert_eq!(state("1200\n", "0x1003\n", "up\n"), CheckState::Broken);
-        assert_eq!(state("1200\n", "0x1002\n", "down\n"), CheckState::Degraded, "nothing is up");
-        let (_dir, view) = with_device("1280", "0x1003", "up");
-        assert!(
-            mtu(&view).remedy.contains("over eth0 each picture takes 18 % more datagrams"),
-            "{:?}",
-            mtu(&view)
-        );
-    }
 
     #[test]
     fn buffers_below_what_is_asked_for_cost() {

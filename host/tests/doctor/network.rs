@@ -5,7 +5,8 @@ use std::net::UdpSocket;
 use crate::patient::Patient;
 
 /// A wire to another end, so that the machine has a network.
-const WIRE: &str = "ip link add wire0 type veth peer name wire1; ip link set wire0 up; ip link set wire1 up";
+const WIRE: &str = "ip link add wire0 type veth peer name wire1; ip link set wire0 up; ip link set wire1 up; \
+                    ip address add 10.9.0.1/24 dev wire0";
 
 #[test]
 fn names_who_holds_the_port() {
@@ -51,6 +52,9 @@ fn names_the_device_that_carries_too_little() {
     );
     let patient = patient.with_script(&mtu(1000));
     patient.diagnose().expect("mtu", "broken", &["wire0 1000", "no session"]);
+    // wire1 has no address, as a bridge's port has none.
+    let patient = patient.with_script(&format!("{}; ip link set wire1 mtu 1000", mtu(1500)));
+    patient.diagnose().expect("mtu", "ok", &["wire0 1500"]);
     let patient = patient.with_script("");
     patient.diagnose().expect("mtu", "degraded", &["no network device is up"]);
 }
