@@ -1,7 +1,7 @@
 //! How clients find the host without being told: multicast DNS on UDP port 5353.
 //!
 //! Promises: the port is shared, as every responder shares it, and given back at once; no group is joined on a real
-//! device, since the kernel would tell the network so.
+//! device, since the kernel would tell the network so. Inside a running host what became of its announcement decides.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
 
+use crate::announced::Word;
 use crate::holder::{Table, holder};
 use crate::{Verdict, View};
 
@@ -23,8 +24,21 @@ const IFF_MULTICAST: u32 = 0x1000;
 /// What its lack costs.
 const COST: &str = "clients have to be told this host's address: punktfunk connect ADDRESS";
 
-/// Whether the port can be shared, and a device speaks multicast.
+/// What became of the announcement; else whether the port can be shared, and a device speaks multicast.
 pub(crate) fn discovery(view: &View) -> Verdict {
+    match view.announced.last() {
+        Word::As(name) => Verdict::ok(format!("announced on the local network as {name}")),
+        Word::NotWished(why) => Verdict::degraded(format!("not announced: {why}"), COST),
+        Word::Unheard(why) => {
+            let ways = look(view);
+            let mend = if ways.remedy.is_empty() { COST.to_owned() } else { ways.remedy };
+            Verdict::broken(format!("this host could not be announced: {why}; {}", ways.found), mend)
+        }
+        Word::Nothing => look(view),
+    }
+}
+
+fn look(view: &View) -> Verdict {
     if let Err(error) = share_port() {
         let holder =
             holder(view, Table::Udp, PORT).map(|holder| format!(", held by {holder}")).unwrap_or_default();
@@ -55,4 +69,33 @@ fn share_port() -> io::Result<OwnedFd> {
     let _ = sockopt::set_socket_reuseport(&fd, true);
     bind(&fd, &SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)))?;
     Ok(fd)
+}
+
+#[cfg(test)]
+mod tests {
+    use punktfunk_manage::model::CheckState;
+
+    use super::*;
+    use crate::view::tests::machine;
+
+    #[test]
+    fn inside_a_host_its_announcement_decides() {
+        let files = [("/sys/class/net/eth0/flags", "0x1003\n")];
+        let (_dir, view) = machine(&files);
+        let host = view.announced.clone();
+        host.heard_as("Living room");
+        assert_eq!(discovery(&view), Verdict::ok("announced on the local network as Living room"));
+        host.not_wished("--no-announce");
+        let quiet = discovery(&view);
+        assert_eq!(
+            (quiet.state, quiet.found.as_str()),
+            (CheckState::Degraded, "not announced: --no-announce")
+        );
+        assert!(quiet.remedy.contains("punktfunk connect ADDRESS"), "{quiet:?}");
+        host.unheard("no device takes multicast");
+        let failed = discovery(&view);
+        assert_eq!(failed.state, CheckState::Broken);
+        assert!(failed.found.contains("no device takes multicast"), "{failed:?}");
+        assert!(failed.remedy.contains("punktfunk connect ADDRESS"), "{failed:?}");
+    }
 }

@@ -10,6 +10,7 @@
 
 #![deny(unsafe_code)]
 
+mod announced;
 mod clocks;
 mod compositor;
 mod cores;
@@ -33,6 +34,7 @@ mod udp;
 mod verdict;
 mod view;
 
+pub use announced::Announced;
 pub use link::Link;
 pub use page::{page, table};
 pub use rounds::Doctor;

@@ -167,7 +167,9 @@ impl Link {
             Self::Gso => "whether the kernel cuts trains, tried over loopback",
             Self::Mtu => "the MTU of each network device that is up, with an address or a route",
             Self::Firewall => "a datagram to the port over loopback, and the rules, where they may be read",
-            Self::Discovery => "UDP port 5353, and a device that speaks multicast",
+            Self::Discovery => {
+                "inside a running host whether it is announced; else UDP port 5353, and a device that speaks multicast"
+            }
             Self::Identity => "the host's key and its folder: whole, and closed to others",
             Self::Certificate => "the dates of its certificate",
             Self::Devices => "the list of paired devices: whole, and closed to others",

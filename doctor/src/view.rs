@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::Announced;
 use crate::limits::FILE_BYTES_MAX;
 
 /// What the doctor looks at.
@@ -26,6 +27,8 @@ pub struct View {
     pub manage: Option<SocketAddr>,
     /// Whether this very program is the host, and holds these ports.
     pub is_host: bool,
+    /// What became of the announcement, where this very program is the host.
+    pub announced: Announced,
     /// Whether the host was built with PipeWire.
     pub has_pipewire: bool,
 }
@@ -82,6 +85,7 @@ pub(crate) mod tests {
             listen: "127.0.0.1:0".parse().unwrap(),
             manage: None,
             is_host: false,
+            announced: Announced::default(),
             has_pipewire: true,
         };
         (dir, view)

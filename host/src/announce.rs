@@ -7,39 +7,59 @@ use std::net::SocketAddr;
 
 use punktfunk_control::{Fingerprint, PROTOCOL};
 use punktfunk_discover::{About, Announcement, DiscoverError, News, Pairing, Place};
+use punktfunk_doctor::Announced;
 
+use crate::cli::ServeArgs;
 use crate::say::Say;
+use crate::serve::host_name;
 
-/// Announces the host until what is handed back is dropped; `None` where there is nothing to announce, or no way.
+/// Announces the host until what is handed back is dropped; `None` where there is nothing to announce, or no way. What
+/// becomes of it is the doctor's `word`, too.
 pub fn announce(
-    name: &str,
+    args: &ServeArgs,
     (address, fingerprint): (SocketAddr, &Fingerprint),
-    is_open: bool,
     say: Say,
+    word: &Announced,
 ) -> Option<Announcement> {
+    if args.no_announce {
+        word.not_wished("--no-announce");
+        return None;
+    }
     let Some(place) = Place::of(address.ip()) else {
-        tracing::info!("not announced: {} is reached by this machine alone", address.ip());
+        let why = format!("{} is reached by this machine alone", address.ip());
+        tracing::info!("not announced: {why}");
+        word.not_wished(&why);
         return None;
     };
-    let pairing = if is_open { Pairing::Open } else { Pairing::Required };
+    let pairing = if args.open { Pairing::Open } else { Pairing::Required };
     let about =
         About::new(PROTOCOL, &fingerprint.to_string(), pairing).expect("a fingerprint's own text is one");
-    let started = Announcement::start((name, address.port()), &about, place, move |news| tell(say, &news));
-    started.map_err(|error| not_announced(say, &error)).ok()
+    let heard = word.clone();
+    let tell = move |news: News| tell(say, &heard, &news);
+    let started = Announcement::start((&host_name(), address.port()), &about, place, tell);
+    started.map_err(|error| not_announced(say, word, &error)).ok()
 }
 
-fn not_announced(say: Say, error: &DiscoverError) {
+fn not_announced(say: Say, word: &Announced, error: &DiscoverError) {
     say.unannounced(&error.to_string());
+    word.unheard(&error.to_string());
 }
 
-fn tell(say: Say, news: &News) {
+fn tell(say: Say, word: &Announced, news: &News) {
     match news {
-        News::Announced { name } => say.announced(name),
+        News::Announced { name } => {
+            say.announced(name);
+            word.heard_as(name);
+        }
         News::Renamed { name } => {
             tracing::warn!(name, "another host has this name: announced under another one");
             say.announced(name);
+            word.heard_as(name);
         }
-        News::Unheard { why } => say.unannounced(why),
+        News::Unheard { why } => {
+            say.unannounced(why);
+            word.unheard(why);
+        }
         News::BegunAnew { why } => tracing::warn!(why, "announced anew; from now on this is counted only"),
     }
 }

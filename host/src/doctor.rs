@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use punktfunk_control::Identity;
-use punktfunk_doctor::{Doctor, View, page};
+use punktfunk_doctor::{Announced, Doctor, View, page};
 use punktfunk_manage::model::{CheckState, Diagnosis};
 use punktfunk_manage::{Refused, Reply, Why};
 
@@ -26,7 +26,7 @@ pub fn run(args: &DoctorArgs, folder: &Path) -> Result<(), HostError> {
         ManageAt::Address(address) => Some(address),
     };
     let diagnosis = match (args.running, manage) {
-        (false, _) => Doctor::new(view(folder, args.listen, manage, false)).diagnose(),
+        (false, _) => Doctor::new(view(folder, args.listen, manage, None)).diagnose(),
         (true, Some(address)) => ask(folder, address)?,
         (true, None) => {
             return Err(HostError::Usage("--running asks at --manage, which must be an address then".into()));
@@ -53,7 +53,8 @@ fn ask(folder: &Path, address: SocketAddr) -> Result<Diagnosis, HostError> {
     serde_json::from_value(answer).map_err(|_| none("its answer is no diagnosis"))
 }
 
-fn view(folder: &Path, listen: SocketAddr, manage: Option<SocketAddr>, is_host: bool) -> View {
+/// As a running host sees it, which has an announcement, or as a command does.
+fn view(folder: &Path, listen: SocketAddr, manage: Option<SocketAddr>, host: Option<Announced>) -> View {
     let unicode = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };
@@ -63,7 +64,8 @@ fn view(folder: &Path, listen: SocketAddr, manage: Option<SocketAddr>, is_host: 
         folder: folder.to_owned(),
         listen,
         manage,
-        is_host,
+        is_host: host.is_some(),
+        announced: host.unwrap_or_default(),
         has_pipewire: cfg!(feature = "pipewire"),
     }
 }
@@ -75,9 +77,9 @@ pub struct Practice {
 }
 
 impl Practice {
-    /// For a host that holds these ports.
-    pub fn new(folder: &Path, listen: SocketAddr, manage: SocketAddr) -> Self {
-        let doctor = Arc::new(Doctor::new(view(folder, listen, Some(manage), true)));
+    /// For a host that holds these ports, and is announced so.
+    pub fn new(folder: &Path, listen: SocketAddr, manage: SocketAddr, announced: Announced) -> Self {
+        let doctor = Arc::new(Doctor::new(view(folder, listen, Some(manage), Some(announced))));
         Self { doctor, is_busy: Arc::default() }
     }
 

@@ -44,6 +44,7 @@ use std::time::Instant;
 
 use punktfunk_control::limits::PAIR_WINDOW_MAX;
 use punktfunk_control::{HostControl, HostLimits, Identity, Trust};
+use punktfunk_doctor::Announced;
 use punktfunk_engine::{Machine, Wishes};
 use punktfunk_manage::{LogRing, Token};
 use punktfunk_net::{BACKEND_VARIABLE, Backend, NetError, ReceiveLimits, Receiver, Socket, SocketConfig};
@@ -185,7 +186,8 @@ fn serve(args: &ServeArgs, told: &Config, logs: LogRing) -> Result<(), HostError
     }
     let udp_payload_bytes_to = path::udp_payload_bytes_to;
     let limits = HostLimits { udp_payload_bytes_to, ..HostLimits::for_sessions(args.sessions.into()) };
-    let shown = (serve::host_name(), socket.local_addr());
+    let announced = Announced::default();
+    let shown = (serve::host_name(), socket.local_addr(), announced.clone());
     let management = Management::start(args.manage, (&folder, &identity), shown, logs)?;
     let console = management.as_ref().map(Management::address);
     let mut control = HostControl::new(identity, doorkeeper.trust(), limits, now)?;
@@ -207,8 +209,7 @@ fn serve(args: &ServeArgs, told: &Config, logs: LogRing) -> Result<(), HostError
     }
     say.listening(address, &fingerprint);
     // Withdrawn when it is dropped.
-    let _announcement = (!args.no_announce)
-        .then(|| announce::announce(&serve::host_name(), (address, &fingerprint), args.open, say));
+    let _announcement = announce::announce(args, (address, &fingerprint), say, &announced);
     serve.run(&stop)
 }
 

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use punktfunk_control::Identity;
+use punktfunk_doctor::Announced;
 use punktfunk_manage::model::{Diagnosis, Status};
 use punktfunk_manage::{Ask, Config, Desk, LogRing, Manage, ManageError, Reply, Token};
 
@@ -69,7 +70,7 @@ impl Management {
     pub fn start(
         at: ManageAt,
         (folder, identity): (&Path, &Identity),
-        (name, listens): (String, SocketAddr),
+        (name, listens, announced): (String, SocketAddr, Announced),
         logs: LogRing,
     ) -> Result<Option<Self>, HostError> {
         let ManageAt::Address(listen) = at else { return Ok(None) };
@@ -78,7 +79,7 @@ impl Management {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         match Manage::start(Config { listen, tls, token, names: vec![name], logs, version }) {
             Ok((server, desk)) => {
-                let practice = Practice::new(folder, listens, server.address());
+                let practice = Practice::new(folder, listens, server.address(), announced);
                 Ok(Some(Self { server, desk, practice, published_at: None }))
             }
             Err(error @ ManageError::Bind { .. }) if listen.to_string() == LISTEN_DEFAULT => {

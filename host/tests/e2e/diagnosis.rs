@@ -37,6 +37,9 @@ fn a_stream_loses_nothing_while_its_host_looks_at_every_link() {
             assert_eq!(said(name)["state"], "ok", "{}", said(name));
             assert!(said(name)["found"].as_str().unwrap().contains(word), "{}", said(name));
         }
+        // The tests' hosts are quiet, and the doctor inside knows it.
+        assert_eq!(said("discovery")["state"], "degraded", "{}", said("discovery"));
+        assert_eq!(said("discovery")["found"], "not announced: --no-announce");
         rounds += 1;
     }
     assert!(rounds >= 2, "{rounds}");
