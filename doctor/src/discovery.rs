@@ -40,8 +40,9 @@ pub(crate) fn discovery(view: &View) -> Verdict {
 
 fn look(view: &View) -> Verdict {
     if let Err(error) = share_port() {
+        let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
         let holder =
-            holder(view, Table::Udp, PORT).map(|holder| format!(", held by {holder}")).unwrap_or_default();
+            holder(view, Table::Udp, all).map(|holder| format!(", held by {holder}")).unwrap_or_default();
         return Verdict::broken(
             format!("UDP port {PORT} cannot be shared: {error}{holder}"),
             format!("{COST}; or end who holds it: sudo ss -lunp sport = :{PORT}"),

@@ -1,8 +1,13 @@
 //! Who holds a port, as far as `/proc` tells this user.
+//!
+//! Promises: one who holds the port of another address only is not meant. Refuses to guess at an identity that a host's
+//! command line does not name.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 use crate::View;
 
@@ -27,6 +32,28 @@ impl Holder {
     pub(crate) fn is_host(&self) -> bool {
         self.name == "punktfunk-host"
     }
+
+    /// Where it keeps an identity that is not this one; none where its command line names none, or this one.
+    pub(crate) fn other_identity(&self, view: &View) -> Option<PathBuf> {
+        let command = view.read(&format!("/proc/{}/cmdline", self.pid)).ok()?;
+        // As the program itself sees it.
+        let from = fs::read_link(view.path(&format!("/proc/{}/cwd", self.pid))).unwrap_or_default();
+        let theirs = from.join(named_identity(&command)?);
+        let whole = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        (whole(&theirs) != whole(&view.folder)).then_some(theirs)
+    }
+}
+
+/// What `--identity` says in words that zeros end.
+fn named_identity(command: &str) -> Option<&str> {
+    let mut words = command.split('\0');
+    words
+        .find_map(|word| match word.strip_prefix("--identity") {
+            Some("") => Some(None),
+            Some(rest) => rest.strip_prefix('=').map(Some),
+            None => None,
+        })?
+        .or_else(|| words.next())
 }
 
 impl fmt::Display for Holder {
@@ -35,14 +62,14 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The first program that holds `port`; none where it is another user's.
-pub(crate) fn holder(view: &View, table: Table, port: u16) -> Option<Holder> {
+/// The first program that keeps others from `at`; none where it is another user's.
+pub(crate) fn holder(view: &View, table: Table, at: SocketAddr) -> Option<Holder> {
     let files = match table {
         Table::Udp => ["/proc/net/udp", "/proc/net/udp6"],
         Table::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
     };
     let tables = files.iter().filter_map(|file| view.read(file).ok());
-    let inodes: BTreeSet<u64> = tables.flat_map(|text| inodes(&text, table, port)).collect();
+    let inodes: BTreeSet<u64> = tables.flat_map(|text| inodes(&text, table, at)).collect();
     if inodes.is_empty() {
         return None;
     }
@@ -58,17 +85,41 @@ pub(crate) fn holder(view: &View, table: Table, port: u16) -> Option<Holder> {
     Some(Holder { pid, name })
 }
 
-/// Of the lines whose local port is `port`.
-fn inodes(text: &str, table: Table, port: u16) -> Vec<u64> {
+/// Of the lines whose local address keeps others from `at`.
+fn inodes(text: &str, table: Table, at: SocketAddr) -> Vec<u64> {
     let inode = |line: &str| {
         let words: Vec<_> = line.split_whitespace().collect();
-        let (_, local) = words.get(1)?.rsplit_once(':')?;
-        let is_local = u16::from_str_radix(local, 16) == Ok(port);
+        let (ip, port) = words.get(1)?.rsplit_once(':')?;
+        let is_local = u16::from_str_radix(port, 16) == Ok(at.port()) && meet(address(ip)?, at.ip());
         // 0A is TCP's state of listening.
         let counts = is_local && (table == Table::Udp || *words.get(3)? == "0A");
         counts.then(|| words.get(9)?.parse().ok())?
     };
     text.lines().skip(1).filter_map(inode).collect()
+}
+
+/// An address as the kernel's tables have it: words of 32 bits in this machine's order, of the network's bytes.
+fn address(text: &str) -> Option<IpAddr> {
+    let word = |at: usize| Some(u32::from_str_radix(text.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
+    match text.len() {
+        8 => Some(Ipv4Addr::from(word(0)?).into()),
+        32 => {
+            let mut bytes = [0; 16];
+            for (index, four) in bytes.chunks_mut(4).enumerate() {
+                four.copy_from_slice(&word(index * 8)?);
+            }
+            Some(Ipv6Addr::from(bytes).to_canonical())
+        }
+        _ => None,
+    }
+}
+
+/// Whether two sockets of one port would be in each other's way; IPv6's address of all is IPv4's, too.
+fn meet(one: IpAddr, other: IpAddr) -> bool {
+    if one.is_ipv4() == other.is_ipv4() {
+        return one == other || one.is_unspecified() || other.is_unspecified();
+    }
+    [one, other].iter().any(|ip| ip.is_ipv6() && ip.is_unspecified())
 }
 
 #[cfg(test)]
@@ -83,21 +134,59 @@ mod tests {
         let (_dir, mut view) = machine(&[]);
         view.root = "/".into();
         let (udp, tcp) = (UdpSocket::bind("127.0.0.1:0").unwrap(), TcpListener::bind("[::1]:0"));
-        let port = udp.local_addr().unwrap().port();
-        let found = holder(&view, Table::Udp, port).expect("it is held");
+        let at = udp.local_addr().unwrap();
+        let found = holder(&view, Table::Udp, at).expect("it is held");
         assert_eq!(found.pid, std::process::id());
         if let Ok(tcp) = tcp {
-            let port = tcp.local_addr().unwrap().port();
-            assert_eq!(holder(&view, Table::Tcp, port).expect("it is held").pid, std::process::id());
+            let at = tcp.local_addr().unwrap();
+            assert_eq!(holder(&view, Table::Tcp, at).expect("it is held").pid, std::process::id());
         }
+        for everywhere in ["0.0.0.0", "::"] {
+            let wide = SocketAddr::new(everywhere.parse().unwrap(), at.port());
+            assert_eq!(holder(&view, Table::Udp, wide).expect("it is held").pid, std::process::id());
+        }
+        let beside = SocketAddr::new("127.0.0.9".parse().unwrap(), at.port());
+        assert!(holder(&view, Table::Udp, beside).is_none_or(|holder| holder.pid != std::process::id()));
         drop(udp);
-        assert!(holder(&view, Table::Udp, port).is_none_or(|holder| holder.pid != std::process::id()));
+        assert!(holder(&view, Table::Udp, at).is_none_or(|holder| holder.pid != std::process::id()));
     }
 
     #[test]
     fn tables_that_make_no_sense_hold_nothing() {
-        for text in ["", "head\nx", "head\n 1: 00:BAB8", "head\n 1: 0:BAB8 0:0 07 0:0 0:0 0 0 0 many"] {
-            assert_eq!(inodes(text, Table::Udp, 0xbab8), [0; 0], "{text:?}");
+        let at = "127.0.0.1:47800".parse().unwrap();
+        let good = "head\n 1: 0100007F:BAB8 0:0 07 0:0 0:0 0 0 0 7";
+        assert_eq!(inodes(good, Table::Udp, at), [7]);
+        for text in ["", "head\nx", "head\n 1: 00:BAB8", "head\n 1: 0100007é:BAB8 0:0 07 0:0 0:0 0 0 0 7"] {
+            assert_eq!(inodes(text, Table::Udp, at), [0; 0], "{text:?}");
         }
+        assert_eq!(inodes(&good.replace(" 7", " many"), Table::Udp, at), [0; 0]);
+    }
+
+    #[test]
+    fn addresses_are_read_as_the_kernel_writes_them_and_meet_as_sockets_do() {
+        assert_eq!(address("0100007F"), Some(Ipv4Addr::LOCALHOST.into()));
+        assert_eq!(address("00000000000000000000000001000000"), Some(Ipv6Addr::LOCALHOST.into()));
+        assert_eq!(address("0000000000000000FFFF00000100007F"), Some(Ipv4Addr::LOCALHOST.into()));
+        let [local, all, local6, all6] =
+            ["127.0.0.1", "0.0.0.0", "::1", "::"].map(|text| text.parse::<IpAddr>().unwrap());
+        assert!(meet(local, all) && meet(local, all6) && meet(local6, all6) && meet(all, all6));
+        assert!(!meet(local, local6) && !meet(all, local6) && !meet(local, Ipv4Addr::BROADCAST.into()));
+    }
+
+    #[test]
+    fn a_host_with_another_identity_is_told_by_its_command_line() {
+        let command = |identity: &str| format!("punktfunk-host\0serve\0{identity}\0--once\0");
+        for words in ["--identity\0theirs", "--identity=theirs"] {
+            let (dir, mut view) = machine(&[("/proc/7/cmdline", &command(words)), ("/home/theirs/x", "")]);
+            std::os::unix::fs::symlink(dir.path().join("home"), view.path("/proc/7/cwd")).unwrap();
+            let host = Holder { pid: 7, name: "punktfunk-host".into() };
+            assert_eq!(host.other_identity(&view), Some(dir.path().join("home/theirs")), "{words:?}");
+            view.folder = dir.path().join("home/../home/theirs");
+            assert_eq!(host.other_identity(&view), None, "it is this one: {words:?}");
+        }
+        let (_dir, view) = machine(&[("/proc/7/cmdline", &command("--identity-of-a-kind"))]);
+        let host = Holder { pid: 7, name: "punktfunk-host".into() };
+        assert_eq!(host.other_identity(&view), None, "nothing is named");
+        assert_eq!(named_identity("punktfunk-host\0--identity"), None);
     }
 }

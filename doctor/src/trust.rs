@@ -129,8 +129,14 @@ pub(crate) fn console(view: &View) -> Verdict {
     }
     match TcpListener::bind(at) {
         Ok(_) => Verdict::ok(format!("{at} is free")),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => match holder(view, Table::Tcp, at.port()) {
-            Some(holder) if holder.is_host() => Verdict::ok(format!("https://{at}/, held by {holder}")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => match holder(view, Table::Tcp, at) {
+            Some(holder) if holder.is_host() => match holder.other_identity(view) {
+                None => Verdict::ok(format!("https://{at}/, held by {holder}")),
+                Some(other) => Verdict::broken(
+                    format!("{at} is held by {holder}, a host with the identity in {}", other.display()),
+                    "no console of this one: name another address with --manage",
+                ),
+            },
             Some(holder) => Verdict::broken(
                 format!("{at} is held by {holder}"),
                 format!("no console: end it (kill {}), or name another address with --manage", holder.pid),

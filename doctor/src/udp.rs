@@ -18,9 +18,7 @@ pub(crate) fn port(view: &View) -> Verdict {
     match Socket::open(&SocketConfig::new(listen)) {
         Ok(_) if port == 0 => Verdict::ok("any free one"),
         Ok(_) => Verdict::ok(format!("{listen} is free")),
-        Err(NetError::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
-            judge_taken(view, port)
-        }
+        Err(NetError::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => judge_taken(view),
         Err(NetError::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrNotAvailable => {
             Verdict::broken(
                 format!("{} is no address of this machine", listen.ip()),
@@ -37,9 +35,16 @@ pub(crate) fn port(view: &View) -> Verdict {
     }
 }
 
-fn judge_taken(view: &View, port: u16) -> Verdict {
-    match holder(view, Table::Udp, port) {
-        Some(holder) if holder.is_host() => Verdict::ok(format!("{port} is held by {holder}, which serves")),
+fn judge_taken(view: &View) -> Verdict {
+    let port = view.listen.port();
+    match holder(view, Table::Udp, view.listen) {
+        Some(holder) if holder.is_host() => match holder.other_identity(view) {
+            None => Verdict::ok(format!("{port} is held by {holder}, which serves")),
+            Some(other) => Verdict::broken(
+                format!("{port} is held by {holder}, a host with the identity in {}", other.display()),
+                format!("choose another port with --listen, or end it (kill {})", holder.pid),
+            ),
+        },
         Some(holder) => Verdict::broken(
             format!("{port} is held by {holder}"),
             format!("end it (kill {}), or choose another port with --listen", holder.pid),

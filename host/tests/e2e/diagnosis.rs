@@ -51,6 +51,26 @@ fn a_stream_loses_nothing_while_its_host_looks_at_every_link() {
 }
 
 #[test]
+fn another_identitys_host_is_not_called_this_one() {
+    let place = Place::new();
+    let host = HostStart::new(&place, "card").ready();
+    let at = format!("127.0.0.1:{}", host.port);
+    let look = |identity: &str| {
+        let ended = operate(&place, identity, "doctor", &["--listen", &at, "--manage", "off"]).wait(PATIENCE);
+        let diagnosis: Value = serde_json::from_str(&ended.stdout).unwrap();
+        let checks = diagnosis["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["name"] == "udp-port").unwrap().clone()
+    };
+    let own = look("host-identity");
+    assert_eq!(own["state"], "ok", "{own}");
+    assert!(own["found"].as_str().unwrap().contains("which serves"), "{own}");
+    let other = look("another-identity");
+    assert_eq!(other["state"], "broken", "{other}");
+    assert!(other["found"].as_str().unwrap().contains("host-identity"), "{other}");
+    host.stop();
+}
+
+#[test]
 fn rounds_leave_nothing_behind_and_do_not_overlap() {
     let place = Place::new();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
