@@ -145,8 +145,10 @@ fn ask_compositor(path: &Path) -> io::Result<()> {
 /// The compositors that are installed, all asked at once: each may hang for itself.
 pub(crate) fn compositors() -> Verdict {
     let found: Vec<CompositorProbe> = thread::scope(|scope| {
-        let asked = CompositorKind::ALL.map(|kind| scope.spawn(move || probe_one(kind)));
-        asked.into_iter().flat_map(thread::ScopedJoinHandle::join).collect()
+        let ask = |kind| thread::Builder::new().spawn_scoped(scope, move || probe_one(kind));
+        // One that no thread can be had for is not asked.
+        let asked = CompositorKind::ALL.map(ask);
+        asked.into_iter().flatten().flat_map(thread::ScopedJoinHandle::join).collect()
     });
     judge(&found)
 }

@@ -1,5 +1,6 @@
 //! What there is to compute with, and what the kernel lets a program do for its punctuality.
 
+use std::io;
 use std::thread;
 
 use rustix::process::{Resource, getrlimit};
@@ -55,17 +56,30 @@ pub(crate) fn realtime(view: &View) -> Verdict {
     if is_off(view, "PUNKTFUNK_REALTIME") {
         return Verdict::ok("not wished for (PUNKTFUNK_REALTIME=off)");
     }
-    match thread::spawn(sys::become_realtime).join() {
+    // A machine that has no more threads is what this may be asked about.
+    let tried = thread::Builder::new().name("realtime".into()).spawn(sys::become_realtime);
+    judge_realtime(tried.map(thread::JoinHandle::join))
+}
+
+fn judge_realtime(tried: io::Result<thread::Result<io::Result<()>>>) -> Verdict {
+    let untried = |why: &str| {
+        Verdict::degraded(
+            format!("SCHED_FIFO could not be tried: {why}"),
+            "end some programs, or raise the limit on threads: ulimit -u",
+        )
+    };
+    let tried = match tried {
+        Ok(tried) => tried,
+        Err(error) => return untried(&error.to_string()),
+    };
+    match tried {
         Ok(Ok(())) => Verdict::ok("SCHED_FIFO is given"),
         Ok(Err(error)) => Verdict::degraded(
             format!("SCHED_FIFO is refused: {error}"),
             "on a busy machine sending waits for other programs, some milliseconds at worst: LimitRTPRIO=10 in the \
              system's unit, or \"@users - rtprio 10\" in /etc/security/limits.d/punktfunk.conf, then log in anew",
         ),
-        Err(_) => Verdict::degraded(
-            "SCHED_FIFO could not be tried",
-            "no thread could be had for it: end some programs",
-        ),
+        Err(_) => untried("its thread failed"),
     }
 }
 
@@ -106,6 +120,16 @@ mod tests {
         assert!(judge_cores(8, false).remedy.contains("ChaCha20"));
         assert!(has_aes("processor: 0\nflags\t\t: fpu aes avx\n") && has_aes("Features\t: fp aes\n"));
         assert!(!has_aes("model name: aes\nflags\t: fpu aesx\n"));
+    }
+
+    #[test]
+    fn a_machine_without_a_thread_to_spare_is_told_so() {
+        assert_eq!(judge_realtime(Ok(Ok(Ok(())))), Verdict::ok("SCHED_FIFO is given"));
+        let none = judge_realtime(Err(io::ErrorKind::WouldBlock.into()));
+        assert_eq!(none.state, CheckState::Degraded);
+        assert!(none.remedy.contains("ulimit -u"), "{none:?}");
+        let refused = judge_realtime(Ok(Ok(Err(io::ErrorKind::PermissionDenied.into()))));
+        assert!(refused.remedy.contains("LimitRTPRIO"), "{refused:?}");
     }
 
     #[test]

@@ -240,6 +240,40 @@ impl Link {
         }
     }
 
+    /// Whether its look asks somebody who may not answer; one that asks nobody is late on a busy machine only.
+    pub(crate) fn asks(self) -> bool {
+        match self {
+            Self::Encoder
+            | Self::Cores
+            | Self::Realtime
+            | Self::LockedMemory
+            | Self::Clock
+            | Self::ClockSync => false,
+            Self::RuntimeDir
+            | Self::Desktop
+            | Self::Compositors
+            | Self::SessionBus
+            | Self::Portal
+            | Self::Pipewire
+            | Self::RenderNode
+            | Self::GpuDriver
+            | Self::Vulkan
+            | Self::Cuda
+            | Self::Nvenc
+            | Self::UdpPort
+            | Self::Ipv6
+            | Self::UdpBuffers
+            | Self::Gso
+            | Self::Mtu
+            | Self::Firewall
+            | Self::Discovery
+            | Self::Identity
+            | Self::Certificate
+            | Self::Devices
+            | Self::Console => true,
+        }
+    }
+
     /// Looks at it.
     pub(crate) fn look(self, view: &View) -> Verdict {
         match self {

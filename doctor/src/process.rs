@@ -13,11 +13,13 @@ pub(crate) fn output(command: &mut Command, within: Duration, bytes_max: u64) ->
     let pipe = child.stdout.take()?;
     let (sender, receiver) = channel();
     // It ends with the pipe, which ends with the program.
-    thread::spawn(move || {
+    let read = move || {
         let mut bytes = Vec::new();
         let read = pipe.take(bytes_max).read_to_end(&mut bytes);
         let _ = sender.send(read.map(|_| bytes));
-    });
+    };
+    // Without a thread the sender is dropped: as one that hangs.
+    let _ = thread::Builder::new().name("output".into()).spawn(read);
     let said = receiver.recv_timeout(ends.saturating_duration_since(Instant::now()));
     // One that was not read to its end stands at a full pipe, or hangs.
     if !matches!(&said, Ok(Ok(bytes)) if (bytes.len() as u64) < bytes_max) {

@@ -2,7 +2,8 @@
 //!
 //! Promises: an answer for every link within [`TOTAL_MAX`], whatever hangs; a look that still hangs from an earlier round
 //! is not begun again, so that rounds without end leave no threads without end. Refuses to hold a stream up: inside
-//! a running host the looks stand back.
+//! a running host the looks stand back. Refuses to call a link broken whose look asks nobody and is late: this machine is
+//! busy then, and nothing is known.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +18,10 @@ use crate::{Link, Verdict, View};
 
 /// How far the looks stand back inside a running host: a tenth of a stage's share, and still a share on a busy machine.
 const NICE: i32 = 10;
+
+/// What a look is late by that asks nobody.
+const BUSY: &str =
+    "this machine is too busy, which costs pictures as well: end what takes its CPU time, and look again";
 
 /// Looks at one machine.
 #[derive(Debug)]
@@ -54,18 +59,18 @@ impl Doctor {
                 }
                 link.look(&view)
             };
-            let verdict = watch(busy, link.deadline(), left, look);
+            let verdict = watch(busy, (link.deadline(), left), link.asks(), look);
             verdict.into_check(link.name())
         };
         Diagnosis { checks: Link::ALL.iter().zip(&self.busy).map(look).collect() }
     }
 }
 
-/// What `look` finds within its deadline, and within what is `left` for all.
+/// What `look` finds within its deadline, and within what is `left` for all; `asks`: it waits for somebody's answer.
 fn watch(
     busy: &Arc<AtomicBool>,
-    deadline: Duration,
-    left: Duration,
+    (deadline, left): (Duration, Duration),
+    asks: bool,
     look: impl FnOnce() -> Verdict + Send + 'static,
 ) -> Verdict {
     if left.is_zero() {
@@ -75,6 +80,9 @@ fn watch(
         );
     }
     if busy.swap(true, Ordering::Acquire) {
+        if !asks {
+            return Verdict::degraded("an earlier look at it is under way still", BUSY);
+        }
         return Verdict::broken(
             "an earlier look at it hangs still",
             "mend what it asks: it takes a connection and does not answer",
@@ -97,6 +105,10 @@ fn watch(
     }
     match receiver.recv_timeout(deadline.min(left)) {
         Ok(verdict) => verdict,
+        Err(RecvTimeoutError::Timeout) if !asks => {
+            let within = deadline.min(left).as_secs_f64();
+            Verdict::degraded(format!("not known: the look did not end within {within:.1} s"), BUSY)
+        }
         Err(RecvTimeoutError::Timeout) => Verdict::broken(
             format!("no answer within {:.1} s", deadline.min(left).as_secs_f64()),
             "what was asked hangs: start it anew; or this machine is too busy: look again",
@@ -125,10 +137,10 @@ mod tests {
             let _ = held.recv();
             Verdict::ok("late")
         };
-        let verdict = watch(&busy, Duration::from_millis(20), LONG, hangs);
+        let verdict = watch(&busy, (Duration::from_millis(20), LONG), true, hangs);
         assert_eq!(verdict.state, CheckState::Broken);
         assert!(verdict.found.contains("no answer within 0.0 s"), "{verdict:?}");
-        let again = watch(&busy, LONG, LONG, || Verdict::ok("never"));
+        let again = watch(&busy, (LONG, LONG), true, || Verdict::ok("never"));
         assert!(again.found.contains("hangs still"), "{again:?}");
         drop(hold);
         let began = Instant::now();
@@ -136,14 +148,32 @@ mod tests {
             assert!(began.elapsed() < LONG, "the look has not ended");
             thread::sleep(Duration::from_millis(1));
         }
-        assert_eq!(watch(&busy, LONG, LONG, || Verdict::ok("now")), Verdict::ok("now"));
-        assert_eq!(watch(&busy, LONG, LONG, || Verdict::ok("and at once")), Verdict::ok("and at once"));
+        assert_eq!(watch(&busy, (LONG, LONG), true, || Verdict::ok("now")), Verdict::ok("now"));
+        assert_eq!(
+            watch(&busy, (LONG, LONG), true, || Verdict::ok("and at once")),
+            Verdict::ok("and at once")
+        );
+    }
+
+    #[test]
+    fn a_look_that_asks_nobody_is_late_because_the_machine_is_busy() {
+        let (busy, (hold, held)) = (Arc::new(AtomicBool::new(false)), channel::<()>());
+        let computes = move || {
+            let _ = held.recv();
+            Verdict::ok("late")
+        };
+        let verdict = watch(&busy, (Duration::from_millis(20), LONG), false, computes);
+        assert_eq!((verdict.state, verdict.remedy.as_str()), (CheckState::Degraded, BUSY));
+        let again = watch(&busy, (LONG, LONG), false, || Verdict::ok("never"));
+        assert_eq!((again.state, again.remedy.as_str()), (CheckState::Degraded, BUSY));
+        assert!(!Link::Encoder.asks() && Link::Portal.asks());
+        drop(hold);
     }
 
     #[test]
     fn what_there_is_no_time_for_is_said_to_be_unknown() {
         let busy = Arc::default();
-        let verdict = watch(&busy, LONG, Duration::ZERO, || unreachable!("there is no time"));
+        let verdict = watch(&busy, (LONG, Duration::ZERO), true, || unreachable!("there is no time"));
         assert_eq!(verdict.state, CheckState::Degraded);
         assert!(!busy.load(Ordering::Acquire));
     }
@@ -151,7 +181,7 @@ mod tests {
     #[test]
     fn a_look_that_fails_is_a_fault_of_ours_and_leaves_its_place() {
         let busy = Arc::default();
-        let verdict = watch(&busy, LONG, LONG, || panic!("this is part of the test"));
+        let verdict = watch(&busy, (LONG, LONG), true, || panic!("this is part of the test"));
         assert_eq!(verdict.found, "the look itself failed");
         assert!(!busy.load(Ordering::Acquire));
     }

@@ -76,6 +76,22 @@ pub struct Practice {
     is_busy: Arc<AtomicBool>,
 }
 
+/// Ends with its diagnosis, however that ends.
+struct Turn(Arc<AtomicBool>);
+
+impl Turn {
+    /// `None` while another has it.
+    fn take(is_busy: &Arc<AtomicBool>) -> Option<Self> {
+        (!is_busy.swap(true, Ordering::Acquire)).then(|| Self(Arc::clone(is_busy)))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 impl Practice {
     /// For a host that holds these ports, and is announced so.
     pub fn new(folder: &Path, listen: SocketAddr, manage: SocketAddr, announced: Announced) -> Self {
@@ -85,24 +101,42 @@ impl Practice {
 
     /// Looks on a thread of its own, and answers from there.
     pub fn answer(&self, reply: Reply<Diagnosis>) {
-        if self.is_busy.swap(true, Ordering::Acquire) {
+        let Some(turn) = Turn::take(&self.is_busy) else {
             reply.answer(Err(Refused::new(
                 Why::TooSoon,
                 "the links are being looked at already",
                 "try again in some seconds",
             )));
             return;
-        }
-        let (doctor, is_busy) = (Arc::clone(&self.doctor), Arc::clone(&self.is_busy));
+        };
+        let doctor = Arc::clone(&self.doctor);
         let work = move || {
             let diagnosis = doctor.diagnose();
-            is_busy.store(false, Ordering::Release);
+            // Before the answer, so that whoever has it may ask again.
+            drop(turn);
             reply.answer(Ok(diagnosis));
         };
-        // Without a thread the reply is dropped, which its asker is told.
+        // Without a thread turn and reply are dropped, which its asker is told.
         if let Err(error) = thread::Builder::new().name("diagnosis".into()).spawn(work) {
-            self.is_busy.store(false, Ordering::Release);
             tracing::warn!(%error, "no thread for a diagnosis");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diagnosis_that_fails_leaves_its_turn_to_the_next() {
+        let is_busy = Arc::default();
+        let turn = Turn::take(&is_busy).expect("nobody has it");
+        assert!(Turn::take(&is_busy).is_none(), "one at a time");
+        let failed = thread::spawn(move || {
+            let _turn = turn;
+            panic!("this is part of the test");
+        });
+        assert!(failed.join().is_err());
+        assert!(Turn::take(&is_busy).is_some());
     }
 }
