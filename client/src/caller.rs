@@ -102,7 +102,8 @@ impl<'a> Caller<'a> {
     /// The session never came to stream.
     pub fn session(&self, turn: &Turn) -> Result<Finished, ClientError> {
         let args = self.args;
-        let answer_by = Instant::now() + turn.answer_max;
+        let called = Instant::now();
+        let answer_by = called + turn.answer_max;
         let host = resolve(&args.host, answer_by)?;
         let files = Files::open(args, turn)?;
         let socket = self.ground.socket_to(host)?;
@@ -132,7 +133,7 @@ impl<'a> Caller<'a> {
                 let table = (!args.json).then(|| Box::new(std::io::stdout()) as Box<dyn Write>);
                 let log = (self.perf.clone(), turn.log());
                 let session = Session::new(link, (welcome, caps), media, log, (table, args.approve_with));
-                let finished = session.run(turn.limit, (self.stop, self.commands.as_ref()), cpu_at_start)?;
+                let finished = session.run(turn.limit, (self.stop, self.commands.as_ref()), (called, cpu_at_start))?;
                 Ok(Finished { host: Some(host), ..finished })
             }
             Err(error) => {

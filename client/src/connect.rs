@@ -184,6 +184,8 @@ pub struct Session {
     sources: Sources,
     changes: Changes,
     visitors: Visitors,
+    /// When the first picture was seen to be decoded.
+    first_picture: Option<Instant>,
     leaving: bool,
 }
 
@@ -219,11 +221,12 @@ impl Session {
             sources: Sources::default(),
             changes: Changes::default(),
             visitors: Visitors::new(approval),
+            first_picture: None,
             leaving: false,
         }
     }
 
-    /// Streams until it is over, and sums up.
+    /// Streams until it is over, and sums up; `called` is when the host was first spoken to.
     ///
     /// # Errors
     /// What came cannot be summed up.
@@ -231,7 +234,7 @@ impl Session {
         mut self,
         limit: Option<Duration>,
         (stop, commands): (&AtomicBool, Option<&Commands>),
-        cpu_at_start: Duration,
+        (called, cpu_at_start): (Instant, Duration),
     ) -> Result<Finished, ClientError> {
         let mut streamed = None;
         let reason = loop {
@@ -250,7 +253,7 @@ impl Session {
         let streamed = streamed.unwrap_or_else(|| self.started.elapsed());
         self.await_last_pictures();
         self.link.transmit(Instant::now());
-        self.finish(reason, streamed, cpu_at_start)
+        self.finish(reason, streamed, (called, cpu_at_start))
     }
 
     /// One round of control; gives the reason once the session is over.
@@ -299,7 +302,12 @@ impl Session {
                 ClientEvent::Welcome { .. } | ClientEvent::Started { .. } => {}
             }
         }
-        if let Some(stats) = self.report.poll(&self.pipeline.stats(), self.host_stats.as_ref(), now)
+        let seen = self.pipeline.stats();
+        if self.first_picture.is_none() && seen.decode.decoded > 0 {
+            self.first_picture = Some(now);
+            tracing::info!("the first picture is decoded");
+        }
+        if let Some(stats) = self.report.poll(&seen, self.host_stats.as_ref(), now)
             && !self.leaving
         {
             log_late(self.link.control.send_stats(&stats, now));
@@ -379,7 +387,7 @@ impl Session {
         mut self,
         reason: ConnectError,
         streamed: Duration,
-        cpu_at_start: Duration,
+        (called, cpu_at_start): (Instant, Duration),
     ) -> Result<Finished, ClientError> {
         let end = self.pipeline.stop();
         if end.spans_out > 0 {
@@ -413,6 +421,7 @@ impl Session {
             host: self.host_stats,
             recorder: self.report.recorder(),
             streamed,
+            first_picture: self.first_picture.map(|at| at.saturating_duration_since(called)),
             clocks: &self.clocks,
             now: Instant::now(),
             cpu: process_cpu() - cpu_at_start,

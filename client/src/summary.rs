@@ -29,6 +29,8 @@ pub struct Figures<'a> {
     pub recorder: &'a Recorder,
     /// How long media flowed.
     pub streamed: Duration,
+    /// From the first word to the host until a picture was decoded, to within the control thread's tick.
+    pub first_picture: Option<Duration>,
     /// The join of the clocks.
     pub clocks: &'a Clocks,
     /// When the session ended.
@@ -105,6 +107,7 @@ impl Figures<'_> {
         json!({
             "ended": self.ended,
             "streamed_s": self.streamed.as_secs_f64(),
+            "first_picture_s": self.first_picture.map(|took| took.as_secs_f64()),
             "mode": {
                 "width": self.welcome.mode.width, "height": self.welcome.mode.height,
                 "refresh_hz": f64::from(self.welcome.mode.refresh_mhz) / 1e3,

@@ -23,6 +23,9 @@ usage: cargo xtask COMMAND
         look for new paths through a fuzz target (60 s); --keep adds what reaches new code to fuzz/corpus
   instructions [--renew] [--no-install]
         count the instructions of the hot verbs under callgrind and compare with perf/instructions.toml
+  soak [--no-install]
+        200 sessions, 100 changes and 40 kills of either end, one after the other: what is left, and how soon there are
+        pictures again. Takes minutes
   valgrind [--no-install]
         the tests of the rooms that hold unsafe code, under memcheck
   package [--no-install]
@@ -45,6 +48,7 @@ pub(crate) enum Command {
     Vm(VmOptions),
     Fuzz(FuzzOptions),
     Instructions(InstructionsOptions),
+    Soak(SoakOptions),
     Valgrind(ValgrindOptions),
     Package(PackageOptions),
     Web(WebOptions),
@@ -97,6 +101,12 @@ pub(crate) struct InstructionsOptions {
     pub(crate) renew: bool,
 }
 
+/// Options of `soak`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SoakOptions {
+    pub(crate) install: bool,
+}
+
 /// Options of `valgrind`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ValgrindOptions {
@@ -130,6 +140,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Fault
         }
         Some("fuzz") => parse_fuzz(args),
         Some("instructions") => parse_instructions(args),
+        Some("soak") => Ok(Command::Soak(SoakOptions { install: parse_install("soak", args)? })),
         Some("valgrind") => {
             Ok(Command::Valgrind(ValgrindOptions { install: parse_install("valgrind", args)? }))
         }
@@ -281,6 +292,7 @@ mod tests {
                 command: ["sway", "--version"].map(str::to_owned).to_vec()
             })
         );
+        assert_eq!(parse_words("soak --no-install").unwrap(), Command::Soak(SoakOptions { install: false }));
         assert_eq!(
             parse_words("valgrind --no-install").unwrap(),
             Command::Valgrind(ValgrindOptions { install: false })
@@ -323,6 +335,7 @@ mod tests {
             ("demo --out", "--out"),
             ("demo --fast", "--fast"),
             ("instructions --fast", "--fast"),
+            ("soak --fast", "--fast"),
             ("valgrind --fast", "--fast"),
             ("package --fast", "--fast"),
             ("web --fast", "--fast"),

@@ -1,5 +1,5 @@
-//! The project's chores: `cargo xtask demo | test | userland | vm | fuzz | instructions | valgrind | package | web |
-//! tidy`.
+//! The project's chores: `cargo xtask demo | test | userland | vm | fuzz | instructions | soak | valgrind | package |
+//! web | tidy`.
 //!
 //! Promises: each command needs nothing but cargo and Debian's stock packages, which it installs itself
 //! (it says which, and asks first where somebody can answer); it ends its children, whatever ends it.
@@ -19,6 +19,7 @@ mod machine;
 mod package;
 mod packages;
 mod process;
+mod soak;
 mod suite;
 mod test_programs;
 mod tidy;
@@ -55,6 +56,7 @@ fn perform(command: Command) -> Result<(), Fault> {
         Command::Vm(options) => vm::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Instructions(options) => instructions::run(&options),
+        Command::Soak(options) => soak::run(&options),
         Command::Valgrind(options) => valgrind::run(&options),
         Command::Package(options) => package::run(&options),
         Command::Web(options) => web::run(&options),

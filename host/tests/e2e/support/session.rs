@@ -265,6 +265,14 @@ impl Host {
     }
 }
 
+impl Client {
+    /// Waits until the first picture of so many sessions, one after the other, is decoded: what a person has of a session.
+    pub(crate) fn has_pictures(&self, sessions: usize) {
+        let seen = || self.program.stderr().matches("the first picture is decoded").count();
+        look("the first picture", PATIENCE, || (seen() >= sessions).then_some(()));
+    }
+}
+
 impl<'a> ClientStart<'a> {
     /// A client of the host on this port that believes any host.
     pub(crate) fn new(place: &'a Place, port: u16) -> Self {
@@ -341,6 +349,11 @@ impl<'a> ClientStart<'a> {
         command.args(self.json.then_some("--json")).args(&self.args);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         Client { program: Program::start_reading(self.place, "client", command, &self.typed) }
+    }
+
+    /// One that says when pictures begin: see [`Client::has_pictures`].
+    pub(crate) fn start_telling(self) -> Client {
+        self.env("PUNKTFUNK_LOG", "warn,punktfunk=info").start()
     }
 
     /// Starts it and waits for its end, which takes as long as it was told to stream, and some.
