@@ -22,7 +22,7 @@ use crate::commands::Commands;
 use crate::connect::{Files, Finished, Media, Session, agreed};
 use crate::error::ClientError;
 use crate::ground::Ground;
-use crate::link::{Link, greet};
+use crate::link::{Link, Waiting, greet};
 use crate::sources;
 use crate::terminal::say;
 
@@ -36,12 +36,14 @@ pub struct Turn {
     pub trust: Option<Trust>,
     /// How long the host's first word is waited for.
     pub answer_max: Duration,
+    /// Until when all of the way to media may take; commands are heard on it then, which wait for a first session.
+    pub until: Option<Instant>,
 }
 
 impl Turn {
     /// The first one.
     pub fn first(limit: Option<Duration>) -> Self {
-        Self { number: 1, limit, trust: None, answer_max: CONNECT_MAX }
+        Self { number: 1, limit, trust: None, answer_max: CONNECT_MAX, until: None }
     }
 
     /// What a file of this session is called: a later one does not write over an earlier one's.
@@ -103,7 +105,7 @@ impl<'a> Caller<'a> {
     pub fn session(&self, turn: &Turn) -> Result<Finished, ClientError> {
         let args = self.args;
         let called = Instant::now();
-        let answer_by = called + turn.answer_max;
+        let answer_by = turn.until.unwrap_or(called + CONNECT_MAX).min(called + turn.answer_max);
         let host = resolve(&args.host, answer_by)?;
         let files = Files::open(args, turn)?;
         let socket = self.ground.socket_to(host)?;
@@ -115,7 +117,9 @@ impl<'a> Caller<'a> {
         let trust = turn.trust.clone().unwrap_or_else(|| self.trust.clone());
         let control = ClientControl::connect(identity, trust, host, hello.clone(), answer_by, now)?;
         let mut link = Link::new(control, socket);
-        let begun = greet(&mut link, &mut receiver, &hello, self.stop).and_then(|greeted| {
+        let commands = turn.until.and(self.commands.as_ref());
+        let waiting = Waiting { stop: self.stop, commands, until: turn.until };
+        let begun = greet(&mut link, &mut receiver, &hello, &waiting).and_then(|greeted| {
             let media = Media::start(&mut link, &greeted, receiver, &self.ground, files)?;
             if args.open && turn.number == 1 {
                 let host = greeted.host_fingerprint;
@@ -133,7 +137,8 @@ impl<'a> Caller<'a> {
                 let table = (!args.json).then(|| Box::new(std::io::stdout()) as Box<dyn Write>);
                 let log = (self.perf.clone(), turn.log());
                 let session = Session::new(link, (welcome, caps), media, log, (table, args.approve_with));
-                let finished = session.run(turn.limit, (self.stop, self.commands.as_ref()), (called, cpu_at_start))?;
+                let finished =
+                    session.run(turn.limit, (self.stop, self.commands.as_ref()), (called, cpu_at_start))?;
                 Ok(Finished { host: Some(host), ..finished })
             }
             Err(error) => {

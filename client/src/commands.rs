@@ -10,6 +10,7 @@ use std::thread;
 use punktfunk_capture::Mode;
 
 use crate::error::ClientError;
+use crate::terminal::say;
 
 /// Longer than any command.
 const LINE_BYTES_MAX: usize = 128;
@@ -65,6 +66,18 @@ impl Commands {
         let failed = |source| ClientError::File { path: "a thread for standard input".into(), source };
         thread::Builder::new().name("commands".to_owned()).spawn(run).map_err(failed)?;
         Ok(Self { said })
+    }
+
+    /// Hears what is said while there is no session; whether that is quit.
+    pub fn is_quit_said(&self) -> bool {
+        while let Some(said) = self.poll() {
+            match said {
+                Ok(Command::Quit) => return true,
+                Ok(_) => say("there is no session to do that in; only quit is heard meanwhile"),
+                Err(wrong) => say(&wrong),
+            }
+        }
+        false
     }
 
     /// The next one, or what is wrong with what was said.

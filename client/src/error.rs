@@ -30,6 +30,12 @@ pub enum ClientError {
     /// A person would not wait for the host.
     #[error("interrupted before the host had answered")]
     Interrupted,
+    /// Somebody has said quit while the host was waited for.
+    #[error("left before the host had answered")]
+    Quit,
+    /// The host was not back in time.
+    #[error("the host was not back in time")]
+    GaveUp,
     /// A mode is none.
     #[error(transparent)]
     Mode(#[from] ModeError),
@@ -123,6 +129,8 @@ impl ClientError {
             | Self::Stage(_)
             | Self::Signals(_) => 1,
             Self::Interrupted => EXIT_INTERRUPTED,
+            Self::GaveUp => 9,
+            Self::Quit => 0,
         }
     }
 }

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use punktfunk_control::{
-    Bye, ByeReason, ClientControl, ClientEvent, ConnectError, Fingerprint, Hello, Welcome,
-};
+use punktfunk_control::{Bye, ByeReason, ClientControl, ClientEvent, Fingerprint, Hello, Welcome};
 use punktfunk_net::{NetError, ReceiveLimits, Receiver, Socket};
 use punktfunk_proto::{Negotiated, is_media};
 use punktfunk_seal::Secret;
 
 use crate::agreement::agree;
+use crate::commands::Commands;
 use crate::error::ClientError;
 use crate::terminal::say;
 
@@ -107,27 +106,51 @@ pub struct Greeted {
     pub secret: Secret,
 }
 
+/// Who may end the wait for a host, and when it ends by itself.
+pub struct Waiting<'a> {
+    /// Set by a signal.
+    pub stop: &'a AtomicBool,
+    /// Where quit is heard.
+    pub commands: Option<&'a Commands>,
+    /// The last moment.
+    pub until: Option<Instant>,
+}
+
+impl Waiting<'_> {
+    /// Why it is over, once it is.
+    fn over(&self, now: Instant) -> Option<ClientError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Some(ClientError::Interrupted);
+        }
+        if self.commands.is_some_and(Commands::is_quit_said) {
+            return Some(ClientError::Quit);
+        }
+        self.until.is_some_and(|until| until <= now).then_some(ClientError::GaveUp)
+    }
+}
+
 /// Runs the control session alone until media may flow; `hello` is what it has said.
 ///
 /// # Errors
-/// The host refuses, does not answer, is not believed, or welcomes to what was not offered; or a person would not wait
-/// for it.
+/// The host refuses, does not answer, is not believed, or welcomes to what was not offered; or the wait for it is over.
 pub fn greet(
     link: &mut Link,
     receiver: &mut Receiver,
     hello: &Hello,
-    stop: &AtomicBool,
+    waiting: &Waiting<'_>,
 ) -> Result<Greeted, ClientError> {
-    let (mut welcomed, mut leaving) = (None, false);
+    let (mut welcomed, mut leaving) = (None, None);
     loop {
         let now = link.exchange(receiver)?;
-        if stop.load(Ordering::Relaxed) && !leaving {
-            leaving = true;
-            link.control.bye(&Bye::new(ByeReason::Asked, "interrupted"), now);
+        if leaving.is_none()
+            && let Some(why) = waiting.over(now)
+        {
+            link.control.bye(&Bye::new(ByeReason::Asked, why.to_string()), now);
+            leaving = Some(why);
         }
         while let Some(event) = link.poll_event() {
             match event {
-                ClientEvent::Welcome { .. } | ClientEvent::Started { .. } if leaving => {}
+                ClientEvent::Welcome { .. } | ClientEvent::Started { .. } if leaving.is_some() => {}
                 ClientEvent::Welcome { welcome, host_fingerprint } => {
                     tracing::info!(
                         host = welcome.host_name,
@@ -145,10 +168,8 @@ pub fn greet(
                         welcomed.ok_or_else(|| ClientError::Welcome("there was none".into()))?;
                     return Ok(Greeted { welcome, negotiated, host_fingerprint, secret });
                 }
-                ClientEvent::Ended { reason: ConnectError::Left(_) } if leaving => {
-                    return Err(ClientError::Interrupted);
-                }
-                ClientEvent::Ended { reason } => return Err(reason.into()),
+                // Whatever the host says to that.
+                ClientEvent::Ended { reason } => return Err(leaving.unwrap_or_else(|| reason.into())),
                 ClientEvent::SourceNews(news) => say(&format!("the host: {}", news.why)),
                 ClientEvent::Skew(_)
                 | ClientEvent::HostStats(_)

@@ -24,7 +24,7 @@ use crate::address::resolve;
 use crate::cli::SpeedTestArgs;
 use crate::error::ClientError;
 use crate::ground::Ground;
-use crate::link::{Greeted, Link, TICK, greet};
+use crate::link::{Greeted, Link, TICK, Waiting, greet};
 use crate::sealing::Sealing;
 use crate::sink::Sink;
 use crate::terminal::{printable, say};
@@ -71,7 +71,8 @@ pub fn speed_test(
     let mut receiver = Receiver::new(Arc::clone(&socket), ReceiveLimits::default())?;
     let control = ClientControl::connect(identity, trust, host, hello.clone(), answer_by, Instant::now())?;
     let mut link = Link::new(control, socket);
-    let begun = greet(&mut link, &mut receiver, &hello, stop)
+    let waiting = Waiting { stop, commands: None, until: None };
+    let begun = greet(&mut link, &mut receiver, &hello, &waiting)
         .and_then(|greeted| Ok((Session::start(&mut link, &greeted, receiver, &ground)?, greeted)));
     match begun {
         Ok((session, Greeted { welcome, host_fingerprint, .. })) => {

@@ -31,6 +31,7 @@ mod rate;
 mod recording;
 mod refusals;
 mod roaming;
+mod search;
 mod sessions;
 mod soak;
 mod speed;

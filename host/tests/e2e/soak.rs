@@ -15,6 +15,9 @@ use crate::support::{
 /// Whoever comes again has pictures by then: a client from its death on, a host's client from the host's open port on.
 const BACK: Duration = Duration::from_secs(1);
 
+/// As long as a session lives so that its loss is no sign of a host that is not well.
+const LIVED: Duration = Duration::from_millis(1_100);
+
 /// What the host may keep of memory that it once had: the allocator has a heap for each thread that there was at a time,
 /// each as large as its largest moment. A session has some MiB: if they stayed, the long course had hundreds of these.
 const GROWTH_KIB_MAX: u64 = 32 * 1024;
@@ -130,6 +133,8 @@ fn killing_hosts(place: &Place, mut host: Host, kills: usize) -> (Host, Darkness
     let client = streaming(place, &host);
     let (mut dark, mut before) = (Darkness::default(), None);
     for turn in 0..kills {
+        // A session that did not live is looked for more slowly.
+        std::thread::sleep(LIVED);
         let killed = Instant::now();
         host.program.kill();
         drop::<Program>(host.program);
@@ -153,7 +158,10 @@ fn killing_hosts(place: &Place, mut host: Host, kills: usize) -> (Host, Darkness
     let summary = ended.json();
     assert_eq!(count(&summary, "/reconnects"), kills as u64);
     let earlier = summary["earlier"].as_array().unwrap();
-    assert!(!earlier.is_empty() && earlier.iter().all(|one| count(one, "/pictures/decoded") > 0), "{summary:#}");
+    assert!(
+        !earlier.is_empty() && earlier.iter().all(|one| count(one, "/pictures/decoded") > 0),
+        "{summary:#}"
+    );
     (host, dark)
 }
 

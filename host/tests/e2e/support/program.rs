@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -39,12 +39,17 @@ impl Program {
     }
 
     /// The same, with this to read on its standard input.
-    pub(crate) fn start_reading(place: &Place, kind: &str, mut command: Command, typed: &str) -> Self {
+    pub(crate) fn start_reading(place: &Place, kind: &str, command: Command, typed: &str) -> Self {
+        let typed = place.write(&place.name("typed"), typed.as_bytes());
+        Self::start_fed(place, kind, command, File::open(typed).unwrap().into())
+    }
+
+    /// The same, with this standard input.
+    pub(crate) fn start_fed(place: &Place, kind: &str, mut command: Command, stdin: Stdio) -> Self {
         let name = place.name(kind);
         let (out, err) = (place.path(&format!("{name}.out")), place.path(&format!("{name}.err")));
-        let typed = place.write(&format!("{name}.in"), typed.as_bytes());
         command
-            .stdin(File::open(typed).unwrap())
+            .stdin(stdin)
             .stdout(File::create(&out).unwrap())
             .stderr(File::create(&err).unwrap())
             .current_dir(place.folder());

@@ -4,6 +4,7 @@
 //! was not built.
 
 use std::ffi::{OsStr, OsString};
+use std::io::PipeWriter;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -343,17 +344,32 @@ impl<'a> ClientStart<'a> {
         self
     }
 
-    pub(crate) fn start(self) -> Client {
+    fn command(&self) -> Command {
         let mut command = command(&client_path(), self.place, self.namespace);
         command.arg(self.verb).arg(&self.address).args(&self.belief).arg("--identity").arg(&self.identity);
         command.args(self.json.then_some("--json")).args(&self.args);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        Client { program: Program::start_reading(self.place, "client", command, &self.typed) }
+        command
+    }
+
+    pub(crate) fn start(self) -> Client {
+        Client { program: Program::start_reading(self.place, "client", self.command(), &self.typed) }
     }
 
     /// One that says when pictures begin: see [`Client::has_pictures`].
     pub(crate) fn start_telling(self) -> Client {
-        self.env("PUNKTFUNK_LOG", "warn,punktfunk=info").start()
+        self.telling().start()
+    }
+
+    /// The same, and what is written there it reads on its standard input.
+    pub(crate) fn start_telling_and_typed(self) -> (Client, PipeWriter) {
+        let (start, (reads, typed)) = (self.telling(), std::io::pipe().unwrap());
+        let program = Program::start_fed(start.place, "client", start.command(), reads.into());
+        (Client { program }, typed)
+    }
+
+    fn telling(self) -> Self {
+        self.env("PUNKTFUNK_LOG", "warn,punktfunk=info")
     }
 
     /// Starts it and waits for its end, which takes as long as it was told to stream, and some.
