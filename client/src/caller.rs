@@ -46,9 +46,11 @@ impl Turn {
         Self { number: 1, limit, trust: None, answer_max: CONNECT_MAX, until: None }
     }
 
-    /// What a file of this session is called: a later one does not write over an earlier one's.
+    /// What a file of this session is called: a later one does not write over an earlier one's. A device or a pipe has
+    /// nothing to be written over, and goes on under its name.
     pub fn named(&self, path: &Path) -> PathBuf {
-        if self.number == 1 {
+        let is_no_file = path.metadata().is_ok_and(|there| !there.is_file());
+        if self.number == 1 || is_no_file {
             return path.to_owned();
         }
         let stem = path.file_stem().unwrap_or_default().display();
@@ -155,5 +157,28 @@ impl<'a> Caller<'a> {
         hello.compositor.clone_from(&args.compositor);
         hello.codecs = vec![Codec::H264, Codec::Pattern];
         hello
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_later_sessions_are_numbered_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let in_folder = |name: &str| folder.path().join(name);
+        std::fs::write(in_folder("there.mp4"), "").unwrap();
+        std::os::unix::fs::symlink("/dev/null", in_folder("link")).unwrap();
+        let (socket, file) = (in_folder("socket"), in_folder("a.b.mp4"));
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let turn = Turn { number: 3, ..Turn::first(None) };
+        assert_eq!(turn.named(&file), in_folder("a.b-3.mp4"));
+        assert_eq!(turn.named(&in_folder("there.mp4")), in_folder("there-3.mp4"));
+        assert_eq!(turn.named(&in_folder("bare")), in_folder("bare-3"));
+        for path in [Path::new("/dev/null"), &in_folder("link"), &socket] {
+            assert_eq!(turn.named(path), path);
+        }
+        assert_eq!(Turn::first(None).named(&file), file);
     }
 }
