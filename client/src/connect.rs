@@ -318,34 +318,32 @@ impl Session {
 
     /// Does what was said since the last round; whether that is to leave.
     fn obey(&mut self, commands: Option<&Commands>, now: Instant) -> bool {
-        while !self.changes.is_awaited(now)
+        while self.changes.listens()
             && let Some(said) = commands.and_then(Commands::poll)
         {
             match said {
                 Ok(Command::Mode(mode)) => {
                     let (width, height, refresh_mhz) = (mode.width(), mode.height(), mode.refresh_mhz());
-                    self.ask(
-                        Reconfigure { mode: Some(Mode { width, height, refresh_mhz }), bitrate_kbps: None },
-                        now,
-                    );
+                    let mode = Some(Mode { width, height, refresh_mhz });
+                    self.changes.want(Reconfigure { mode, bitrate_kbps: None });
                 }
                 Ok(Command::Bitrate(kbps)) => {
-                    self.ask(Reconfigure { mode: None, bitrate_kbps: Some(kbps) }, now);
+                    self.changes.want(Reconfigure { mode: None, bitrate_kbps: Some(kbps) });
                 }
                 Ok(Command::Decide { id, approve }) if self.visitors.is_told(id) => {
                     log_late(self.link.control.decide_pending(id, approve, now));
                 }
                 Ok(Command::Decide { id, .. }) => say(&format!("no device with number {id} waits")),
-                Ok(Command::Quit) => return true,
+                Ok(Command::Quit) => self.changes.quit(now),
                 Err(wrong) => say(&wrong),
             }
         }
-        false
-    }
-
-    fn ask(&mut self, wanted: Reconfigure, now: Instant) {
-        self.changes.ask(now);
-        log_late(self.link.control.reconfigure(&wanted, now));
+        if !self.leaving
+            && let Some(wanted) = self.changes.poll_ask(now)
+        {
+            log_late(self.link.control.reconfigure(&wanted, now));
+        }
+        self.changes.is_over(now)
     }
 
     fn join_clocks(&mut self, skew: SkewEstimate, now: Instant) {
