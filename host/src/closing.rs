@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use punktfunk_capture::Patience;
 
@@ -13,6 +13,8 @@ use punktfunk_capture::Patience;
 #[derive(Debug, Default, Clone)]
 pub struct Closing {
     last: Option<Arc<Work>>,
+    /// Since when something has been on its way out without a break.
+    since: Option<Instant>,
 }
 
 /// One work, which somebody may wait for.
@@ -49,6 +51,9 @@ impl Closing {
     /// Does `work` after everything that is on its way out already. Each reports by itself; a panic in one concerns
     /// nobody who comes after.
     pub fn then(&mut self, work: impl FnOnce() + Send + 'static) {
+        if self.is_done() {
+            self.since = Some(Instant::now());
+        }
         let (before, this) = (self.last.take(), Arc::new(Work::default()));
         let doing = Doing(Arc::clone(&this));
         self.last = Some(this);
@@ -66,6 +71,12 @@ impl Closing {
     /// Whether nothing is on its way out.
     pub fn is_done(&self) -> bool {
         self.last.as_ref().is_none_or(|last| *last.lock())
+    }
+
+    /// For how long something has been on its way out; nothing once nothing is.
+    pub fn age(&self, now: Instant) -> Duration {
+        let begun = self.since.filter(|_| !self.is_done());
+        begun.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// Waits until nothing is left of what is on its way out now, as long as `patience` lasts; whether that is so.
@@ -86,7 +97,6 @@ impl Closing {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Instant;
 
     use super::*;
 
@@ -102,6 +112,24 @@ mod tests {
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
         drop(go);
         assert!(closing.wait(&Patience::until(began + Duration::from_secs(60))));
+    }
+
+    #[test]
+    fn what_is_on_its_way_out_is_as_old_as_the_first_of_it() {
+        let (mut closing, (go, goes)) = (Closing::default(), std::sync::mpsc::channel::<()>());
+        let (began, later) = (Instant::now(), Duration::from_secs(9));
+        assert_eq!(closing.age(began + later), Duration::ZERO);
+        closing.then(move || _ = goes.recv());
+        std::thread::sleep(Duration::from_millis(20));
+        closing.then(|| {});
+        let age = closing.age(Instant::now() + later);
+        assert!(age >= later + Duration::from_millis(20), "{age:?}");
+        drop(go);
+        assert!(closing.wait(&Patience::until(began + Duration::from_secs(60))));
+        assert_eq!(closing.age(began + later), Duration::ZERO);
+        // The next begins anew.
+        closing.then(|| {});
+        assert!(closing.age(Instant::now()) < age);
     }
 
     #[test]

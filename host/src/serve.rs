@@ -300,7 +300,7 @@ impl Serve {
             before.end(Bye::new(ByeReason::TakenOver, ""), (common, closing), now);
         }
         let count = self.places.count();
-        let Some(place) = self.places.free(client) else {
+        let Some(place) = self.places.free(client, now) else {
             let full = HostError::Full { sessions_max: count };
             common.say.refused(id, &full);
             let refusal = Refusal::new(full.refusal_code(), full.to_string());

@@ -2,13 +2,21 @@
 //!
 //! Promises: no more sessions than places, and no more desktops than that either, those on their way out counted; one
 //! session's end holds another one up only where no other place is free; a client that comes again gets its own place,
-//! so that what it had before is gone before it has anything anew. Refuses nobody by itself.
+//! so that what it had before is gone before it has anything anew, unless that takes longer than any end may. Refuses
+//! nobody by itself.
+
+use std::time::{Duration, Instant};
 
 use punktfunk_capture::Patience;
 use punktfunk_control::{Fingerprint, SessionId};
+use punktfunk_display::limits::STOP_DEADLINE;
 
 use super::session::Session;
 use crate::closing::Closing;
+
+/// How long what a client had before may take to go, for the client to wait for it: a compositor that hangs is given up by
+/// then, and what still hangs may hang for good.
+const OWN_WAIT_MAX: Duration = STOP_DEADLINE.saturating_add(Duration::from_millis(500));
 
 /// One place: a session, and what those before it leave behind.
 pub(super) struct Place {
@@ -92,10 +100,10 @@ impl Places {
     }
 
     /// A free place for this client: the one that it had last, else one that nothing is on its way out of, not even last
-    /// words, else any.
-    pub(super) fn free(&mut self, client: Fingerprint) -> Option<&mut Place> {
-        let rank =
-            |place: &Place| (place.last != Some(client), !place.closing.is_done(), place.session.is_some());
+    /// words, else any. Its own is no better than another's once something hangs there.
+    pub(super) fn free(&mut self, client: Fingerprint, now: Instant) -> Option<&mut Place> {
+        let is_own = |place: &Place| place.last == Some(client) && place.closing.age(now) <= OWN_WAIT_MAX;
+        let rank = |place: &Place| (!is_own(place), !place.closing.is_done(), place.session.is_some());
         self.places.iter_mut().filter(|place| place.is_free()).min_by_key(|place| rank(place))
     }
 
@@ -147,14 +155,15 @@ mod tests {
     fn a_client_comes_back_to_its_own_place_and_others_to_one_that_is_empty() {
         let mut places = Places::new(3);
         let (go, goes) = mpsc::channel::<()>();
+        let now = Instant::now();
         for number in [1, 2] {
-            places.free(client(number)).unwrap().enter(over(number.into(), client(number)));
+            places.free(client(number), now).unwrap().enter(over(number.into(), client(number)));
         }
         let (_, closing) = places.parts(SessionId::of_number(1)).unwrap();
         closing.then(move || _ = goes.recv());
-        assert_eq!(last(places.free(client(1))), Some(client(1)), "its own, though it is not empty yet");
-        assert_eq!(last(places.free(client(2))), Some(client(2)));
-        let other = places.free(client(3)).unwrap();
+        assert_eq!(last(places.free(client(1), now)), Some(client(1)), "its own, though it is not empty yet");
+        assert_eq!(last(places.free(client(2), now)), Some(client(2)));
+        let other = places.free(client(3), now).unwrap();
         assert_eq!(other.last, None, "one that nothing leaves");
         other.enter(over(3, client(3)));
         assert!(!places.is_closed());
@@ -165,5 +174,25 @@ mod tests {
         places.leave(SessionId::of_number(3));
         assert!(places.session(SessionId::of_number(3)).is_none());
         assert_eq!(places.session_of(client(1)), None, "over is not under way");
+    }
+
+    #[test]
+    fn a_client_whose_last_desktop_hangs_has_another_place() {
+        let mut places = Places::new(2);
+        let (go, goes) = mpsc::channel::<()>();
+        places.free(client(1), Instant::now()).unwrap().enter(over(1, client(1)));
+        let (_, closing) = places.parts(SessionId::of_number(1)).unwrap();
+        closing.then(move || _ = goes.recv());
+        let (now, late) = (Instant::now(), Instant::now() + OWN_WAIT_MAX + Duration::from_secs(1));
+        assert_eq!(places.free(client(1), now).unwrap().number, 1);
+        assert_eq!(places.free(client(1), late).unwrap().number, 2, "what hangs holds nobody up");
+        // Where there is no other, it is had all the same, and whoever opens there waits.
+        let mut only = Places::new(1);
+        only.free(client(1), now).unwrap().enter(over(1, client(1)));
+        let (_, closing) = only.parts(SessionId::of_number(1)).unwrap();
+        let (still, waits) = mpsc::channel::<()>();
+        closing.then(move || _ = waits.recv());
+        assert_eq!(only.free(client(1), late).unwrap().number, 1);
+        drop((go, still));
     }
 }
