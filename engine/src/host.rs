@@ -282,6 +282,12 @@ impl<E: Encode> HostPipeline<E> {
         self.running.is_ended()
     }
 
+    /// Tells both stages to stop and waits that long for it; whether they have. A source or an encoder that hangs may
+    /// never: [`HostPipeline::stop`] waits for it all the same, and so does a drop.
+    pub fn wind_down(&self, patience: Duration) -> bool {
+        self.running.wind_down(patience)
+    }
+
     /// Stops both stages and brings everything home.
     pub fn stop(self) -> HostEnd<E> {
         let (arena_leased_bytes, encode) = self.running.stop();

@@ -9,9 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle, Thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::machine::{self, Idle, Placement, StageSetup};
+
+/// How often threads that end are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Wakes the one thread that attached itself to it.
 #[derive(Debug, Clone, Default)]
@@ -111,6 +114,26 @@ impl<A, B, W> Running<A, B, W> {
     pub(crate) fn is_ended(&self) -> bool {
         self.first.as_ref().is_some_and(JoinHandle::is_finished)
             || self.second.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Tells both to end and waits that long for it; whether they have. Those that have not are joined all the same, at
+    /// the latest when this is dropped.
+    pub(crate) fn wind_down(&self, patience: Duration) -> bool {
+        self.stop.request();
+        (self.wake)(&self.waker);
+        let deadline = Instant::now() + patience;
+        while !self.is_over() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            thread::park_timeout(LOOK_INTERVAL);
+        }
+        true
+    }
+
+    fn is_over(&self) -> bool {
+        self.first.as_ref().is_none_or(JoinHandle::is_finished)
+            && self.second.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Ends both and says what they returned; `None` for one that panicked, or that there was not.

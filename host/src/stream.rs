@@ -1,7 +1,7 @@
 //! One session's media: the fitted source, the engine's pipeline, its figures, its desktop.
 //!
 //! Promises: what was agreed in the Welcome is what the pipeline is bounded by; [`Stream::stop`] ends all
-//! of it and gives the last figures; no verb waits for a compositor. Refuses changes that the source or the
+//! of it and gives the last figures, in bounded time; no verb waits for a compositor. Refuses changes that the source or the
 //! encoder cannot do, with a reason, and goes on; faults of a stage end the stream and are told.
 
 mod changes;
@@ -26,6 +26,9 @@ use crate::report::Report;
 use crate::screen::Screen;
 use crate::speed::Bench;
 use crate::ways::{Fall, News};
+
+/// How long a stream's end may hold its caller up: what takes longer hangs, and is waited for elsewhere.
+const STOP_MAX: Duration = Duration::from_millis(500);
 
 /// How often the client is told the host's figures.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
@@ -85,6 +88,8 @@ pub struct StreamEnd {
     pub fault: Option<StageFault>,
     fitting: Option<Fitting>,
     screens: Vec<Screen>,
+    /// What has not come to its end.
+    hanging: Option<HostPipeline<Fitting>>,
 }
 
 impl StreamEnd {
@@ -92,6 +97,8 @@ impl StreamEnd {
     pub fn close(self) {
         drop(self.fitting);
         self.screens.into_iter().for_each(Screen::close);
+        // It may have waited for what is closed now.
+        drop(self.hanging);
     }
 }
 
@@ -244,17 +251,24 @@ impl Stream {
         self.pipeline.is_ended()
     }
 
-    /// Ends the pipeline; everything it lent is home afterwards.
+    /// Ends the pipeline; everything it lent is home afterwards. A capture or an encoder that hangs is told of as a fault,
+    /// with the figures until now, and left to [`StreamEnd::close`].
     pub fn stop(mut self, now: Instant) -> StreamEnd {
-        let end = self.pipeline.stop();
-        if end.slices_out > 0 || end.arena_leased_bytes > 0 {
-            tracing::error!(
-                slices = end.slices_out,
-                arena_bytes = end.arena_leased_bytes,
-                "the pipeline did not bring everything home; this is our fault"
-            );
-        }
-        self.report.finish(&end.stats, now);
+        let (stats, fault, fitting, hanging) = if self.pipeline.wind_down(STOP_MAX) {
+            let end = self.pipeline.stop();
+            if end.slices_out > 0 || end.arena_leased_bytes > 0 {
+                tracing::error!(
+                    slices = end.slices_out,
+                    arena_bytes = end.arena_leased_bytes,
+                    "the pipeline did not bring everything home; this is our fault"
+                );
+            }
+            (end.stats, end.fault, end.encode, None)
+        } else {
+            let why = format!("a call to the capture or the encoder hangs for {} ms", STOP_MAX.as_millis());
+            (self.pipeline.stats(), Some(StageFault::new("encode", why)), None, Some(self.pipeline))
+        };
+        self.report.finish(&stats, now);
         // What the source had to tell last: its falls, and desktops that are to be closed with the session.
         let mut screens = Vec::new();
         for News { source, desktop, falls, .. } in self.news.iter().flat_map(Receiver::try_iter) {
@@ -263,17 +277,12 @@ impl Stream {
             }
             self.falls = falls;
         }
-        let stats = with_falls(&self.falls, self.report.message(&end.stats, true, now));
+        let sent_by_lesser = stats.protect.fallbacks;
+        let stats = with_falls(&self.falls, self.report.message(&stats, true, now));
         screens.push(self.screen);
         let lesser = self.falls.iter().filter(|fall| fall.is_lesser);
         let fallen: u64 = lesser.map(|fall| fall.count).sum();
-        StreamEnd {
-            stats,
-            fallbacks: fallen + end.stats.protect.fallbacks,
-            fault: end.fault,
-            fitting: end.encode,
-            screens,
-        }
+        StreamEnd { stats, fallbacks: fallen + sent_by_lesser, fault, fitting, screens, hanging }
     }
 }
 
