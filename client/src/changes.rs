@@ -116,7 +116,7 @@ mod tests {
     const MODE: Mode = Mode { width: 640, height: 360, refresh_mhz: 60_000 };
 
     fn rate(kbps: u32) -> Reconfigure {
-        Reconfigure { mode: None, bitrate_kbps: Some(kbps) }
+        Reconfigure { bitrate_kbps: Some(kbps), ..Reconfigure::default() }
     }
 
     fn answer(kbps: u32, refused: &str) -> Reconfigured {

@@ -325,10 +325,11 @@ impl Session {
                 Ok(Command::Mode(mode)) => {
                     let (width, height, refresh_mhz) = (mode.width(), mode.height(), mode.refresh_mhz());
                     let mode = Some(Mode { width, height, refresh_mhz });
-                    self.changes.want(Reconfigure { mode, bitrate_kbps: None });
+                    self.changes.want(Reconfigure { mode, ..Reconfigure::default() });
                 }
                 Ok(Command::Bitrate(kbps)) => {
-                    self.changes.want(Reconfigure { mode: None, bitrate_kbps: Some(kbps) });
+                    let bitrate_kbps = Some(kbps);
+                    self.changes.want(Reconfigure { bitrate_kbps, ..Reconfigure::default() });
                 }
                 Ok(Command::Decide { id, approve }) if self.visitors.is_told(id) => {
                     log_late(self.link.control.decide_pending(id, approve, now));

@@ -126,8 +126,9 @@ fn message() -> impl Strategy<Value = Message> {
             Message::Refusal(Refusal { protocol, code, text })
         }),
         Just(Message::Start(Start {})),
-        (prop::option::of(mode()), any::<Option<u32>>())
-            .prop_map(|(mode, bitrate_kbps)| Message::Reconfigure(Reconfigure { mode, bitrate_kbps })),
+        (prop::option::of(mode()), any::<Option<u32>>(), any::<Option<u16>>()).prop_map(
+            |(mode, bitrate_kbps, codec)| Message::Reconfigure(Reconfigure { mode, bitrate_kbps, codec })
+        ),
         (mode(), any::<u32>(), any::<u32>(), name()).prop_map(|(mode, bitrate_kbps, from_au, refused)| {
             Message::Reconfigured(Reconfigured { mode, bitrate_kbps, from_au, refused })
         }),

@@ -111,7 +111,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         Message::Welcome(welcome(mode)),
         Message::Refusal(Refusal::new(RefusalCode::Busy, "another client is here")),
         Message::Start(Start {}),
-        Message::Reconfigure(Reconfigure { mode: Some(mode), bitrate_kbps: None }),
+        Message::Reconfigure(Reconfigure { mode: Some(mode), bitrate_kbps: None, codec: Some(2) }),
         Message::Reconfigured(Reconfigured { mode, bitrate_kbps: 9, from_au: 3, refused }),
         Message::RequestIdr(RequestIdr { after_au: 7 }),
         Message::SkewPing(SkewPing { round: 1, t_client_us: 5 }),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use punktfunk_control::{FallCount, HostStats, Path, Reconfigured, StageSummary};
+use punktfunk_control::{Codec, FallCount, HostStats, Path, Reconfigured, StageSummary};
 use punktfunk_engine::{FillerFault, HostConfig, HostPipeline, Machine, Sealers, StageFault};
 use punktfunk_net::Socket;
 use punktfunk_perf::PerfTarget;
@@ -59,6 +59,7 @@ pub struct Stream {
     report: Report,
     clock: SessionClock,
     mode: punktfunk_control::Mode,
+    codec: Codec,
     /// The mode that the desktop is being changed to, and what else was refused of the same request.
     mode_pending: Option<(punktfunk_control::Mode, Vec<String>)>,
     follows_rate: bool,
@@ -115,7 +116,7 @@ impl Stream {
         (config, perf): (&StreamConfig, Option<&(PerfTarget, String)>),
         now: Instant,
     ) -> Result<Self, Box<(HostError, Screen)>> {
-        let (cipher, cipher_reason) = opened.cipher;
+        let ((cipher, cipher_reason), codec) = (opened.cipher, opened.codec);
         let Opened { fitting, screen, source, encoder, falls, news, negotiated, redundancy, .. } = opened;
         let mut comments = vec![
             format!("punktfunk-host {}", env!("CARGO_PKG_VERSION")),
@@ -125,10 +126,9 @@ impl Stream {
             format!("cipher: {cipher}, because {cipher_reason}"),
         ];
         comments.extend(config.caps.iter().cloned());
-        let follows_rate = fitting.follows_rate();
+        let (clock, follows_rate) = (SessionClock::new(now), fitting.follows_rate());
         let bitrate = bitrate::policy(config.bitrate, follows_rate, config.link_kbps.is_some());
         comments.push(format!("bitrate: {}", bitrate::word(bitrate)));
-        let clock = SessionClock::new(now);
         let host = HostConfig {
             negotiated,
             shard_bytes: SHARD_BYTES_START.min(negotiated.shard_bytes_max),
@@ -163,6 +163,7 @@ impl Stream {
             report,
             clock,
             mode,
+            codec,
             mode_pending: None,
             follows_rate,
             redundancy_per_mille: redundancy.per_mille_at_start(),

@@ -23,6 +23,10 @@ pub struct Reconfigure {
     /// Another wire rate.
     #[n(1)]
     pub bitrate_kbps: Option<u32>,
+    /// Another codec, by its number ([`Codec::to_number`](super::Codec::to_number)): one that the host has no word for is
+    /// refused like any other, and ends nothing.
+    #[n(2)]
+    pub codec: Option<u16>,
 }
 
 /// What holds after a Reconfigure, done or not.

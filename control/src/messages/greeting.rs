@@ -49,6 +49,18 @@ pub enum Codec {
     Pattern,
 }
 
+impl Codec {
+    /// Its number on the wire.
+    pub fn to_number(self) -> u16 {
+        self.number()
+    }
+
+    /// The codec with this number, if this end knows it.
+    pub fn of_number(number: u16) -> Option<Self> {
+        Self::from_number(number)
+    }
+}
+
 impl WireNumber for Codec {
     fn number(&self) -> u16 {
         match self {

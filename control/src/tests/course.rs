@@ -66,7 +66,7 @@ fn requests_arrive_in_order_and_reconfigure_is_answered() {
         pair.clients[client].control.request_idr(after_au, pair.now).unwrap();
     }
     let mode = Mode { width: 1920, height: 1080, refresh_mhz: 59_940 };
-    let change = Reconfigure { mode: Some(mode), bitrate_kbps: None };
+    let change = Reconfigure { mode: Some(mode), ..Reconfigure::default() };
     pair.clients[client].control.reconfigure(&change, pair.now).unwrap();
     let answered = pair.run_until(Duration::from_secs(5), |pair| {
         pair.clients[client].events.iter().any(|event| {

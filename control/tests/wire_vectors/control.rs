@@ -140,8 +140,9 @@ fn all() -> Vec<Message> {
         Message::Refusal(Refusal::new(RefusalCode::Busy, "another client is in session")),
         Message::Refusal(Refusal::new(RefusalCode::Other(999), "")),
         Message::Start(Start {}),
-        Message::Reconfigure(Reconfigure { mode: None, bitrate_kbps: Some(8_000) }),
-        Message::Reconfigure(Reconfigure { mode: Some(MODE), bitrate_kbps: None }),
+        Message::Reconfigure(Reconfigure { bitrate_kbps: Some(8_000), ..Reconfigure::default() }),
+        Message::Reconfigure(Reconfigure { mode: Some(MODE), ..Reconfigure::default() }),
+        Message::Reconfigure(Reconfigure { codec: Some(3), ..Reconfigure::default() }),
         Message::Reconfigured(Reconfigured {
             mode: MODE,
             bitrate_kbps: 8_000,

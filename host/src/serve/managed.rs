@@ -93,7 +93,7 @@ impl Serve {
         let id = SessionId::of_number(session);
         let mode =
             change.mode.map(|to| Mode { width: to.width, height: to.height, refresh_mhz: to.refresh_mhz });
-        let wanted = Reconfigure { mode, bitrate_kbps: change.bitrate_kbps };
+        let wanted = Reconfigure { mode, bitrate_kbps: change.bitrate_kbps, codec: None };
         let Some(known) = self.places.session(id) else { return Err(no_such_session(session)) };
         let Some(stream) = known.stream() else { return Err(no_such_session(session)) };
         if let Some(reconfigured) = stream.reconfigure(&wanted) {

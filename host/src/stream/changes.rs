@@ -3,7 +3,7 @@
 //! Promises: each request is answered once, with what it is now and what was refused of it; no verb waits for a compositor.
 //! Refuses what the source or the encoder cannot do, with a reason.
 
-use punktfunk_control::{Reconfigure, Reconfigured, SourceNews};
+use punktfunk_control::{Codec, Reconfigure, Reconfigured, SourceNews};
 use punktfunk_proto::limits::{BITRATE_KBPS, SHARD_BYTES_START};
 
 use super::Stream;
@@ -21,6 +21,13 @@ impl Stream {
             && let Err(why) = self.set_rate(kbps)
         {
             refused.push(why.to_string());
+        }
+        if let Some(number) = wanted.codec.filter(|number| *number != self.codec.to_number()) {
+            let named = Codec::of_number(number).map(|codec| codec.to_string());
+            let (wanted, holds) = (named.unwrap_or_else(|| format!("codec {number}")), self.codec);
+            refused.push(format!(
+                "{wanted} cannot take the place of {holds} in mid-stream; connect anew for it"
+            ));
         }
         if let Some(mode) = wanted.mode {
             let begun = punktfunk_capture::Mode::new(mode.width, mode.height, mode.refresh_mhz)
@@ -149,12 +156,14 @@ mod tests {
     }
 
     fn change(stream: &mut Stream, mode: Option<Mode>, bitrate_kbps: Option<u32>) -> Reconfigured {
-        stream.reconfigure(&Reconfigure { mode, bitrate_kbps }).expect("no desktop takes its time over it")
+        stream
+            .reconfigure(&Reconfigure { mode, bitrate_kbps, codec: None })
+            .expect("no desktop takes its time over it")
     }
 
     /// A change that is answered later.
     fn slow_change(stream: &mut Stream, mode: Mode, bitrate_kbps: u32) -> Reconfigured {
-        let wanted = Reconfigure { mode: Some(mode), bitrate_kbps: Some(bitrate_kbps) };
+        let wanted = Reconfigure { mode: Some(mode), bitrate_kbps: Some(bitrate_kbps), codec: None };
         assert!(stream.reconfigure(&wanted).is_none(), "answered at once");
         let asked = Instant::now();
         loop {
@@ -164,6 +173,22 @@ mod tests {
             assert!(asked.elapsed() < Duration::from_secs(20), "no answer");
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    #[test]
+    fn another_codec_is_refused_by_name_and_what_else_is_wanted_is_done() {
+        let mut stream = stream("card");
+        for (codec, said) in
+            [(Codec::Av1.to_number(), Codec::Av1.to_string()), (4_321, "codec 4321".to_owned())]
+        {
+            let wanted = Reconfigure { codec: Some(codec), bitrate_kbps: Some(7_000), mode: None };
+            let done = stream.reconfigure(&wanted).expect("no desktop takes its time over it");
+            assert!(done.refused.contains(&said) && done.refused.contains("connect anew"), "{done:?}");
+            assert_eq!(done.bitrate_kbps, 7_000);
+        }
+        let same = Reconfigure { codec: Some(Codec::H264.to_number()), ..Reconfigure::default() };
+        assert_eq!(stream.reconfigure(&same).unwrap().refused, "");
+        stream.stop(Instant::now()).close();
     }
 
     #[test]
@@ -299,7 +324,7 @@ mod tests {
     }
 
     fn begin_change(stream: &mut Stream, mode: Mode) {
-        let wanted = Reconfigure { mode: Some(mode), bitrate_kbps: None };
+        let wanted = Reconfigure { mode: Some(mode), ..Reconfigure::default() };
         assert!(stream.reconfigure(&wanted).is_none(), "a desktop takes its time");
         let second = stream.reconfigure(&wanted).expect("one change at a time");
         assert!(second.refused.contains("already"), "{second:?}");
