@@ -59,6 +59,42 @@ fn a_nat_that_forgets_costs_two_pictures_at_most() {
     assert_followed(&ended.json(), 2);
 }
 
+/// Each by itself, and both at once.
+#[test]
+fn two_sessions_are_followed_each_to_its_own_place() {
+    let (_turn, place) = (session_turn(), Place::new());
+    let host = HostStart::new(&place, MEDIA).args(&["--sessions", "2"]).listen("0.0.0.0:0").ready();
+    let mut sessions = ["one", "two"].map(|identity| {
+        let between = Between::start(host.port, hand_on(), hand_on());
+        let client = ClientStart::new(&place, between.port()).identity(identity).args(&["--seconds", "6"]);
+        (between, client.start())
+    });
+    let session = |index: usize| host.event("welcome", index, PATIENCE)["session"].as_u64().unwrap();
+    assert_ne!(session(0), session(1));
+    let [(one, _), (two, _)] = &mut sessions;
+    let (home, away) = (Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2));
+    sleep(Duration::from_millis(1_200));
+    one.rebind(away, hand_on());
+    let first = host.event("moved", 0, PATIENCE);
+    assert!(first["remote"].as_str().unwrap().starts_with("127.0.0.2:"), "{first}");
+    sleep(Duration::from_millis(300));
+    assert_eq!(host.events("moved").len(), 1, "the other one stays");
+    sleep(Duration::from_millis(900));
+    one.rebind(home, hand_on());
+    two.rebind(away, hand_on());
+    host.event("moved", 2, PATIENCE);
+    let moved = host.events("moved");
+    let of = |of: &Value| moved.iter().filter(|event| event["session"] == *of).count();
+    assert_eq!(of(&first["session"]), 2, "{moved:?}");
+    for ((_, client), changes) in sessions.into_iter().zip([2, 1]) {
+        let ended = client.program.wait(PATIENCE);
+        ended.expect_code(0);
+        assert_followed(&ended.json(), changes);
+    }
+    host.stop();
+    place.assert_empty(PATIENCE);
+}
+
 /// Two namespaces and a wire.
 struct Wire {
     host: Namespace,
