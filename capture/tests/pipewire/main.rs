@@ -198,6 +198,36 @@ fn sway_through_the_portal_comes_at_its_rate() {
 
 #[test]
 #[ignore = "needs a newer userland; cargo xtask userland"]
+fn two_sessions_share_a_node_or_a_portal_and_neither_minds_the_others_end() {
+    const RATE_LEAST: f64 = 45.0;
+    let mut session = Session::start();
+    let mode = Mode::new(640, 360, 60_000).unwrap();
+    session.spawn_synthetic("synth", mode.width(), mode.height());
+    session.start_sway(mode);
+    let token_file = Some(session.dir().join("token"));
+    for (what, door) in [("a node", synthetic()), ("the portal", Door::Portal { token_file })] {
+        let (mut one, mut two) = (session.connect(&door, mode), session.connect(&door, mode));
+        let both = std::thread::scope(|scope| {
+            let other = scope.spawn(|| measure(&format!("{what}, shared"), &mut two, Duration::from_secs(3)));
+            [measure(&format!("{what}, shared"), &mut one, Duration::from_secs(3)), other.join().unwrap()]
+        });
+        for measured in both {
+            assert_eq!(measured.size, (640, 360), "{what}");
+            assert!(
+                measured.rate >= RATE_LEAST,
+                "{what}: {:.1} pictures/s\n{}",
+                measured.rate,
+                session.logs()
+            );
+        }
+        drop(one);
+        let alone = measure(&format!("{what}, after the other's end"), &mut two, Duration::from_secs(1));
+        assert!(alone.rate >= RATE_LEAST, "{what}: {:.1} pictures/s\n{}", alone.rate, session.logs());
+    }
+}
+
+#[test]
+#[ignore = "needs a newer userland; cargo xtask userland"]
 fn a_screen_that_changes_its_size_in_mid_stream_is_followed_or_its_end_is_named() {
     let [first, others @ ..] =
         [(1280, 720), (800, 600), (1920, 1080)].map(|(w, h)| Mode::new(w, h, 60_000).unwrap());
