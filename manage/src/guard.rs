@@ -11,11 +11,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use axum::Extension;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::guests::Guest;
 use crate::limits::{WRONG_ADDRESSES_MAX, WRONG_TOKENS_MAX, WRONG_TOKENS_WINDOW};
 use crate::problem::Answer;
 use crate::token::Token;
@@ -181,11 +183,15 @@ pub(crate) async fn dress(State(guard): State<Arc<Guard>>, request: Request, nex
 pub(crate) async fn admit(
     State(guard): State<Arc<Guard>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
+    Extension(guest): Extension<Arc<Guest>>,
     request: Request,
     next: Next,
 ) -> Response {
     match guard.check_token(from.ip().to_canonical(), request.headers(), Instant::now()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            guest.handle_token();
+            next.run(request).await
+        }
         Err(refused) => {
             let mut response = refused.into_response();
             if response.status() == StatusCode::UNAUTHORIZED {

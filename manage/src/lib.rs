@@ -16,11 +16,13 @@
 mod assets;
 mod desk;
 mod guard;
+mod guests;
 pub mod limits;
 mod listen;
 mod logs;
 pub mod model;
 mod openapi;
+mod patient;
 mod problem;
 mod routes;
 mod server;

@@ -5,6 +5,11 @@ use std::time::Duration;
 /// Connections at once: a console or two, some scripts.
 pub const CONNECTIONS_MAX: usize = 32;
 
+/// Connections at once from one address, of those that have not shown the token: two browsers' worth.
+pub const STRANGERS_MAX: usize = 12;
+const _: () =
+    assert!(2 * STRANGERS_MAX < CONNECTIONS_MAX, "two crowded addresses must leave room for a third");
+
 /// Streams of events at once; each holds one connection.
 pub const STREAMS_MAX: usize = 8;
 const _: () = assert!(STREAMS_MAX < CONNECTIONS_MAX, "streams must leave room for requests");
@@ -20,6 +25,9 @@ pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 
 /// How long a request's head may take to come.
 pub const HEAD_MAX: Duration = Duration::from_secs(10);
+
+/// How long the other end may read nothing of what it is sent.
+pub const STILL_MAX: Duration = Duration::from_secs(15);
 
 /// How long the host may take to answer an ask before the request fails: its loop turns each 20 ms, and a diagnosis
 /// asks programs that may hang.

@@ -1,8 +1,8 @@
 //! Connections: TCP, TLS, HTTP/1.1.
 //!
-//! Promises: at most [`CONNECTIONS_MAX`] at once, those in their handshake among them; a handshake and a request's
-//! head that do not come in time end theirs. A connection that fails says so at debug, for its fault is the peer's.
-//! Refuses nobody for long: what is beyond the limit waits in the kernel's queue.
+//! Promises: as many at once as [`Guests`] has places, those in their handshake among them; a handshake and a request's
+//! head that do not come in time end theirs, and so does an answer that nobody reads. A connection that fails says so at
+//! debug, for its fault is the peer's. Refuses whom nobody has to leave for.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -15,10 +15,12 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::limits::{CONNECTIONS_MAX, HANDSHAKE_MAX, HEAD_BYTES_MAX, HEAD_MAX};
+use crate::guests::{Guests, Place};
+use crate::limits::{HANDSHAKE_MAX, HEAD_BYTES_MAX, HEAD_MAX, STILL_MAX};
+use crate::patient::Patient;
 
 /// How long to wait when the system has no descriptors left for another connection.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -35,24 +37,24 @@ pub(crate) async fn serve(
         Err(error) => return tracing::error!(%error, "the management API cannot listen"),
     };
     let acceptor = TlsAcceptor::from(tls);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let guests = Guests::default();
     loop {
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = match first(stop.wait_for(|stop| *stop), next).await {
+        let accepted = match first(stop.wait_for(|stop| *stop), listener.accept()).await {
             Either::Left => return,
-            Either::Right(next) => next,
+            Either::Right(accepted) => accepted,
         };
         match accepted {
             Ok((stream, from)) => {
+                let Some(place) = guests.enter(from.ip()) else {
+                    tracing::debug!(%from, "the management API has no place left");
+                    continue;
+                };
                 let (acceptor, app) = (acceptor.clone(), app.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = connection(stream, from, acceptor, app).await {
+                    let served = connection(stream, (from, &place), acceptor, app);
+                    if let Either::Right(Err(error)) = first(place.taken(), served).await {
                         tracing::debug!(%from, %error, "a connection to the management API ended");
                     }
-                    drop(place);
                 });
             }
             Err(error) => {
@@ -65,13 +67,13 @@ pub(crate) async fn serve(
 
 async fn connection(
     stream: TcpStream,
-    from: SocketAddr,
+    (from, place): (SocketAddr, &Place),
     acceptor: TlsAcceptor,
     app: Router,
 ) -> io::Result<()> {
-    let handshake = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream));
+    let handshake = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(Patient::new(stream, STILL_MAX)));
     let stream = handshake.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    let app = app.layer(axum::Extension(ConnectInfo(from)));
+    let app = app.layer(axum::Extension(ConnectInfo(from))).layer(axum::Extension(place.guest()));
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX)

@@ -249,3 +249,27 @@ fn a_file_that_has_not_changed_is_not_sent_again() {
     let Answer { status, .. } = host.ask("GET", "/console.js", &[("If-None-Match", "\"other\"")], None);
     assert_eq!(status, 200);
 }
+
+/// What nobody reads of the console's largest file, asked for again and again.
+fn asks_and_never_reads(host: &Host) -> support::Stream {
+    let mut stream = host.open("GET", "/console.js", &[("Connection", "keep-alive")], None);
+    let again = format!("GET /console.js HTTP/1.1\r\nHost: {}\r\n\r\n", host.name());
+    stream.write(again.repeat(100).as_bytes());
+    stream
+}
+
+#[test]
+fn whoever_has_no_token_and_reads_nothing_keeps_nobody_out() {
+    let host = Host::start(|_| {});
+    host.publish(Status::default());
+    let mut console = host.open("GET", "/api/v1/events", &[("Authorization", &host.bearer())], None);
+    assert!(console.wait_for("event: status", Duration::from_secs(5)));
+    let crowd: Vec<_> = (0..40).map(|_| asks_and_never_reads(&host)).collect();
+    let before = Instant::now();
+    assert_eq!(host.bare("GET", "/api/v1/health").status, 200);
+    assert_eq!(host.with_token("GET", "/api/v1/status", None).status, 200);
+    assert!(before.elapsed() < Duration::from_secs(3), "{:?}", before.elapsed());
+    host.publish(Status { uptime_s: 77, ..Status::default() });
+    assert!(console.wait_for("\"uptime_s\":77", Duration::from_secs(5)), "who has the token stays");
+    drop(crowd);
+}

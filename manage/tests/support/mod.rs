@@ -147,7 +147,10 @@ impl Host {
         let name = ServerName::try_from("localhost").unwrap();
         let connection = ClientConnection::new(Arc::clone(&self.client), name).unwrap();
         let mut stream = Stream { tls: StreamOwned::new(connection, tcp), text: Vec::new(), is_over: false };
-        let mut request = format!("{verb} {path} HTTP/1.1\r\nConnection: close\r\n");
+        let mut request = format!("{verb} {path} HTTP/1.1\r\n");
+        if !headers.iter().any(|(name, _)| *name == "Connection") {
+            request.push_str("Connection: close\r\n");
+        }
         if !headers.iter().any(|(name, _)| *name == "Host") {
             request.push_str(&format!("Host: {}\r\n", self.name()));
         }
@@ -181,7 +184,7 @@ pub struct Stream {
 
 impl Stream {
     /// Writes all of it, however long the other end takes to begin its handshake.
-    fn write(&mut self, mut bytes: &[u8]) {
+    pub fn write(&mut self, mut bytes: &[u8]) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while !bytes.is_empty() && Instant::now() < deadline {
             match self.tls.write(bytes) {
