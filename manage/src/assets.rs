@@ -42,20 +42,24 @@ const ASSETS: &[Asset] = &[
 pub(crate) fn router() -> Router<Shared> {
     ASSETS.iter().fold(Router::new(), |router, asset| {
         let tag = tag(asset.bytes);
-        router.route(asset.path, get(move |headers: HeaderMap| async move { answer(asset, &tag, &headers) }))
+        router.route(
+            asset.path,
+            get(move |headers: HeaderMap| async move { answer(asset.kind, asset.bytes, &tag, &headers) }),
+        )
     })
 }
 
-fn answer(asset: &'static Asset, tag: &str, headers: &HeaderMap) -> Response {
+/// What does not change while the program runs, unless whoever asks has it already.
+pub(crate) fn answer(kind: &'static str, bytes: &'static [u8], tag: &str, headers: &HeaderMap) -> Response {
     let kept = [(header::ETAG, tag), (header::CACHE_CONTROL, "no-cache")];
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return (StatusCode::NOT_MODIFIED, kept).into_response();
     }
-    (kept, [(header::CONTENT_TYPE, asset.kind)], asset.bytes).into_response()
+    (kept, [(header::CONTENT_TYPE, kind)], bytes).into_response()
 }
 
 /// A file's name by its content.
-fn tag(bytes: &[u8]) -> String {
+pub(crate) fn tag(bytes: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     let hex: String = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("\"{hex}\"")

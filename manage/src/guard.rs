@@ -2,8 +2,8 @@
 //!
 //! Promises: before any route is reached, the `Host` is an address, `localhost` or a name of this host, so that a
 //! name bound anew to this address reaches nothing; a request that a browser made for a page of another origin is
-//! refused; a route of the API wants the token as a bearer, and five wrong ones from an address shut it out for the
-//! rest of a minute, the right one too. Every answer carries the headers that keep a browser from framing, guessing
+//! refused; a route of the API wants the token as a bearer, and after five wrong ones from an address another is not
+//! looked at for the rest of a minute: only the right one is, so that nobody shuts its owner out. Every answer carries the headers that keep a browser from framing, guessing
 //! or keeping it. Refuses cookies by never reading one.
 
 use std::collections::HashMap;
@@ -42,16 +42,21 @@ const HEADERS: [(HeaderName, &str); 7] = [
 #[derive(Debug)]
 pub(crate) struct Guard {
     token: Token,
-    /// This host's names, in small letters.
+    /// This host's names, in small letters, those by multicast DNS among them.
     names: Vec<String>,
     wrong: Mutex<WrongTokens>,
 }
 
 impl Guard {
     pub(crate) fn new(token: Token, names: &[String]) -> Self {
-        let mut names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
-        names.push("localhost".to_owned());
-        Self { token, names, wrong: Mutex::default() }
+        let local = |name: &str| format!("{}.local", name.split('.').next().unwrap_or(name));
+        let mut own = vec!["localhost".to_owned()];
+        for name in names.iter().filter(|name| !name.is_empty()) {
+            let name = name.to_ascii_lowercase();
+            own.push(local(&name));
+            own.push(name);
+        }
+        Self { token, names: own, wrong: Mutex::default() }
     }
 
     /// Whether a browser could have been led here by somebody else.
@@ -62,7 +67,7 @@ impl Guard {
         if !self.is_own(host) {
             return Err(forbidden(
                 "this host is not called that",
-                "use its address or its own name; --manage-name allows others",
+                &format!("use its address, or one of its names: {}", self.names.join(", ")),
             ));
         }
         if headers.contains_key(header::ORIGIN) {
@@ -94,14 +99,6 @@ impl Guard {
     }
 
     fn check_token(&self, from: IpAddr, headers: &HeaderMap, now: Instant) -> Result<(), Answer> {
-        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        if wrong.is_shut_out(from, now) {
-            return Err(Answer::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too many wrong tokens came from this address",
-                "wait a minute; `punktfunk-host token` prints the right one",
-            ));
-        }
         let given = only(headers, header::AUTHORIZATION).and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then_some(token)
@@ -113,16 +110,22 @@ impl Guard {
                 "send what `punktfunk-host token` prints as a bearer token",
             )
         };
-        match given {
-            Some(token) if self.token.is(token.as_bytes()) => Ok(()),
-            Some(_) => {
-                wrong.note(from, now);
-                tracing::warn!(%from, "a wrong token for the management API");
-                Err(refused("this is not the token"))
-            }
-            // Nothing was guessed.
-            None => Err(refused("this wants the token")),
+        // Nothing was guessed.
+        let Some(given) = given else { return Err(refused("this wants the token")) };
+        if self.token.is(given.as_bytes()) {
+            return Ok(());
         }
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        if wrong.is_shut_out(from, now) {
+            return Err(Answer::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many wrong tokens came from this address",
+                "send the right one, which `punktfunk-host token` prints",
+            ));
+        }
+        wrong.note(from, now);
+        tracing::warn!(%from, "a wrong token for the management API");
+        Err(refused("this is not the token"))
     }
 }
 
@@ -222,11 +225,32 @@ mod tests {
     #[test]
     fn only_this_host_s_own_names_and_addresses_are_heard() {
         let (guard, _) = guard();
-        for fine in ["127.0.0.1:47801", "[::1]:47801", "desk", "DESK:1", "localhost:47801", "192.168.1.2"] {
+        for fine in [
+            "127.0.0.1:47801",
+            "[::1]:47801",
+            "desk",
+            "DESK:1",
+            "localhost:47801",
+            "192.168.1.2",
+            "desk.local:47801",
+            "Desk.Local",
+        ] {
             assert!(guard.check_origin(&headers(&[("host", fine)])).is_ok(), "{fine}");
         }
-        for evil in ["rebound.example:47801", "desk.example", "127.0.0.1.example", "", "[::1", "desk:47x"] {
-            assert!(guard.check_origin(&headers(&[("host", evil)])).is_err(), "{evil}");
+        for evil in [
+            "rebound.example:47801",
+            "desk.example",
+            "127.0.0.1.example",
+            "",
+            "[::1",
+            "desk:47x",
+            "other.local",
+            "desk.local.example",
+            "local",
+            ".local",
+        ] {
+            let Answer(_, problem) = guard.check_origin(&headers(&[("host", evil)])).unwrap_err();
+            assert!(!problem.remedy.contains("--"), "there is no such flag: {}", problem.remedy);
         }
         assert!(guard.check_origin(&HeaderMap::new()).is_err());
         let mut two = headers(&[("host", "desk")]);
@@ -256,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fifth_wrong_token_shuts_an_address_out_for_the_minute() {
+    fn after_five_wrong_tokens_only_the_right_one_is_heard_for_the_minute() {
         let (guard, token) = guard();
         let (thief, owner) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([127, 0, 0, 1]));
         let wrong = headers(&[("authorization", &format!("Bearer {}", "0".repeat(64)))]);
@@ -272,13 +296,15 @@ mod tests {
         for second in 0..5 {
             assert_eq!(status(thief, &wrong, second), Some(StatusCode::UNAUTHORIZED), "guess {second}");
         }
+        assert_eq!(status(thief, &wrong, 6), Some(StatusCode::TOO_MANY_REQUESTS));
+        assert_eq!(status(thief, &right, 6), None, "its owner may be at the same address");
         assert_eq!(
-            status(thief, &right, 6),
+            status(thief, &wrong, 7),
             Some(StatusCode::TOO_MANY_REQUESTS),
-            "a guess that hits is not seen"
+            "the right one frees nobody"
         );
-        assert_eq!(status(owner, &right, 6), None, "another address is not shut out");
-        assert_eq!(status(thief, &right, 61), None);
+        assert_eq!(status(owner, &wrong, 7), Some(StatusCode::UNAUTHORIZED), "another address has its own");
+        assert_eq!(status(thief, &wrong, 61), Some(StatusCode::UNAUTHORIZED));
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! a picture.
 //!
 //! Promises: whoever has no token sees that the host lives, the console's own files and the document that describes
-//! the API, and nothing else; a token is compared in constant time, and five wrong ones in a minute shut an address
-//! out; a page of another origin, and a name that was bound to this address anew, are refused whatever token they
+//! the API, and nothing else; a token is compared in constant time, and after five wrong ones in a minute an
+//! address has no more guesses; a page of another origin, and a name that was bound to this address anew, are refused whatever token they
 //! have; there is no cookie, so a browser has no authority of its own to lend. Bodies, headers, connections and
 //! streams are bounded. Everything that is served lies in the program: no path reaches a file.
 //!

@@ -3,13 +3,16 @@
 //! Promises: the checked-in `openapi.json` is this document, letter by letter; a test says so. What every route of a kind
 //! refuses stands with each of them, and is said once, here.
 
-use axum::http::header;
-use axum::response::IntoResponse;
+use std::sync::LazyLock;
+
+use axum::http::HeaderMap;
+use axum::response::Response;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
+use crate::assets;
 use crate::routes::Api;
 
 /// The document, in JSON.
@@ -77,13 +80,21 @@ fn add_refusals(operation: &mut Operation) {
     }
 }
 
-fn problem(description: &str) -> Response {
+fn problem(description: &str) -> utoipa::openapi::Response {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     ResponseBuilder::new().description(description).content("application/json", content).build()
 }
 
-pub(crate) async fn serve() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], document())
+/// The document as it is served, and its name by its content: made once, for whoever has no token may ask for it.
+static SERVED: LazyLock<(String, String)> = LazyLock::new(|| {
+    let text = document();
+    let tag = assets::tag(text.as_bytes());
+    (text, tag)
+});
+
+pub(crate) async fn serve(headers: HeaderMap) -> Response {
+    let (text, tag) = &*SERVED;
+    assets::answer("application/json", text.as_bytes(), tag, &headers)
 }
 
 #[cfg(test)]
