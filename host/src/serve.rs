@@ -10,6 +10,7 @@ mod places;
 mod session;
 mod shown;
 mod speed;
+mod steer;
 mod watch;
 
 use std::path::PathBuf;

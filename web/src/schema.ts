@@ -244,7 +244,7 @@ export interface paths {
         delete: operations["end"];
         options?: never;
         head?: never;
-        /** Changes a running session's mode or rate. */
+        /** Changes a running session's mode or rate; the answer comes when that is done. */
         patch: operations["reconfigure"];
         trace?: never;
     };
@@ -2196,7 +2196,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not stream. */
+            /** @description It does not stream, or cannot do all of it: what it can is done. */
             409: {
                 headers: {
                     [name: string]: unknown;

@@ -4,11 +4,11 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use punktfunk_control::{Bye, ByeReason, Mode, Reconfigure, SessionId, Trust};
+use punktfunk_control::{Bye, ByeReason, SessionId, Trust};
 use punktfunk_manage::model::{self, Status};
 use punktfunk_manage::{Ask, Refused, Why};
 
-use super::{Serve, Session, host_name, log_late};
+use super::{Serve, Session, host_name};
 use crate::config;
 use crate::doorkeeper::pending;
 
@@ -52,7 +52,7 @@ impl Serve {
                 reply.answer(if ended { Ok(()) } else { Err(no_such_session(session)) });
             }
             Ask::Reconfigure { session, change, reply } => {
-                reply.answer(self.reconfigure(session, change, now));
+                self.steer(session, change, reply, now);
             }
             // Doors are the doorkeeper's.
             Ask::ArmPairing { .. }
@@ -87,23 +87,6 @@ impl Serve {
                 .for_each(|stream| stream.end_log(now));
         }
         self.common.recordings.stop()
-    }
-
-    fn reconfigure(&mut self, session: u64, change: model::Reconfigure, now: Instant) -> Result<(), Refused> {
-        let id = SessionId::of_number(session);
-        let mode =
-            change.mode.map(|to| Mode { width: to.width, height: to.height, refresh_mhz: to.refresh_mhz });
-        let wanted = Reconfigure { mode, bitrate_kbps: change.bitrate_kbps, codec: None };
-        let Some(known) = self.places.session(id) else { return Err(no_such_session(session)) };
-        let Some(stream) = known.stream() else { return Err(no_such_session(session)) };
-        if let Some(reconfigured) = stream.reconfigure(&wanted) {
-            known.shown.handle_reconfigured(reconfigured.mode, reconfigured.bitrate_kbps);
-            log_late(self.common.control.send_reconfigured(id, &reconfigured, now));
-            if !reconfigured.refused.is_empty() {
-                return Err(Refused::new(Why::Conflict, reconfigured.refused, "ask for something else"));
-            }
-        }
-        Ok(())
     }
 
     fn status(&self, now: Instant) -> Status {

@@ -15,6 +15,7 @@ use punktfunk_proto::FeedbackReport;
 use punktfunk_seal::Secret;
 
 use super::shown::Shown;
+use super::steer::Asker;
 use super::watch::Watch;
 use super::{Common, control_mode, host_name, log_late};
 use crate::closing::Closing;
@@ -37,6 +38,8 @@ pub(super) struct Session {
     log: String,
     watch: Watch,
     speed_tests: SpeedTests,
+    /// Whoever waits for a change of its mode, beside its client.
+    pub(super) asker: Option<Asker>,
 }
 
 /// How far it has come.
@@ -70,6 +73,7 @@ impl Session {
             log,
             watch: Watch::new(now),
             speed_tests: SpeedTests::default(),
+            asker: None,
         }
     }
 
@@ -232,7 +236,11 @@ impl Session {
         if let Some(reconfigured) = stream.poll_reconfigured() {
             shown.handle_reconfigured(reconfigured.mode, reconfigured.bitrate_kbps);
             log_late(common.control.send_reconfigured(id, &reconfigured, now));
+            if let Some(asker) = self.asker.take() {
+                asker.handle_reconfigured(&reconfigured);
+            }
         }
+        Asker::poll(&mut self.asker, now);
         if stream.poll_path_shrunk() {
             log_late(common.control.restart_mtu_search(id, now));
         }
@@ -260,6 +268,9 @@ impl Session {
         now: Instant,
     ) -> Option<StageFault> {
         let id = self.id;
+        if let Some(asker) = self.asker.take() {
+            asker.handle_end();
+        }
         match std::mem::replace(&mut self.state, State::Over) {
             State::Opening(opening) => {
                 opening.abandon();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Api, Client, ClientStart, Host, HostStart, MARGIN, PATIENCE, Place, assert_all_came, count, free_address,
-    look, pair_as, session_turn,
+    look, pair_as, session_turn, slow_sway, sway_turn,
 };
 
 /// A host with its API, and two paired devices.
@@ -64,6 +64,13 @@ fn two_sessions_are_shown_changed_and_ended_each_by_its_number() {
     let changed = session(&api, "tv", |session| count(session, "/mode/width") == 480);
     assert_eq!(count(&changed, "/bitrate_kbps"), 2_500);
     assert_eq!(count(&session(&api, "tablet", flows), "/mode/width"), 320, "the other one keeps its own");
+    // What is refused of a change is said to whoever asked for it, however long the source takes to refuse it.
+    let small = json!({"mode": {"width": 64, "height": 64, "refresh_mhz": 60_000}});
+    assert!(api.refused("PATCH", &path(&first), Some(small), 409).contains("at least"));
+    let half =
+        json!({"mode": {"width": 640, "height": 360, "refresh_mhz": 60_000}, "bitrate_kbps": 1_000_000});
+    assert!(api.refused("PATCH", &path(&first), Some(half), 409).contains("at most"));
+    assert_eq!(count(&session(&api, "tv", flows), "/mode/width"), 640, "the rest of it is done");
     assert!(
         api.refused("PATCH", "sessions/999", Some(json!({"bitrate_kbps": 900})), 404).contains("no session")
     );
@@ -77,6 +84,22 @@ fn two_sessions_are_shown_changed_and_ended_each_by_its_number() {
     ended.expect_code(0);
     assert_all_came(&ended.json());
     host.stop();
+}
+
+#[test]
+fn a_session_that_opens_cannot_be_changed_yet() {
+    let Some(_sway) = sway_turn() else { return };
+    let (_turn, place) = (session_turn(), Place::new());
+    let address = free_address();
+    let host = HostStart::new(&place, "wayland").env("PATH", slow_sway(&place, 60)).manage(&address).ready();
+    let api = Api::of(&place, &address);
+    let client = ClientStart::new(&place, host.port).args(&["--name", "tv"]).start();
+    let opening = session(&api, "tv", |session| session["state"] == "opening");
+    let path = format!("sessions/{}", opening["id"]);
+    let said = api.refused("PATCH", &path, Some(json!({"bitrate_kbps": 2_000})), 409);
+    assert!(said.contains("does not stream yet"), "{said}");
+    host.stop();
+    client.program.wait(PATIENCE).expect_code(9);
 }
 
 #[test]

@@ -48,12 +48,12 @@ pub(super) async fn end(State(shared): State<Shared>, Path(session): Path<u64>) 
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Changes a running session's mode or rate.
+/// Changes a running session's mode or rate; the answer comes when that is done.
 #[utoipa::path(patch, path = "/api/v1/sessions/{id}", tag = "sessions", security(("bearer" = [])),
     params(("id" = u64, Path, description = "The session's number.")), request_body = Reconfigure, responses(
     (status = 204, description = "It is changed."),
     (status = 404, description = "There is no such session.", body = Problem),
-    (status = 409, description = "It does not stream.", body = Problem),
+    (status = 409, description = "It does not stream, or cannot do all of it: what it can is done.", body = Problem),
     (status = 422, description = "That mode or rate cannot be.", body = Problem),
 ))]
 pub(super) async fn reconfigure(
