@@ -122,7 +122,7 @@ impl Report {
                 let latency = self.since.interval(Stage::CaptureToDecoded);
                 table.write_line(stats, (host, latency), streamed, now);
             }
-            let message = self.message(stats, host);
+            let message = self.message(stats, host, streamed);
             self.since.end_interval();
             message
         });
@@ -133,7 +133,13 @@ impl Report {
         message
     }
 
-    fn message(&self, stats: &ClientStats, host: Option<&HostStats>) -> control::ClientStats {
+    fn message(
+        &self,
+        stats: &ClientStats,
+        host: Option<&HostStats>,
+        streamed: Duration,
+    ) -> control::ClientStats {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let pictures = Pictures::new(stats, host);
         let cpu = process_cpu().saturating_sub(self.cpu_at_start);
         let summarize = |stage: Stage| {
@@ -150,7 +156,8 @@ impl Report {
             wire_bytes: stats.receive.wire_bytes,
             kernel_drops: stats.receive.kernel_drops,
             shards_recovered: stats.receive.recovered,
-            cpu_us: u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX),
+            cpu_us: micros(cpu),
+            session_us: micros(streamed),
             stages: Stage::ALL.into_iter().filter_map(summarize).collect(),
         }
     }
@@ -313,9 +320,11 @@ mod tests {
                     [seconds, decoded, "50.0", "0", "0", "0", "-", "10.0", "-", latency, latency].to_vec();
                 assert_eq!(*line, expected, "{target:?}:\n{text}");
             }
-            let told: Vec<_> =
-                messages.iter().map(|told| (told.pictures_decoded, told.stages[0].p50_us / 1_000)).collect();
-            assert_eq!(told, [(50, 1), (100, 2), (150, 3)], "each second's own latency");
+            let told = messages
+                .iter()
+                .map(|told| (told.session_us / 1_000, told.pictures_decoded, told.stages[0].p50_us / 1_000));
+            let expected = [(1_000, 50, 1), (2_000, 100, 2), (3_000, 150, 3)];
+            assert_eq!(told.collect::<Vec<_>>(), expected, "each second's own latency");
             let names: Vec<_> = messages[2].stages.iter().map(|stage| stage.name.as_str()).collect();
             assert_eq!(names, ["capture_to_decoded", "idr_to_decoded"]);
             assert_eq!(report.recorder().summary(Stage::CaptureToDecoded).unwrap().count, 150);

@@ -70,6 +70,7 @@ fn client_stats() -> impl Strategy<Value = Message> {
             pictures_late: b,
             kernel_drops: c,
             cpu_us: d,
+            session_us: a,
             stages: vec![stage; 2],
             ..ClientStats::default()
         })

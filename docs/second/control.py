@@ -186,7 +186,7 @@ MESSAGES = {
     12: Map({0: must(U16), 1: must(TEXT)}),
     13: Map({0: must(U64)}),
     14: Map({0: must(TEXT), 1: must(TEXT), 2: Field(MODE), 3: must(U32)}),
-    18: Map({**_counters(range(0, 9)), 16: Field(List(STAGE), [])}),
+    18: Map({**_counters(range(0, 10)), 16: Field(List(STAGE), [])}),
     20: Map({0: must(List(PENDING))}),
     21: Map({0: must(U64), 1: must(BOOL)}),
     30: Map({0: must(U32), 1: must(U32)}),

@@ -639,7 +639,7 @@ export interface components {
             counts: components["schemas"]["Counts"];
             /**
              * Format: double
-             * @description Pictures that the client decoded a second, over its last second.
+             * @description Pictures that the client decoded a second, over its last second and by its clock.
              */
             decoded_per_s?: number | null;
             /** @description The name that its device was paired by; `null` for one that is not paired. */
@@ -669,7 +669,7 @@ export interface components {
              * Format: double
              * @description Pictures a second, over the last second.
              */
-            pictures_per_s: number;
+            pictures_per_s?: number | null;
             /** @description Where it is. */
             remote: string;
             /**
@@ -693,9 +693,9 @@ export interface components {
             target_reason?: string | null;
             /**
              * Format: int64
-             * @description The wire's rate over the last second, in kbit/s.
+             * @description The wire's rate over the last second, in kbit/s; `null`, as each figure here, where none was measured lately.
              */
-            wire_kbps: number;
+            wire_kbps?: number | null;
         };
         /**
          * @description How far a session has come.

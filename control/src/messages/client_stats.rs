@@ -39,6 +39,9 @@ pub struct ClientStats {
     /// Processor time of the client process, in microseconds.
     #[cbor(n(8), default)]
     pub cpu_us: u64,
+    /// When all this was so: microseconds since the session's start, by the client's clock.
+    #[cbor(n(9), default)]
+    pub session_us: u64,
     /// Each stage's latency since the last message of this kind.
     #[cbor(n(16), with = "bounded::list", default)]
     pub stages: Vec<StageSummary>,

@@ -95,6 +95,7 @@ fn client_stats() -> ClientStats {
         pictures_lost: 1,
         datagrams: 1_200,
         cpu_us: 70_000,
+        session_us: 1_000_000,
         stages: vec![stage()],
         ..ClientStats::default()
     }

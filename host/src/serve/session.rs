@@ -98,7 +98,7 @@ impl Session {
     /// A report, over a path of this round trip.
     pub(super) fn handle_feedback(&mut self, report: FeedbackReport, rtt: Option<Duration>, now: Instant) {
         self.watch.handle_report(report.load, now);
-        self.shown.handle_loss(report.lost_per_mille);
+        self.shown.handle_loss(report.lost_per_mille, now);
         if let Some(stream) = self.stream() {
             stream.handle_feedback(report, rtt);
         }
@@ -222,7 +222,7 @@ impl Session {
         let State::Streaming(stream) = &mut self.state else { return };
         if let Some((mut stats, lately)) = stream.poll(now) {
             stats.path_refused = paths_refused(&common.control, id);
-            shown.handle_stats(&stats, &lately);
+            shown.handle_stats(&stats, &lately, now);
             log_late(common.control.send_stats(id, &stats, now));
         }
         while let Some((news, before)) = stream.poll_news() {

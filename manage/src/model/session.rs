@@ -114,11 +114,11 @@ pub struct Session {
     pub target_kbps: Option<u64>,
     /// Why that moved last: asked, delay, loss, decode, climb or futile. None before the first figures.
     pub target_reason: Option<String>,
-    /// The wire's rate over the last second, in kbit/s.
-    pub wire_kbps: u64,
+    /// The wire's rate over the last second, in kbit/s; `null`, as each figure here, where none was measured lately.
+    pub wire_kbps: Option<u64>,
     /// Pictures a second, over the last second.
-    pub pictures_per_s: f64,
-    /// Pictures that the client decoded a second, over its last second.
+    pub pictures_per_s: Option<f64>,
+    /// Pictures that the client decoded a second, over its last second and by its clock.
     pub decoded_per_s: Option<f64>,
     /// The thousandths of the datagrams that did not come, lately, before parity and resends.
     pub loss_per_mille: Option<f64>,

@@ -143,7 +143,7 @@ export function Live({ status, course }: { status: Status; course: Course }) {
           <Facts
             large
             facts={[
-              ["Pictures a second", digits(session.pictures_per_s)],
+              ["Pictures a second", session.pictures_per_s == null ? "–" : digits(session.pictures_per_s)],
               ["On the wire", rate(session.wire_kbps)],
               ["Lost", session.loss_per_mille == null ? "–" : `${digits(session.loss_per_mille)} ‰`],
               ["Capture to decoded", micros(across(session)?.p50_us)],

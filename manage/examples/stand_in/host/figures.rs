@@ -43,8 +43,8 @@ pub(super) fn move_on(session: &mut Session, index: usize, age: Duration) {
     let agreed = f64::from(session.bitrate_kbps);
     session.state = SessionState::Streaming;
     session.age_s = 312 + age.as_secs();
-    session.pictures_per_s = (hertz + 0.6 * noise(tick)).max(0.0);
-    session.wire_kbps = (agreed * (0.82 + 0.14 * wave + 0.04 * noise(tick + 1))) as u64;
+    session.pictures_per_s = Some((hertz + 0.6 * noise(tick)).max(0.0));
+    session.wire_kbps = Some((agreed * (0.82 + 0.14 * wave + 0.04 * noise(tick + 1))) as u64);
     session.loss_per_mille = Some(if noise(tick / 64) > 0.75 { 1.8 + noise(tick + 2) } else { 0.0 });
     session.rtt_us = Some((640.0 + 900.0 * index as f64 + 60.0 * noise(tick + 3)) as u64);
     session.target_kbps = Some(session.bitrate_kbps.into());
