@@ -1,5 +1,5 @@
-//! Recordings that the console begins: folders of PUNKTFUNK_PERF logs beside the identity, a log for each session that
-//! begins while one runs.
+//! Recordings that the console begins: folders of PUNKTFUNK_PERF logs beside the identity, and in each a folder for
+//! each session that begins while it runs, as a report draws one session's.
 //!
 //! Promises: a name is this host's own, by its clock; there are [`RECORDINGS_MAX`] at most, the oldest goes for a new
 //! one, and each ends by itself before it is large. Refuses a second one at a time, and any where `PUNKTFUNK_PERF` records
@@ -30,6 +30,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// What their names begin with.
 const PREFIX: &str = "recording-";
 
+/// What the names of their sessions' folders begin with, before a number from 1.
+const SESSION_PREFIX: &str = "session-";
+
 /// The one that runs, and those that there are.
 pub struct Recordings {
     folder: PathBuf,
@@ -40,7 +43,6 @@ pub struct Recordings {
 
 struct Running {
     name: String,
-    target: PerfTarget,
     logs: usize,
     looked_at: Instant,
 }
@@ -84,9 +86,7 @@ impl Recordings {
         let name = new_name(&known, SystemTime::now());
         let folder = self.folder.join(&name);
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
-        // Not by its text, in which a comma would be read.
-        let target = PerfTarget::at(folder);
-        self.running = Some(Running { name: name.clone(), target, logs: 0, looked_at: now });
+        self.running = Some(Running { name: name.clone(), logs: 0, looked_at: now });
         Ok(self.shown(name))
     }
 
@@ -100,16 +100,21 @@ impl Recordings {
         running.map(|running| self.shown(running.name)).ok_or_else(none)
     }
 
-    /// Where a session that begins now has its log, and what that is called by.
-    pub fn next_log(&mut self) -> Option<(PerfTarget, String)> {
+    /// Where a session that begins now has its log.
+    pub fn next_log(&mut self) -> Option<PerfTarget> {
         let running = self.running.as_mut()?;
         if running.logs >= LOGS_MAX {
             tracing::warn!(recording = running.name, most = LOGS_MAX, "a session is not recorded");
             return None;
         }
+        let folder = self.folder.join(&running.name).join(format!("{SESSION_PREFIX}{}", running.logs + 1));
+        if let Err(error) = DirBuilder::new().mode(0o700).create(&folder) {
+            tracing::error!(folder = %folder.display(), %error, "a session is not recorded");
+            return None;
+        }
         running.logs += 1;
-        let role = if running.logs == 1 { "host".to_owned() } else { format!("host-{}", running.logs) };
-        Some((running.target.clone(), role))
+        // Not by its text, in which a comma would be read.
+        Some(PerfTarget::at(folder))
     }
 
     /// Whether the one that runs has become so large that it is to be stopped.
@@ -119,12 +124,21 @@ impl Recordings {
             return false;
         }
         running.looked_at = now;
-        bytes(&self.folder.join(&running.name)) >= RECORDING_BYTES_MAX
+        let sessions = sessions(&self.folder.join(&running.name));
+        sessions.iter().map(|session| bytes(session)).sum::<u64>() >= RECORDING_BYTES_MAX
     }
 
     fn shown(&self, name: String) -> Recording {
         let running = self.running.as_ref().is_some_and(|running| running.name == name);
-        Recording { bytes: bytes(&self.folder.join(&name)), running, name }
+        let folder = self.folder.join(&name);
+        let sessions = sessions(&folder);
+        Recording {
+            bytes: sessions.iter().map(|session| bytes(session)).sum(),
+            sessions: u32::try_from(sessions.len()).unwrap_or(u32::MAX),
+            path: folder.display().to_string(),
+            running,
+            name,
+        }
     }
 }
 
@@ -150,6 +164,16 @@ fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = names.collect();
     names.sort_unstable();
     names
+}
+
+/// The folders of a recording's sessions.
+fn sessions(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let sessions = entries.filter(|entry| {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        is_folder && entry.file_name().to_string_lossy().starts_with(SESSION_PREFIX)
+    });
+    sessions.map(|entry| entry.path()).collect()
 }
 
 /// The bytes of the logs in it.
@@ -206,11 +230,13 @@ mod tests {
             assert!(begun.running && begun.bytes == 0);
             assert_eq!(recordings.start(now).unwrap_err().why, Why::Conflict);
             let logs: Vec<_> = (0..3).filter_map(|_| recordings.next_log()).collect();
-            assert_eq!([&logs[0].1, &logs[1].1, &logs[2].1], ["host", "host-2", "host-3"]);
-            assert_eq!(logs[0].0.directory(), folder.join(&begun.name));
-            fs::write(logs[0].0.directory().join("perf-host.hlog"), b"12345").unwrap();
+            for (log, name) in logs.iter().zip(["session-1", "session-2", "session-3"]) {
+                assert_eq!(log.directory(), folder.join(&begun.name).join(name));
+                fs::write(log.directory().join("perf-host.hlog"), b"12345").unwrap();
+            }
             let ended = recordings.stop().unwrap();
-            assert_eq!((ended.running, ended.bytes, &ended.name), (false, 5, &begun.name));
+            assert_eq!((ended.running, ended.bytes, &ended.name), (false, 15, &begun.name));
+            assert_eq!((ended.sessions, Path::new(&ended.path)), (3, &*folder.join(&begun.name)));
             made.push(begun.name);
         }
         assert!(made.is_sorted(), "{made:?}");
@@ -226,8 +252,9 @@ mod tests {
         let (place, now) = (tempfile::tempdir().unwrap(), Instant::now());
         fs::create_dir(place.path().join("photographs")).unwrap();
         let mut recordings = Recordings::new(place.path().to_owned(), false);
-        let begun = recordings.start(now).unwrap();
-        let log = fs::File::create(place.path().join(&begun.name).join("perf-host.hlog")).unwrap();
+        recordings.start(now).unwrap();
+        let session = recordings.next_log().unwrap();
+        let log = fs::File::create(session.directory().join("perf-host.hlog")).unwrap();
         log.set_len(RECORDING_BYTES_MAX).unwrap();
         assert!(!recordings.is_full(now), "looked at a moment ago");
         assert!(recordings.is_full(now + LOOK_INTERVAL));

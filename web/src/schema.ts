@@ -605,7 +605,7 @@ export interface components {
             bitrate_kbps?: number | null;
             mode?: components["schemas"]["Mode"] | null;
         };
-        /** @description A folder of `PUNKTFUNK_PERF` logs. */
+        /** @description A folder of `PUNKTFUNK_PERF` logs, those of each session in a folder of their own. */
         Recording: {
             /**
              * Format: int64
@@ -614,8 +614,15 @@ export interface components {
             bytes: number;
             /** @description Its folder's name. */
             name: string;
+            /** @description Where that is on the host. */
+            path: string;
             /** @description Whether it is being written. */
             running: boolean;
+            /**
+             * Format: int32
+             * @description How many sessions it has: `punktfunk-perf report` draws each of its folders `session-1` and on.
+             */
+            sessions: number;
         };
         /** @description One client's session. */
         Session: {

@@ -43,6 +43,11 @@ export function count(number: number | null | undefined): string {
   return number == null ? "–" : number.toLocaleString("en");
 }
 
+// A word of a command, as a shell reads it.
+export function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
 export function named(client: string): string {
   return client || "a device without a name";
 }

@@ -154,7 +154,7 @@ impl Session {
         };
         let (mode, to) = (control_mode(opened.mode), (Arc::clone(&common.socket), path));
         let always = common.config.stream.perf.clone().map(|target| (target, self.log.clone()));
-        let perf = always.or_else(|| common.recordings.next_log());
+        let perf = always.or_else(|| Some((common.recordings.next_log()?, "host".to_owned())));
         let config = (&common.config.stream, perf.as_ref());
         match Stream::start(*opened, mode, secret, to, config, now) {
             Ok(mut stream) => {

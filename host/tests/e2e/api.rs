@@ -1,5 +1,6 @@
 //! The management API of a real host with real sessions: what is asked for is done, and what is shown is so.
 
+use std::path::Path;
 use std::time::Duration;
 
 use punktfunk_perf::parse_log;
@@ -145,10 +146,12 @@ fn a_recording_has_a_log_of_each_session_that_begins_while_it_runs() {
     assert!(ended["running"] == false && count(&ended, "/bytes") > 0, "{ended}");
     let listed = api.granted("GET", "recordings", None);
     assert_eq!((listed.as_array().unwrap().len(), &listed[0]), (1, &ended));
-    let folder = place.path("host-identity").join("recordings").join(ended["name"].as_str().unwrap());
-    let log = parse_log(std::fs::File::open(folder.join("perf-host.hlog")).unwrap()).unwrap();
+    let folder = Path::new(ended["path"].as_str().unwrap());
+    assert_eq!(folder, place.path("host-identity").join("recordings").join(ended["name"].as_str().unwrap()));
+    // As a report of the session has it.
+    let log = parse_log(std::fs::File::open(folder.join("session-1/perf-host.hlog")).unwrap()).unwrap();
     assert!(!log.cut_off && log.total("encode").is_some_and(|stage| !stage.is_empty()));
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "the session from before is not in it");
+    assert_eq!(count(&ended, "/sessions"), 1, "the session from before is not in it");
     // The sessions have not noticed.
     for client in [before, recorded] {
         client.program.signal("INT");

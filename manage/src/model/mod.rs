@@ -82,11 +82,15 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// A folder of `PUNKTFUNK_PERF` logs.
+/// A folder of `PUNKTFUNK_PERF` logs, those of each session in a folder of their own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Recording {
     /// Its folder's name.
     pub name: String,
+    /// Where that is on the host.
+    pub path: String,
+    /// How many sessions it has: `punktfunk-perf report` draws each of its folders `session-1` and on.
+    pub sessions: u32,
     /// The bytes of its logs.
     pub bytes: u64,
     /// Whether it is being written.

@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { ask, type Recording, type Setting } from "../api";
 import { Card, Oops, useTask } from "../parts";
-import { bytes } from "../words";
+import { bytes, quoted } from "../words";
 
 function origin({ origin, place, needs_restart }: Setting): string {
   const from = {
@@ -90,15 +90,18 @@ function Recordings() {
     >
       <Oops failure={failure} />
       <p>
-        Each stage's latency as HdrHistogram logs, for sessions from now on; <code>punktfunk-perf report</code> draws
-        them.
+        Each stage's latency as HdrHistogram logs, for sessions from now on. The command beside a recording, given on the
+        host, draws its first session; the others are <code>session-2</code> and on.
       </p>
       <ul class="rows">
         {recordings.map((one) => (
           <li key={one.name}>
-            <code>{one.name}</code>
+            <code class="wrap">
+              {one.sessions > 0 ? `punktfunk-perf report ${quoted(`${one.path}/session-1`)}` : one.path}
+            </code>
             <span>
-              {bytes(one.bytes)} {one.running && <span class="badge">records</span>}
+              {one.sessions === 1 ? "1 session" : `${one.sessions} sessions`}, {bytes(one.bytes)}{" "}
+              {one.running && <span class="badge">records</span>}
             </span>
           </li>
         ))}

@@ -295,7 +295,7 @@ impl StandIn {
             }
             (None, true) => {
                 let name = format!("2026-11-27T10-{:02}-00", self.recordings.len());
-                self.recordings.insert(0, Recording { name, bytes: 0, running: true });
+                self.recordings.insert(0, Recording { running: true, ..texts::recording(&name, 0, 0) });
                 Ok(self.recordings[0].clone())
             }
         }

@@ -91,8 +91,12 @@ pub(super) fn change(setting: &mut Setting, value: Option<String>) -> Result<(),
 }
 
 pub(super) fn recordings() -> Vec<Recording> {
-    let one = |name: &str, bytes| Recording { name: name.to_owned(), bytes, running: false };
-    vec![one("2026-11-26T21-14-02", 1_840_233), one("2026-11-24T18-40-51", 412_870)]
+    vec![recording("2026-11-26T21-14-02", 2, 1_840_233), recording("2026-11-24T18-40-51", 1, 412_870)]
+}
+
+pub(super) fn recording(name: &str, sessions: u32, bytes: u64) -> Recording {
+    let path = format!("/home/ada/.config/punktfunk/recordings/{name}");
+    Recording { name: name.to_owned(), path, sessions, bytes, running: false }
 }
 
 pub(super) fn diagnosis() -> Diagnosis {
