@@ -56,6 +56,12 @@ pub enum Command {
     Pending(PendingArgs),
     /// Print the token that the console asks for.
     Token {
+        /// The console's whole address with it, for a browser to open.
+        #[arg(long)]
+        url: bool,
+        /// Where the running host's --manage is, for --url.
+        #[arg(long, value_name = "ADDR:PORT", default_value = LISTEN_DEFAULT, requires = "url")]
+        manage: SocketAddr,
         /// Where the identity is kept.
         #[arg(long, value_name = "DIR")]
         identity: Option<PathBuf>,

@@ -36,6 +36,7 @@ mod stream;
 mod ways;
 
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -126,7 +127,9 @@ fn run(command: Command, config: &Config) -> Result<(), HostError> {
             let host = RunningHost::of(&folder, load_identity(args.identity.as_deref())?, args.manage)?;
             pending::run(&args, &host)
         }
-        Command::Token { identity, json } => print_token(&identity_folder(identity.as_deref())?, json),
+        Command::Token { url, manage, identity, json } => {
+            print_token(&identity_folder(identity.as_deref())?, url.then_some(manage), json)
+        }
         Command::Devices(args) => devices::run(&args, &identity_folder(args.identity.as_deref())?),
         Command::Fingerprint { identity, json } => print_fingerprint(identity.as_deref(), json),
         Command::Completions { shell } => config::completions(config, shell),
@@ -289,10 +292,14 @@ fn probe_compositor(json: bool) {
     }
 }
 
-/// The token by which the console lets its owner in.
-fn print_token(folder: &Path, json: bool) -> Result<(), HostError> {
+/// The token by which the console lets its owner in, or the console's address there with it.
+fn print_token(folder: &Path, at: Option<SocketAddr>, json: bool) -> Result<(), HostError> {
     let token = Token::load_or_create(folder)?;
-    print_word("token", token.reveal(), json);
+    match at {
+        // What stands behind the # never leaves the browser.
+        Some(at) => print_word("url", &format!("https://{at}/#token={}", token.reveal()), json),
+        None => print_word("token", token.reveal(), json),
+    }
     Ok(())
 }
 

@@ -57,10 +57,21 @@ function send(method: string, path: string, init: RequestInit = {}): Promise<Res
   const headers = new Headers(init.headers);
   headers.set("Authorization", `Bearer ${sessionStorage.getItem(KEY) ?? ""}`);
   return fetch(`/api/v1/${path}`, { ...init, method, headers, credentials: "omit" }).catch((error: unknown) => {
-    if (init.signal?.aborted) throw error;
+    if (init.signal?.aborted) throw late(error) ?? error;
     throw new Failure(0, "the host does not answer", "see whether it runs, and whether this device reaches it");
   });
 }
+
+// The host answers everything within 15 s, were it with a refusal.
+const ANSWER_MS = 20_000;
+
+function late(error: unknown): Failure | null {
+  if (!(error instanceof DOMException && error.name === "TimeoutError")) return null;
+  return new Failure(0, `the host has not answered for ${ANSWER_MS / 1000} s`, SILENT);
+}
+
+// A browser keeps six connections to a host, and each tab's stream of events holds one.
+const SILENT = "see whether it runs, whether this device reaches it, and whether other tabs of this console can be closed";
 
 function gone(error: unknown): never {
   throw error instanceof DOMException ? error : new Failure(0, "the host has gone", "this page goes on when it is back");
@@ -69,9 +80,13 @@ function gone(error: unknown): never {
 export async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
   const init: RequestInit =
     body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
-  const response = await send(method, path, init);
+  const response = await send(method, path, { ...init, signal: AbortSignal.timeout(ANSWER_MS) });
   if (!response.ok) throw await failure(response);
-  return (response.status === 204 ? undefined : await response.json()) as T;
+  if (response.status === 204) return undefined as T;
+  const answer = (await response.json().catch((error: unknown) => {
+    throw late(error) ?? error;
+  })) as T;
+  return answer;
 }
 
 // The host says something four times a second; a network that has gone says nothing, not even that.
@@ -80,7 +95,7 @@ const SILENCE_MS = 5000;
 function within<T>(promise: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(
-      () => reject(new Failure(0, "the host has fallen silent", "see whether it runs, and whether this device reaches it")),
+      () => reject(new Failure(0, "the host has fallen silent", SILENT)),
       SILENCE_MS,
     );
     promise.then(resolve, reject).finally(() => clearTimeout(timer));

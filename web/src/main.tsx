@@ -111,7 +111,10 @@ function Console() {
   }, [name, status?.host_name]);
 
   useEffect(() => {
-    const turn = () => setName(pageName());
+    const turn = () => {
+      setToken(takeToken());
+      setName(pageName());
+    };
     addEventListener("hashchange", turn);
     return () => removeEventListener("hashchange", turn);
   }, []);

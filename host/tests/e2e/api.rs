@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Api, Client, ClientStart, Host, HostStart, MARGIN, PATIENCE, Place, assert_all_came, count, free_address,
-    look, pair_as, session_turn, slow_sway, sway_turn,
+    look, pair_as, session_turn, slow_sway, sway_turn, token,
 };
 
 /// A host with its API, and two paired devices.
@@ -101,6 +101,15 @@ fn a_session_that_opens_cannot_be_changed_yet() {
     assert!(said.contains("does not stream yet"), "{said}");
     host.stop();
     client.program.wait(PATIENCE).expect_code(9);
+}
+
+#[test]
+fn the_tokens_address_is_the_consoles() {
+    let place = Place::new();
+    let bare = token(&place, &[]);
+    assert_eq!(token(&place, &["--url"]), format!("https://127.0.0.1:47801/#token={bare}"));
+    let elsewhere = token(&place, &["--url", "--manage", "[::1]:1234"]);
+    assert_eq!(elsewhere, format!("https://[::1]:1234/#token={bare}"));
 }
 
 #[test]

@@ -237,6 +237,11 @@ fn a_wrong_token_is_refused_forgotten_and_never_in_the_address() {
     assert_eq!(kept, json!(["", 0]), "nothing outlives the tab");
     visit.browser.click("button", "Forget the token");
     visit.browser.wait_for_text("It wants the token");
+    // Into the address bar of a tab that is open already, where it makes no new page.
+    let hash = format!("location.hash = '#token={}'", visit.token());
+    visit.browser.evaluate(&hash);
+    visit.browser.wait_for_text("Living-room TV");
+    assert_eq!(visit.browser.evaluate("location.href"), json!(visit.address("")));
 }
 
 #[test]

@@ -52,6 +52,10 @@ impl Visit {
         format!("{}{path}", self.origin)
     }
 
+    pub fn token(&self) -> &str {
+        self.token.reveal()
+    }
+
     pub fn open_with_token(&mut self) {
         self.browser.open(&format!("{}#token={}", self.origin, self.token.reveal()));
     }

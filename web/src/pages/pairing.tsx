@@ -113,7 +113,10 @@ export function Pairing({ status }: { status: Status }) {
       <Pin window={status.pairing} />
       <Card title="Devices that ask">
         {status.pending.length === 0 ? (
-          <p>None waits. A device that is not paired asks by connecting; it waits two minutes for your word.</p>
+          <p>
+            None waits. A device that is not paired asks by <code>punktfunk pair HOST --knock</code>; it waits two minutes
+            for your word.
+          </p>
         ) : (
           <>
             <p>Compare the fingerprint with what the device shows before you approve it.</p>

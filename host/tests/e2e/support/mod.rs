@@ -21,7 +21,7 @@ pub(crate) use program::{Ended, Program};
 pub(crate) use random::Random;
 pub(crate) use session::{
     Client, ClientStart, Host, HostStart, arm, arm_as, devices, discover, discover_for_people,
-    identity_fingerprint, operate, pair, pair_as,
+    identity_fingerprint, operate, pair, pair_as, token,
 };
 
 use std::fs::File;

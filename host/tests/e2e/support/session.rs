@@ -92,6 +92,14 @@ pub(crate) fn identity_fingerprint(place: &Place, of_host: bool, identity: &str)
     text
 }
 
+/// What `punktfunk-host token` prints with these arguments.
+pub(crate) fn token(place: &Place, args: &[&str]) -> String {
+    let mut command = command(host_path(), place, None);
+    command.arg("token").args(args).arg("--identity").arg(place.path("host-identity"));
+    let ended = Program::start(place, "token", command).wait(PATIENCE);
+    ended.expect_code(0).stdout.trim().to_owned()
+}
+
 /// `punktfunk pair` with this on its standard input, in a network namespace or not.
 pub(crate) fn pair(place: &Place, within: Option<&Namespace>, args: &[&str], typed: &str) -> Program {
     pair_as(place, "client-identity", within, args, typed)
