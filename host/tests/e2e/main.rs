@@ -15,6 +15,7 @@ mod card;
 mod ciphers;
 mod config;
 mod console;
+mod described;
 mod desktop;
 mod diagnosis;
 mod discover;

@@ -36,8 +36,19 @@ impl Api {
         }
     }
 
-    /// Asks; gives the status and the body.
-    pub(crate) fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    /// Asks for what has no end; gives the status.
+    pub(crate) fn status(&self, method: &str, path: &str) -> u16 {
+        let mut head = [0; 12];
+        self.send(method, path, None).read_exact(&mut head).unwrap();
+        std::str::from_utf8(&head[9..]).unwrap().parse().unwrap()
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> StreamOwned<ClientConnection, TcpStream> {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let name = ServerName::IpAddress(self.address.ip().into());
@@ -52,6 +63,12 @@ impl Api {
         )
         .unwrap();
         stream.flush().unwrap();
+        stream
+    }
+
+    /// Asks; gives the status and the body.
+    pub(crate) fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let mut stream = self.send(method, path, body);
         let mut answer = String::new();
         match stream.read_to_string(&mut answer) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
