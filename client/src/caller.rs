@@ -123,7 +123,7 @@ impl<'a> Caller<'a> {
         let waiting = Waiting { stop: self.stop, commands, until: turn.until };
         let begun = greet(&mut link, &mut receiver, &hello, &waiting).and_then(|greeted| {
             let media = Media::start(&mut link, &greeted, receiver, &self.ground, files)?;
-            if args.open && turn.number == 1 {
+            if args.belief.open && turn.number == 1 {
                 let host = greeted.host_fingerprint;
                 say(&format!("--open believes any host; --trust {host} would believe this one only"));
             }

@@ -95,12 +95,9 @@ pub struct ConnectArgs {
     /// Keep a recent picture: at most half a second older than the last one.
     #[arg(long, value_name = "FILE.png")]
     pub snapshot: Option<PathBuf>,
-    /// The host's fingerprint (64 hex digits), in place of the paired hosts'; any other host is refused.
-    #[arg(long, value_name = "FINGERPRINT", conflicts_with = "open")]
-    pub trust: Vec<Fingerprint>,
-    /// Believe any host. Without it one that is paired is, or the one that --trust names.
-    #[arg(long)]
-    pub open: bool,
+    /// Which hosts are believed.
+    #[command(flatten)]
+    pub belief: BeliefArgs,
     /// Answer for devices that ask the host to be let in: yes and no to all, or yes to this fingerprint only. Without
     /// it they are only told of.
     #[arg(long, value_name = "yes|no|FINGERPRINT")]
@@ -179,6 +176,17 @@ pub struct DiscoverArgs {
     pub json: bool,
 }
 
+/// Which hosts are believed, where it is not the paired ones.
+#[derive(Debug, Clone, Args)]
+pub struct BeliefArgs {
+    /// The host's fingerprint (64 hex digits), in place of the paired hosts'; any other host is refused.
+    #[arg(long, value_name = "FINGERPRINT", conflicts_with = "open")]
+    pub trust: Vec<Fingerprint>,
+    /// Believe any host. Without it one that is paired is, or the one that --trust names.
+    #[arg(long)]
+    pub open: bool,
+}
+
 /// What to test.
 #[derive(Debug, Clone, Args)]
 pub struct SpeedTestArgs {
@@ -191,12 +199,9 @@ pub struct SpeedTestArgs {
     /// For how long, in milliseconds.
     #[arg(long = "ms", value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(200..=10_000))]
     pub duration_ms: u32,
-    /// The host's fingerprint (64 hex digits), in place of the paired hosts'; any other host is refused.
-    #[arg(long, value_name = "FINGERPRINT", conflicts_with = "open")]
-    pub trust: Vec<Fingerprint>,
-    /// Believe any host. Without it one that is paired is, or the one that --trust names.
-    #[arg(long)]
-    pub open: bool,
+    /// Which hosts are believed.
+    #[command(flatten)]
+    pub belief: BeliefArgs,
     /// What the host shows for this client; by default this machine's name.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,

@@ -44,7 +44,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::caller::Caller;
-use crate::cli::{Command, ConnectArgs, HostsArgs, PairArgs, SpeedTestArgs};
+use crate::cli::{BeliefArgs, Command, ConnectArgs, HostsArgs, PairArgs, SpeedTestArgs};
 use crate::error::{ClientError, EXIT_INTERRUPTED};
 use crate::terminal::{print, say};
 
@@ -106,7 +106,7 @@ fn run(args: &ConnectArgs, config: &Config) -> Result<(), ClientError> {
     let folder = identity_folder(args.identity.as_deref())?;
     let identity = Identity::load_or_create(&folder)?;
     let mut hosts = Devices::load(&folder)?;
-    let trust = believed((args.open, &args.trust), &hosts, &args.host)?;
+    let trust = believed(&args.belief, &hosts, &args.host)?;
     let stop = stop_flag().map_err(ClientError::Signals)?;
     let course = reconnect::run(&Caller::new(args, config, (identity, trust), &stop)?)?;
     if let Some(host) = course.last.host {
@@ -119,17 +119,13 @@ fn run(args: &ConnectArgs, config: &Config) -> Result<(), ClientError> {
 }
 
 /// Which hosts are believed.
-fn believed(
-    (open, named): (bool, &[Fingerprint]),
-    hosts: &Devices,
-    host: &str,
-) -> Result<Trust, ClientError> {
-    let trust = match (open, named) {
+fn believed(belief: &BeliefArgs, hosts: &Devices, host: &str) -> Result<Trust, ClientError> {
+    let trust = match (belief.open, &belief.trust[..]) {
         (true, _) => Trust::Open,
         (false, []) => Trust::Pinned(hosts.fingerprints()),
         (false, named) => Trust::Pinned(named.to_vec()),
     };
-    if trust.expected().is_empty() && !open {
+    if trust.expected().is_empty() && !belief.open {
         return Err(ClientError::Usage(format!(
             "which host shall be believed? none is paired yet: `punktfunk pair {host}` does that once, by the PIN that \
              the host shows; or name the host with --trust FINGERPRINT, or believe any with --open"
@@ -151,7 +147,7 @@ fn speed_test(args: &SpeedTestArgs, config: &Config) -> Result<(), ClientError> 
     let folder = identity_folder(args.identity.as_deref())?;
     let identity = Identity::load_or_create(&folder)?;
     let mut hosts = Devices::load(&folder)?;
-    let trust = believed((args.open, &args.trust), &hosts, &args.host)?;
+    let trust = believed(&args.belief, &hosts, &args.host)?;
     let stop = stop_flag().map_err(ClientError::Signals)?;
     let tested = speed::speed_test(args, config, (identity, trust), &stop)?;
     note_seen(&mut hosts, &tested.host);

@@ -8,7 +8,7 @@ mod asked;
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::{ArgMatches, CommandFactory};
+use clap::CommandFactory;
 use punktfunk_net::{BACKEND_VARIABLE, Backend};
 use punktfunk_perf::PerfTarget;
 use punktfunk_seal::{
@@ -97,16 +97,7 @@ pub fn table() -> Table {
 /// It is wrong, or the settings are.
 pub fn begin() -> Result<(Cli, Config), BeginError> {
     let words: Vec<OsString> = std::env::args_os().collect();
-    Config::begin((FILE, table()), &words, std::env::vars_os().collect(), is_apart)
-}
-
-/// Whether a command does without settings: those that mend them or only print.
-fn is_apart(matches: &ArgMatches) -> bool {
-    match matches.subcommand() {
-        Some(("config", below)) => below.subcommand().is_some(),
-        Some(("completions" | "man", _)) => true,
-        Some(_) | None => false,
-    }
+    Config::begin((FILE, table()), &words, std::env::vars_os().collect())
 }
 
 /// Whether a variable can have this text: the rooms that read it say so.

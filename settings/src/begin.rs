@@ -41,8 +41,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the command line `words` of the program `C`, whose file is called `name`; commands that `is_apart` says do
-    /// without the file and the variables.
+    /// Reads the command line `words` of the program `C`, whose file is called `name`; those that mend settings or only print
+    /// do without the file and the variables.
     ///
     /// # Errors
     /// See [`BeginError`].
@@ -50,7 +50,6 @@ impl Config {
         (name, table): (&str, Table),
         words: &[OsString],
         variables: Vec<(OsString, OsString)>,
-        is_apart: impl FnOnce(&ArgMatches) -> bool,
     ) -> Result<(C, Self), BeginError> {
         let matches = table.command().clone().try_get_matches_from(words)?;
         let flags = table.given(&matches);
@@ -117,6 +116,15 @@ impl Config {
     pub fn change(&self, key: &str, value: Option<&str>) -> Result<(), WriteError> {
         let Some(path) = &self.path else { return Err(WriteError::NoFile) };
         write(&self.table, path, key, value)
+    }
+}
+
+/// Whether a command does without settings: those that mend them or only print.
+fn is_apart(matches: &ArgMatches) -> bool {
+    match matches.subcommand() {
+        Some(("config", below)) => below.subcommand().is_some(),
+        Some(("completions" | "man", _)) => true,
+        Some(_) | None => false,
     }
 }
 

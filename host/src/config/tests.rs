@@ -169,7 +169,7 @@ fn console(place: &Path, variables: &[(&str, &str)]) -> Config {
     let words = ["punktfunk-host", "serve", "--slices", "2", "--config"].map(OsString::from);
     let words = [&words[..], &[place.into()]].concat();
     let variables = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
-    let begun = Config::begin::<Cli>((FILE, table()), &words, variables, is_apart);
+    let begun = Config::begin::<Cli>((FILE, table()), &words, variables);
     begun.unwrap_or_else(|error| panic!("{error}")).1
 }
 
