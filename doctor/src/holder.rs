@@ -177,11 +177,11 @@ mod tests {
     fn a_host_with_another_identity_is_told_by_its_command_line() {
         let command = |identity: &str| format!("punktfunk-host\0serve\0{identity}\0--once\0");
         for words in ["--identity\0theirs", "--identity=theirs"] {
-            let (dir, mut view) = machine(&[("/proc/7/cmdline", &command(words)), ("/home/theirs/x", "")]);
-            std::os::unix::fs::symlink(dir.path().join("home"), view.path("/proc/7/cwd")).unwrap();
+            let (dir, mut view) = machine(&[("/proc/7/cmdline", &command(words)), ("/srv/theirs/x", "")]);
+            std::os::unix::fs::symlink(dir.path().join("srv"), view.path("/proc/7/cwd")).unwrap();
             let host = Holder { pid: 7, name: "punktfunk-host".into() };
-            assert_eq!(host.other_identity(&view), Some(dir.path().join("home/theirs")), "{words:?}");
-            view.folder = dir.path().join("home/../home/theirs");
+            assert_eq!(host.other_identity(&view), Some(dir.path().join("srv/theirs")), "{words:?}");
+            view.folder = dir.path().join("srv/../srv/theirs");
             assert_eq!(host.other_identity(&view), None, "it is this one: {words:?}");
         }
         let (_dir, view) = machine(&[("/proc/7/cmdline", &command("--identity-of-a-kind"))]);

@@ -208,7 +208,7 @@ fn a_setting_is_changed_or_the_refusal_is_said_and_a_recording_runs() {
     visit.browser.wait_for_text("from host.toml, line 9");
     visit.browser.click("button", "Record");
     visit.browser.wait_for_text("records");
-    let folder = "/home/ada/.config/punktfunk/recordings/2026-11-26T21-14-02/session-1";
+    let folder = "/srv/ada/.config/punktfunk/recordings/2026-11-26T21-14-02/session-1";
     visit.browser.wait_for_text(&format!("punktfunk-perf report {folder}"));
     visit.expect_no_faults();
     visit.browser.evaluate(&format!("{field}.select()"));

@@ -95,7 +95,7 @@ pub(super) fn recordings() -> Vec<Recording> {
 }
 
 pub(super) fn recording(name: &str, sessions: u32, bytes: u64) -> Recording {
-    let path = format!("/home/ada/.config/punktfunk/recordings/{name}");
+    let path = format!("/srv/ada/.config/punktfunk/recordings/{name}");
     Recording { name: name.to_owned(), path, sessions, bytes, running: false }
 }
 
