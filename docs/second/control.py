@@ -176,7 +176,7 @@ MESSAGES = {
     2: WELCOME,
     3: Map({0: must(U32), 1: must(U16), 2: must(TEXT)}),
     4: Map({}),
-    5: Map({0: Field(MODE), 1: Field(U32)}),
+    5: Map({0: Field(MODE), 1: Field(U32), 2: Field(U16)}),
     6: Map({0: must(MODE), 1: must(U32), 2: must(U32), 3: must(TEXT)}),
     7: Map({0: must(U32)}),
     8: Map({0: must(U32), 1: must(U64)}),

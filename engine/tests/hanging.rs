@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use punktfunk_engine::{HostConfig, HostPipeline, Machine, Wishes};
+use punktfunk_engine::{HostConfig, HostPipeline, Merge};
 use punktfunk_net::{Socket, SocketConfig};
 use punktfunk_proto::{BitratePolicy, RedundancyPolicy, SessionClock};
 use punktfunk_seal::{Cipher, Direction, Plane, PlaneKeys, Sealer, Secret};
 
-use support::{Pattern, negotiated, wait_for};
+use support::{Pattern, machine, negotiated, wait_for};
 
 #[test]
 fn a_stage_that_hangs_is_waited_for_as_long_as_was_said() {
@@ -31,7 +31,8 @@ fn a_stage_that_hangs_is_waited_for_as_long_as_was_said() {
         burst_bytes: 128 << 10,
         redundancy: RedundancyPolicy::Fixed,
         bitrate: BitratePolicy::Fixed,
-        machine: Machine::probe(Wishes::default()),
+        // A stage that hangs takes its thread with it: the other one has its own.
+        machine: machine(Merge::Apart),
     };
     let keys =
         PlaneKeys::new(&Secret::new([7; 32]), Cipher::Aes128Gcm, Direction::HostToClient, Plane::Video);

@@ -128,6 +128,8 @@ fn run(command: Command, config: &Config) -> Result<(), HostError> {
             pending::run(&args, &host)
         }
         Command::Token { url, manage, identity, json } => {
+            // The folder is made with the identity.
+            load_identity(identity.as_deref())?;
             print_token(&identity_folder(identity.as_deref())?, url.then_some(manage), json)
         }
         Command::Devices(args) => devices::run(&args, &identity_folder(args.identity.as_deref())?),
