@@ -213,10 +213,8 @@ impl Serve {
                 }
             }
             HostEvent::Reconfigure { session, reconfigure } => {
-                let done = self.stream(session).and_then(|stream| stream.reconfigure(&reconfigure));
-                if let Some((reconfigured, known)) = done.zip(self.places.session(session)) {
-                    known.shown.handle_reconfigured(reconfigured.mode, reconfigured.bitrate_kbps);
-                    log_late(self.common.control.send_reconfigured(session, &reconfigured, now));
+                if let Some(known) = self.places.session(session) {
+                    known.reconfigure(&reconfigure, None, &mut self.common.control, now);
                 }
             }
             HostEvent::Feedback { session, report } => {

@@ -235,6 +235,11 @@ mod tests {
         (out, file)
     }
 
+    /// The package as it is made around `ls`, which links little and has no pages to write.
+    const fn around_ls(package: Package) -> Package {
+        Package { must_link: None, has_pages: false, ..package }
+    }
+
     fn dpkg_deb(verb: &str, file: &Path) -> String {
         process::output(Command::new("dpkg-deb").arg(verb).arg(file)).unwrap()
     }
@@ -254,9 +259,7 @@ mod tests {
         if !has_tools() {
             return;
         }
-        // `ls` has no pages to write.
-        let plain = |package| Package { must_link: None, has_pages: false, ..package };
-        for package in [&plain(HOST), &plain(CLIENT), &PERF] {
+        for package in [&around_ls(HOST), &around_ls(CLIENT), &PERF] {
             let (_out, file) = made(package);
             let listing = dpkg_deb("--contents", &file);
             let has = |start: &str, path: &str| {
@@ -295,7 +298,7 @@ mod tests {
         if !has_tools() {
             return;
         }
-        for package in [&Package { must_link: None, ..HOST }, &CLIENT, &PERF] {
+        for package in [&around_ls(HOST), &around_ls(CLIENT), &PERF] {
             let (_out, file) = made(package);
             let is_raised = |line: &&str| line.chars().take(10).any(|bit| matches!(bit, 's' | 'S'));
             let raised = dpkg_deb("--contents", &file).lines().filter(is_raised).count();
@@ -311,7 +314,8 @@ mod tests {
             return;
         }
         let (out, root) = (tempfile::tempdir().unwrap(), workspace::root().unwrap());
-        let fault = make(&HOST, &root, &process::find("ls").unwrap(), out.path()).unwrap_err();
+        let host = Package { must_link: HOST.must_link, ..around_ls(HOST) };
+        let fault = make(&host, &root, &process::find("ls").unwrap(), out.path()).unwrap_err();
         assert!(fault.to_string().contains("libpipewire-0.3"), "{fault}");
     }
 

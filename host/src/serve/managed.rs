@@ -8,6 +8,7 @@ use punktfunk_control::{Bye, ByeReason, SessionId, Trust};
 use punktfunk_manage::model::{self, Status};
 use punktfunk_manage::{Ask, Refused, Why};
 
+use super::steer::Answer;
 use super::{Serve, Session, host_name};
 use crate::config;
 use crate::doorkeeper::pending;
@@ -27,6 +28,9 @@ impl Serve {
         {
             tracing::warn!(name = recording.name, bytes = recording.bytes, "the recording is full and ends");
         }
+        let answers: Vec<Answer> =
+            self.places.iter_mut().flat_map(|(session, _)| session.asker.poll_answers(now)).collect();
+        has_answered |= !answers.is_empty();
         // Whoever has asked for a change looks for it next.
         if self.management.as_ref().is_some_and(|management| has_answered || management.is_due(now)) {
             let status = self.status(now);
@@ -34,6 +38,7 @@ impl Serve {
                 management.publish(status, now);
             }
         }
+        answers.into_iter().for_each(Answer::give);
     }
 
     fn answer(&mut self, ask: Ask, now: Instant) {
@@ -51,9 +56,7 @@ impl Serve {
                 let ended = self.end(id, Bye::new(ByeReason::Asked, "the host's operator has ended it"), now);
                 reply.answer(if ended { Ok(()) } else { Err(no_such_session(session)) });
             }
-            Ask::Reconfigure { session, change, reply } => {
-                self.steer(session, change, reply, now);
-            }
+            Ask::Reconfigure { session, change, reply } => self.steer(session, change, reply, now),
             // Doors are the doorkeeper's.
             Ask::ArmPairing { .. }
             | Ask::CancelPairing { .. }

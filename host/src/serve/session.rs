@@ -39,7 +39,7 @@ pub(super) struct Session {
     watch: Watch,
     speed_tests: SpeedTests,
     /// Whoever waits for a change of its mode, beside its client.
-    pub(super) asker: Option<Asker>,
+    pub(super) asker: Asker,
 }
 
 /// How far it has come.
@@ -73,7 +73,7 @@ impl Session {
             log,
             watch: Watch::new(now),
             speed_tests: SpeedTests::default(),
-            asker: None,
+            asker: Asker::default(),
         }
     }
 
@@ -234,13 +234,8 @@ impl Session {
             }
         }
         if let Some(reconfigured) = stream.poll_reconfigured() {
-            shown.handle_reconfigured(reconfigured.mode, reconfigured.bitrate_kbps);
-            log_late(common.control.send_reconfigured(id, &reconfigured, now));
-            if let Some(asker) = self.asker.take() {
-                asker.handle_reconfigured(&reconfigured);
-            }
+            self.asker.handle_reconfigured((id, reconfigured), (shown, &mut common.control), now);
         }
-        Asker::poll(&mut self.asker, now);
         if stream.poll_path_shrunk() {
             log_late(common.control.restart_mtu_search(id, now));
         }
@@ -268,9 +263,7 @@ impl Session {
         now: Instant,
     ) -> Option<StageFault> {
         let id = self.id;
-        if let Some(asker) = self.asker.take() {
-            asker.handle_end();
-        }
+        self.asker.handle_end();
         match std::mem::replace(&mut self.state, State::Over) {
             State::Opening(opening) => {
                 opening.abandon();

@@ -68,9 +68,11 @@ impl Shown {
         }
     }
 
-    pub(super) fn handle_reconfigured(&mut self, to: Mode, bitrate_kbps: u32) {
-        self.session.mode = mode(to);
-        self.session.bitrate_kbps = bitrate_kbps;
+    /// Whether that is anything new.
+    pub(super) fn handle_reconfigured(&mut self, to: Mode, bitrate_kbps: u32) -> bool {
+        let before = (self.session.mode, self.session.bitrate_kbps);
+        (self.session.mode, self.session.bitrate_kbps) = (mode(to), bitrate_kbps);
+        before != (self.session.mode, self.session.bitrate_kbps)
     }
 
     /// Of the datagrams lately, the thousandths that did not come.
