@@ -27,8 +27,12 @@ fn found(ended: &Ended) -> Value {
 }
 
 /// Within 3 % of what was asked for.
+fn is_close(kbps: u64, target_kbps: u64) -> bool {
+    kbps.abs_diff(target_kbps) * 100 <= target_kbps * 3
+}
+
 fn assert_close(kbps: u64, target_kbps: u64) {
-    assert!(kbps.abs_diff(target_kbps) * 100 <= target_kbps * 3, "{kbps} of {target_kbps} kbit/s");
+    assert!(is_close(kbps, target_kbps), "{kbps} of {target_kbps} kbit/s");
 }
 
 #[test]
@@ -53,6 +57,35 @@ fn loopback_carries_the_target_and_no_source_is_opened() {
     }
     host.stop();
     place.assert_empty(PATIENCE);
+}
+
+/// Another program on the machine may hold one try down.
+const TRIES: usize = 5;
+
+/// That loopback carries these, each within 3 %.
+fn assert_carries(targets_kbps: &[u32]) {
+    let (_turn, place) = (session_turn(), Place::new());
+    let host = HostStart::new(&place, "wayland").ready();
+    for &target in targets_kbps {
+        let mut tries = Vec::new();
+        while !tries.last().is_some_and(|&kbps| is_close(kbps, target.into())) {
+            assert!(tries.len() < TRIES, "{tries:?} of {target} kbit/s");
+            let found = found(&ClientStart::new(&place, host.port).speed_test(target, 1_000).run());
+            tries.push(count(&found, "/received_kbps"));
+        }
+    }
+    host.stop();
+}
+
+#[test]
+fn loopback_carries_a_gigabit_and_more() {
+    assert_carries(&[1_000_000, 2_500_000]);
+}
+
+#[test]
+#[ignore = "fills a core at each end: cargo test --release -p punktfunk-host --test e2e five_gigabit -- --ignored"]
+fn loopback_carries_five_gigabit() {
+    assert_carries(&[5_000_000]);
 }
 
 #[test]
