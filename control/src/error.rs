@@ -321,6 +321,12 @@ pub enum RejectReason {
         /// How many it may have.
         per_address_max: usize,
     },
+    /// It had not said who it is when somebody else wanted its place.
+    #[error("it gave way to a newcomer: the {unknown_max} places of those that are not known yet were taken")]
+    GaveWay {
+        /// How many places there are.
+        unknown_max: usize,
+    },
     /// It did not get as far as a Hello.
     #[error("it did not send a Hello: {text}")]
     NoHello {

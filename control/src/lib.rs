@@ -32,6 +32,7 @@ mod identity;
 pub mod limits;
 mod link;
 pub mod messages;
+mod pace;
 pub mod pairing;
 mod planes;
 mod port;

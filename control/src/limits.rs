@@ -224,13 +224,26 @@ pub const CLOCK_DRIFT_PPM: u64 = 100;
 /// one that shakes hands to take its place.
 const CONNECTIONS_PER_SESSION: usize = 3;
 
-/// Unfinished handshakes and strangers from one address: the clients of a household behind one, and a few tries.
+/// Unfinished handshakes and strangers: those of a few crowded addresses, and enough more that one which shakes hands at
+/// once, in some milliseconds, is not the oldest before it is known.
+const UNKNOWN_MAX: usize = 32;
+
+/// Those from one address: the clients of a household behind one, and a few tries.
 const UNKNOWN_PER_ADDRESS_MAX: usize = 8;
+
+const _: () = assert!(2 * UNKNOWN_PER_ADDRESS_MAX < UNKNOWN_MAX);
 
 /// Handshakes with addresses that have not been proven.
 const UNPROVEN_HANDSHAKES_MAX: usize = 4;
 
 const _: () = assert!(UNPROVEN_HANDSHAKES_MAX < UNKNOWN_PER_ADDRESS_MAX);
+
+/// Newcomers a second that get another one's place: each is a signature and some packets to seal, all of them together a
+/// fraction of the control thread's time.
+pub(crate) const NEWCOMERS_PER_SECOND: usize = 500;
+
+/// Those of one address among them: its share of places, twice over.
+pub(crate) const NEWCOMERS_PER_ADDRESS: usize = 2 * UNKNOWN_PER_ADDRESS_MAX;
 
 /// Known clients that are told that there is no place for them, at a time.
 const CONNECTIONS_REFUSED_MAX: usize = 12;
@@ -240,10 +253,10 @@ const CONNECTIONS_REFUSED_MAX: usize = 12;
 pub struct HostLimits {
     /// Connections at a time, greeted or not; one more is refused before any work is done for it.
     pub connections_max: usize,
-    /// Connections among them that may be strangers': those that wait for somebody's word, and as many that try a PIN
-    /// or come in vain. The rest is for clients that are known.
-    pub strangers_max: usize,
-    /// Unfinished handshakes and strangers from one address. More than `unproven_handshakes_max`, so that whoever only
+    /// Connections among them behind which nobody is known: unfinished handshakes, and strangers that try a PIN or come
+    /// in vain. The rest is for clients that are known and devices that wait for somebody's word.
+    pub unknown_max: usize,
+    /// Those from one address. More than `unproven_handshakes_max`, so that whoever only
     /// pretends to be at an address cannot take all that it has.
     pub unknown_per_address_max: usize,
     /// Half-open handshakes above which a new address must first prove itself by a QUIC Retry.
@@ -258,8 +271,8 @@ impl HostLimits {
     pub fn for_sessions(sessions_max: usize) -> Self {
         let known = CONNECTIONS_PER_SESSION * sessions_max + CONNECTIONS_REFUSED_MAX;
         Self {
-            connections_max: 2 * PENDING_MAX + known,
-            strangers_max: 2 * PENDING_MAX,
+            connections_max: UNKNOWN_MAX + PENDING_MAX + known,
+            unknown_max: UNKNOWN_MAX,
             unknown_per_address_max: UNKNOWN_PER_ADDRESS_MAX,
             unproven_handshakes_max: UNPROVEN_HANDSHAKES_MAX,
             udp_payload_bytes_to: |_| UDP_PAYLOAD_BYTES_SEARCHED,

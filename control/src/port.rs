@@ -126,6 +126,11 @@ impl Port {
         self.respond(&transmit, answer);
     }
 
+    /// Neither answers a stranger nor keeps anything of it.
+    pub(crate) fn ignore(&mut self, incoming: Incoming) {
+        self.endpoint.ignore(incoming);
+    }
+
     /// Asks a stranger to prove its address first; gives it back when it already has.
     pub(crate) fn retry(&mut self, incoming: Incoming) -> Option<Incoming> {
         let mut answer = self.spare_buffer();

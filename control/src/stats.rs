@@ -77,6 +77,8 @@ pub struct HostCounters {
     pub rejected: u64,
     /// Of these, how many were not told as an event because too many waited.
     pub rejections_untold: u64,
+    /// Newcomers that were not heard, because too many came in that second.
+    pub newcomers_unheard: u64,
     /// Datagrams that were not QUIC's.
     pub datagrams_foreign: u64,
     /// Answers to strangers that were thrown away because too many waited.

@@ -2,10 +2,11 @@
 //!
 //! Promises: sessions are told apart by connection, so that two clients behind one address stay
 //! themselves; a session follows its client to another address once that is proven there, and no copy of its
-//! datagrams can redirect or end it (`roaming`); a stranger costs a place for five seconds at most, and one address has
-//! so many places for strangers and unfinished handshakes that others stay free. Refuses: more connections than its
-//! limits, and clients that are not trusted, naming them.
+//! datagrams can redirect or end it (`roaming`); a stranger costs a place for five seconds at most, and nobody whose
+//! handshake does not stall its own (`crowd`). Refuses: more connections than its limits, and clients that are not
+//! trusted, naming them.
 
+mod crowd;
 mod ends;
 mod pairing;
 mod session;
@@ -19,21 +20,23 @@ use std::time::Instant;
 use punktfunk_proto::SessionClock;
 use quinn_proto::{ConnectionHandle, Incoming, ServerConfig};
 
-use crate::error::{ControlError, RejectReason};
+use crate::error::ControlError;
 use crate::event::{HostEvent, Path, SessionId, Transmit};
 use crate::fingerprint::Fingerprint;
 use crate::identity::Identity;
-use crate::limits::{ALPN, HostLimits, UDP_PAYLOAD_BYTES_MAX};
+use crate::limits::{ALPN, HostLimits, NEWCOMERS_PER_ADDRESS, NEWCOMERS_PER_SECOND, UDP_PAYLOAD_BYTES_MAX};
 use crate::link::Link;
 use crate::messages::{
     Bye, ByeReason, HostStats, Message, Reconfigured, Refusal, SourceNews, SpeedTestNews, Welcome,
 };
+use crate::pace::Pace;
 use crate::pairing::Desk;
 use crate::port::{Port, Routed};
 use crate::stats::{HostCounters, LinkStats};
 use crate::tls::PinVerifier;
 use crate::transport;
 use crate::trust::Trust;
+use crowd::Room;
 use session::Session;
 use stranger::Stranger;
 use tidings::Tidings;
@@ -49,6 +52,8 @@ pub struct HostControl {
     /// Connections of the pairing protocol.
     strangers: Vec<Stranger>,
     desk: Desk,
+    /// Whose places somebody else has lost.
+    newcomers: Pace,
     next_session: u64,
     /// Which session may send next.
     turn: usize,
@@ -92,6 +97,7 @@ impl HostControl {
             sessions: Vec::new(),
             strangers: Vec::new(),
             desk: Desk::default(),
+            newcomers: Pace::new(NEWCOMERS_PER_SECOND, NEWCOMERS_PER_ADDRESS),
             next_session: 0,
             turn: 0,
             tidings: Tidings::default(),
@@ -360,23 +366,21 @@ impl HostControl {
 
     fn handle_incoming(&mut self, incoming: Incoming, now: Instant) {
         let remote = incoming.remote_address();
-        let connections_max = self.limits.connections_max;
-        if self.sessions.len() + self.strangers.len() >= connections_max {
-            self.port.refuse(incoming);
-            self.tidings.reject(remote, RejectReason::Full { connections_max });
-            return;
-        }
-        let per_address_max = self.limits.unknown_per_address_max;
-        if self.unknown_at(remote.ip()) >= per_address_max {
-            self.port.refuse(incoming);
-            self.tidings.reject(remote, RejectReason::Crowded { per_address_max });
-            return;
-        }
-        let handshaking = self.sessions.iter().filter(|s| s.is_handshaking()).count();
-        let unproven =
-            !incoming.remote_address_validated() && handshaking >= self.limits.unproven_handshakes_max;
-        let incoming = if unproven { self.port.retry(incoming) } else { Some(incoming) };
-        let Some(incoming) = incoming else { return };
+        let incoming = match self.make_room(remote, incoming.remote_address_validated(), now) {
+            Room::Free => incoming,
+            Room::Prove => match self.port.retry(incoming) {
+                Some(incoming) => incoming,
+                None => return,
+            },
+            Room::Later => {
+                self.tidings.counters.newcomers_unheard += 1;
+                return self.port.ignore(incoming);
+            }
+            Room::None(reason) => {
+                self.port.refuse(incoming);
+                return self.tidings.reject(remote, reason);
+            }
+        };
         let route = transport::for_route(&self.server, (self.limits.udp_payload_bytes_to)(remote));
         match self.port.accept(incoming, route, now) {
             Ok((handle, connection)) => {
@@ -390,15 +394,6 @@ impl HostControl {
                 self.tidings.reject(remote, ends::reject_reason(&error.cause, refused));
             }
         }
-    }
-
-    /// Connections from this address that nobody is known behind, or not yet; those that are closing, too.
-    fn unknown_at(&self, address: IpAddr) -> usize {
-        let address = address.to_canonical();
-        let is_there = |remote: SocketAddr| remote.ip().to_canonical() == address;
-        let handshaking = self.sessions.iter().filter(|s| s.is_handshaking() && is_there(s.link.remote()));
-        let strangers = self.strangers.iter().filter(|stranger| is_there(stranger.remote()));
-        handshaking.count() + strangers.count()
     }
 
     fn advance(&mut self, index: usize, now: Instant) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::HostControl;
 use super::stranger::{Step, Stranger};
 use super::tidings::Tidings;
-use crate::error::{ControlError, RejectReason};
+use crate::error::ControlError;
 use crate::event::{HostEvent, SessionId};
 use crate::messages::{Message, PendingDevices, PendingEntry};
 use crate::pairing::{ArmError, ArmedWindow, Desk, PendingDevice, TurnedAwayReason};
@@ -108,15 +108,8 @@ impl HostControl {
     /// A connection whose TLS has agreed on pairing is no session: it goes on as a stranger's.
     pub(super) fn receive_stranger(&mut self, index: usize, now: Instant) {
         let session = self.sessions.swap_remove(index);
-        let (id, remote) = (session.id, session.link.remote());
-        let is_full = self.strangers.len() >= self.limits.strangers_max;
         let ours = self.identity.fingerprint();
-        let Some(mut stranger) = Stranger::new(id, session.link, ours, now) else { return };
-        if is_full {
-            let connections_max = self.limits.strangers_max;
-            self.tidings.reject(remote, RejectReason::Full { connections_max });
-            stranger.turn_away(TurnedAwayReason::Full, &mut self.desk, now);
-        }
+        let Some(stranger) = Stranger::new(session.id, session.link, ours, now) else { return };
         self.strangers.push(stranger);
         self.advance_stranger(self.strangers.len() - 1, now);
     }
@@ -160,7 +153,7 @@ impl HostControl {
         self.tell_window();
     }
 
-    fn tell_window(&mut self) {
+    pub(super) fn tell_window(&mut self) {
         if let Some(end) = self.desk.window.poll_end() {
             self.tidings.tell(HostEvent::PairingClosed { end });
         }

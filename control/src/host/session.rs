@@ -106,6 +106,11 @@ impl Session {
         matches!(self.stage, Stage::Handshaking)
     }
 
+    /// Whether all has been told, and the connection is closing.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
     /// Whether media flows.
     pub(super) fn is_running(&self) -> bool {
         matches!(self.stage, Stage::Running)

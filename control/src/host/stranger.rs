@@ -24,6 +24,8 @@ enum Stage {
     Visiting,
     /// The last message is on its way.
     Leaving,
+    /// It is let in, and the message that says so is on its way.
+    Admitted,
     /// Closed.
     Over,
 }
@@ -68,6 +70,11 @@ impl Stranger {
         self.stage == Stage::Visiting && self.visit.is_to_be_decided()
     }
 
+    /// Whether somebody is asked about it, or has let it in.
+    pub(super) fn is_spoken_for(&self) -> bool {
+        self.is_to_be_decided() || self.stage == Stage::Admitted
+    }
+
     pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
         match (self.link.poll_timeout(), self.deadline) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -91,7 +98,7 @@ impl Stranger {
                     tidings.reject(self.remote(), RejectReason::NotPaired);
                     self.close(CloseCode::Stalled, "", desk, now);
                 }
-                Stage::Leaving => self.close(CloseCode::Bye, "", desk, now),
+                Stage::Leaving | Stage::Admitted => self.close(CloseCode::Bye, "", desk, now),
                 Stage::Over => {}
             }
         }
@@ -104,7 +111,7 @@ impl Stranger {
         while let Some(event) = self.link.poll() {
             match event {
                 LinkEvent::Connected => {}
-                LinkEvent::Delivered if self.stage == Stage::Leaving => {
+                LinkEvent::Delivered if matches!(self.stage, Stage::Leaving | Stage::Admitted) => {
                     self.close(CloseCode::Bye, "", desk, now);
                 }
                 LinkEvent::Delivered => {}
@@ -184,7 +191,8 @@ impl Stranger {
 
     /// The program has written the device down.
     pub(super) fn admit(&mut self, host_name: &str, desk: &mut Desk, now: Instant) {
-        self.finish(&PairMessage::Admitted(Admitted { host_name: host_name.to_owned() }), desk, now);
+        let admitted = PairMessage::Admitted(Admitted { host_name: host_name.to_owned() });
+        self.finish(&admitted, Stage::Admitted, desk, now);
     }
 
     /// Tells why not, and goes when that has arrived.
@@ -192,10 +200,10 @@ impl Stranger {
         if reason == TurnedAwayReason::Denied {
             desk.pending.deny(self.fingerprint, now);
         }
-        self.finish(&PairMessage::TurnedAway(TurnedAway { reason }), desk, now);
+        self.finish(&PairMessage::TurnedAway(TurnedAway { reason }), Stage::Leaving, desk, now);
     }
 
-    fn finish(&mut self, last: &PairMessage, desk: &mut Desk, now: Instant) {
+    fn finish(&mut self, last: &PairMessage, stage: Stage, desk: &mut Desk, now: Instant) {
         if self.stage != Stage::Visiting {
             return;
         }
@@ -203,8 +211,14 @@ impl Stranger {
         // One that does not read gets no last word; the linger deadline closes all the same.
         let _ = self.say(last);
         self.link.finish();
-        self.stage = Stage::Leaving;
+        self.stage = stage;
         self.deadline = Some(now + LINGER_MAX);
+    }
+
+    /// It goes without a last word, which it would have had yet if this says so.
+    pub(super) fn leave(&mut self, desk: &mut Desk, now: Instant) -> bool {
+        self.visit.leave(desk, now);
+        std::mem::replace(&mut self.stage, Stage::Over) == Stage::Visiting
     }
 
     fn close(&mut self, code: CloseCode, text: &str, desk: &mut Desk, now: Instant) {

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use punktfunk_seal::Secret;
 use quinn_proto::crypto::rustls::HandshakeData;
 use quinn_proto::{
-    Connection, ConnectionError, ConnectionEvent, ConnectionHandle, Dir, Event, StreamEvent, StreamId, VarInt,
+    Connection, ConnectionError, ConnectionEvent, ConnectionHandle, Dir, EndpointEvent, Event, StreamEvent,
+    StreamId, VarInt,
 };
 use rustls::pki_types::CertificateDer;
 use zeroize::Zeroizing;
@@ -154,6 +155,12 @@ impl Link {
                 self.connection.handle_event(reply);
             }
         }
+    }
+
+    /// Lets the endpoint forget the connection, whatever the peer still says.
+    pub(crate) fn forget(self, port: &mut Port) {
+        // A connection that is gone has nothing to reply to.
+        let _ = port.handle_event(self.handle, EndpointEvent::drained());
     }
 
     pub(crate) fn poll(&mut self) -> Option<LinkEvent> {

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod course;
+mod crowds;
 mod endings;
 mod greeting;
 mod hostile;

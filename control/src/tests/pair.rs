@@ -169,7 +169,7 @@ impl Pair {
         let index = self.clients.len();
         self.clients.push(Client {
             control,
-            addr: format!("10.0.0.{}:50000", index + 2).parse().unwrap(),
+            addr: place(0, index + 1),
             seen_at: None,
             dead: false,
             deaf: false,
@@ -188,7 +188,7 @@ impl Pair {
         let by = now + Duration::from_secs(60);
         let control = Applicant::connect(identity, (wish, Trust::Open), host, name, by, now).unwrap();
         let index = self.guests.len();
-        let addr = format!("10.0.1.{}:50000", index + 1).parse().unwrap();
+        let addr = place(1, index);
         self.guests.push(Guest { control, addr, dead: false, events: Vec::new() });
         index
     }
@@ -422,6 +422,12 @@ impl Pair {
         }
         busy
     }
+}
+
+/// Where the one of this number is.
+fn place(network: u8, index: usize) -> SocketAddr {
+    let [.., high, low] = (index + 1).to_be_bytes();
+    SocketAddr::from(([10, high, network, low], 50_000))
 }
 
 /// A session may end between its event and the program's answer; nothing else may go wrong.
