@@ -189,9 +189,14 @@ pub const PAIR_FAILURES_FORGOTTEN: Duration = Duration::from_secs(1_800);
 
 const _: () = assert!(PAIR_BACK_OFF_MAX.as_millis() < PAIR_FAILURES_FORGOTTEN.as_millis());
 
-/// Shares of strangers that are answered each second: a person's tries and a few more, and under a hundredth of the
-/// control thread's time.
-pub const PAIR_ANSWERS_PER_SECOND: u32 = 8;
+/// Shares of strangers that are answered each second: some persons' tries, and a fortieth of the control thread's time.
+/// As many knocks are told to whoever may decide.
+pub const PAIR_ANSWERS_PER_SECOND: usize = 24;
+
+/// Those of one address: the three guesses that close a window, and one more.
+pub const PAIR_ANSWERS_PER_ADDRESS: usize = 4;
+
+const _: () = assert!(PAIR_ANSWERS_PER_ADDRESS > PAIR_FAILURES_MAX as usize);
 
 /// From a stranger's first message to its last, and from the host's answer to the client's: nobody types in between.
 pub const PAIR_STEP_MAX: Duration = Duration::from_secs(5);

@@ -46,24 +46,28 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// Takes a device in. What it had before is gone; that connection's number is handed back.
-    pub(crate) fn knock(&mut self, device: PendingDevice) -> Result<Option<SessionId>, TurnedAwayReason> {
+    /// Whether there is a place for a device. One that has had a place keeps it.
+    pub(crate) fn check(&mut self, device: &PendingDevice) -> Result<(), TurnedAwayReason> {
         self.forget_denied(device.requested_at);
         if self.is_denied(&device.fingerprint) {
             return Err(TurnedAwayReason::Denied);
         }
-        let before = self.waiting.iter().position(|known| known.fingerprint == device.fingerprint);
-        let before = before.map(|index| self.waiting.remove(index).id);
+        if self.waiting.iter().any(|known| known.fingerprint == device.fingerprint) {
+            return Ok(());
+        }
         let address = device.remote.ip().to_canonical();
         let is_beside = |known: &&PendingDevice| known.remote.ip().to_canonical() == address;
         let beside = self.waiting.iter().filter(is_beside).count();
-        // One that has had a place keeps it.
         let is_full = self.waiting.len() >= PENDING_MAX || beside >= PENDING_PER_ADDRESS_MAX;
-        if before.is_none() && is_full {
-            return Err(TurnedAwayReason::Full);
-        }
+        if is_full { Err(TurnedAwayReason::Full) } else { Ok(()) }
+    }
+
+    /// Takes a device in for which there is a place. What it had before is gone; that connection's number is handed back.
+    pub(crate) fn knock(&mut self, device: PendingDevice) -> Option<SessionId> {
+        let before = self.waiting.iter().position(|known| known.fingerprint == device.fingerprint);
+        let before = before.map(|index| self.waiting.remove(index).id);
         self.waiting.push(device);
-        Ok(before)
+        before
     }
 
     /// Takes a device out: somebody has decided, or it has gone.
@@ -107,6 +111,10 @@ mod tests {
         PendingDevice { id: SessionId(id), name, fingerprint, remote, requested_at }
     }
 
+    fn knock(pending: &mut Pending, device: PendingDevice) -> Result<Option<SessionId>, TurnedAwayReason> {
+        pending.check(&device).map(|()| pending.knock(device))
+    }
+
     #[test]
     fn two_of_one_address_wait_and_its_third_key_does_not() {
         let (mut pending, now) = (Pending::default(), Instant::now());
@@ -114,11 +122,15 @@ mod tests {
             remote: remote.parse().unwrap(),
             ..device(number, number.into(), now)
         };
-        assert_eq!(pending.knock(of(0, "10.0.0.9:1")), Ok(None));
-        assert_eq!(pending.knock(of(1, "[::ffff:10.0.0.9]:2")), Ok(None));
-        assert_eq!(pending.knock(of(2, "10.0.0.9:3")), Err(TurnedAwayReason::Full));
-        assert_eq!(pending.knock(of(0, "10.0.0.9:4")), Ok(Some(SessionId(0))), "its own place is its own");
-        assert_eq!(pending.knock(of(3, "10.0.0.8:1")), Ok(None), "others are not kept out");
+        assert_eq!(knock(&mut pending, of(0, "10.0.0.9:1")), Ok(None));
+        assert_eq!(knock(&mut pending, of(1, "[::ffff:10.0.0.9]:2")), Ok(None));
+        assert_eq!(knock(&mut pending, of(2, "10.0.0.9:3")), Err(TurnedAwayReason::Full));
+        assert_eq!(
+            knock(&mut pending, of(0, "10.0.0.9:4")),
+            Ok(Some(SessionId(0))),
+            "its own place is its own"
+        );
+        assert_eq!(knock(&mut pending, of(3, "10.0.0.8:1")), Ok(None), "others are not kept out");
     }
 
     #[test]
@@ -127,10 +139,10 @@ mod tests {
         let denied = device(0, 0, now).fingerprint;
         pending.deny(denied, now);
         let later = now + PENDING_WAIT_MAX - Duration::from_secs(1);
-        assert_eq!(pending.knock(device(0, 1, later)), Err(TurnedAwayReason::Denied));
+        assert_eq!(knock(&mut pending, device(0, 1, later)), Err(TurnedAwayReason::Denied));
         pending.deny(denied, later);
-        assert_eq!(pending.knock(device(1, 2, later)), Ok(None), "another one is not");
-        assert_eq!(pending.knock(device(0, 3, now + PENDING_WAIT_MAX)), Ok(None));
+        assert_eq!(knock(&mut pending, device(1, 2, later)), Ok(None), "another one is not");
+        assert_eq!(knock(&mut pending, device(0, 3, now + PENDING_WAIT_MAX)), Ok(None));
         for number in 0..u8::MAX {
             pending.deny(Fingerprint::of_certificate(&[number, number]), later);
         }
@@ -141,22 +153,26 @@ mod tests {
     fn eight_wait_and_the_ninth_does_not() {
         let (mut pending, now) = (Pending::default(), Instant::now());
         for number in 0..8 {
-            assert_eq!(pending.knock(device(number, number.into(), now)), Ok(None));
+            assert_eq!(knock(&mut pending, device(number, number.into(), now)), Ok(None));
         }
-        assert_eq!(pending.knock(device(8, 8, now)), Err(TurnedAwayReason::Full));
+        assert_eq!(knock(&mut pending, device(8, 8, now)), Err(TurnedAwayReason::Full));
         assert_eq!(pending.take(SessionId(3)).map(|device| device.name), Some("device 3".into()));
         assert_eq!(pending.take(SessionId(3)), None, "decided once");
-        assert_eq!(pending.knock(device(8, 8, now)), Ok(None));
+        assert_eq!(knock(&mut pending, device(8, 8, now)), Ok(None));
     }
 
     #[test]
     fn a_device_has_one_place_and_its_last_knock_counts() {
         let (mut pending, now) = (Pending::default(), Instant::now());
         for number in 0..8 {
-            pending.knock(device(number, number.into(), now)).unwrap();
+            knock(&mut pending, device(number, number.into(), now)).unwrap();
         }
         let later = now + Duration::from_secs(60);
-        assert_eq!(pending.knock(device(0, 100, later)), Ok(Some(SessionId(0))), "though all are taken");
+        assert_eq!(
+            knock(&mut pending, device(0, 100, later)),
+            Ok(Some(SessionId(0))),
+            "though all are taken"
+        );
         assert_eq!((pending.all().len(), pending.all()[7].id), (8, SessionId(100)));
         assert_eq!(pending.all()[0].left(later), Duration::from_secs(60));
         assert_eq!(pending.all()[0].left(later + PENDING_WAIT_MAX), Duration::ZERO);

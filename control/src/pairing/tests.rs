@@ -6,9 +6,10 @@ use super::errand::{Errand, Progress, Wish};
 use super::exchange::{Binding, EXPORTER_BYTES};
 use super::messages::*;
 use super::pin::Pin;
-use super::visit::{Desk, Outcome, Pace, Visit};
+use super::visit::{Desk, Outcome, Visit};
 use crate::event::SessionId;
 use crate::fingerprint::Fingerprint;
+use crate::limits::{PAIR_ANSWERS_PER_ADDRESS, PAIR_ANSWERS_PER_SECOND, PENDING_MAX};
 use crate::pairing::pending::Pending;
 
 fn binding(connection: u8) -> Binding {
@@ -26,7 +27,7 @@ fn visitor(connection: u8) -> Visit {
 /// The same PIN again, at a desk that has had its rest.
 fn arm_again(desk: &mut Desk, pin: &Pin, now: Instant) {
     desk.window.arm_with(pin.clone(), now);
-    (desk.pace, desk.knocks) = (Pace::default(), Pace::default());
+    (desk.asks, desk.knocks) = (Desk::default().asks, Desk::default().knocks);
 }
 
 fn desk() -> Desk {
@@ -147,21 +148,51 @@ fn cve_2024_51738_pairing_steps_out_of_order_let_nobody_in() {
     assert!(seen > 7 * 3, "{seen}");
 }
 
-/// A device that knocks again and again is told of eight times a second, and no PIN's turn is taken by it.
+/// Somebody at this address, by a key of its own.
+fn visitor_at(address: &str, key: u8) -> Visit {
+    let client = Fingerprint::of_certificate(&[key]);
+    let remote = format!("{address}:9").parse().unwrap();
+    Visit::new(SessionId(key.into()), remote, Binding { client, ..binding(key) })
+}
+
+/// One machine that knocks without end is told of four times a second, and takes neither another one's turn nor a PIN's.
 #[test]
-fn knocks_are_paced_and_leave_room_for_a_pin() {
+fn one_machines_knocks_leave_turns_for_another_ones_and_for_a_pin() {
     let (mut desk, now) = (desk(), Instant::now());
-    let knock = |desk: &mut Desk, at| {
-        let (_, knock) = Errand::start(&Wish::Knock, "new", &binding(2));
-        visitor(2).handle_message(knock, desk, at).unwrap()
+    let knock = |desk: &mut Desk, address: &str, key: u8| {
+        let (_, knock) = Errand::start(&Wish::Knock, "new", &binding(key));
+        visitor_at(address, key).handle_message(knock, desk, now).unwrap()
     };
-    let told = (0..20).filter(|_| matches!(knock(&mut desk, now), Outcome::Waits(..))).count();
-    assert_eq!(told, 8);
-    assert_eq!(knock(&mut desk, now), Outcome::TurnAway(TurnedAwayReason::Full));
+    let told = (0..200).filter(|_| matches!(knock(&mut desk, "10.0.0.1", 1), Outcome::Waits(..))).count();
+    assert_eq!(told, PAIR_ANSWERS_PER_ADDRESS);
+    assert!(matches!(knock(&mut desk, "10.0.0.2", 2), Outcome::Waits(..)));
+    // What is turned away for want of a place is told to nobody, and takes no turn.
+    let wait = (10..100).filter(|key| {
+        let outcome = knock(&mut desk, &format!("10.0.1.{key}"), *key);
+        matches!(outcome, Outcome::Waits(..))
+    });
+    assert_eq!(wait.count(), PENDING_MAX - 2);
+    let again = knock(&mut desk, "10.0.0.2", 2);
+    assert!(matches!(again, Outcome::Waits(_, Some(_))), "{again:?}");
     let pin = desk.window.arm(Duration::from_secs(120), now).unwrap().pin;
     let (_, ask) = Errand::start(&Wish::Pair(pin), "new", &binding(3));
-    assert!(matches!(visitor(3).handle_message(ask, &mut desk, now), Ok(Outcome::Say(_))));
-    assert!(matches!(knock(&mut desk, now + Duration::from_secs(1)), Outcome::Waits(..)));
+    assert!(matches!(visitor_at("10.0.0.1", 3).handle_message(ask, &mut desk, now), Ok(Outcome::Say(_))));
+}
+
+/// One machine's guesses are paced by themselves; all together have no more than there are.
+#[test]
+fn one_machines_asks_leave_turns_for_another_ones() {
+    let (mut desk, now) = (desk(), Instant::now());
+    let pin = desk.window.arm(Duration::from_secs(120), now).unwrap().pin;
+    let ask = |desk: &mut Desk, address: &str, at| {
+        let (_, ask) = Errand::start(&Wish::Pair(pin.clone()), "new", &binding(2));
+        matches!(visitor_at(address, 2).handle_message(ask, desk, at), Ok(Outcome::Say(_)))
+    };
+    assert_eq!((0..50).filter(|_| ask(&mut desk, "10.0.0.1", now)).count(), PAIR_ANSWERS_PER_ADDRESS);
+    assert!(ask(&mut desk, "10.0.0.2", now));
+    let crowd = (0..50).filter(|n| ask(&mut desk, &format!("10.0.1.{n}"), now)).count();
+    assert_eq!(crowd, PAIR_ANSWERS_PER_SECOND - PAIR_ANSWERS_PER_ADDRESS - 1);
+    assert!(ask(&mut desk, "10.0.0.1", now + Duration::from_secs(1)));
 }
 
 /// What was right on one connection is worth nothing on another, step by step.
@@ -292,7 +323,7 @@ fn every_message_of_a_pairing_comes_back_and_hostile_bytes_do_not() {
 
 /// A flood of strangers takes no more than its share of the thread, whether a PIN is armed or not.
 #[test]
-fn no_more_than_eight_shares_are_answered_a_second() {
+fn no_more_shares_are_answered_a_second_than_there_are_turns() {
     for is_armed in [true, false] {
         let (mut desk, mut now) = (desk(), Instant::now());
         if is_armed {
@@ -300,9 +331,10 @@ fn no_more_than_eight_shares_are_answered_a_second() {
         }
         let (_, ask) = Errand::start(&Wish::Pair("123456".parse().unwrap()), "new", &binding(2));
         for _ in 0..2 {
-            let answers = (0..20).map(|_| visitor(2).handle_message(ask.clone(), &mut desk, now).unwrap());
+            let visitor = |n: u8| visitor_at(&format!("10.0.1.{n}"), n);
+            let answers = (0..50).map(|n| visitor(n).handle_message(ask.clone(), &mut desk, now).unwrap());
             let answered = answers.filter(|outcome| matches!(outcome, Outcome::Say(_))).count();
-            assert_eq!(answered, 8);
+            assert_eq!(answered, PAIR_ANSWERS_PER_SECOND);
             now += Duration::from_secs(1);
         }
     }

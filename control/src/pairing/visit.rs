@@ -6,12 +6,13 @@
 //! ```
 //! *What it promises.* Each message once, in its turn, and each turn used up by the message that it was for; what
 //! comes out of turn ends the visit. A guess and a place among those that wait are given back whatever the
-//! way in which a visit ends. Nothing is stored here, and nothing is to be stored before `Proven` or a Yes.
+//! way in which a visit ends. One address that asks or knocks without end leaves turns for others, and what is turned
+//! away anyway takes none. Nothing is stored here, and nothing is to be stored before `Proven` or a Yes.
 //!
 //! *What it refuses.* A second guess on one connection, a guess by a device that waits, and to say why a guess failed.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::exchange::Binding;
 use super::messages::{Answer, Held, PairMessage, TurnedAwayReason};
@@ -19,36 +20,24 @@ use super::pending::{Pending, PendingDevice};
 use super::window::{Run, Window};
 use crate::error::Violation;
 use crate::event::SessionId;
-use crate::limits::{PAIR_ANSWERS_PER_SECOND, PENDING_WAIT_MAX};
-
-const ONE_SECOND: Duration = Duration::from_secs(1);
+use crate::limits::{PAIR_ANSWERS_PER_ADDRESS, PAIR_ANSWERS_PER_SECOND, PENDING_WAIT_MAX};
+use crate::pace::Pace;
 
 /// What all visits at one host have to do with.
-#[derive(Default)]
 pub(crate) struct Desk {
     pub(crate) window: Window,
     pub(crate) pending: Pending,
-    pub(crate) pace: Pace,
-    /// Knocks have one of their own: they take no Ask's turn.
+    /// How many shares are answered: a share is a millisecond's work on the thread that all sessions' control is on. A
+    /// PIN or none makes no difference.
+    pub(crate) asks: Pace,
+    /// How many knocks are told to whoever may decide; they take no Ask's turn.
     pub(crate) knocks: Pace,
 }
 
-/// How many shares, or knocks, are answered: a share is a millisecond's work on the thread that all sessions' control
-/// is on, and each knock is told to whoever may decide. A PIN or none makes no difference.
-#[derive(Default)]
-pub(crate) struct Pace {
-    second: Option<Instant>,
-    answered: u32,
-}
-
-impl Pace {
-    fn take(&mut self, now: Instant) -> bool {
-        let is_over = self.second.is_none_or(|began| now.saturating_duration_since(began) >= ONE_SECOND);
-        if is_over {
-            (self.second, self.answered) = (Some(now), 0);
-        }
-        self.answered += 1;
-        self.answered <= PAIR_ANSWERS_PER_SECOND
+impl Default for Desk {
+    fn default() -> Self {
+        let pace = || Pace::new(PAIR_ANSWERS_PER_SECOND, PAIR_ANSWERS_PER_ADDRESS);
+        Self { window: Window::default(), pending: Pending::default(), asks: pace(), knocks: pace() }
     }
 }
 
@@ -105,7 +94,7 @@ impl Visit {
         now: Instant,
     ) -> Result<Outcome, Violation> {
         match (std::mem::replace(&mut self.step, Step::Over), message) {
-            (Step::Greeting, PairMessage::Ask(_)) if !desk.pace.take(now) => {
+            (Step::Greeting, PairMessage::Ask(_)) if !desk.asks.take(self.remote.ip(), now) => {
                 Ok(Outcome::TurnAway(TurnedAwayReason::Full))
             }
             (Step::Greeting, PairMessage::Ask(ask)) => {
@@ -123,22 +112,20 @@ impl Visit {
                 self.step = Step::Proven;
                 Ok(Outcome::Proven)
             }
-            (Step::Greeting, PairMessage::Knock(_)) if !desk.knocks.take(now) => {
-                Ok(Outcome::TurnAway(TurnedAwayReason::Full))
-            }
             (Step::Greeting, PairMessage::Knock(knock)) => {
                 self.name = knock.name;
                 let (id, remote, fingerprint) = (self.id, self.remote, self.binding.client);
                 let device =
                     PendingDevice { id, name: self.name.clone(), fingerprint, remote, requested_at: now };
-                match desk.pending.knock(device) {
-                    Err(reason) => Ok(Outcome::TurnAway(reason)),
-                    Ok(before) => {
-                        self.step = Step::Waiting;
-                        let wait_s = u32::try_from(PENDING_WAIT_MAX.as_secs()).unwrap_or(u32::MAX);
-                        Ok(Outcome::Waits(PairMessage::Held(Held { wait_s }), before))
-                    }
+                if let Err(reason) = desk.pending.check(&device) {
+                    return Ok(Outcome::TurnAway(reason));
                 }
+                if !desk.knocks.take(remote.ip(), now) {
+                    return Ok(Outcome::TurnAway(TurnedAwayReason::Full));
+                }
+                self.step = Step::Waiting;
+                let wait_s = u32::try_from(PENDING_WAIT_MAX.as_secs()).unwrap_or(u32::MAX);
+                Ok(Outcome::Waits(PairMessage::Held(Held { wait_s }), desk.pending.knock(device)))
             }
             (step, message) => {
                 let state = step.name();
