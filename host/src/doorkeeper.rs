@@ -2,7 +2,8 @@
 //!
 //! Promises: whoever is let in stands in `devices.toml` before it hears so, and may connect from then on; who is taken out,
 //! here or by another program, loses a live session within a second, even where it may come again because the command
-//! line says so; the operator is told that then. A device that waits is let in by the operator's
+//! line says so; the operator is told that then. One that is taken out here is out at once, also where the list cannot be
+//! written: until the program ends, and the operator is told that, too. A device that waits is let in by the operator's
 //! word, or by that of a session whose device is trusted by name. Refuses: the word of a session that is only there
 //! because the host is open to everyone.
 
@@ -40,6 +41,10 @@ pub struct Doorkeeper {
     closed: Option<Closed>,
     /// Who of the devices control has been told of: what differs from the list has yet to be followed.
     followed: Vec<Fingerprint>,
+    /// Whether control has not taken the last change, so that it is said once.
+    is_unfollowed: bool,
+    /// Who is out though the list may name it yet.
+    withdrawn: Vec<Fingerprint>,
     seen: Seen,
     say: Say,
 }
@@ -72,6 +77,17 @@ pub enum DoorError {
         /// Which option lets it in.
         why: &'static str,
     },
+    /// The device is out, and the list says otherwise.
+    #[error(
+        "{fingerprint} is out until this host ends, and may come again after that, for it is not written down: {error}"
+    )]
+    Unwritten {
+        /// Whose certificate.
+        fingerprint: Fingerprint,
+        /// Why the list cannot be written.
+        #[source]
+        error: DevicesError,
+    },
     /// The list of devices.
     #[error(transparent)]
     Devices(#[from] DevicesError),
@@ -90,9 +106,20 @@ impl Doorkeeper {
         now: Instant,
     ) -> Result<Self, DevicesError> {
         let devices = Devices::load(folder)?;
-        let (looked_at, is_unreadable, closed) = (now, false, None);
-        let (followed, seen) = (devices.fingerprints(), Seen::new(folder));
-        Ok(Self { devices, named, is_open, host_name, looked_at, is_unreadable, closed, followed, seen, say })
+        Ok(Self {
+            followed: devices.fingerprints(),
+            devices,
+            named,
+            is_open,
+            host_name,
+            looked_at: now,
+            is_unreadable: false,
+            closed: None,
+            is_unfollowed: false,
+            withdrawn: Vec::new(),
+            seen: Seen::new(folder),
+            say,
+        })
     }
 
     /// The name that a device was paired by.
@@ -105,7 +132,7 @@ impl Doorkeeper {
         if self.is_open {
             return Trust::Open;
         }
-        Trust::Pinned(self.named.iter().copied().chain(self.devices.fingerprints()).collect())
+        Trust::Pinned(self.named.iter().copied().chain(self.believed()).collect())
     }
 
     /// Opens the window for a device that knows the PIN, and says the PIN.
@@ -168,23 +195,32 @@ impl Doorkeeper {
         self.devices.find(&fingerprint).cloned().ok_or(DoorError::NoSuchDevice(fingerprint))
     }
 
-    /// Takes a device's trust away; a session of it ends.
+    /// Takes a device's trust away; a session of it ends, before anything is written.
     ///
     /// # Errors
-    /// There is none, it cannot be written down, or the command line lets the device in all the same.
+    /// There is none, it is out and that cannot be written down, or the command line lets the device in all the same.
     pub fn revoke(
         &mut self,
         control: &mut HostControl,
         fingerprint: Fingerprint,
         now: Instant,
     ) -> Result<(), DoorError> {
-        let was_known = self.devices.remove(&fingerprint)?;
-        self.follow(control, now);
         let is_named = self.named.contains(&fingerprint);
+        if self.devices.find(&fingerprint).is_some() && !self.withdrawn.contains(&fingerprint) {
+            self.withdrawn.push(fingerprint);
+        }
+        self.follow(control, now);
+        end_sessions(control, &fingerprint, now);
+        let removed = self.devices.remove(&fingerprint);
+        self.follow(control, now);
+        let was_known = match removed {
+            Ok(was_known) => was_known,
+            Err(error) if is_named || self.is_open => return Err(error.into()),
+            Err(error) => return Err(DoorError::Unwritten { fingerprint, error }),
+        };
         if !was_known && !is_named {
             return Err(DoorError::NoSuchDevice(fingerprint));
         }
-        end_sessions(control, &fingerprint, now);
         match (is_named, self.is_open) {
             (true, _) => Err(DoorError::StillTrusted { fingerprint, why: "it is named by --trust" }),
             (false, true) => Err(DoorError::StillTrusted { fingerprint, why: "the host runs with --open" }),
@@ -199,6 +235,11 @@ impl Doorkeeper {
         }
         self.looked_at = now;
         self.seen.poll();
+        self.look(control, now);
+    }
+
+    /// Reads the list, where it has changed.
+    fn look(&mut self, control: &mut HostControl, now: Instant) {
         match self.devices.poll_changed() {
             Ok(false) => {}
             Ok(true) => self.is_unreadable = false,
@@ -292,7 +333,7 @@ impl Doorkeeper {
     }
 
     fn is_trusted_by_name(&self, fingerprint: &Fingerprint) -> bool {
-        self.named.contains(fingerprint) || self.devices.find(fingerprint).is_some()
+        self.named.contains(fingerprint) || self.believed().any(|believed| believed == *fingerprint)
     }
 
     fn tell(&self, control: &mut HostControl, session: SessionId, device: &Fingerprint, now: Instant) {
@@ -316,6 +357,7 @@ impl Doorkeeper {
             let _ = control.turn_away(id, TurnedAwayReason::Fault, now);
             return Err(error.into());
         }
+        self.withdrawn.retain(|withdrawn| *withdrawn != fingerprint);
         self.follow(control, now);
         self.say.paired(name, fingerprint);
         if let Err(error) = control.admit(id, &self.host_name, now) {
@@ -327,18 +369,32 @@ impl Doorkeeper {
     /// Lets control believe whom the list names now. Every change reads what others have written too, so what is
     /// compared is the list with what control was told last, and not what the last change was meant to do.
     fn follow(&mut self, control: &mut HostControl, now: Instant) {
-        let listed = self.devices.fingerprints();
-        if listed == self.followed {
+        // Whom the list does not name any more is out by that.
+        self.withdrawn.retain(|withdrawn| self.devices.find(withdrawn).is_some());
+        let believed: Vec<_> = self.believed().collect();
+        if believed == self.followed {
             return;
         }
-        tracing::info!(devices = listed.len(), "the paired devices have changed");
-        if let Err(error) = control.set_trust(self.trust(), now) {
-            tracing::error!(%error, "whom to believe cannot be changed");
-        }
-        let before = std::mem::replace(&mut self.followed, listed);
-        for gone in before.iter().filter(|known| !self.followed.contains(known)) {
+        for gone in self.followed.iter().filter(|known| !believed.contains(known)) {
             end_sessions(control, gone, now);
         }
+        match control.set_trust(self.trust(), now) {
+            Ok(()) => {
+                tracing::info!(devices = believed.len(), "the paired devices have changed");
+                (self.followed, self.is_unfollowed) = (believed, false);
+            }
+            // The next look tries again.
+            Err(error) if !self.is_unfollowed => {
+                tracing::error!(%error, "whom to believe cannot be changed");
+                self.is_unfollowed = true;
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// The devices that may connect because the list says so.
+    fn believed(&self) -> impl Iterator<Item = Fingerprint> + '_ {
+        self.devices.fingerprints().into_iter().filter(|device| !self.withdrawn.contains(device))
     }
 }
 

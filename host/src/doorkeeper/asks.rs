@@ -129,6 +129,9 @@ fn refused(error: DoorError) -> Refused {
         DoorError::NobodyWaits(_) => (Why::NotFound, "let the device ask anew"),
         DoorError::NoSuchDevice(_) => (Why::NotFound, "take its fingerprint from the list of devices"),
         DoorError::StillTrusted { .. } => (Why::Conflict, "start the host without that option"),
+        DoorError::Unwritten { .. } => {
+            (Why::Failed, "mend the file that the error names, and revoke the device again")
+        }
         DoorError::Devices(_) => (Why::Failed, "look at the file that the error names"),
     };
     Refused::new(why, error.to_string(), remedy)

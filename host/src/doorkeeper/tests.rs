@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // clippy's leave for tests ends at the functions that they share
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 
 use punktfunk_control::{
     ByeReason, ClientControl, ClientEvent, Codec, ConnectError, Hello, HostLimits, Identity, Mode, PROTOCOL,
@@ -246,4 +247,53 @@ fn a_start_waits_for_no_other_programs_lock_and_is_written_down_all_the_same() {
     live.look();
     assert!(live.door.devices.find(&live.device).unwrap().last_seen_at.is_some());
     assert!(live.run_until(|live| live.control.running().count() == 1) && live.ended.is_none());
+}
+
+/// Keeps the list in this folder from being written, until what comes back is called.
+type Hindrance = fn(&Path) -> Box<dyn FnOnce()>;
+
+/// Whoever is to be out is out, whatever has become of the list; and a second word, when that is mended, is the last one.
+#[test]
+fn a_revoked_device_is_out_at_once_though_the_list_cannot_be_written() {
+    let hinder: [Hindrance; 2] = [
+        |folder| {
+            let held = File::create(folder.join(".devices.lock")).unwrap();
+            held.lock().unwrap();
+            Box::new(move || held.unlock().unwrap())
+        },
+        |folder| {
+            let list = folder.join("devices.toml");
+            let open_to = move |mode| std::fs::set_permissions(&list, Permissions::from_mode(mode)).unwrap();
+            open_to(0o644);
+            Box::new(move || open_to(0o600))
+        },
+    ];
+    for hinder in hinder {
+        let mut live = Live::of(false, false);
+        live.started();
+        let mend = hinder(live.folder.path());
+        let said = live.revoke().unwrap_err();
+        assert!(matches!(said, DoorError::Unwritten { .. }), "{said}");
+        live.assert_trust_withdrawn();
+        assert!(!live.door.trust().allows(&live.device) && !live.door.is_trusted_by_name(&live.device));
+        live.look();
+        assert!(!live.door.trust().allows(&live.device), "the next look lets nobody in again");
+        mend();
+        assert!(live.others().find(&live.device).is_some(), "what the operator was told");
+        live.revoke().unwrap();
+        assert!(live.others().all().is_empty() && !live.door.trust().allows(&live.device));
+    }
+}
+
+#[test]
+fn a_device_that_was_out_and_is_let_in_anew_is_in() {
+    let mut live = Live::of(false, false);
+    let held = File::create(live.folder.path().join(".devices.lock")).unwrap();
+    held.lock().unwrap();
+    live.revoke().unwrap_err();
+    held.unlock().unwrap();
+    // Nobody waits under that number: what is written down counts all the same.
+    let (id, device) = (live.session.unwrap(), live.device);
+    live.door.let_in(&mut live.control, id, device, "a desk", live.now).unwrap();
+    assert!(live.door.trust().allows(&device));
 }
