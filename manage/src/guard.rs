@@ -2,9 +2,13 @@
 //!
 //! Promises: before any route is reached, the `Host` is an address, `localhost` or a name of this host, so that a
 //! name bound anew to this address reaches nothing; a request that a browser made for a page of another origin is
-//! refused; a route of the API wants the token as a bearer, and after five wrong ones from an address another is not
-//! looked at for the rest of a minute: only the right one is, so that nobody shuts its owner out. Every answer carries the headers that keep a browser from framing, guessing
-//! or keeping it. Refuses cookies by never reading one.
+//! refused; a route of the API wants the token as a bearer, and wrong ones are counted by address: after five in a minute
+//! the answer to another one is that there were too many, and nothing is logged of it. Every answer carries the headers
+//! that keep a browser from framing, guessing or keeping it. Refuses cookies by never reading one.
+//!
+//! What it does not promise is that a sixth guess is not looked at: the right token is heard from everywhere, at any time.
+//! Else a neighbour behind the same address, or any program of this machine, could keep the owner out with five wrong
+//! words a minute; and guesses, however many, do not find one number of 2^256.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

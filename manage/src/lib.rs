@@ -5,10 +5,11 @@
 //! a picture.
 //!
 //! Promises: whoever has no token sees that the host lives, the console's own files and the document that describes
-//! the API, and nothing else; a token is compared in constant time, and after five wrong ones in a minute an
-//! address has no more guesses; a page of another origin, and a name that was bound to this address anew, are refused whatever token they
-//! have; there is no cookie, so a browser has no authority of its own to lend. Bodies, headers, connections and
-//! streams are bounded. Everything that is served lies in the program: no path reaches a file.
+//! the API, and nothing else; a token is compared in constant time, and an address hears of its five wrong ones in a
+//! minute, while the right one is heard from everywhere (`guard` says why); a page of another origin, and a name that was
+//! bound to this address anew, are refused whatever token they have; there is no cookie, so a browser has no authority
+//! of its own to lend. Bodies, headers, connections and streams are bounded. Everything that is served lies in the
+//! program: no path reaches a file.
 //!
 //! Refuses: plain HTTP, and to start with a token that others may read.
 #![forbid(unsafe_code)]

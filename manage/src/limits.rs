@@ -36,7 +36,8 @@ pub const ANSWER_MAX: Duration = Duration::from_secs(15);
 /// Asks that wait for the host's loop.
 pub const ASKS_MAX: usize = 32;
 
-/// Wrong tokens from one address in [`WRONG_TOKENS_WINDOW`] before it has no more guesses for the rest of it.
+/// Wrong tokens from one address in [`WRONG_TOKENS_WINDOW`] before it is told so, and no more are logged, for the rest of
+/// it.
 pub const WRONG_TOKENS_MAX: u32 = 5;
 
 /// How long a wrong token is remembered.
