@@ -210,6 +210,9 @@ pub const PENDING_PER_ADDRESS_MAX: usize = 2;
 /// Devices that are remembered because somebody has said No to them.
 pub const DENIED_MAX: usize = 64;
 
+/// Devices of one address that somebody has said No to, until that holds for all of it: a mistake, and the word itself.
+pub const DENIED_PER_ADDRESS_MAX: usize = 2;
+
 /// How long one waits, and for how long one that was denied is kept out.
 pub const PENDING_WAIT_MAX: Duration = Duration::from_secs(120);
 

@@ -198,7 +198,7 @@ impl Stranger {
     /// Tells why not, and goes when that has arrived.
     pub(super) fn turn_away(&mut self, reason: TurnedAwayReason, desk: &mut Desk, now: Instant) {
         if reason == TurnedAwayReason::Denied {
-            desk.pending.deny(self.fingerprint, now);
+            desk.pending.deny(self.fingerprint, self.remote().ip(), now);
         }
         self.finish(&PairMessage::TurnedAway(TurnedAway { reason }), Stage::Leaving, desk, now);
     }

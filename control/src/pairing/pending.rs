@@ -1,17 +1,21 @@
 //! Devices that have knocked and wait for somebody's word.
 //!
 //! Promises: at most eight, two of them from one address, so that one machine's throw-away keys leave room for others;
-//! one device has one place, however often it knocks. Refuses: the ninth, as long as none of the others has gone; for
-//! two minutes, a device that somebody has said No to; and to be read as proof of anything but the fingerprint: a name
-//! is what a stranger calls itself.
+//! one device has one place, however often it knocks. A machine with several addresses may fill them all the same, for
+//! nothing tells one that waits from another: then the PIN is the way in, which needs no place here. Refuses: the ninth,
+//! as long as none of the others has gone; for two minutes, a device that somebody has said No to, and every one of an
+//! address that has heard it twice, for a key costs nothing; and to be read as proof of anything but the fingerprint: a
+//! name is what a stranger calls itself.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::event::SessionId;
 use crate::fingerprint::Fingerprint;
-use crate::limits::{DENIED_MAX, PENDING_MAX, PENDING_PER_ADDRESS_MAX, PENDING_WAIT_MAX};
+use crate::limits::{
+    DENIED_MAX, DENIED_PER_ADDRESS_MAX, PENDING_MAX, PENDING_PER_ADDRESS_MAX, PENDING_WAIT_MAX,
+};
 use crate::pairing::messages::TurnedAwayReason;
 
 /// One device that waits.
@@ -41,21 +45,29 @@ impl PendingDevice {
 pub(crate) struct Pending {
     /// Oldest first.
     waiting: Vec<PendingDevice>,
-    /// Whom somebody has said No to, and when; oldest first.
-    denied: VecDeque<(Fingerprint, Instant)>,
+    /// Oldest first.
+    denied: VecDeque<Denied>,
+}
+
+/// Somebody has said No to this one.
+#[derive(Debug)]
+struct Denied {
+    fingerprint: Fingerprint,
+    address: IpAddr,
+    at: Instant,
 }
 
 impl Pending {
     /// Whether there is a place for a device. One that has had a place keeps it.
     pub(crate) fn check(&mut self, device: &PendingDevice) -> Result<(), TurnedAwayReason> {
         self.forget_denied(device.requested_at);
-        if self.is_denied(&device.fingerprint) {
+        let address = device.remote.ip().to_canonical();
+        if self.is_denied(&device.fingerprint) || self.denied_at(address) >= DENIED_PER_ADDRESS_MAX {
             return Err(TurnedAwayReason::Denied);
         }
         if self.waiting.iter().any(|known| known.fingerprint == device.fingerprint) {
             return Ok(());
         }
-        let address = device.remote.ip().to_canonical();
         let is_beside = |known: &&PendingDevice| known.remote.ip().to_canonical() == address;
         let beside = self.waiting.iter().filter(is_beside).count();
         let is_full = self.waiting.len() >= PENDING_MAX || beside >= PENDING_PER_ADDRESS_MAX;
@@ -77,7 +89,7 @@ impl Pending {
     }
 
     /// Somebody has said No. A device that is out already is not so for longer because it has tried.
-    pub(crate) fn deny(&mut self, fingerprint: Fingerprint, now: Instant) {
+    pub(crate) fn deny(&mut self, fingerprint: Fingerprint, address: IpAddr, now: Instant) {
         self.forget_denied(now);
         if self.is_denied(&fingerprint) {
             return;
@@ -85,7 +97,7 @@ impl Pending {
         if self.denied.len() >= DENIED_MAX {
             self.denied.pop_front();
         }
-        self.denied.push_back((fingerprint, now));
+        self.denied.push_back(Denied { fingerprint, address: address.to_canonical(), at: now });
     }
 
     pub(crate) fn all(&self) -> &[PendingDevice] {
@@ -93,11 +105,15 @@ impl Pending {
     }
 
     fn is_denied(&self, fingerprint: &Fingerprint) -> bool {
-        self.denied.iter().any(|(known, _)| known == fingerprint)
+        self.denied.iter().any(|known| known.fingerprint == *fingerprint)
+    }
+
+    fn denied_at(&self, address: IpAddr) -> usize {
+        self.denied.iter().filter(|known| known.address == address).count()
     }
 
     fn forget_denied(&mut self, now: Instant) {
-        self.denied.retain(|(_, since)| now.saturating_duration_since(*since) < PENDING_WAIT_MAX);
+        self.denied.retain(|known| now.saturating_duration_since(known.at) < PENDING_WAIT_MAX);
     }
 }
 
@@ -136,17 +152,34 @@ mod tests {
     #[test]
     fn a_device_that_was_denied_is_out_for_two_minutes_and_trying_makes_them_no_longer() {
         let (mut pending, now) = (Pending::default(), Instant::now());
-        let denied = device(0, 0, now).fingerprint;
-        pending.deny(denied, now);
+        let PendingDevice { fingerprint: denied, remote, .. } = device(0, 0, now);
+        pending.deny(denied, remote.ip(), now);
         let later = now + PENDING_WAIT_MAX - Duration::from_secs(1);
         assert_eq!(knock(&mut pending, device(0, 1, later)), Err(TurnedAwayReason::Denied));
-        pending.deny(denied, later);
+        pending.deny(denied, remote.ip(), later);
         assert_eq!(knock(&mut pending, device(1, 2, later)), Ok(None), "another one is not");
         assert_eq!(knock(&mut pending, device(0, 3, now + PENDING_WAIT_MAX)), Ok(None));
         for number in 0..u8::MAX {
-            pending.deny(Fingerprint::of_certificate(&[number, number]), later);
+            pending.deny(Fingerprint::of_certificate(&[number, number]), remote.ip(), later);
         }
         assert_eq!(pending.denied.len(), DENIED_MAX, "whoever says No often holds no more memory");
+    }
+
+    /// One key is as good as the next to whoever asks again and again.
+    #[test]
+    fn the_second_no_to_an_address_holds_for_all_its_keys() {
+        let (mut pending, now) = (Pending::default(), Instant::now());
+        let of = |number: u8, at: Instant| PendingDevice {
+            remote: "10.0.0.9:1".parse().unwrap(),
+            ..device(number, number.into(), at)
+        };
+        pending.deny(of(0, now).fingerprint, "10.0.0.9".parse().unwrap(), now);
+        assert_eq!(knock(&mut pending, of(1, now)), Ok(None), "somebody else may be there");
+        pending.take(SessionId(1));
+        pending.deny(of(1, now).fingerprint, "::ffff:10.0.0.9".parse().unwrap(), now);
+        assert_eq!(knock(&mut pending, of(2, now)), Err(TurnedAwayReason::Denied));
+        assert_eq!(knock(&mut pending, device(3, 3, now)), Ok(None), "elsewhere nobody is denied");
+        assert_eq!(knock(&mut pending, of(2, now + PENDING_WAIT_MAX)), Ok(None));
     }
 
     #[test]
