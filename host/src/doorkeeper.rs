@@ -316,6 +316,8 @@ impl Doorkeeper {
         control: &mut HostControl,
         now: Instant,
     ) {
+        // Who has been taken out a moment ago has no word any more.
+        self.look(control, now);
         if !self.is_trusted_by_name(&by) {
             tracing::warn!(%by, "a session of a device that is not paired wants to decide about another one");
             return;

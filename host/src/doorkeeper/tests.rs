@@ -297,3 +297,16 @@ fn a_device_that_was_out_and_is_let_in_anew_is_in() {
     live.door.let_in(&mut live.control, id, device, "a desk", live.now).unwrap();
     assert!(live.door.trust().allows(&device));
 }
+
+/// Between two looks at the list, too.
+#[test]
+fn the_word_of_a_device_that_another_program_has_revoked_is_not_heard() {
+    let mut live = Live::of(false, false);
+    live.started();
+    assert!(live.others().remove(&live.device).unwrap());
+    let (session, by, now) = (live.session.unwrap(), live.device, live.now);
+    let decided = HostEvent::PendingDecided { session, by, pending: session, is_approved: true };
+    live.door.handle_event(decided, &mut live.control, now);
+    assert!(!live.door.is_trusted_by_name(&by));
+    live.assert_trust_withdrawn();
+}
