@@ -77,7 +77,7 @@ pub fn pair(
     let mut errand = Errand { control, socket, receiver, outgoing: Vec::new() };
     let paired = errand.run(stop)?;
     let written = devices.add(paired.fingerprint, &paired.name, now_s());
-    errand.part()?;
+    errand.part();
     written?;
     Ok(paired)
 }
@@ -140,11 +140,11 @@ impl Errand {
                         return Ok(Paired { name: host_name, fingerprint: host_fingerprint });
                     }
                     ApplicantEvent::Ended { reason: PairError::Connect(ConnectError::Left(_)) } => {
-                        self.part()?;
+                        self.part();
                         return Err(ClientError::Interrupted);
                     }
                     ApplicantEvent::Ended { reason } => {
-                        self.part()?;
+                        self.part();
                         return Err(reason.into());
                     }
                 }
@@ -152,14 +152,15 @@ impl Errand {
         }
     }
 
-    /// Sees the last words through.
-    fn part(&mut self) -> Result<(), ClientError> {
+    /// Sees the last words through, as far as that can be done: how it went is decided before.
+    fn part(&mut self) {
         let until = Instant::now() + FAREWELL;
         self.transmit();
         while !self.control.is_drained() && Instant::now() < until {
-            self.exchange()?;
+            if let Err(error) = self.exchange() {
+                return tracing::debug!(%error, "the last words to the host were not seen through");
+            }
         }
-        Ok(())
     }
 
     fn transmit(&mut self) {
