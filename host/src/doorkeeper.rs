@@ -9,7 +9,9 @@
 
 mod asks;
 mod seen;
+mod sparing;
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,7 @@ use punktfunk_control::{
 
 use crate::say::Say;
 use seen::Seen;
+use sparing::Sparing;
 
 pub use asks::pending;
 
@@ -46,6 +49,14 @@ pub struct Doorkeeper {
     /// Who is out though the list may name it yet.
     withdrawn: Vec<Fingerprint>,
     seen: Seen,
+    /// Lines about those that are turned away.
+    rejected: Sparing<IpAddr>,
+    /// Lines about those that knock.
+    knocks: Sparing<IpAddr>,
+    /// Who waits, as far as it has been said.
+    waiting: Vec<SessionId>,
+    /// Lines about words of sessions that come to nothing.
+    vain: Sparing<Fingerprint>,
     say: Say,
 }
 
@@ -118,6 +129,10 @@ impl Doorkeeper {
             is_unfollowed: false,
             withdrawn: Vec::new(),
             seen: Seen::new(folder),
+            rejected: Sparing::new(),
+            knocks: Sparing::new(),
+            waiting: Vec::new(),
+            vain: Sparing::new(),
             say,
         })
     }
@@ -235,6 +250,7 @@ impl Doorkeeper {
         }
         self.looked_at = now;
         self.seen.poll();
+        self.say_sums(now);
         self.look(control, now);
     }
 
@@ -273,7 +289,7 @@ impl Doorkeeper {
                 }
             }
             HostEvent::PendingChanged => {
-                self.say.pending(control.pending(), now);
+                self.say_pending(control.pending(), now);
                 let sessions: Vec<_> = control.running().collect();
                 for (session, fingerprint) in sessions {
                     self.tell(control, session, &fingerprint, now);
@@ -282,7 +298,42 @@ impl Doorkeeper {
             HostEvent::PendingDecided { by, pending, is_approved, .. } => {
                 self.handle_decision(by, pending, is_approved, control, now);
             }
+            HostEvent::Rejected { remote, reason }
+                if self.rejected.may_say(remote.ip().to_canonical(), now) =>
+            {
+                self.say.rejected(remote, &reason);
+            }
             _ => {}
+        }
+    }
+
+    /// Says who waits; of each that is new, a line in the log, as long as its address has not had enough of them.
+    fn say_pending(&mut self, pending: &[PendingDevice], now: Instant) {
+        for device in pending.iter().filter(|device| !self.waiting.contains(&device.id)) {
+            if self.knocks.may_say(device.remote.ip().to_canonical(), now) {
+                self.say.asks(device, now);
+            }
+        }
+        self.waiting = pending.iter().map(|device| device.id).collect();
+        self.say.pending(pending, now);
+    }
+
+    /// How many lines were not said, now and then.
+    fn say_sums(&mut self, now: Instant) {
+        for (from, count) in self.rejected.poll(now) {
+            self.say.rejected_more(from, count);
+        }
+        for (from, count) in self.knocks.poll(now) {
+            let from = from.map(|from| from.to_string());
+            tracing::info!(
+                from = from.as_deref().unwrap_or("elsewhere"),
+                count,
+                "devices have asked more often"
+            );
+        }
+        for (by, count) in self.vain.poll(now) {
+            let by = by.map(|by| by.to_string());
+            tracing::warn!(by = by.as_deref().unwrap_or("others"), count, "more words came to nothing");
         }
     }
 
@@ -319,7 +370,9 @@ impl Doorkeeper {
         // Who has been taken out a moment ago has no word any more.
         self.look(control, now);
         if !self.is_trusted_by_name(&by) {
-            tracing::warn!(%by, "a session of a device that is not paired wants to decide about another one");
+            if self.vain.may_say(by, now) {
+                tracing::warn!(%by, "a session of a device that is not paired wants to decide about another one");
+            }
             return;
         }
         let number = pending.number();
@@ -330,7 +383,10 @@ impl Doorkeeper {
         };
         match done {
             Ok(()) => tracing::info!(%by, is_approved, "a paired device has decided"),
-            Err(error) => tracing::warn!(%by, %error, "a paired device's word came to nothing"),
+            Err(error) if self.vain.may_say(by, now) => {
+                tracing::warn!(%by, %error, "a paired device's word came to nothing");
+            }
+            Err(_) => {}
         }
     }
 

@@ -5,7 +5,7 @@
 //! it is what it is for.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use punktfunk_control::{
@@ -96,12 +96,14 @@ impl Say {
         self.line(&json!({"event": "pairing_closed", "reason": word}));
     }
 
+    /// Another device waits for somebody's word.
+    pub fn asks(self, device: &PendingDevice, now: Instant) {
+        let (id, fingerprint, left_s) = (device.id, device.fingerprint, device.left(now).as_secs());
+        tracing::info!(%id, name = device.name, %fingerprint, left_s, "a device asks to be let in");
+    }
+
     /// Who waits for somebody's word now.
     pub fn pending(self, devices: &[PendingDevice], now: Instant) {
-        for device in devices {
-            let (id, fingerprint, left_s) = (device.id, device.fingerprint, device.left(now).as_secs());
-            tracing::info!(%id, name = device.name, %fingerprint, left_s, "a device asks to be let in");
-        }
         let entry = |device: &PendingDevice| {
             json!({
                 "id": device.id.number(), "name": device.name, "fingerprint": device.fingerprint.to_string(),
@@ -173,6 +175,13 @@ impl Say {
     pub fn rejected(self, remote: SocketAddr, reason: &RejectReason) {
         tracing::warn!(%remote, %reason, "turned away");
         self.line(&json!({"event": "rejected", "remote": remote.to_string(), "reason": reason.to_string()}));
+    }
+
+    /// So many more were, from there or from everywhere else, than were told one by one.
+    pub fn rejected_more(self, from: Option<IpAddr>, count: u64) {
+        let from = from.map(|from| from.to_string());
+        tracing::warn!(from = from.as_deref().unwrap_or("elsewhere"), count, "more were turned away");
+        self.line(&json!({"event": "rejected_more", "from": from, "count": count}));
     }
 
     /// A client has come again, and has its earlier session's place.

@@ -252,10 +252,10 @@ impl Serve {
             event @ (HostEvent::PinProven { .. }
             | HostEvent::PairingClosed { .. }
             | HostEvent::PendingChanged
-            | HostEvent::PendingDecided { .. }) => {
+            | HostEvent::PendingDecided { .. }
+            | HostEvent::Rejected { .. }) => {
                 self.doorkeeper.handle_event(event, &mut self.common.control, now);
             }
-            HostEvent::Rejected { remote, reason } => self.common.say.rejected(remote, &reason),
         }
     }
 
