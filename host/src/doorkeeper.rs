@@ -160,9 +160,18 @@ impl Doorkeeper {
         lifetime: Duration,
         now: Instant,
     ) -> Result<(), ArmError> {
+        self.open(control, (lifetime, false), now)
+    }
+
+    fn open(
+        &mut self,
+        control: &mut HostControl,
+        (lifetime, is_shown): (Duration, bool),
+        now: Instant,
+    ) -> Result<(), ArmError> {
         let armed = control.arm_pairing(lifetime, now)?;
         self.closed = None;
-        self.say.pairing(&armed.pin.reveal(), armed.until.saturating_duration_since(now));
+        self.say.pairing(&armed.pin.reveal(), armed.until.saturating_duration_since(now), is_shown);
         Ok(())
     }
 

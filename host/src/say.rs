@@ -1,10 +1,11 @@
 //! What the host tells people and scripts: a line for each event of a session's life.
 //!
 //! Promises: with JSON on, standard output carries one JSON object a line and nothing else; without it,
-//! the log on standard error says the same. Refuses to print secrets; a PIN is said, and not logged, because showing
-//! it is what it is for.
+//! the log on standard error says the same. Refuses to print secrets. A PIN is said, and not logged, because showing it
+//! is what it is for; one that the API was asked for is shown there, and not on a standard error that no terminal reads,
+//! which may be a journal.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -70,14 +71,15 @@ impl Say {
         self.line(&json!({"event": "unannounced", "reason": why}));
     }
 
-    /// A device that knows this PIN may pair.
-    pub fn pairing(self, pin: &str, left: Duration) {
+    /// A device that knows this PIN may pair; whether it is shown elsewhere, too.
+    pub fn pairing(self, pin: &str, left: Duration, is_shown: bool) {
         let seconds = left.as_secs();
-        if !self.json {
+        let mut err = std::io::stderr();
+        if !self.json && (!is_shown || err.is_terminal()) {
             let (first, second) = pin.split_at(pin.len() / 2);
             let line = format!("pairing: the PIN is {first} {second}, for {seconds} s (punktfunk pair HOST)");
             // Where nobody can read it nobody can pair.
-            let _ = writeln!(std::io::stderr(), "punktfunk-host: {line}");
+            let _ = writeln!(err, "punktfunk-host: {line}");
         }
         tracing::info!(seconds, "a device may pair by PIN");
         self.line(&json!({"event": "pairing", "pin": pin, "seconds": seconds}));

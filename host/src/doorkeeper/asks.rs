@@ -19,7 +19,7 @@ impl Doorkeeper {
     pub fn answer(&mut self, ask: Ask, control: &mut HostControl, now: Instant) -> Option<Ask> {
         match ask {
             Ask::ArmPairing { seconds, reply } => {
-                let armed = self.arm(control, Duration::from_secs(seconds.into()), now);
+                let armed = self.open(control, (Duration::from_secs(seconds.into()), true), now);
                 reply.answer(armed.map(|()| self.pairing(control, now)).map_err(too_soon));
             }
             Ask::CancelPairing { reply } => {
