@@ -209,6 +209,15 @@ impl<E: Encode> HostPipeline<E> {
         self.command(Command::PaceRate(kbps)).then_some(()).ok_or(kbps)
     }
 
+    /// Pictures have this refresh rate from now on: a decoder's time is compared with it, and an access unit waits no
+    /// longer for the kernel than until the next one.
+    ///
+    /// # Errors
+    /// The command ring is full; try again later.
+    pub fn set_refresh(&mut self, refresh_mhz: u32) -> Result<(), u32> {
+        self.command(Command::PictureInterval(picture_interval(refresh_mhz))).then_some(()).ok_or(refresh_mhz)
+    }
+
     /// Passes on what the client reports, over a path of this round trip. With a full ring the report is let go: the
     /// next one repeats its state.
     pub fn handle_feedback(&mut self, report: FeedbackReport, rtt: Option<Duration>) {
@@ -348,7 +357,7 @@ fn build<E: Encode>(
         departures: Departures::new(protect_idle),
         path: PathWatch::default(),
         destination: config.destination,
-        patience: picture_interval(negotiated),
+        patience: picture_interval(negotiated.refresh_mhz),
         idle: protect_idle,
         progress: progress.clone(),
         wishes: Arc::clone(&wishes),
@@ -386,7 +395,7 @@ fn build<E: Encode>(
 
 fn bitrate(config: &HostConfig) -> Option<BitrateControl> {
     let is_adaptive = config.bitrate == BitratePolicy::Adaptive;
-    let (kbps, interval) = (config.negotiated.bitrate_kbps, picture_interval(&config.negotiated));
+    let (kbps, interval) = (config.negotiated.bitrate_kbps, picture_interval(config.negotiated.refresh_mhz));
     (is_adaptive && config.pace_kbps.is_none()).then(|| BitrateControl::new(kbps, interval))
 }
 
@@ -434,8 +443,8 @@ fn sender(socket: Arc<Socket>, source: Option<IpAddr>, arena: &Arena) -> Sender 
     sender
 }
 
-fn picture_interval(negotiated: &Negotiated) -> Duration {
-    Duration::from_nanos(1_000_000_000_000 / u64::from(negotiated.refresh_mhz.max(1)))
+fn picture_interval(refresh_mhz: u32) -> Duration {
+    Duration::from_nanos(1_000_000_000_000 / u64::from(refresh_mhz.max(1)))
 }
 
 /// The arena's size as a sum, a line for each holder.

@@ -52,6 +52,8 @@ pub(crate) enum Command {
     WireRate(u32),
     /// The pacer's rate in kbit/s, where it is fixed.
     PaceRate(u32),
+    /// Pictures are so far apart from now on.
+    PictureInterval(Duration),
     /// What the client reports.
     Feedback(Told),
     /// A speed test begins.
@@ -216,6 +218,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
             Command::ShardBytes(bytes) => self.packetizer.set_shard_bytes(*bytes),
             Command::PaceRate(kbps) if self.link.is_none() => self.pacer.set_rate(*kbps),
             Command::PaceRate(_) => {}
+            Command::PictureInterval(interval) => self.handle_interval(*interval),
             Command::WireRate(kbps) => self.handle_wire_rate(*kbps),
             Command::Feedback(told) => self.handle_told(told),
             Command::SpeedTest(test, order) => self.begin_filler(*test, *order),

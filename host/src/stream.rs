@@ -16,7 +16,7 @@ use punktfunk_net::Socket;
 use punktfunk_perf::PerfTarget;
 use punktfunk_proto::limits::{SHARD_BYTES_START, shard_bytes_for_payload};
 use punktfunk_proto::{BitratePolicy, FeedbackReport, FillerSent, SessionClock, SpeedTestOrder};
-use punktfunk_seal::{Backends, Direction, Plane, PlaneKeys, Sealer, Secret};
+use punktfunk_seal::{Backends, Cipher, Direction, Plane, PlaneKeys, Sealer, Secret};
 
 use crate::bitrate;
 use crate::encode::Fitting;
@@ -76,6 +76,8 @@ pub struct Stream {
     /// How often the path had shrunk when that was last told.
     path_shrunk: u64,
     wire_kbps: u32,
+    /// The refresh rate that the pipeline goes by.
+    refresh_mhz: u32,
     next_stats: Instant,
 }
 
@@ -141,11 +143,7 @@ impl Stream {
             bitrate,
             machine: config.machine.clone(),
         };
-        let keys = PlaneKeys::new(secret, cipher, Direction::HostToClient, Plane::Video)
-            .with_backend(config.seal.sealing(cipher));
-        let probe = PlaneKeys::new(secret, cipher, Direction::HostToClient, Plane::Probe)
-            .with_backend(config.seal.sealing(cipher));
-        let sealers = Sealers::with_probe(Sealer::new(keys, now), probe, now);
+        let sealers = sealers((secret, cipher), config.seal, now);
         let mut pipeline = match HostPipeline::start(fitting, socket, sealers, &host) {
             Ok(pipeline) => pipeline,
             Err(error) => return Err(Box::new((error.into(), screen))),
@@ -175,6 +173,7 @@ impl Stream {
             shard_bytes_pending: None,
             path_shrunk: 0,
             wire_kbps: negotiated.bitrate_kbps,
+            refresh_mhz: negotiated.refresh_mhz,
             next_stats: now + STATS_INTERVAL,
         })
     }
@@ -219,6 +218,11 @@ impl Stream {
     /// Reads the stages' samples; returns figures for the client when they are due, and each stage since the last time.
     pub fn poll(&mut self, now: Instant) -> Option<(HostStats, Vec<StageSummary>)> {
         self.tell_path();
+        if self.mode.refresh_mhz != self.refresh_mhz
+            && self.pipeline.set_refresh(self.mode.refresh_mhz).is_ok()
+        {
+            self.refresh_mhz = self.mode.refresh_mhz;
+        }
         if self.path_pending.is_none()
             && let Some(bytes) = self.shard_bytes_pending.take()
             && self.pipeline.set_shard_bytes(bytes).is_err()
@@ -299,6 +303,14 @@ impl Bench for Stream {
     fn handle_epoch(&mut self, epoch: u32) {
         self.pipeline.handle_probe_epoch(epoch);
     }
+}
+
+/// What seals on each plane that a host sends on.
+fn sealers((secret, cipher): (&Secret, Cipher), seal: Backends, now: Instant) -> Sealers {
+    let keys = |plane| {
+        PlaneKeys::new(secret, cipher, Direction::HostToClient, plane).with_backend(seal.sealing(cipher))
+    };
+    Sealers::with_probe(Sealer::new(keys(Plane::Video), now), keys(Plane::Probe), now)
 }
 
 /// The figures with the source's falls among them.

@@ -208,6 +208,11 @@ impl BitrateControl {
         self.changed(BitrateReason::Asked, before)
     }
 
+    /// Pictures are so far apart from now on. The rate stays, and moves by what is reported of them.
+    pub fn set_interval(&mut self, interval: Duration) {
+        self.cure.set_interval(interval);
+    }
+
     /// The path is another: nothing is known of it, as at a session's beginning.
     pub fn restart(&mut self) -> Option<BitrateChange> {
         let before = self.kbps();

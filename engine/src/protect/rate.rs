@@ -3,7 +3,7 @@
 //! Promises: the encoder's rate has one writer; each change is logged once. Refuses: to learn from a speed test's filler.
 
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use punktfunk_proto::{BitrateChange, BitrateReason, FeedbackReport, Pace, RateChange};
 
@@ -32,6 +32,14 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         let Some(bitrate) = &mut self.bitrate else { return self.set_wire_rate(kbps) };
         let change = bitrate.set_asked(kbps);
         self.follow(change);
+    }
+
+    /// Another mode: what waits for a picture, and what a decoder's time is compared with, goes by its interval.
+    pub(super) fn handle_interval(&mut self, interval: Duration) {
+        self.patience = interval;
+        if let Some(bitrate) = &mut self.bitrate {
+            bitrate.set_interval(interval);
+        }
     }
 
     /// Says what has become of the rate, and goes by it.

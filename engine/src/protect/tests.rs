@@ -1,7 +1,7 @@
 //! The protect stage without a thread: trains, patience, stops and keys.
 
 use punktfunk_net::{Socket, SocketConfig};
-use punktfunk_proto::{FeedbackReport, Negotiated, RedundancyPolicy, SessionClock};
+use punktfunk_proto::{ClientLoad, FeedbackReport, Negotiated, RedundancyPolicy, SessionClock};
 use punktfunk_seal::{Cipher, Direction, Plane, PlaneKeys, SEQUENCES_PER_EPOCH_MAX, Secret};
 
 use super::*;
@@ -163,6 +163,28 @@ fn trains_fit_the_burst_and_the_rate() {
         assert!(stats.datagrams > 40, "{stats:?}");
         assert!(stats.system_calls * segments >= stats.datagrams, "{stats:?}");
     }
+}
+
+#[test]
+fn another_mode_has_its_own_patience_and_its_own_measure_of_a_decoder() {
+    let mut bench = Bench::new(sealer());
+    let second = Duration::from_secs(1);
+    bench.stage.link = Some(LinkRate::new(20_000, 1 << 20));
+    bench.stage.bitrate = Some(BitrateControl::new(20_000, second / 60));
+    assert!(bench.commands.push(Command::PictureInterval(second / 120)).is_ok());
+    bench.stage.handle_commands();
+    assert_eq!(bench.stage.patience, second / 120);
+    // In time at 60 Hz, and too slow at 120.
+    let mut now = Instant::now();
+    for aus_overrun in 0..4 {
+        let load = ClientLoad { aus_lost: 0, decode_us: 10_000, aus_waiting: 2, aus_overrun };
+        let mut report = FeedbackReport::default();
+        report.load = Some(load);
+        bench.stage.measure(&report, now);
+        now += second / 60;
+    }
+    let bitrate = bench.stage.bitrate.as_ref().expect("it is adaptive");
+    assert_eq!((bitrate.kbps() < 20_000, bitrate.counters().decode), (true, 1));
 }
 
 #[test]

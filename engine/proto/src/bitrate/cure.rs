@@ -118,6 +118,13 @@ impl Cure {
         self.interval
     }
 
+    /// Pictures are so far apart now, and may be of another size: what is known of the decoder is of those before.
+    pub(super) fn set_interval(&mut self, interval: Duration) {
+        (self.interval, self.slow, self.is_by_bytes) = (interval, 0, false);
+        self.vain_decode = Vain::new();
+        self.trial.take_if(|trial| trial.ailment == Ailment::Decode);
+    }
+
     /// Whether a lower rate is being judged.
     pub(super) const fn is_on_trial(&self) -> bool {
         self.trial.is_some()

@@ -119,6 +119,37 @@ fn a_decoder_whose_time_is_the_pictures_keeps_its_rate_and_that_is_said() {
 }
 
 #[test]
+fn a_decoders_time_is_judged_by_the_interval_that_pictures_have_now() {
+    // For a picture of 125 KB 14.5 ms, and for one of 62 KB 8.8: in time at 60 Hz, and not at 120.
+    let mut sim = adaptive(Way { decode_us: 3_000, decode_us_per_kb: 92, ..LAN }, 60_000);
+    sim.run(3_000);
+    assert_eq!((sim.control.kbps(), sim.control.counters().decode), (60_000, 0));
+    sim.set_refresh(120);
+    sim.run(5_000);
+    let (mean, counters) = (sim.mean_kbps(4_000, 8_000), sim.control.counters());
+    assert!((35_000..=56_000).contains(&mean) && counters.decode >= 1, "{mean} {counters:?}");
+    sim.set_refresh(60);
+    sim.run(5_000);
+    assert_eq!(sim.control.kbps(), 60_000, "{:?}", sim.control.counters());
+}
+
+#[test]
+fn a_decoders_trial_ends_with_its_mode() {
+    let mut sim = adaptive(Way { decode_us: 20_000, ..LAN }, 100_000);
+    while sim.control.reason() != BitrateReason::Decode {
+        sim.run(20);
+    }
+    sim.set_refresh(30);
+    sim.run(5_000);
+    let counters = sim.control.counters();
+    assert_eq!((sim.control.kbps(), counters.decode, counters.futile), (100_000, 1, 0), "{counters:?}");
+    // Nothing was in vain, so that it is tried at once where it is called for again.
+    sim.set_refresh(60);
+    sim.run(1_000);
+    assert_eq!(sim.control.counters().decode, 2);
+}
+
+#[test]
 fn losses_that_no_rate_helps_are_the_airs() {
     let mut sim = adaptive(Way { air_per_mille: 160, ..LAN }, 50_000);
     sim.run(20_000);

@@ -121,6 +121,12 @@ impl Sim {
         }
     }
 
+    /// Another mode, of which the host's end hears.
+    pub(super) fn set_refresh(&mut self, refresh: u64) {
+        self.refresh = refresh;
+        self.control.set_interval(Duration::from_nanos(1_000_000_000 / refresh));
+    }
+
     pub(super) fn run(&mut self, ms: u64) {
         let (begun, interval) = (self.now, 1_000_000_000 / self.refresh);
         while self.now < begun + ms * MS {
