@@ -12,7 +12,8 @@
 //!   rate is tried.
 //! * **Down by decode**: pictures take the decoder longer than they are apart, and wait for it. A lower rate is tried.
 //! * What is **tried** is judged: where a lower rate did not help (loss of the air, a decoder whose time is the
-//!   picture's), it is taken back, said, and not tried again for a while that doubles.
+//!   picture's), it is taken back, said, and not tried again for a while that doubles. A fall meanwhile ends the trial:
+//!   what was there before it is not what the link bears.
 //! * **Up** by [`CLIMB_PER_MILLE`] at most, after [`CLIMB_INTERVAL`] in which AUs came without a queue, if the link has
 //!   proven what the next step needs. A rate that was fallen from is tried again after a while that doubles each time.
 //!
@@ -278,10 +279,12 @@ impl BitrateControl {
 
     /// What the link says: at once.
     fn fall(&mut self, link: &mut LinkRate, now: Instant) -> Option<BitrateReason> {
+        let can_fall = self.kbps() > *BITRATE_KBPS.start();
         if let Some(carried_kbps) = self.pressed.take() {
             self.pressed_look = None;
             let queue = link.look().map_or(Duration::ZERO, |look| look.queue);
-            self.counters.delay += 1;
+            self.counters.delay += u64::from(can_fall);
+            self.cure.cancel();
             self.fall_to(share(carried_kbps, USED_PER_MILLE), now);
             let free = queue.as_micros() as u64 * 1_000 / DRAIN_TIME.as_micros() as u64;
             self.drain = Some((free.min(DRAIN_PER_MILLE_MAX), now + 2 * DRAIN_TIME));
@@ -290,8 +293,9 @@ impl BitrateControl {
             return Some(BitrateReason::Delay);
         }
         let proven_kbps = link.proven_kbps();
-        if proven_kbps < LinkRate::need_kbps_of(self.kbps()) {
+        if can_fall && proven_kbps < LinkRate::need_kbps_of(self.kbps()) {
             self.counters.loss += 1;
+            self.cure.cancel();
             self.fall_to(share(proven_kbps, USED_PER_MILLE), now);
             return Some(BitrateReason::Loss);
         }

@@ -125,6 +125,11 @@ impl Cure {
         self.trial.take_if(|trial| trial.ailment == Ailment::Decode);
     }
 
+    /// The rate moves for another reason: what a trial would show is not the trial's doing.
+    pub(super) fn cancel(&mut self) {
+        self.trial = None;
+    }
+
     /// Whether a lower rate is being judged.
     pub(super) const fn is_on_trial(&self) -> bool {
         self.trial.is_some()

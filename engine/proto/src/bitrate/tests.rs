@@ -150,6 +150,30 @@ fn a_decoders_trial_ends_with_its_mode() {
 }
 
 #[test]
+fn a_fall_ends_a_trial() {
+    let mut sim = adaptive(Way { link_kbps: 150_000, decode_us: 20_000, ..HOP }, 100_000);
+    while sim.control.reason() != BitrateReason::Decode {
+        sim.run(20);
+    }
+    sim.run(300);
+    assert_eq!((sim.control.kbps(), sim.control.reason()), (74_900, BitrateReason::Decode));
+    let dropped_ms = sim.samples.last().map_or(0, |sample| sample.ms);
+    sim.way.link_kbps = 20_000;
+    sim.run(5_000);
+    let most = sim.between(dropped_ms + 300, dropped_ms + 5_000).map(|sample| sample.kbps).max();
+    assert!(most < Some(22_000), "{most:?} {:?}", sim.control.counters());
+}
+
+#[test]
+fn a_link_below_the_least_rate_is_no_fall_again_and_again() {
+    let mut sim = adaptive(Way { link_kbps: 400, queue_bytes: 20_000, ..LAN }, 2_000);
+    sim.run(30_000);
+    let counters = sim.control.counters();
+    assert_eq!(sim.control.kbps(), 500, "{counters:?}");
+    assert!(counters.delay + counters.loss <= 20, "{counters:?} {:?}", sim.link_counters());
+}
+
+#[test]
 fn losses_that_no_rate_helps_are_the_airs() {
     let mut sim = adaptive(Way { air_per_mille: 160, ..LAN }, 50_000);
     sim.run(20_000);
