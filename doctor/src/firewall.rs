@@ -44,6 +44,16 @@ pub(crate) fn firewall(view: &View) -> Verdict {
             format!("{chain} lets in only what a rule names, and none names UDP port {port}"),
             format!("clients may not reach this host: {}", let_in(view, port)),
         ),
+        Some(Fate::NotKnown(chain)) => Verdict::degraded(
+            format!(
+                "{chain} lets in only what a rule names; some tell of ports in a way that is not followed here: whether UDP \
+                 port {port} is among them cannot be told"
+            ),
+            format!(
+                "unless it is (sudo nft list ruleset), clients do not reach this host: {}",
+                let_in(view, port)
+            ),
+        ),
         Some(Fate::NotSpelt(chain)) => Verdict::degraded(
             format!(
                 "{chain} lets in only what a rule names; some are iptables' own, which nft does not spell out: whether one \

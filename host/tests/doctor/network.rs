@@ -79,8 +79,21 @@ fn names_a_rule_that_throws_the_port_away() {
     let patient = patient.with_script(&rules(from_here));
     patient.diagnose().expect("firewall", "degraded", &["inet walls doors", "none names UDP port 47800"]);
     let named = format!("{from_here}; add rule inet walls doors udp dport {{ 22, 47800 }} accept");
-    let patient = patient.with_script(&rules(&named));
+    let mut patient = patient.with_script(&rules(&named));
     patient.diagnose().expect("firewall", "ok", &["no rule that was found"]);
+    for rule in [
+        "udp dport @ports accept",
+        "udp dport vmap { 22 : drop, 47800 : accept }",
+        "meta l4proto . th dport { udp . 47800 } accept",
+    ] {
+        let ports = "add set inet walls ports { type inet_service; elements = { 47800 }; }";
+        patient =
+            patient.with_script(&rules(&format!("{from_here}; {ports}; add rule inet walls doors {rule}")));
+        patient.diagnose().expect("firewall", "ok", &["no rule that was found"]);
+    }
+    let compared = format!("{from_here}; add rule inet walls doors udp dport != 22 accept");
+    let patient = patient.with_script(&rules(&compared));
+    patient.diagnose().expect("firewall", "degraded", &["inet walls doors", "cannot be told"]);
 }
 
 #[test]
