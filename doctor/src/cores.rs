@@ -48,7 +48,7 @@ fn has_aes(cpuinfo: &str) -> bool {
 }
 
 fn is_off(view: &View, variable: &str) -> bool {
-    matches!(view.variable(variable), Some("off" | "0"))
+    matches!(view.variable(variable).map(str::trim), Some("off" | "0" | "false"))
 }
 
 /// `SCHED_FIFO`, tried on a thread that is made for it.

@@ -1,7 +1,7 @@
 //! Who holds a port, as far as `/proc` tells this user.
 //!
-//! Promises: one who holds the port of another address only is not meant. Refuses to guess at an identity that a host's
-//! command line does not name.
+//! Promises: one who holds the port of another address only is not meant. Refuses to guess at an identity that neither a
+//! host's command line nor its environment names: then its settings have it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,6 +20,17 @@ pub(crate) enum Table {
     Tcp,
 }
 
+/// Whose identity a host has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The one that is looked at.
+    This,
+    /// Another, which is here.
+    Other(PathBuf),
+    /// Its settings' own, which may be this one.
+    Unnamed,
+}
+
 /// A program that holds a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
@@ -33,16 +44,24 @@ impl Holder {
         self.name == "punktfunk-host"
     }
 
-    /// Where it keeps an identity that is not this one; none where its command line names none, or this one.
-    pub(crate) fn other_identity(&self, view: &View) -> Option<PathBuf> {
-        let command = view.read(&format!("/proc/{}/cmdline", self.pid)).ok()?;
+    /// Whose identity it has, by what it was begun with.
+    pub(crate) fn identity(&self, view: &View) -> Whose {
+        let words = |file| view.read(&format!("/proc/{}/{file}", self.pid)).unwrap_or_default();
+        let (command, variables) = (words("cmdline"), words("environ"));
+        let variable =
+            variables.split('\0').find_map(|one| one.strip_prefix(IDENTITY_VARIABLE)?.strip_prefix('='));
+        let named = named_identity(&command).or(variable).filter(|named| !named.is_empty());
+        let Some(named) = named else { return Whose::Unnamed };
         // As the program itself sees it.
         let from = fs::read_link(view.path(&format!("/proc/{}/cwd", self.pid))).unwrap_or_default();
-        let theirs = from.join(named_identity(&command)?);
+        let theirs = from.join(named);
         let whole = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-        (whole(&theirs) != whole(&view.folder)).then_some(theirs)
+        if whole(&theirs) == whole(&view.folder) { Whose::This } else { Whose::Other(theirs) }
     }
 }
+
+/// The variable that a host's identity may stand in.
+const IDENTITY_VARIABLE: &str = "PUNKTFUNK_IDENTITY";
 
 /// What `--identity` says in words that zeros end.
 fn named_identity(command: &str) -> Option<&str> {
@@ -180,13 +199,30 @@ mod tests {
             let (dir, mut view) = machine(&[("/proc/7/cmdline", &command(words)), ("/srv/theirs/x", "")]);
             std::os::unix::fs::symlink(dir.path().join("srv"), view.path("/proc/7/cwd")).unwrap();
             let host = Holder { pid: 7, name: "punktfunk-host".into() };
-            assert_eq!(host.other_identity(&view), Some(dir.path().join("srv/theirs")), "{words:?}");
+            assert_eq!(host.identity(&view), Whose::Other(dir.path().join("srv/theirs")), "{words:?}");
             view.folder = dir.path().join("srv/../srv/theirs");
-            assert_eq!(host.other_identity(&view), None, "it is this one: {words:?}");
+            assert_eq!(host.identity(&view), Whose::This, "{words:?}");
         }
         let (_dir, view) = machine(&[("/proc/7/cmdline", &command("--identity-of-a-kind"))]);
         let host = Holder { pid: 7, name: "punktfunk-host".into() };
-        assert_eq!(host.other_identity(&view), None, "nothing is named");
+        assert_eq!(host.identity(&view), Whose::Unnamed, "another flag");
         assert_eq!(named_identity("punktfunk-host\0--identity"), None);
+    }
+
+    #[test]
+    fn a_host_with_another_identity_is_told_by_its_environment_too() {
+        let host = Holder { pid: 7, name: "punktfunk-host".into() };
+        let of = |command: &str, environ: &str| {
+            let (dir, view) = machine(&[("/proc/7/cmdline", command), ("/proc/7/environ", environ)]);
+            (host.identity(&view), dir)
+        };
+        let plain = "punktfunk-host\0serve\0";
+        let (whose, _dir) = of(plain, "HOME=/root\0PUNKTFUNK_IDENTITY=/srv/theirs\0");
+        assert_eq!(whose, Whose::Other("/srv/theirs".into()));
+        let (whose, _dir) = of("punktfunk-host\0--identity=/srv/flag\0", "PUNKTFUNK_IDENTITY=/srv/theirs\0");
+        assert_eq!(whose, Whose::Other("/srv/flag".into()), "a flag stands over a variable");
+        for environ in ["", "PUNKTFUNK_IDENTITY=\0", "PUNKTFUNK_IDENTITY_OF=/srv/theirs\0"] {
+            assert_eq!(of(plain, environ).0, Whose::Unnamed, "{environ:?}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use punktfunk_control::{CertificateFault, Devices, DevicesError, Identity, IdentityError};
 
-use crate::holder::{Table, holder};
+use crate::holder::{Table, Whose, holder};
 use crate::{Verdict, View};
 
 /// The console's token, beside the identity.
@@ -130,9 +130,12 @@ pub(crate) fn console(view: &View) -> Verdict {
     match TcpListener::bind(at) {
         Ok(_) => Verdict::ok(format!("{at} is free")),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => match holder(view, Table::Tcp, at) {
-            Some(holder) if holder.is_host() => match holder.other_identity(view) {
-                None => Verdict::ok(format!("https://{at}/, held by {holder}")),
-                Some(other) => Verdict::broken(
+            Some(holder) if holder.is_host() => match holder.identity(view) {
+                Whose::This => Verdict::ok(format!("https://{at}/, held by {holder}")),
+                Whose::Unnamed => Verdict::ok(format!(
+                    "https://{at}/, held by {holder}, with the identity that its own settings name"
+                )),
+                Whose::Other(other) => Verdict::broken(
                     format!("{at} is held by {holder}, a host with the identity in {}", other.display()),
                     "no console of this one: name another address with --manage",
                 ),

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use punktfunk_net::limits::{SOCKET_BUFFER_BYTES, TRAIN_SEGMENTS_MAX};
 use punktfunk_net::{Caps, NetError, Socket, SocketConfig};
 
-use crate::holder::{Table, holder};
+use crate::holder::{Table, Whose, holder};
 use crate::{Verdict, View};
 
 /// Whether the host's port can be had.
@@ -38,9 +38,13 @@ pub(crate) fn port(view: &View) -> Verdict {
 fn judge_taken(view: &View) -> Verdict {
     let port = view.listen.port();
     match holder(view, Table::Udp, view.listen) {
-        Some(holder) if holder.is_host() => match holder.other_identity(view) {
-            None => Verdict::ok(format!("{port} is held by {holder}, which serves")),
-            Some(other) => Verdict::broken(
+        Some(holder) if holder.is_host() => match holder.identity(view) {
+            Whose::This => Verdict::ok(format!("{port} is held by {holder}, which serves")),
+            Whose::Unnamed => {
+                let whose = "with the identity that its own settings name";
+                Verdict::ok(format!("{port} is held by {holder}, which serves, {whose}"))
+            }
+            Whose::Other(other) => Verdict::broken(
                 format!("{port} is held by {holder}, a host with the identity in {}", other.display()),
                 format!("choose another port with --listen, or end it (kill {})", holder.pid),
             ),
