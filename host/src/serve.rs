@@ -40,7 +40,7 @@ use crate::stream::{Stream, StreamConfig};
 use places::Places;
 use session::Session;
 use shown::Shown;
-use speed::ShownTest;
+use speed::Board;
 
 /// The longest sleep: how late a request to stop, or a stage's end, is noticed.
 const TICK: Duration = Duration::from_millis(20);
@@ -79,8 +79,8 @@ struct Common {
     recordings: Recordings,
     /// What ended a session: the program's own end where there is only one.
     failure: Option<HostError>,
-    /// The speed test that runs, or the last one.
-    speed_test: Option<ShownTest>,
+    /// The speed test that is shown: one that runs, or has.
+    speed_test: Board,
     say: Say,
 }
 
@@ -120,7 +120,7 @@ impl Serve {
                 compositors,
                 recordings,
                 failure: None,
-                speed_test: None,
+                speed_test: Board::default(),
                 say,
             },
             receiver,

@@ -109,7 +109,7 @@ impl Serve {
             sessions: self.places.sessions().map(shown).collect(),
             pairing: self.doorkeeper.pairing(&self.common.control, now),
             pending: pending(&self.common.control, now),
-            speed_test: self.common.speed_test.as_ref().map(|test| test.at(now)),
+            speed_test: self.common.speed_test.at(now),
         }
     }
 }

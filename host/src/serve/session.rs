@@ -279,7 +279,7 @@ impl Session {
                 None
             }
             State::Streaming(stream) => {
-                self.end_speed_test(common);
+                self.end_speed_test(common, now);
                 let mut end = stream.stop(now);
                 end.stats.path_refused = paths_refused(&common.control, id);
                 log_late(common.control.send_stats(id, &end.stats, now));
