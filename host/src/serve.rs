@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 use punktfunk_capture::Patience;
 use punktfunk_control::{
-    Bye, ByeReason, CompositorOffer, Fingerprint, Hello, HostControl, HostEvent, Refusal, RefusalCode,
-    SessionId, machine_name,
+    Bye, ByeReason, CompositorOffer, ControlError, Fingerprint, Hello, HostControl, HostEvent, Refusal,
+    RefusalCode, SessionId, machine_name,
 };
 use punktfunk_display::limits::STOP_DEADLINE;
 use punktfunk_net::{Receiver, Socket};
@@ -361,10 +361,15 @@ impl Serve {
     }
 }
 
-/// A verb met a session that has just ended: the event that says so is on its way.
-fn log_late(outcome: Result<(), punktfunk_control::ControlError>) {
-    if let Err(error) = outcome {
-        tracing::debug!(%error, "a session ended meanwhile");
+/// A verb met a session that has just ended, and the event that says so is on its way; or a client that leaves unread what
+/// it is told, which ends its session before long.
+fn log_late(outcome: Result<(), ControlError>) {
+    match outcome {
+        Ok(()) => {}
+        Err(error @ ControlError::PeerDoesNotRead { .. }) => {
+            tracing::warn!(%error, "the client does not hear of it");
+        }
+        Err(error) => tracing::debug!(%error, "a session ended meanwhile"),
     }
 }
 
