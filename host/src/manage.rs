@@ -105,12 +105,13 @@ impl Management {
         self.desk.poll_ask()
     }
 
-    /// Whether what is shown is old.
+    /// Whether what is shown is old, or somebody has an answer to come that it has to show first.
     pub fn is_due(&self, now: Instant) -> bool {
-        self.published_at.is_none_or(|at| now.saturating_duration_since(at) >= PUBLISH_INTERVAL)
+        self.desk.has_answers()
+            || self.published_at.is_none_or(|at| now.saturating_duration_since(at) >= PUBLISH_INTERVAL)
     }
 
-    /// Shows this from now on.
+    /// Shows this from now on, and gives the answers that are there.
     pub fn publish(&mut self, status: Status, now: Instant) {
         self.published_at = Some(now);
         self.desk.publish(status);

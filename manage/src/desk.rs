@@ -1,10 +1,12 @@
 //! Where the host's loop and the web server meet.
 //!
 //! Promises: neither waits for the other: the host publishes when it likes and takes asks when it has time; the
-//! server waits for an answer on its own thread, for a bounded time. An ask that is dropped unanswered is an error
-//! at the other end, never a silence. Refuses more asks than [`ASKS_MAX`] at once.
+//! server waits for an answer on its own thread, for a bounded time. An answer is given with the next status, so that
+//! whoever has it finds what it tells of. An ask that is dropped unanswered is an error at the other end, never a
+//! silence. Refuses more asks than [`ASKS_MAX`] at once.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -49,12 +51,63 @@ impl Refused {
 
 /// Where an ask's answer goes.
 #[derive(Debug)]
-pub struct Reply<T>(oneshot::Sender<Result<T, Refused>>);
+pub struct Reply<T> {
+    way: oneshot::Sender<Result<T, Refused>>,
+    held: Arc<Held>,
+}
 
-impl<T> Reply<T> {
-    /// Answers. Whoever asked may have gone away; then nobody hears it.
+impl<T: Send + 'static> Reply<T> {
+    /// Answers, from whichever thread: it is given with the next status. Whoever asked may have gone away; then nobody
+    /// hears it.
     pub fn answer(self, answer: Result<T, Refused>) {
-        let _ = self.0.send(answer);
+        let way = self.way;
+        self.held.put(Box::new(move || _ = way.send(answer)));
+    }
+
+    /// A reply that no server waits for, as a test of a host's loop needs it.
+    pub fn pair() -> (Self, Waiting<T>) {
+        let ((way, answer), held) = (oneshot::channel(), Arc::<Held>::default());
+        (Self { way, held: Arc::clone(&held) }, Waiting { answer, held })
+    }
+}
+
+/// Whoever waits for a reply without a server.
+#[derive(Debug)]
+pub struct Waiting<T> {
+    answer: oneshot::Receiver<Result<T, Refused>>,
+    held: Arc<Held>,
+}
+
+impl<T> Waiting<T> {
+    /// The answer, once.
+    pub fn poll(&mut self) -> Option<Result<T, Refused>> {
+        self.held.give();
+        self.answer.try_recv().ok()
+    }
+}
+
+/// Answers that wait for the next status: at most one for each ask.
+#[derive(Default)]
+struct Held(Mutex<Vec<Box<dyn FnOnce() + Send>>>);
+
+impl Held {
+    fn put(&self, answer: Box<dyn FnOnce() + Send>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    fn give(&self) {
+        let answers = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        answers.into_iter().for_each(|answer| answer());
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Held")
     }
 }
 
@@ -103,12 +156,19 @@ pub enum Ask {
 pub struct Desk {
     status: watch::Sender<Arc<Status>>,
     asks: mpsc::Receiver<Ask>,
+    held: Arc<Held>,
 }
 
 impl Desk {
-    /// What is so from now on.
+    /// What is so from now on; then the answers that are there.
     pub fn publish(&self, status: Status) {
         self.status.send_replace(Arc::new(status));
+        self.held.give();
+    }
+
+    /// Whether answers wait for a status.
+    pub fn has_answers(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// The next ask, if one is there.
@@ -122,13 +182,15 @@ impl Desk {
 pub(crate) struct Counter {
     pub(crate) status: watch::Receiver<Arc<Status>>,
     asks: mpsc::Sender<Ask>,
+    held: Arc<Held>,
 }
 
 impl Counter {
     /// Asks the host, and waits for its answer.
     pub(crate) async fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Result<T, Refused> {
-        let (reply, answer) = oneshot::channel();
-        if let Err(error) = self.asks.try_send(ask(Reply(reply))) {
+        let (way, answer) = oneshot::channel();
+        let reply = Reply { way, held: Arc::clone(&self.held) };
+        if let Err(error) = self.asks.try_send(ask(reply)) {
             return Err(match error {
                 mpsc::error::TrySendError::Full(_) => {
                     Refused::new(Why::TooSoon, "the host has too much to answer already", "try again")
@@ -156,5 +218,43 @@ fn ending() -> Refused {
 pub(crate) fn desk() -> (Desk, Counter) {
     let (status, seen) = watch::channel(Arc::new(Status::default()));
     let (sender, asks) = mpsc::channel(ASKS_MAX);
-    (Desk { status, asks }, Counter { status: seen, asks: sender })
+    let held = Arc::<Held>::default();
+    (Desk { status, asks, held: Arc::clone(&held) }, Counter { status: seen, asks: sender, held })
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        // The last ones are true without a status, too.
+        self.held.give();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_given_behind_the_status_that_shows_it() {
+        let (desk, counter) = desk();
+        let (way, mut answer) = oneshot::channel();
+        let reply = Reply { way, held: Arc::clone(&counter.held) };
+        assert!(!desk.has_answers());
+        std::thread::spawn(move || reply.answer(Ok(7))).join().unwrap();
+        assert!(desk.has_answers() && answer.try_recv().is_err(), "nobody can have seen what it tells of");
+        desk.publish(Status { uptime_s: 3, ..Status::default() });
+        assert_eq!(answer.try_recv(), Ok(Ok(7)));
+        assert!(!desk.has_answers() && counter.status.borrow().uptime_s == 3);
+        let (reply, mut waiting) = Reply::<()>::pair();
+        drop((reply, desk));
+        assert_eq!(waiting.poll(), None, "dropped");
+    }
+
+    #[test]
+    fn a_desk_that_goes_gives_what_it_has() {
+        let (desk, counter) = desk();
+        let (way, mut answer) = oneshot::channel();
+        Reply { way, held: Arc::clone(&counter.held) }.answer(Ok(()));
+        drop(desk);
+        assert_eq!(answer.try_recv(), Ok(Ok(())));
+    }
 }

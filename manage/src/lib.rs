@@ -29,7 +29,7 @@ mod routes;
 mod server;
 mod token;
 
-pub use desk::{Ask, Desk, Refused, Reply, Why};
+pub use desk::{Ask, Desk, Refused, Reply, Waiting, Why};
 pub use logs::{LogLayer, LogRing};
 pub use openapi::document;
 pub use server::{Config, Manage, ManageError};

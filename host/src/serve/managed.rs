@@ -8,17 +8,14 @@ use punktfunk_control::{Bye, ByeReason, SessionId, Trust};
 use punktfunk_manage::model::{self, Status};
 use punktfunk_manage::{Ask, Refused, Why};
 
-use super::steer::Answer;
 use super::{Serve, Session, host_name};
 use crate::config;
 use crate::doorkeeper::pending;
 
 impl Serve {
-    /// Answers what was asked since the last round, and shows what is so now.
+    /// Answers what was asked since the last round, and shows what is so now: an answer is given behind that.
     pub(super) fn manage(&mut self, now: Instant) {
-        let mut has_answered = false;
         while let Some(ask) = self.management.as_mut().and_then(crate::manage::Management::poll_ask) {
-            has_answered = true;
             if let Some(other) = self.doorkeeper.answer(ask, &mut self.common.control, now) {
                 self.answer(other, now);
             }
@@ -28,17 +25,15 @@ impl Serve {
         {
             tracing::warn!(name = recording.name, bytes = recording.bytes, "the recording is full and ends");
         }
-        let answers: Vec<Answer> =
-            self.places.iter_mut().flat_map(|(session, _)| session.asker.poll_answers(now)).collect();
-        has_answered |= !answers.is_empty();
-        // Whoever has asked for a change looks for it next.
-        if self.management.as_ref().is_some_and(|management| has_answered || management.is_due(now)) {
+        for (session, _) in self.places.iter_mut() {
+            session.asker.poll(now);
+        }
+        if self.management.as_ref().is_some_and(|management| management.is_due(now)) {
             let status = self.status(now);
             if let Some(management) = &mut self.management {
                 management.publish(status, now);
             }
         }
-        answers.into_iter().for_each(Answer::give);
     }
 
     fn answer(&mut self, ask: Ask, now: Instant) {

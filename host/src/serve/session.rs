@@ -15,7 +15,7 @@ use punktfunk_proto::FeedbackReport;
 use punktfunk_seal::Secret;
 
 use super::shown::Shown;
-use super::steer::Asker;
+use super::steer::{self, Asker};
 use super::watch::Watch;
 use super::{Common, control_mode, host_name, log_late};
 use crate::closing::Closing;
@@ -234,7 +234,8 @@ impl Session {
             }
         }
         if let Some(reconfigured) = stream.poll_reconfigured() {
-            self.asker.handle_reconfigured((id, reconfigured), (shown, &mut common.control), now);
+            let news = self.asker.handle_reconfigured(reconfigured, shown);
+            steer::send(&mut common.control, id, news, now);
         }
         if stream.poll_path_shrunk() {
             log_late(common.control.restart_mtu_search(id, now));

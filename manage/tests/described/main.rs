@@ -198,7 +198,7 @@ fn a_host_that_refuses_has_its_words_heard() {
 
 /// Answers whatever it is with the refusal.
 fn refuse(ask: Ask, why: Why) {
-    fn no<T>(reply: Reply<T>, why: Why) {
+    fn no<T: Send + 'static>(reply: Reply<T>, why: Why) {
         reply.answer(Err(punktfunk_manage::Refused::new(why, "no \"<b>\u{202e}", "")));
     }
     match ask {

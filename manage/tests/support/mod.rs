@@ -87,13 +87,18 @@ impl Host {
         let (published, stop) = (Arc::new(Mutex::new(0)), Arc::new(AtomicBool::new(false)));
         let (counted, stopped) = (Arc::clone(&published), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
+            let mut last = Status::default();
             while !stopped.load(Ordering::Relaxed) {
                 while let Ok(status) = statuses.try_recv() {
+                    last.clone_from(&status);
                     desk.publish(status);
                     *counted.lock().unwrap() += 1;
                 }
                 while let Some(ask) = desk.poll_ask() {
                     answer(ask);
+                }
+                if desk.has_answers() {
+                    desk.publish(last.clone());
                 }
                 std::thread::sleep(Duration::from_millis(2));
             }

@@ -69,7 +69,9 @@ impl Served {
                     tracing::info!("asked: {}", words.split(' ').next().unwrap_or_default());
                     host.answer(ask, now);
                 }
-                if published_at.is_none_or(|at| now.saturating_duration_since(at) >= PUBLISH) {
+                if desk.has_answers()
+                    || published_at.is_none_or(|at| now.saturating_duration_since(at) >= PUBLISH)
+                {
                     desk.publish(host.status(now));
                     published_at = Some(now);
                 }
