@@ -16,6 +16,7 @@ mod devices;
 mod doctor;
 mod doorkeeper;
 mod encode;
+mod errands;
 mod error;
 mod manage;
 mod opening;

@@ -2,18 +2,21 @@
 //! each session that begins while it runs, as a report draws one session's.
 //!
 //! Promises: a name is this host's own, by its clock; there are [`RECORDINGS_MAX`] at most, the oldest goes for a new
-//! one, and each ends by itself before it is large. Refuses a second one at a time, and any where `PUNKTFUNK_PERF` records
-//! already.
+//! one, and each ends by itself before it is large; what walks or clears folders is an errand. Refuses a second one at a
+//! time, and any where `PUNKTFUNK_PERF` records already.
 
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use punktfunk_manage::model::Recording;
-use punktfunk_manage::{Refused, Why};
+use punktfunk_manage::{Refused, Reply, Why};
 use punktfunk_perf::PerfTarget;
+
+use crate::errands::Errands;
 
 /// What is kept.
 const RECORDINGS_MAX: usize = 16;
@@ -35,41 +38,114 @@ const SESSION_PREFIX: &str = "session-";
 
 /// The one that runs, and those that there are.
 pub struct Recordings {
+    shelf: Arc<Shelf>,
+    /// When it was looked last how large the one that runs has become.
+    looked_at: Option<Instant>,
+}
+
+/// What the loop and its errands share.
+struct Shelf {
     folder: PathBuf,
-    running: Option<Running>,
     /// Whether `PUNKTFUNK_PERF` has the logs.
     is_taken: bool,
+    /// Nobody holds the lock over more than the making of one folder.
+    running: Mutex<Option<Running>>,
 }
 
 struct Running {
     name: String,
     logs: usize,
-    looked_at: Instant,
+    is_full: bool,
 }
 
 impl Recordings {
     /// Those in this folder, which need not be there yet.
     pub fn new(folder: PathBuf, is_taken: bool) -> Self {
-        Self { folder, running: None, is_taken }
+        Self { shelf: Arc::new(Shelf { folder, is_taken, running: Mutex::default() }), looked_at: None }
     }
 
     /// All of them, the newest first.
-    pub fn all(&self) -> Vec<Recording> {
+    pub fn all(&self, reply: Reply<Vec<Recording>>, errands: &mut Errands) {
+        let shelf = Arc::clone(&self.shelf);
+        errands.answer(reply, move || Ok(shelf.all()));
+    }
+
+    /// Begins one, for sessions that begin once it has; unless one runs, or its folder cannot be made.
+    pub fn start(&self, reply: Reply<Recording>, errands: &mut Errands) {
+        let shelf = Arc::clone(&self.shelf);
+        errands.answer(reply, move || shelf.start());
+    }
+
+    /// Ends the one that runs: the sessions' logs are to be ended by whoever has them, before.
+    pub fn stop(&self, reply: Reply<Recording>, errands: &mut Errands) {
+        let shelf = Arc::clone(&self.shelf);
+        match self.shelf.running().take() {
+            Some(Running { name, .. }) => errands.answer(reply, move || Ok(shelf.shown(name))),
+            None => {
+                let remedy = "start a recording first";
+                reply.answer(Err(Refused::new(Why::Conflict, "nothing is being recorded", remedy)));
+            }
+        }
+    }
+
+    /// Where a session that begins now has its log.
+    pub fn next_log(&self) -> Option<PerfTarget> {
+        let mut running = self.shelf.running();
+        let running = running.as_mut()?;
+        if running.logs >= LOGS_MAX {
+            tracing::warn!(recording = running.name, most = LOGS_MAX, "a session is not recorded");
+            return None;
+        }
+        let session = format!("{SESSION_PREFIX}{}", running.logs + 1);
+        let folder = self.shelf.folder.join(&running.name).join(session);
+        if let Err(error) = DirBuilder::new().mode(0o700).create(&folder) {
+            tracing::error!(folder = %folder.display(), %error, "a session is not recorded");
+            return None;
+        }
+        running.logs += 1;
+        // Not by its text, in which a comma would be read.
+        Some(PerfTarget::at(folder))
+    }
+
+    /// Ends the one that runs where it has become large; whether that is so. It is looked at now and then.
+    pub fn end_full(&mut self, errands: &mut Errands, now: Instant) -> bool {
+        let mut running = self.shelf.running();
+        if let Some(full) = running.take_if(|running| running.is_full) {
+            tracing::warn!(name = full.name, most = RECORDING_BYTES_MAX, "the recording is full and ends");
+            return true;
+        }
+        let Some(Running { name, .. }) = &*running else {
+            self.looked_at = None;
+            return false;
+        };
+        if now.saturating_duration_since(*self.looked_at.get_or_insert(now)) >= LOOK_INTERVAL {
+            self.looked_at = Some(now);
+            let (shelf, name) = (Arc::clone(&self.shelf), name.clone());
+            errands.spare(move || shelf.measure(&name));
+        }
+        false
+    }
+}
+
+impl Shelf {
+    /// What is there is whole whenever the lock is free, whatever became of who had it.
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<Recording> {
         let mut names = names(&self.folder);
         names.reverse();
         names.into_iter().map(|name| self.shown(name)).collect()
     }
 
-    /// Begins one, for sessions that begin from now on.
-    ///
-    /// # Errors
-    /// One runs, or its folder cannot be made.
-    pub fn start(&mut self, now: Instant) -> Result<Recording, Refused> {
+    fn start(&self) -> Result<Recording, Refused> {
         if self.is_taken {
             let why = "PUNKTFUNK_PERF records every session already";
             return Err(Refused::new(Why::Conflict, why, "start the host without it"));
         }
-        if let Some(running) = &self.running {
+        // Nobody else starts one meanwhile: errands are done one after the other.
+        if let Some(running) = &*self.running() {
             let why = format!("{} is being recorded", running.name);
             return Err(Refused::new(Why::Conflict, why, "stop it first"));
         }
@@ -86,50 +162,21 @@ impl Recordings {
         let name = new_name(&known, SystemTime::now());
         let folder = self.folder.join(&name);
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
-        self.running = Some(Running { name: name.clone(), logs: 0, looked_at: now });
+        *self.running() = Some(Running { name: name.clone(), logs: 0, is_full: false });
         Ok(self.shown(name))
     }
 
-    /// Ends the one that runs: the sessions' logs are to be ended by whoever has them, before.
-    ///
-    /// # Errors
-    /// None runs.
-    pub fn stop(&mut self) -> Result<Recording, Refused> {
-        let running = self.running.take();
-        let none = || Refused::new(Why::Conflict, "nothing is being recorded", "start a recording first");
-        running.map(|running| self.shown(running.name)).ok_or_else(none)
-    }
-
-    /// Where a session that begins now has its log.
-    pub fn next_log(&mut self) -> Option<PerfTarget> {
-        let running = self.running.as_mut()?;
-        if running.logs >= LOGS_MAX {
-            tracing::warn!(recording = running.name, most = LOGS_MAX, "a session is not recorded");
-            return None;
+    /// Notes whether the one of this name, if it still runs, has become large.
+    fn measure(&self, name: &str) {
+        let sessions = sessions(&self.folder.join(name));
+        let is_full = sessions.iter().map(|session| bytes(session)).sum::<u64>() >= RECORDING_BYTES_MAX;
+        if let Some(running) = self.running().as_mut().filter(|running| running.name == name) {
+            running.is_full = is_full;
         }
-        let folder = self.folder.join(&running.name).join(format!("{SESSION_PREFIX}{}", running.logs + 1));
-        if let Err(error) = DirBuilder::new().mode(0o700).create(&folder) {
-            tracing::error!(folder = %folder.display(), %error, "a session is not recorded");
-            return None;
-        }
-        running.logs += 1;
-        // Not by its text, in which a comma would be read.
-        Some(PerfTarget::at(folder))
-    }
-
-    /// Whether the one that runs has become so large that it is to be stopped.
-    pub fn is_full(&mut self, now: Instant) -> bool {
-        let Some(running) = &mut self.running else { return false };
-        if now.saturating_duration_since(running.looked_at) < LOOK_INTERVAL {
-            return false;
-        }
-        running.looked_at = now;
-        let sessions = sessions(&self.folder.join(&running.name));
-        sessions.iter().map(|session| bytes(session)).sum::<u64>() >= RECORDING_BYTES_MAX
     }
 
     fn shown(&self, name: String) -> Recording {
-        let running = self.running.as_ref().is_some_and(|running| running.name == name);
+        let running = self.running().as_ref().is_some_and(|running| running.name == name);
         let folder = self.folder.join(&name);
         let sessions = sessions(&folder);
         Recording {
@@ -204,6 +251,22 @@ fn utc(ms: u64) -> String {
 mod tests {
     use super::*;
 
+    /// The answer that an errand finds.
+    fn found<T: Send + 'static>(
+        errands: &mut Errands,
+        ask: impl FnOnce(Reply<T>, &mut Errands),
+    ) -> Result<T, Refused> {
+        let ((reply, mut waiting), asked) = (Reply::pair(), Instant::now());
+        ask(reply, errands);
+        loop {
+            if let Some(answer) = waiting.poll() {
+                return answer;
+            }
+            assert!(asked.elapsed() < Duration::from_secs(20), "no answer");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     #[test]
     fn moments_have_their_dates() {
         for (seconds, text) in [
@@ -219,22 +282,25 @@ mod tests {
 
     #[test]
     fn one_at_a_time_and_the_oldest_goes() {
-        let (place, now) = (tempfile::tempdir().unwrap(), Instant::now());
+        let (place, mut errands) = (tempfile::tempdir().unwrap(), Errands::default());
         let folder = place.path().join("a,1");
-        let mut recordings = Recordings::new(folder.clone(), false);
-        assert!(recordings.all().is_empty() && recordings.next_log().is_none());
-        assert_eq!(recordings.stop().unwrap_err().why, Why::Conflict);
+        let recordings = Recordings::new(folder.clone(), false);
+        let mut all = || found(&mut errands, |reply, errands| recordings.all(reply, errands)).unwrap();
+        assert!(all().is_empty() && recordings.next_log().is_none());
+        let mut stop = || found(&mut errands, |reply, errands| recordings.stop(reply, errands));
+        assert_eq!(stop().unwrap_err().why, Why::Conflict);
         let mut made = Vec::new();
         for _ in 0..RECORDINGS_MAX + 2 {
-            let begun = recordings.start(now).unwrap();
+            let mut start = || found(&mut errands, |reply, errands| recordings.start(reply, errands));
+            let begun = start().unwrap();
             assert!(begun.running && begun.bytes == 0);
-            assert_eq!(recordings.start(now).unwrap_err().why, Why::Conflict);
+            assert_eq!(start().unwrap_err().why, Why::Conflict);
             let logs: Vec<_> = (0..3).filter_map(|_| recordings.next_log()).collect();
             for (log, name) in logs.iter().zip(["session-1", "session-2", "session-3"]) {
                 assert_eq!(log.directory(), folder.join(&begun.name).join(name));
                 fs::write(log.directory().join("perf-host.hlog"), b"12345").unwrap();
             }
-            let ended = recordings.stop().unwrap();
+            let ended = found(&mut errands, |reply, errands| recordings.stop(reply, errands)).unwrap();
             assert_eq!((ended.running, ended.bytes, &ended.name), (false, 15, &begun.name));
             assert_eq!((ended.sessions, Path::new(&ended.path)), (3, &*folder.join(&begun.name)));
             made.push(begun.name);
@@ -242,7 +308,8 @@ mod tests {
         assert!(made.is_sorted(), "{made:?}");
         let future = vec![format!("{PREFIX}99991231T235959.999Z")];
         assert!(new_name(&future, SystemTime::now()) > future[0]);
-        let all: Vec<_> = recordings.all().into_iter().map(|recording| recording.name).collect();
+        let all = found(&mut errands, |reply, errands| recordings.all(reply, errands)).unwrap();
+        let all: Vec<_> = all.into_iter().map(|recording| recording.name).collect();
         assert_eq!(all.len(), RECORDINGS_MAX, "{all:?}");
         assert!(!all.contains(&made[0]) && all.contains(&made[RECORDINGS_MAX + 1]), "{all:?}");
     }
@@ -251,15 +318,24 @@ mod tests {
     fn one_that_is_large_is_full_and_strange_folders_are_none() {
         let (place, now) = (tempfile::tempdir().unwrap(), Instant::now());
         fs::create_dir(place.path().join("photographs")).unwrap();
-        let mut recordings = Recordings::new(place.path().to_owned(), false);
-        recordings.start(now).unwrap();
+        let (mut recordings, mut errands) =
+            (Recordings::new(place.path().to_owned(), false), Errands::default());
+        found(&mut errands, |reply, errands| recordings.start(reply, errands)).unwrap();
         let session = recordings.next_log().unwrap();
         let log = fs::File::create(session.directory().join("perf-host.hlog")).unwrap();
         log.set_len(RECORDING_BYTES_MAX).unwrap();
-        assert!(!recordings.is_full(now), "looked at a moment ago");
-        assert!(recordings.is_full(now + LOOK_INTERVAL));
-        assert_eq!(recordings.all().len(), 1);
-        let taken = Recordings::new(place.path().to_owned(), true).start(now).unwrap_err();
-        assert_eq!(taken.why, Why::Conflict);
+        assert!(!recordings.end_full(&mut errands, now), "it has just begun");
+        let all = found(&mut errands, |reply, errands| recordings.all(reply, errands)).unwrap();
+        assert!(all.len() == 1 && all[0].running);
+        assert!(!recordings.end_full(&mut errands, now), "nobody has looked yet");
+        let looked = Instant::now();
+        while !recordings.end_full(&mut errands, now + LOOK_INTERVAL) {
+            assert!(looked.elapsed() < Duration::from_secs(20), "it is full");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(recordings.next_log().is_none(), "it has ended");
+        let taken = Recordings::new(place.path().to_owned(), true);
+        let refused = found(&mut errands, |reply, errands| taken.start(reply, errands)).unwrap_err();
+        assert_eq!(refused.why, Why::Conflict);
     }
 }

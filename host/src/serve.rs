@@ -29,6 +29,7 @@ use punktfunk_proto::is_media;
 use punktfunk_settings::Config;
 
 use crate::doorkeeper::Doorkeeper;
+use crate::errands::Errands;
 use crate::error::HostError;
 use crate::manage::Management;
 use crate::opening::{Opening, OpeningConfig};
@@ -77,6 +78,7 @@ struct Common {
     socket: Arc<Socket>,
     compositors: Vec<CompositorOffer>,
     recordings: Recordings,
+    errands: Errands,
     /// What ended a session: the program's own end where there is only one.
     failure: Option<HostError>,
     /// The speed test that is shown: one that runs, or has.
@@ -119,6 +121,7 @@ impl Serve {
                 socket,
                 compositors,
                 recordings,
+                errands: Errands::default(),
                 failure: None,
                 speed_test: Board::default(),
                 say,

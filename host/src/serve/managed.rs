@@ -20,10 +20,9 @@ impl Serve {
                 self.answer(other, now);
             }
         }
-        if self.common.recordings.is_full(now)
-            && let Ok(recording) = self.stop_recording(now)
-        {
-            tracing::warn!(name = recording.name, bytes = recording.bytes, "the recording is full and ends");
+        let common = &mut self.common;
+        if common.recordings.end_full(&mut common.errands, now) {
+            self.end_logs(now);
         }
         for (session, _) in self.places.iter_mut() {
             session.asker.poll(now);
@@ -66,25 +65,31 @@ impl Serve {
                     management.diagnose(reply);
                 }
             }
-            Ask::Settings { reply } => reply.answer(config::settings(&self.common.config.told)),
-            Ask::ChangeSetting { key, value, reply } => {
-                reply.answer(config::change(&self.common.config.told, &key, value.as_deref()));
+            Ask::Settings { reply } => {
+                let told = self.common.config.told.clone();
+                self.common.errands.answer(reply, move || config::settings(&told));
             }
-            Ask::Recordings { reply } => reply.answer(Ok(self.common.recordings.all())),
-            Ask::StartRecording { reply } => reply.answer(self.common.recordings.start(now)),
-            Ask::StopRecording { reply } => reply.answer(self.stop_recording(now)),
+            Ask::ChangeSetting { key, value, reply } => {
+                let told = self.common.config.told.clone();
+                self.common.errands.answer(reply, move || config::change(&told, &key, value.as_deref()));
+            }
+            Ask::Recordings { reply } => self.common.recordings.all(reply, &mut self.common.errands),
+            Ask::StartRecording { reply } => self.common.recordings.start(reply, &mut self.common.errands),
+            Ask::StopRecording { reply } => {
+                self.end_logs(now);
+                self.common.recordings.stop(reply, &mut self.common.errands);
+            }
         }
     }
 
-    /// Ends the sessions' logs, and with them the recording.
-    fn stop_recording(&mut self, now: Instant) -> Result<model::Recording, Refused> {
+    /// Ends the sessions' logs where they are a recording's.
+    fn end_logs(&mut self, now: Instant) {
         if self.common.config.stream.perf.is_none() {
             self.places
                 .iter_mut()
                 .filter_map(|(session, _)| session.stream())
                 .for_each(|stream| stream.end_log(now));
         }
-        self.common.recordings.stop()
     }
 
     fn status(&self, now: Instant) -> Status {
