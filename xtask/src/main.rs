@@ -23,6 +23,7 @@ mod soak;
 mod suite;
 mod test_programs;
 mod tidy;
+mod unpacked;
 mod userland;
 mod valgrind;
 mod vm;

@@ -37,6 +37,12 @@ pub(crate) const TESTS: &[Package] = &[
     ("python3", "a second implementation of the wire"),
 ];
 
+/// What the tests look with that is fetched and unpacked, and not installed: see `unpacked`.
+pub(crate) const UNPACKED: &[Package] = &[
+    ("avahi-daemon", "hears what a host says of itself"),
+    ("avahi-utils", "asks it, as a Linux desktop does"),
+];
+
 /// What a virtual machine is made and run with.
 pub(crate) const VM: &[Package] = &[
     ("busybox-static", "the first programs in a virtual machine"),
@@ -129,6 +135,11 @@ fn install_all(names: &[&str], is_root: bool) -> Result<(), Fault> {
     apt(is_root, &install_words(names))
 }
 
+/// Brings the lists of packages up to date.
+pub(crate) fn update() -> Result<(), Fault> {
+    apt(rustix::process::geteuid().is_root(), &["update"])
+}
+
 fn install_words<'a>(names: &[&'a str]) -> Vec<&'a str> {
     // Recommendations would bring a desktop's worth of packages.
     [&["install", "--yes", "--no-install-recommends"], names].concat()
@@ -199,12 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_names_every_package_that_a_test_run_installs() {
+    fn the_readme_names_every_package_that_a_test_run_installs_or_unpacks() {
         let readme = std::fs::read_to_string(crate::workspace::root().unwrap().join("README.md")).unwrap();
         let list =
             readme.split("say which, and ask first").nth(1).and_then(|it| it.split_once("`).")).unwrap().0;
         let named: Vec<_> = list.split(|it: char| it.is_whitespace() || "`;()".contains(it)).collect();
-        for (name, _) in [BUILD, DESKTOP, TESTS, USERLAND, VM].into_iter().flatten() {
+        for (name, _) in [BUILD, DESKTOP, TESTS, UNPACKED, USERLAND, VM].into_iter().flatten() {
             assert!(named.contains(name), "the README does not name {name}");
         }
     }

@@ -1,6 +1,7 @@
 //! What the local network hears of a host: by our client, and by a second implementation of multicast DNS.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -162,22 +163,52 @@ const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus C
 /// What an avahi that only looks is told.
 const AVAHI: &str = "[server]\nuse-ipv6=no\n[publish]\ndisable-publishing=yes\n";
 
-/// The Linux desktop's own browser finds it. It is not installed for this: with it would come a daemon that announces the
-/// machine. Where it is not, the second implementation above is what there is.
+/// Avahi's two programs and what they link: unpacked by `cargo xtask test`, which installs no daemon that would tell the
+/// network about the machine, or this machine's own.
+struct Avahi {
+    daemon: PathBuf,
+    browse: PathBuf,
+    libraries: OsString,
+}
+
+impl Avahi {
+    fn find() -> Option<Self> {
+        let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("avahi/usr");
+        let names = ["sbin/avahi-daemon", "bin/avahi-browse"];
+        let (daemon, browse) = match names.map(|name| unpacked.join(name)) {
+            [daemon, browse] if daemon.exists() && browse.exists() => (daemon, browse),
+            _ => ("avahi-daemon".into(), "avahi-browse".into()),
+        };
+        let folders = std::fs::read_dir(unpacked.join("lib")).into_iter().flatten().flatten();
+        let libraries: Vec<_> = folders.map(|folder| folder.path()).collect();
+        let found = Self { daemon, browse, libraries: std::env::join_paths(libraries).unwrap() };
+        let runs = |program: &Path| {
+            found.command(Command::new(program)).arg("--version").output().is_ok_and(|it| it.status.success())
+        };
+        (runs(&found.daemon) && runs(&found.browse)).then_some(found)
+    }
+
+    fn command(&self, mut command: Command) -> Command {
+        if !self.libraries.is_empty() {
+            command.env("LD_LIBRARY_PATH", &self.libraries);
+        }
+        command
+    }
+}
+
+/// The Linux desktop's own browser finds it.
 #[test]
 fn avahi_browse_finds_a_host_until_its_end() {
-    if !["avahi-daemon", "avahi-browse"]
-        .iter()
-        .all(|name| Command::new(name).arg("--version").output().is_ok())
-    {
-        return eprintln!("not run: avahi-browse (avahi-daemon and avahi-utils are not installed)");
-    }
+    let Some(avahi_programs) = Avahi::find() else {
+        return not_run("avahi-browse", "neither unpacked by `cargo xtask test` nor installed");
+    };
     let Some((host_side, client_side)) = network() else { return };
     let place = Place::new();
     let bus = place.path("bus");
     let bus_config = place.write("bus.conf", BUS.replace("BUS", bus.to_str().unwrap()).as_bytes());
     let avahi_config = place.write("avahi.conf", AVAHI.as_bytes());
-    let with_bus = |mut command: Command| {
+    let with_bus = |command: Command| {
+        let mut command = avahi_programs.command(command);
         command.env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", bus.display()));
         command
     };
@@ -187,13 +218,12 @@ fn avahi_browse_finds_a_host_until_its_end() {
     look("the bus", PATIENCE, || bus.exists().then_some(()));
     // Its pid file is in /run, where the machine's own may be.
     let mut avahi = with_bus(client_side.command("unshare"));
-    let run =
-        "mount -t tmpfs none /run && exec avahi-daemon --no-drop-root --no-chroot --no-rlimits -f \"$0\"";
-    avahi.args(["--mount", "sh", "-c", run]).arg(avahi_config);
+    let run = "mount -t tmpfs none /run && exec \"$1\" --no-drop-root --no-chroot --no-rlimits -f \"$0\"";
+    avahi.args(["--mount", "sh", "-c", run]).arg(avahi_config).arg(&avahi_programs.daemon);
     let avahi = Program::start(&place, "avahi", avahi);
     look("avahi", PATIENCE, || avahi.stderr().contains("startup complete").then_some(()));
     let browse = || {
-        let mut browse = with_bus(client_side.command("avahi-browse"));
+        let mut browse = with_bus(client_side.command(&avahi_programs.browse));
         browse.args(["--resolve", "--parsable", "--terminate", "_punktfunk._udp"]);
         Program::start(&place, "browse", browse).wait(PATIENCE).expect_code(0).stdout.clone()
     };
