@@ -447,7 +447,7 @@ export interface components {
         };
         /** @description A device's new name. */
         DeviceName: {
-            /** @description 1 to 64 printable characters. */
+            /** @description 1 to 64 printable characters, one of them no space. */
             name: string;
         };
         /** @description All of them. */
@@ -1353,6 +1353,15 @@ export interface operations {
             };
             /** @description The request was made for a page of another origin, or under a name that is not this host's. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No line has that number. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

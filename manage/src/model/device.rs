@@ -39,7 +39,7 @@ pub struct PendingDevice {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceName {
-    /// 1 to 64 printable characters.
+    /// 1 to 64 printable characters, one of them no space.
     #[schema(min_length = 1, max_length = 64)]
     pub name: String,
 }

@@ -64,16 +64,37 @@ fn check_fingerprint(text: String) -> Result<String, Refused> {
     Err(Refused::new(Why::Invalid, "a fingerprint is 64 hex digits", "take it from the list of devices"))
 }
 
-/// A name without what could lead a reader astray: no control character, nothing that turns a line round.
+/// A name without what could lead a reader astray: no control character, nothing that ends a line or turns it
+/// round.
 pub(super) fn check_name(text: &str) -> Result<String, Refused> {
-    let name = text.trim();
     let is_plain = |letter: char| {
         !letter.is_control()
-            && !matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            && !matches!(letter,
+                '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    if !name.is_empty() && name.chars().count() <= NAME_CHARS_MAX && name.chars().all(is_plain) {
+    let name = text.trim();
+    if !name.is_empty() && text.chars().count() <= NAME_CHARS_MAX && text.chars().all(is_plain) {
         return Ok(name.to_owned());
     }
     let error = format!("a name has 1 to {NAME_CHARS_MAX} printable characters");
     Err(Refused::new(Why::Invalid, error, "send another"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_line_that_can_be_read() {
+        let long = "ü".repeat(NAME_CHARS_MAX);
+        for (given, name) in [("TV", "TV"), (" Ada's \u{1f4fa} ", "Ada's \u{1f4fa}"), (&long, &long)] {
+            assert_eq!(check_name(given).unwrap(), name);
+        }
+        let longer = format!("{long}x");
+        for wrong in
+            ["", " \u{2003}", "TV\n", "T\0V", "T\u{85}V", "T\u{202e}V", "T\u{2028}V", "T\u{2069}V", &longer]
+        {
+            assert!(check_name(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Outcome, Shared};
-use crate::desk::Ask;
-use crate::model::{Compositor, Diagnosis, Health, LogLine, Status};
+use crate::desk::{Ask, Refused, Why};
+use crate::model::{Compositor, Diagnosis, Health, LogLine, Problem, Status};
 use crate::problem::Query;
 
 pub(super) fn router() -> Router<Shared> {
@@ -55,9 +55,14 @@ pub(super) struct After {
 /// The last lines of the program's log.
 #[utoipa::path(get, path = "/api/v1/logs", tag = "host", params(After), security(("bearer" = [])), responses(
     (status = 200, description = "The oldest first.", body = Vec<LogLine>),
+    (status = 422, description = "No line has that number.", body = Problem),
 ))]
-pub(super) async fn logs(State(shared): State<Shared>, Query(query): Query<After>) -> Json<Vec<LogLine>> {
-    Json(shared.logs.after(query.after.unwrap_or(0)))
+pub(super) async fn logs(State(shared): State<Shared>, Query(query): Query<After>) -> Outcome<Vec<LogLine>> {
+    let after = query.after.unwrap_or(0);
+    if i64::try_from(after).is_err() {
+        return Err(Refused::new(Why::Invalid, "no line has that number", "send one of a line").into());
+    }
+    Ok(Json(shared.logs.after(after)))
 }
 
 /// Looks at every link of the chain, which takes a second or more.
