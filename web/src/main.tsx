@@ -93,7 +93,7 @@ function Page({ name, status, course }: { name: PageName; status: Status; course
     case "doctor":
       return <Doctor />;
     case "logs":
-      return <Logs />;
+      return <Logs status={status} />;
   }
 }
 

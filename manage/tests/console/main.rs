@@ -245,6 +245,33 @@ fn a_wrong_token_is_refused_forgotten_and_never_in_the_address() {
 }
 
 #[test]
+fn a_slow_network_is_asked_one_thing_at_a_time_and_loses_no_line() {
+    let Some(mut visit) = Visit::start(host::StandIn::new) else { return };
+    visit.browser.show_on(1280, 800, "light");
+    visit.open_with_token();
+    visit.turn_to("logs", "listening for clients");
+    let slow = json!({"offline": false, "latency": 1_600, "downloadThroughput": -1, "uploadThroughput": -1});
+    visit.browser.ask("Network.emulateNetworkConditions", slow);
+    visit.browser.events.clear();
+    visit.browser.listen(Duration::from_secs(6));
+    let (mut under_way, mut asked) = (Vec::new(), 0);
+    for event in &visit.browser.events {
+        let (method, params) = (event["method"].as_str().unwrap_or_default(), &event["params"]);
+        let is_of_log = || params["request"]["url"].as_str().is_some_and(|url| url.contains("/api/v1/logs"));
+        if method == "Network.requestWillBeSent" && is_of_log() {
+            under_way.push(&params["requestId"]);
+            asked += 1;
+        } else if method == "Network.loadingFinished" {
+            under_way.retain(|request| **request != params["requestId"]);
+        }
+        assert!(under_way.len() <= 1, "{under_way:?}");
+    }
+    assert!((2..=3).contains(&asked), "{asked} times in 6 s");
+    visit.browser.wait_for_text("listening for clients");
+    visit.expect_no_faults();
+}
+
+#[test]
 fn a_host_that_goes_away_is_said_to_and_its_return_is_noticed() {
     let Some(mut visit) = Visit::start(host::StandIn::new) else { return };
     visit.browser.show_on(1280, 800, "light");

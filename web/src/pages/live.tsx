@@ -2,7 +2,7 @@ import type { Latency, Session, Status } from "../api";
 import type { Course, Point } from "../course";
 import { Card, Facts } from "../parts";
 import { Plot } from "../plot";
-import { digits, micros, mode, rate, span, whose } from "../words";
+import { digits, groups, micros, mode, rate, span, whose } from "../words";
 
 // A picture's way: the host's stages, then the client's and the sums across both.
 function stagesOf(session: Session): Latency[] {
@@ -130,7 +130,7 @@ export function Live({ status, course }: { status: Status; course: Course }) {
           facts={[
             ["Port", `UDP ${status.port}`],
             ["Up for", span(status.uptime_s)],
-            ["Fingerprint", <code class="wrap">{status.fingerprint}</code>],
+            ["Fingerprint", <code class="wrap">{groups(status.fingerprint)}</code>],
           ]}
         />
       </Card>

@@ -1,30 +1,44 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ask, type LogLine } from "../api";
+import { ask, type LogLine, type Status } from "../api";
 import { Card, Oops, useTask } from "../parts";
 
 const LEVELS = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
 const KEPT = 1000;
 const AGAIN_MS = 1000;
 
-export function Logs() {
+export function Logs({ status }: { status: Status }) {
   const [lines, setLines] = useState<LogLine[]>([]);
   const [level, setLevel] = useState("INFO");
   const { failure, run } = useTask();
   const last = useRef(0);
+  const uptime = useRef(status.uptime_s);
+  // A host that starts anew counts its lines anew.
+  if (status.uptime_s < uptime.current) last.current = 0;
+  uptime.current = status.uptime_s;
   useEffect(() => {
-    const look = () =>
-      run(async () => {
-        const more = await ask<LogLine[]>("GET", `logs?after=${last.current}`);
-        const [first, newest] = [more[0], more.at(-1)];
-        if (!first || !newest) return;
-        // A host that starts anew counts its lines anew.
-        const isAnew = first.number <= last.current;
-        last.current = newest.number;
-        setLines((all) => [...(isAnew ? [] : all), ...more].slice(-KEPT));
-      });
-    look();
-    const timer = setInterval(look, AGAIN_MS);
-    return () => clearInterval(timer);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let isOver = false;
+    const look = async () => {
+      const after = last.current;
+      const more = await ask<LogLine[]>("GET", `logs?after=${after}`);
+      const [first, newest] = [more[0], more.at(-1)];
+      if (!first || !newest || after !== last.current) return;
+      const goesOn = after > 0 && first.number > after;
+      last.current = newest.number;
+      setLines((all) => [...(goesOn ? all : []), ...more].slice(-KEPT));
+    };
+    // The next only after the last was answered, however long that takes.
+    const follow = () =>
+      run(() =>
+        look().finally(() => {
+          if (!isOver) timer = setTimeout(follow, AGAIN_MS);
+        }),
+      );
+    follow();
+    return () => {
+      isOver = true;
+      clearTimeout(timer);
+    };
   }, []);
   const shown = lines.filter((line) => LEVELS.indexOf(line.level) <= LEVELS.indexOf(level));
   return (

@@ -3,23 +3,26 @@ import { ask, type Recording, type Setting } from "../api";
 import { Card, Oops, useTask } from "../parts";
 import { bytes, quoted } from "../words";
 
-function origin({ origin, place, needs_restart }: Setting): string {
+function origin({ origin, place, needs_restart }: Setting, isNew: boolean): string {
   const from = {
     default: "by default",
     file: `from ${place}`,
     environment: `from the variable ${place}`,
     flag: `from the flag ${place}`,
   }[origin];
-  return needs_restart ? `${from}; holds after a new start` : from;
+  if (!needs_restart) return `${from}; a change holds at once`;
+  return isNew ? `${from}; holds once the host is started anew` : from;
 }
 
 function Row({ setting, changed }: { setting: Setting; changed: (setting: Setting) => void }) {
   const [value, setValue] = useState(setting.value);
+  const [isNew, setIsNew] = useState(false);
   const { busy, failure, run } = useTask();
   const put = (next: string | null) =>
     run(async () => {
       const now = await ask<Setting>("PUT", `settings/${encodeURIComponent(setting.key)}`, { value: next });
       setValue(now.value);
+      setIsNew(true);
       changed(now);
     });
   const save = (event: Event) => {
@@ -59,7 +62,7 @@ function Row({ setting, changed }: { setting: Setting; changed: (setting: Settin
             )}
           </div>
           <div class="soft" id={`origin-${setting.key}`}>
-            {origin(setting)}
+            {origin(setting, isNew)}
           </div>
           <Oops failure={failure} />
         </div>
@@ -120,6 +123,10 @@ export function Settings() {
     <>
       <Card title="Settings">
         <Oops failure={failure} />
+        <p>
+          What is saved goes into the host's file, and holds from its next start on where nothing else is said. Those in grey
+          are set where the host is started, or in its file by hand.
+        </p>
         <ul class="rows">
           {settings?.map((setting) => (
             <Row key={setting.key} setting={setting} changed={changed} />

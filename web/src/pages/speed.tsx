@@ -51,7 +51,13 @@ function Result({ test }: { test: SpeedTest }) {
           ["Recommended bitrate", rate(result.recommended_kbps)],
           ["Goodput", rate(result.goodput_kbps)],
           ["Lost", `${digits(result.loss_per_mille)} ‰`],
-          ["Delay under load, p50 and p99", `${micros(result.delay_p50_us)}, ${micros(result.delay_p99_us)}`],
+          [
+            "Delay under load, p50 and p99",
+            <>
+              <span class="whole">{micros(result.delay_p50_us)}</span>,{" "}
+              <span class="whole">{micros(result.delay_p99_us)}</span>
+            </>,
+          ],
         ]}
       />
       <div class="plots two">
@@ -71,7 +77,7 @@ function Result({ test }: { test: SpeedTest }) {
         </figure>
         <Plot
           title="Lost, by where in a picture"
-          unit="‰ of each tenth’s datagrams, the first tenth first"
+          unit={result.loss_by_position_per_mille.some((lost) => lost > 0) ? "‰ of each tenth" : "nothing of any tenth"}
           bars
           xs={result.loss_by_position_per_mille.map((_, index) => index + 1)}
           format={digits}
