@@ -46,8 +46,14 @@ impl Chromium {
 
     /// Leaves a picture for people, where `PUNKTFUNK_CONSOLE_SHOTS` wants one.
     pub fn shoot_into(&mut self, name: &str) {
-        if let Some(folder) = std::env::var_os(SHOTS_VARIABLE) {
-            self.shoot(&PathBuf::from(folder).join(format!("{name}.png")));
+        if let Some(folder) = Self::shots() {
+            self.shoot(&folder.join(format!("{name}.png")));
         }
+    }
+
+    /// Where pictures for people are left, if anybody wants them.
+    #[must_use]
+    pub fn shots() -> Option<PathBuf> {
+        std::env::var_os(SHOTS_VARIABLE).filter(|folder| !folder.is_empty()).map(PathBuf::from)
     }
 }

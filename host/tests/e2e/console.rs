@@ -51,7 +51,7 @@ impl Visit {
 
     /// Lets the plots fill, where somebody wants pictures of them.
     fn fill_plots(&mut self) {
-        if std::env::var_os("PUNKTFUNK_CONSOLE_SHOTS").is_some() {
+        if Chromium::shots().is_some() {
             self.browser.listen(Duration::from_secs(120));
         }
     }
