@@ -21,7 +21,7 @@ pub fn announce(
     say: Say,
     word: &Announced,
 ) -> Option<Announcement> {
-    if args.no_announce {
+    if !args.is_announced() {
         word.not_wished("--no-announce");
         return None;
     }
@@ -31,7 +31,7 @@ pub fn announce(
         word.not_wished(&why);
         return None;
     };
-    let pairing = if args.open { Pairing::Open } else { Pairing::Required };
+    let pairing = if args.is_open() { Pairing::Open } else { Pairing::Required };
     let about =
         About::new(PROTOCOL, &fingerprint.to_string(), pairing).expect("a fingerprint's own text is one");
     let heard = word.clone();

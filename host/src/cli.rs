@@ -231,8 +231,11 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], PORT_DEFAULT)))]
     pub listen: SocketAddr,
     /// Let every client in. Without it only paired devices and those named by --trust may connect.
-    #[arg(long, conflicts_with = "trust")]
+    #[arg(long, conflicts_with = "trust", overrides_with = "no_open")]
     pub open: bool,
+    /// Take back an --open of the file or of a variable.
+    #[arg(long, overrides_with = "open")]
+    pub no_open: bool,
     /// A client's fingerprint that may connect though it is not paired (64 hex digits); may be given several times.
     #[arg(long, value_name = "FINGERPRINT")]
     pub trust: Vec<Fingerprint>,
@@ -265,8 +268,11 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDR:PORT|off", default_value = LISTEN_DEFAULT)]
     pub manage: ManageAt,
     /// Do not tell the local network that this host is here: `punktfunk discover` will not find it, its address still works.
-    #[arg(long)]
+    #[arg(long, overrides_with = "announce")]
     pub no_announce: bool,
+    /// Tell it, though the file or a variable says not to.
+    #[arg(long, overrides_with = "no_announce")]
+    pub announce: bool,
     /// Write the bound port into this file once clients can connect.
     #[arg(long, value_name = "FILE")]
     pub port_file: Option<PathBuf>,
@@ -279,4 +285,16 @@ pub struct ServeArgs {
     /// One JSON line for each event on standard output.
     #[arg(long)]
     pub json: bool,
+}
+
+impl ServeArgs {
+    /// Whether every client is let in.
+    pub fn is_open(&self) -> bool {
+        self.open && !self.no_open
+    }
+
+    /// Whether the local network is told.
+    pub fn is_announced(&self) -> bool {
+        self.announce || !self.no_announce
+    }
 }

@@ -69,7 +69,8 @@ pub fn table() -> Table {
         flag("identity", "PUNKTFUNK_IDENTITY", "identity", Form::Text).by_hand(),
         flag("network.listen", "PUNKTFUNK_LISTEN", "listen", Form::Text),
         flag("network.announce", "PUNKTFUNK_ANNOUNCE", "no-announce", Form::Switch)
-            .negated("Tell the local network that this host is here, so that `punktfunk discover` finds it."),
+            .negated("Tell the local network that this host is here, so that `punktfunk discover` finds it.")
+            .or_else("announce"),
         flag("network.link_kbps", "PUNKTFUNK_LINK_KBPS", "link", Form::Number),
         flag("network.bitrate", "PUNKTFUNK_BITRATE_POLICY", "bitrate", Form::Text),
         flag("network.redundancy", "PUNKTFUNK_REDUNDANCY", "redundancy", Form::Text),
@@ -80,7 +81,10 @@ pub fn table() -> Table {
             ("128", "What an access unit may send at once, in KB; the rest is paced."),
             check,
         ),
-        flag("trust.open", "PUNKTFUNK_OPEN", "open", Form::Switch).excluding("trust.fingerprints").by_hand(),
+        flag("trust.open", "PUNKTFUNK_OPEN", "open", Form::Switch)
+            .or_else("no-open")
+            .excluding("trust.fingerprints")
+            .by_hand(),
         flag("trust.fingerprints", "PUNKTFUNK_TRUST", "trust", Form::List).excluding("trust.open").by_hand(),
         flag("sessions.max", "PUNKTFUNK_SESSIONS", "sessions", Form::Number),
         flag("picture.source", "PUNKTFUNK_SOURCE", "source", Form::List),

@@ -185,9 +185,9 @@ fn serve(args: &ServeArgs, told: &Config, logs: LogRing) -> Result<(), HostError
     };
     let folder = identity_folder(args.identity.as_deref())?;
     let say = Say::new(args.json);
-    let (door, now) = ((args.open, args.trust.clone()), Instant::now());
+    let (door, now) = ((args.is_open(), args.trust.clone()), Instant::now());
     let mut doorkeeper = Doorkeeper::new(&folder, door, serve::host_name(), say, now)?;
-    if args.open {
+    if args.is_open() {
         tracing::warn!("--open: every client that reaches this port may connect");
     }
     let udp_payload_bytes_to = path::udp_payload_bytes_to;

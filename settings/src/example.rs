@@ -51,9 +51,12 @@ impl Table {
 }
 
 fn ways(setting: &Setting) -> String {
-    match setting.flag {
-        Some(flag) => format!("Variable {}, flag --{flag}", setting.variable),
-        None => format!("Variable {}", setting.variable),
+    match (setting.flag, setting.opposite) {
+        (Some(flag), Some(opposite)) => {
+            format!("Variable {}, flags --{flag} and --{opposite}", setting.variable)
+        }
+        (Some(flag), None) => format!("Variable {}, flag --{flag}", setting.variable),
+        (None, _) => format!("Variable {}", setting.variable),
     }
 }
 

@@ -60,12 +60,16 @@ impl Table {
         let levels = levels(&self.command, matches);
         let of = |setting: &Setting| {
             let flag = setting.flag?;
-            let (_, matches, arg) = levels.iter().rev().find_map(|(command, matches)| {
-                let arg = with_long(command, flag)?;
-                let id = arg.get_id().as_str();
-                (matches.value_source(id) == Some(ValueSource::CommandLine))
-                    .then_some((command, matches, arg))
-            })?;
+            if let Some(opposite) =
+                setting.opposite.filter(|opposite| find_given(&levels, opposite).is_some())
+            {
+                return Some((
+                    setting.key,
+                    Place::Flag(opposite.to_owned()),
+                    Value::Switch(setting.is_negated),
+                ));
+            }
+            let (matches, arg) = find_given(&levels, flag)?;
             let raw = matches.get_raw(arg.get_id().as_str());
             let texts: Vec<String> =
                 raw.into_iter().flatten().map(|text| text.to_string_lossy().into_owned()).collect();
@@ -81,7 +85,7 @@ impl Table {
     }
 
     /// The command line with what the file and the variables say in it, as far as the command that was called has such a
-    /// flag, it was not given, and none was that excludes it.
+    /// flag, neither it nor its opposite was given, and none was that excludes it.
     pub fn completed(&self, words: &[OsString], matches: &ArgMatches, resolved: &Resolved) -> Vec<OsString> {
         let levels = levels(&self.command, matches);
         let has = |flag| {
@@ -101,6 +105,15 @@ impl Table {
         let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
         [&words[..end], &added, &words[end..]].concat()
     }
+}
+
+/// Where a flag was given on the command line: the one that stands last among commands.
+fn find_given<'a>(levels: &[Level<'a>], flag: &str) -> Option<(&'a ArgMatches, &'a Arg)> {
+    levels.iter().rev().find_map(|&(command, matches)| {
+        let arg = with_long(command, flag)?;
+        let source = matches.value_source(arg.get_id().as_str());
+        (source == Some(ValueSource::CommandLine)).then_some((matches, arg))
+    })
 }
 
 /// Whether a flag that was given cannot stand beside this one.
@@ -137,8 +150,11 @@ fn declared<'a>(command: &'a Command, flag: &str) -> Option<(Vec<&'a Command>, &
     })
 }
 
+/// A command that was called, and what it was given.
+type Level<'a> = (&'a Command, &'a ArgMatches);
+
 /// The commands that were called, from the program's own down.
-fn levels<'a>(command: &'a Command, matches: &'a ArgMatches) -> Vec<(&'a Command, &'a ArgMatches)> {
+fn levels<'a>(command: &'a Command, matches: &'a ArgMatches) -> Vec<Level<'a>> {
     let mut levels = vec![(command, matches)];
     while let Some((&(command, matches), _)) = levels.split_last()
         && let Some((name, below)) = matches.subcommand()

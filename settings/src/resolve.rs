@@ -92,6 +92,11 @@ impl Resolved {
         &self.entries
     }
 
+    /// One of them.
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.setting.key == key)
+    }
+
     /// Variables that mean nothing, and what may have been meant.
     pub fn warnings(&self) -> &[Fault] {
         &self.warnings
@@ -124,15 +129,15 @@ pub fn resolve(table: &Table, sources: &Sources) -> Result<Resolved, Faults> {
     if !faults.is_empty() {
         return Err(Faults(faults));
     }
+    let highest =
+        |key: &str| layers.iter().enumerate().find_map(|(depth, layer)| Some((depth, holding(layer, key)?)));
     let entry = |setting: &Setting| {
-        let found =
-            layers.iter().enumerate().find_map(|(depth, layer)| Some((depth, holding(layer, setting.key)?)));
-        // One that a higher layer excludes does not hold.
+        // One that a higher layer excludes does not hold; what that layer has only taken back excludes nothing.
         let is_excluded = |depth: usize| {
-            let other = setting.excludes;
-            layers[..depth].iter().any(|layer| other.is_some_and(|other| holding(layer, other).is_some()))
+            let other = setting.excludes.and_then(highest);
+            other.is_some_and(|(above, (.., value))| above < depth && says_something(value))
         };
-        match found {
+        match highest(setting.key) {
             Some((depth, (_, place, value))) if !is_excluded(depth) => {
                 Entry { setting: setting.clone(), value: Some(value.clone()), place: place.clone() }
             }

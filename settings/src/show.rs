@@ -25,6 +25,7 @@ impl Resolved {
                 "key": setting.key, "value": entry.value.as_ref().map(ToString::to_string), "shown": shown(entry),
                 "origin": entry.origin().word(), "place": entry.place.to_string(), "default": setting.default,
                 "variable": setting.variable, "flag": setting.flag.map(|flag| format!("--{flag}")),
+                "opposite": setting.opposite.map(|flag| format!("--{flag}")),
                 "help": setting.help,
             })
         };

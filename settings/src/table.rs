@@ -47,6 +47,8 @@ pub struct Setting {
     pub flag: Option<&'static str>,
     /// Whether the flag, a switch, says No.
     pub is_negated: bool,
+    /// The flag that says the opposite of a switch's, and takes back what a lower layer has said.
+    pub opposite: Option<&'static str>,
     /// What its value is.
     pub form: Form,
     /// What it is for.
@@ -69,6 +71,7 @@ impl Setting {
             variable,
             flag: Some(flag),
             is_negated: false,
+            opposite: None,
             form,
             help: "".into(),
             default: "".into(),
@@ -94,6 +97,12 @@ impl Setting {
     #[must_use]
     pub fn negated(self, help: &'static str) -> Self {
         Self { is_negated: true, help: help.into(), ..self }
+    }
+
+    /// A switch, whose flag has an opposite.
+    #[must_use]
+    pub fn or_else(self, opposite: &'static str) -> Self {
+        Self { opposite: Some(opposite), ..self }
     }
 
     /// That cannot be had beside this one.

@@ -23,8 +23,10 @@ fn table() -> Table {
                 .help("Where to listen.")
                 .value_parser(value_parser!(std::net::SocketAddr)),
         )
-        .arg(flag("no-announce").action(ArgAction::SetTrue).help("Do not tell."))
-        .arg(flag("open").action(ArgAction::SetTrue).conflicts_with("trust"))
+        .arg(flag("no-announce").action(ArgAction::SetTrue).overrides_with("announce").help("Do not tell."))
+        .arg(flag("announce").action(ArgAction::SetTrue).overrides_with("no-announce"))
+        .arg(flag("open").action(ArgAction::SetTrue).overrides_with("no-open").conflicts_with("trust"))
+        .arg(flag("no-open").action(ArgAction::SetTrue).overrides_with("open"))
         .arg(flag("trust").action(ArgAction::Append))
         .arg(flag("slices").default_value("4").value_parser(value_parser!(u16).range(1..=16)))
         .arg(Arg::new("what").required(true));
@@ -39,8 +41,11 @@ fn table() -> Table {
         Setting::of_flag("identity", "PUNKTFUNK_IDENTITY", "identity", Form::Text).by_hand(),
         Setting::of_flag("network.listen", "PUNKTFUNK_LISTEN", "listen", Form::Text),
         Setting::of_flag("network.announce", "PUNKTFUNK_ANNOUNCE", "no-announce", Form::Switch)
-            .negated("Tell."),
-        Setting::of_flag("trust.open", "PUNKTFUNK_OPEN", "open", Form::Switch).excluding("trust.named"),
+            .negated("Tell.")
+            .or_else("announce"),
+        Setting::of_flag("trust.open", "PUNKTFUNK_OPEN", "open", Form::Switch)
+            .or_else("no-open")
+            .excluding("trust.named"),
         Setting::of_flag("trust.named", "PUNKTFUNK_TRUST", "trust", Form::List).excluding("trust.open"),
         Setting::of_flag("picture.slices", "PUNKTFUNK_SLICES", "slices", Form::Number),
     ];
@@ -128,6 +133,51 @@ fn of_two_that_exclude_each_other_the_higher_one_holds() {
     let both = faults("[trust]\nnamed = [\"ab\"]\nopen = true\n");
     assert_eq!(both, ["/x/host.toml:2:1: trust.named and trust.open cannot be had together"]);
     assert!(layered("[trust]\nnamed = [\"ab\"]\nopen = false\n", &[], &["prog", "serve", "x"]).is_ok());
+}
+
+/// What a switch's flag and its opposite make of what stands below them, and what the program is told then.
+#[test]
+fn a_flag_takes_back_what_the_file_or_a_variable_says() {
+    let text = "[network]\nannounce = false\n[trust]\nopen = true\n";
+    let base = ["prog", "serve", "x"];
+    for (given, announce, open, added) in [
+        (&[][..], ("false", Origin::File), ("true", Origin::File), &["--no-announce", "--open"][..]),
+        (&["--announce"], ("true", Origin::Flag), ("true", Origin::File), &["--open"]),
+        (&["--no-open"], ("false", Origin::File), ("false", Origin::Flag), &["--no-announce"]),
+        (&["--open", "--no-open", "--announce"], ("true", Origin::Flag), ("false", Origin::Flag), &[]),
+        (&["--no-open", "--open", "--no-announce"], ("false", Origin::Flag), ("true", Origin::Flag), &[]),
+    ] {
+        let words = [&base[..], given].concat();
+        let (resolved, completed) = layered(text, &[], &words).unwrap();
+        let said = ["network.announce", "trust.open"].map(|key| {
+            let entry = of(&resolved, key);
+            (entry.shown(), entry.origin())
+        });
+        assert_eq!(said, [(announce.0.into(), announce.1), (open.0.into(), open.1)], "{given:?}");
+        assert_eq!(completed, [&words, added].concat(), "{given:?}");
+        assert!(command().try_get_matches_from(completed).is_ok(), "{given:?}");
+    }
+    let (resolved, _) = layered(text, &[], &["prog", "serve", "x", "--no-open"]).unwrap();
+    assert_eq!(of(&resolved, "trust.open").place.to_string(), "--no-open");
+    let variables = [("PUNKTFUNK_OPEN", "on"), ("PUNKTFUNK_ANNOUNCE", "off")];
+    let words = ["prog", "serve", "x", "--no-open", "--announce"];
+    let (_, completed) = layered("", &variables, &words).unwrap();
+    assert_eq!(completed, words);
+}
+
+/// What is taken back excludes nothing: the file's list of names holds again.
+#[test]
+fn an_exclusion_that_is_taken_back_is_none() {
+    let text = "[trust]\nnamed = [\"ab\"]\n";
+    let open = [("PUNKTFUNK_OPEN", "true")];
+    let (resolved, words) = layered(text, &open, &["prog", "serve", "x"]).unwrap();
+    assert_eq!((of(&resolved, "trust.named").value.as_ref(), words.len()), (None, 4), "{words:?}");
+    for variables in [&open[..], &[("PUNKTFUNK_OPEN", "false")], &[]] {
+        let (resolved, words) = layered(text, variables, &["prog", "serve", "x", "--no-open"]).unwrap();
+        assert_eq!(of(&resolved, "trust.named").origin(), Origin::File);
+        assert_eq!(words, ["prog", "serve", "x", "--no-open", "--trust=ab"]);
+        assert!(command().try_get_matches_from(words).is_ok());
+    }
 }
 
 #[test]

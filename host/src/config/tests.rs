@@ -19,7 +19,8 @@ fn flags() -> Vec<String> {
 fn every_flag_of_serve_is_a_setting_or_has_a_reason_not_to_be() {
     let (table, flags) = (table(), flags());
     for flag in &flags {
-        let is_setting = table.all().iter().any(|setting| setting.flag == Some(flag.as_str()));
+        let is_its = |setting: &Setting| [setting.flag, setting.opposite].contains(&Some(flag.as_str()));
+        let is_setting = table.all().iter().any(is_its);
         let is_only_a_flag = FLAGS_ONLY.iter().any(|(only, _)| only == flag);
         assert!(
             is_setting != is_only_a_flag,
@@ -29,7 +30,7 @@ fn every_flag_of_serve_is_a_setting_or_has_a_reason_not_to_be() {
              with the reason"
         );
     }
-    let of_rows = table.all().iter().filter_map(|setting| setting.flag);
+    let of_rows = table.all().iter().flat_map(|setting| [setting.flag, setting.opposite]).flatten();
     for flag in of_rows
         .chain(FLAGS_ONLY.iter().map(|(flag, _)| *flag))
         .filter(|flag| *flag != "help" && *flag != "config")
@@ -109,6 +110,35 @@ fn what_the_rooms_would_not_take_is_refused_with_their_reason() {
 fn the_console_cannot_open_the_host() {
     for key in ["trust.open", "trust.fingerprints", "manage.listen", "identity"] {
         assert!(!table().find(key).unwrap().is_for_console, "{key}");
+    }
+}
+
+/// A flag holds over what the file says, whichever of the two it is.
+#[test]
+fn a_switch_is_taken_back_by_a_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("host.toml");
+    fs::write(&path, "[network]\nannounce = false\n[trust]\nopen = true\n").unwrap();
+    for (given, is_open, is_announced) in [
+        (&[][..], true, false),
+        (&["--no-open"], false, false),
+        (&["--announce"], true, true),
+        (&["--announce", "--no-open"], false, true),
+        (&["--open", "--announce", "--no-announce"], true, false),
+    ] {
+        let words: Vec<OsString> = ["punktfunk-host", "serve", "--config", path.to_str().unwrap()]
+            .iter()
+            .chain(given)
+            .map(OsString::from)
+            .collect();
+        let (cli, config) = Config::begin::<Cli>((FILE, table()), &words, Vec::new()).unwrap();
+        let crate::cli::Command::Serve(args) = cli.command else { panic!("{given:?}") };
+        assert_eq!((args.is_open(), args.is_announced()), (is_open, is_announced), "{given:?}");
+        let shown = |key| config.resolved().entry(key).unwrap().shown();
+        assert_eq!(
+            (shown("trust.open"), shown("network.announce")),
+            (is_open.to_string(), is_announced.to_string())
+        );
     }
 }
 
