@@ -10,17 +10,34 @@ use std::time::Duration;
 
 use punktfunk_control::Identity;
 use punktfunk_manage::Token;
+use punktfunk_settings::Config;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 use serde_json::Value;
 
 use crate::error::HostError;
+use crate::manage::ManageAt;
 
 /// How long a connection and each part of an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest answer.
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Where a command is to ask.
+///
+/// # Errors
+/// The settings, or the command line, say that there is no such place.
+pub fn place(manage: ManageAt, config: &Config) -> Result<SocketAddr, HostError> {
+    match manage {
+        ManageAt::Address(address) => Ok(address),
+        ManageAt::Off => {
+            let entry = config.resolved().entry("manage.listen");
+            let place = entry.map_or_else(|| "--manage".to_owned(), |entry| entry.place.to_string());
+            Err(HostError::NoManagement { place })
+        }
+    }
+}
 
 /// A host that runs, and is this identity's.
 pub struct RunningHost {

@@ -60,8 +60,8 @@ pub enum Command {
         #[arg(long)]
         url: bool,
         /// Where the running host's --manage is, for --url.
-        #[arg(long, value_name = "ADDR:PORT", default_value = LISTEN_DEFAULT, requires = "url")]
-        manage: SocketAddr,
+        #[arg(long, value_name = "ADDR:PORT", default_value = LISTEN_DEFAULT)]
+        manage: ManageAt,
         /// Where the identity is kept.
         #[arg(long, value_name = "DIR")]
         identity: Option<PathBuf>,
@@ -145,7 +145,7 @@ pub struct PairArgs {
     pub seconds: u32,
     /// Where the running host's --manage is.
     #[arg(long, value_name = "ADDR:PORT", default_value = LISTEN_DEFAULT)]
-    pub manage: SocketAddr,
+    pub manage: ManageAt,
     /// Where the running host's identity is kept.
     #[arg(long, value_name = "DIR")]
     pub identity: Option<PathBuf>,
@@ -162,7 +162,7 @@ pub struct PendingArgs {
     pub verb: Option<PendingVerb>,
     /// Where the running host's --manage is.
     #[arg(long, value_name = "ADDR:PORT", default_value = LISTEN_DEFAULT, global = true)]
-    pub manage: SocketAddr,
+    pub manage: ManageAt,
     /// Where the running host's identity is kept.
     #[arg(long, value_name = "DIR", global = true)]
     pub identity: Option<PathBuf>,

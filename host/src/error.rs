@@ -52,6 +52,15 @@ pub enum HostError {
         /// What happened.
         cause: String,
     },
+    /// The settings have the management API off.
+    #[error(
+        "{place}: the management API is off, by which this command speaks to the running host; give it an address there \
+         and start the host anew, or name with --manage ADDR:PORT the address that a running host has"
+    )]
+    NoManagement {
+        /// Where that is said.
+        place: String,
+    },
     /// The running host refuses.
     #[error("the running host refuses: {error}{}{remedy} (status {status})", if remedy.is_empty() { "" } else { "; " })]
     RunningHostRefused {
@@ -186,7 +195,7 @@ impl HostError {
             | Self::Net(_)
             | Self::Fault(_)
             | Self::Manage(ManageError::Thread(_)) => 1,
-            Self::NoRunningHost { .. } => 2,
+            Self::NoRunningHost { .. } | Self::NoManagement { .. } => 2,
             Self::Control(_)
             | Self::Identity(_)
             | Self::Devices(_)
@@ -244,6 +253,7 @@ impl HostError {
             | Self::Meant(_)
             | Self::Arm(_)
             | Self::NoRunningHost { .. }
+            | Self::NoManagement { .. }
             | Self::RunningHostRefused { .. }
             | Self::NotPaired(_)
             | Self::Broken { .. }

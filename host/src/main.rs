@@ -63,7 +63,7 @@ use crate::ask::RunningHost;
 use crate::cli::{Command, ServeArgs};
 use crate::doorkeeper::Doorkeeper;
 use crate::error::HostError;
-use crate::manage::Management;
+use crate::manage::{ManageAt, Management};
 use crate::opening::OpeningConfig;
 use crate::port_file::PortFile;
 use crate::say::Say;
@@ -116,22 +116,21 @@ fn run(command: Command, config: &Config) -> Result<(), HostError> {
             probe_compositor(json);
             Ok(())
         }
-        Command::Doctor(args) => doctor::run(&args, &identity_folder(args.identity.as_deref())?),
+        Command::Doctor(args) => doctor::run(&args, &identity_folder(args.identity.as_deref())?, config),
         Command::Config(args) => config::run(&args, config),
         Command::Pair(args) => {
-            let folder = identity_folder(args.identity.as_deref())?;
-            let host = RunningHost::of(&folder, load_identity(args.identity.as_deref())?, args.manage)?;
+            let host = running_host(args.manage, args.identity.as_deref(), config)?;
             pair::run(&args, &host, &*stop_flag()?)
         }
         Command::Pending(args) => {
-            let folder = identity_folder(args.identity.as_deref())?;
-            let host = RunningHost::of(&folder, load_identity(args.identity.as_deref())?, args.manage)?;
+            let host = running_host(args.manage, args.identity.as_deref(), config)?;
             pending::run(&args, &host)
         }
         Command::Token { url, manage, identity, json } => {
+            let at = url.then(|| ask::place(manage, config)).transpose()?;
             // The folder is made with the identity.
             load_identity(identity.as_deref())?;
-            print_token(&identity_folder(identity.as_deref())?, url.then_some(manage), json)
+            print_token(&identity_folder(identity.as_deref())?, at, json)
         }
         Command::Devices(args) => devices::run(&args, &identity_folder(args.identity.as_deref())?),
         Command::Fingerprint { identity, json } => print_fingerprint(identity.as_deref(), json),
@@ -241,6 +240,16 @@ fn stop_flag() -> Result<Arc<AtomicBool>, HostError> {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(failed)?;
     }
     Ok(stop)
+}
+
+/// The host that runs, which a command speaks to.
+fn running_host(
+    manage: ManageAt,
+    identity: Option<&Path>,
+    config: &Config,
+) -> Result<RunningHost, HostError> {
+    let at = ask::place(manage, config)?;
+    RunningHost::of(&identity_folder(identity)?, load_identity(identity)?, at)
 }
 
 fn load_identity(given: Option<&Path>) -> Result<Identity, HostError> {

@@ -71,6 +71,7 @@ impl Fault {
             | HostError::Meant(_)
             | HostError::Arm(_)
             | HostError::NoRunningHost { .. }
+            | HostError::NoManagement { .. }
             | HostError::RunningHostRefused { .. }
             | HostError::NotPaired(_)
             | HostError::Manage(_)

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{HostStart, PATIENCE, Place, Program, look};
+use crate::support::{Ended, HostStart, PATIENCE, Place, Program, look};
 
 /// Asks the management API as any program would: by its token, over TLS.
 const ASK: &str = r#"
@@ -89,4 +89,50 @@ fn a_wrong_file_is_refused_with_everything_that_is_wrong() {
     ended.expect_code(64).expect_said(&["/no/such.toml: there is no such file"]);
     let ended = HostStart::new(&place, "card").env("PUNKTFUNK_LINK_KBPS", "1").refused();
     ended.expect_code(64).expect_said(&["PUNKTFUNK_LINK_KBPS: 1 is not in 500..=100000000"]);
+}
+
+/// A command that speaks to a running host, or does without, with these arguments and variables.
+fn operate(place: &Place, words: &[&str], variables: &[(&str, &str)]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_punktfunk-host"));
+    command.env_clear().env("HOME", place.path("home")).args(words);
+    command.envs(variables.iter().copied());
+    command.arg("--identity").arg(place.path("host-identity"));
+    Program::start(place, words[0], command).wait(PATIENCE)
+}
+
+/// Where the settings have the API off, the commands that speak by it say so, and where that stands.
+#[test]
+fn commands_to_a_host_without_an_api_say_who_has_it_off() {
+    let place = Place::new();
+    let file = place.write("host.toml", b"[manage]\nlisten = \"off\"\n");
+    let file = file.to_str().unwrap();
+    for words in [
+        &["pair", "--seconds", "10"][..],
+        &["pending"],
+        &["pending", "approve", "1"],
+        &["token", "--url"],
+        &["doctor", "--running"],
+    ] {
+        let by_file = operate(&place, &[words, &["--config", file]].concat(), &[]);
+        let line = format!("{file}:2:1: the management API is off");
+        by_file.expect_code(2).expect_said(&[&line, "--manage ADDR:PORT"]);
+        let by_variable = operate(&place, words, &[("PUNKTFUNK_MANAGE", "off")]);
+        by_variable.expect_code(2).expect_said(&["PUNKTFUNK_MANAGE: the management API is off"]);
+        operate(&place, &[words, &["--manage", "off"]].concat(), &[])
+            .expect_code(2)
+            .expect_said(&["--manage: the"]);
+    }
+    // A flag stands over it: this asks, and nobody is there.
+    let elsewhere = operate(&place, &["pending", "--manage", "127.0.0.1:1", "--config", file], &[]);
+    elsewhere.expect_code(2).expect_said(&["no host of this identity answers at 127.0.0.1:1"]);
+    for (words, said) in [(&["token"][..], 64), (&["devices"], 15), (&["fingerprint"], 64)] {
+        let told = operate(&place, &[words, &["--config", file]].concat(), &[]);
+        assert!(told.expect_code(0).stdout.trim().len() >= said, "{words:?}: {:?}", told.stdout);
+    }
+    // An address in the file is for --url, and no reason to refuse the token alone.
+    let there = place.write("there.toml", b"[manage]\nlisten = \"127.0.0.1:7\"\n");
+    let there = there.to_str().unwrap();
+    operate(&place, &["token", "--config", there], &[]).expect_code(0);
+    let url = operate(&place, &["token", "--url", "--config", there], &[]);
+    assert!(url.expect_code(0).stdout.starts_with("https://127.0.0.1:7/#token="), "{}", url.stdout);
 }
