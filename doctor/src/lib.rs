@@ -28,6 +28,7 @@ mod portal;
 mod process;
 mod rounds;
 mod rules;
+mod settings;
 mod sys;
 mod trust;
 mod udp;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::limits::{ASKING_MAX, COMPOSITORS_MAX, LIBRARY_MAX, LOOK_MAX};
 use crate::{
     Verdict, View, clocks, compositor, cores, discovery, encoder, firewall, gpu, mtu, pipewire, portal,
-    trust, udp,
+    settings, trust, udp,
 };
 
 /// One link of the chain.
@@ -59,6 +59,8 @@ pub enum Link {
     Firewall,
     /// How clients find the host.
     Discovery,
+    /// What the host is told.
+    Settings,
     /// Who the host is.
     Identity,
     /// The dates of its certificate.
@@ -71,7 +73,7 @@ pub enum Link {
 
 impl Link {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::RuntimeDir,
         Self::Desktop,
         Self::Compositors,
@@ -96,6 +98,7 @@ impl Link {
         Self::Mtu,
         Self::Firewall,
         Self::Discovery,
+        Self::Settings,
         Self::Identity,
         Self::Certificate,
         Self::Devices,
@@ -129,6 +132,7 @@ impl Link {
             Self::Mtu => "mtu",
             Self::Firewall => "firewall",
             Self::Discovery => "discovery",
+            Self::Settings => "settings",
             Self::Identity => "identity",
             Self::Certificate => "certificate",
             Self::Devices => "devices",
@@ -170,6 +174,10 @@ impl Link {
             Self::Discovery => {
                 "inside a running host whether it is announced; else UDP port 5353, and a device that speaks multicast"
             }
+            Self::Settings => {
+                "the file of settings and the variables: whether the host takes them; the other links are looked at by \
+                 what they say, and by defaults where they are wrong"
+            }
             Self::Identity => "the host's key and its folder: whole, and closed to others",
             Self::Certificate => "the dates of its certificate",
             Self::Devices => "the list of paired devices: whole, and closed to others",
@@ -205,6 +213,7 @@ impl Link {
             Self::Mtu => "more datagrams for each picture; below 1248 bytes no session by that device",
             Self::Firewall => "clients do not reach the host",
             Self::Discovery => "clients have to be told the host's address",
+            Self::Settings => "the host does not start; a variable that means nothing changes nothing",
             Self::Identity => "the host does not start",
             Self::Certificate => "every client refuses the host",
             Self::Devices => "the host does not start",
@@ -233,6 +242,7 @@ impl Link {
             | Self::Mtu
             | Self::Firewall
             | Self::Discovery
+            | Self::Settings
             | Self::Identity
             | Self::Certificate
             | Self::Devices
@@ -267,6 +277,7 @@ impl Link {
             | Self::Mtu
             | Self::Firewall
             | Self::Discovery
+            | Self::Settings
             | Self::Identity
             | Self::Certificate
             | Self::Devices
@@ -301,6 +312,7 @@ impl Link {
             Self::Mtu => mtu::mtu(view),
             Self::Firewall => firewall::firewall(view),
             Self::Discovery => discovery::discovery(view),
+            Self::Settings => settings::settings(view),
             Self::Identity => trust::identity(view),
             Self::Certificate => trust::certificate(view),
             Self::Devices => trust::devices(view),

@@ -9,6 +9,8 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use punktfunk_settings::Config;
+
 use crate::Announced;
 use crate::limits::FILE_BYTES_MAX;
 
@@ -19,6 +21,8 @@ pub struct View {
     pub root: PathBuf,
     /// The environment; what is not Unicode is none of ours.
     pub environment: HashMap<String, String>,
+    /// What the host is told by its file and its variables; none where there is nothing that could tell it.
+    pub told: Option<Config>,
     /// Where the host's identity is, and what belongs to it.
     pub folder: PathBuf,
     /// The host's UDP port.
@@ -81,6 +85,7 @@ pub(crate) mod tests {
         let view = View {
             root: dir.path().to_owned(),
             environment: HashMap::new(),
+            told: None,
             folder: dir.path().join("identity"),
             listen: "127.0.0.1:0".parse().unwrap(),
             manage: None,

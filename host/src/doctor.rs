@@ -2,6 +2,7 @@
 //!
 //! Promises: the host's loop never waits for it; one diagnosis at a time. Refuses a second one meanwhile.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,25 +13,24 @@ use punktfunk_control::Identity;
 use punktfunk_doctor::{Announced, Doctor, View, page};
 use punktfunk_manage::model::{CheckState, Diagnosis};
 use punktfunk_manage::{Refused, Reply, Why};
+use punktfunk_settings::{Config, Value};
 
-use crate::ask::RunningHost;
+use crate::ask::{self, RunningHost};
 use crate::cli::DoctorArgs;
 use crate::error::HostError;
 use crate::manage::ManageAt;
 
 /// Looks or has a running host look, prints, and says by its outcome whether anything is broken.
 #[expect(clippy::print_stdout, reason = "this command's output is its result")]
-pub fn run(args: &DoctorArgs, folder: &Path) -> Result<(), HostError> {
-    let manage = match args.manage {
-        ManageAt::Off => None,
-        ManageAt::Address(address) => Some(address),
-    };
-    let diagnosis = match (args.running, manage) {
-        (false, _) => Doctor::new(view(folder, args.listen, manage, None)).diagnose(),
-        (true, Some(address)) => ask(folder, address)?,
-        (true, None) => {
-            return Err(HostError::Usage("--running asks at --manage, which must be an address then".into()));
-        }
+pub fn run(args: &DoctorArgs, folder: &Path, told: &Config) -> Result<(), HostError> {
+    let diagnosis = if args.running {
+        ask_running(folder, ask::place(args.manage, told)?)?
+    } else {
+        let manage = match args.manage {
+            ManageAt::Off => None,
+            ManageAt::Address(address) => Some(address),
+        };
+        Doctor::new(view((folder, told), args.listen, manage, None)).diagnose()
     };
     if args.json {
         println!("{}", serde_json::json!(diagnosis));
@@ -46,7 +46,7 @@ pub fn run(args: &DoctorArgs, folder: &Path) -> Result<(), HostError> {
 }
 
 /// What a running host finds, in its own environment and with its own rights.
-fn ask(folder: &Path, address: SocketAddr) -> Result<Diagnosis, HostError> {
+fn ask_running(folder: &Path, address: SocketAddr) -> Result<Diagnosis, HostError> {
     let none = |cause: &str| HostError::NoRunningHost { address, cause: cause.to_owned() };
     let identity = Identity::load(folder)?.ok_or_else(|| none("it has no identity yet"))?;
     let answer = RunningHost::of(folder, identity, address)?.ask("POST", "/api/v1/doctor", None)?;
@@ -54,20 +54,42 @@ fn ask(folder: &Path, address: SocketAddr) -> Result<Diagnosis, HostError> {
 }
 
 /// As a running host sees it, which has an announcement, or as a command does.
-fn view(folder: &Path, listen: SocketAddr, manage: Option<SocketAddr>, host: Option<Announced>) -> View {
+fn view(
+    (folder, told): (&Path, &Config),
+    listen: SocketAddr,
+    manage: Option<SocketAddr>,
+    host: Option<Announced>,
+) -> View {
     let unicode = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };
+    let mut environment: HashMap<_, _> = std::env::vars_os().filter_map(unicode).collect();
+    // What the file says is what a host would find in the variable.
+    environment.extend(told.resolved().entries().iter().filter_map(|entry| {
+        let variable = entry.setting.variable;
+        Some((variable.to_owned(), told.variable(variable)?))
+    }));
     View {
         root: "/".into(),
-        environment: std::env::vars_os().filter_map(unicode).collect(),
+        environment,
+        told: Some(told.clone()),
         folder: folder.to_owned(),
         listen,
         manage,
         is_host: host.is_some(),
-        announced: host.unwrap_or_default(),
+        announced: host.unwrap_or_else(|| expected(told)),
         has_pipewire: cfg!(feature = "pipewire"),
     }
+}
+
+/// What would become of a host's announcement, as far as its settings tell.
+fn expected(told: &Config) -> Announced {
+    let announced = Announced::default();
+    let entry = told.resolved().entry("network.announce");
+    if let Some(entry) = entry.filter(|entry| entry.value == Some(Value::Switch(false))) {
+        announced.not_wished(&entry.place.to_string());
+    }
+    announced
 }
 
 /// The running host's doctor.
@@ -94,8 +116,13 @@ impl Drop for Turn {
 
 impl Practice {
     /// For a host that holds these ports, and is announced so.
-    pub fn new(folder: &Path, listen: SocketAddr, manage: SocketAddr, announced: Announced) -> Self {
-        let doctor = Arc::new(Doctor::new(view(folder, listen, Some(manage), Some(announced))));
+    pub fn new(
+        place: (&Path, &Config),
+        listen: SocketAddr,
+        manage: SocketAddr,
+        announced: Announced,
+    ) -> Self {
+        let doctor = Arc::new(Doctor::new(view(place, listen, Some(manage), Some(announced))));
         Self { doctor, is_busy: Arc::default() }
     }
 

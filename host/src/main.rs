@@ -193,7 +193,7 @@ fn serve(args: &ServeArgs, told: &Config, logs: LogRing) -> Result<(), HostError
     let limits = HostLimits { udp_payload_bytes_to, ..HostLimits::for_sessions(args.sessions.into()) };
     let announced = Announced::default();
     let shown = (serve::host_name(), socket.local_addr(), announced.clone());
-    let management = Management::start(args.manage, (&folder, &identity), shown, logs)?;
+    let management = Management::start((args.manage, told), (&folder, &identity), shown, logs)?;
     let console = management.as_ref().map(Management::address);
     let mut control = HostControl::new(identity, doorkeeper.trust(), limits, now)?;
     let (address, fingerprint) = (socket.local_addr(), control.fingerprint());

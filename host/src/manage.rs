@@ -13,6 +13,7 @@ use punktfunk_control::Identity;
 use punktfunk_doctor::Announced;
 use punktfunk_manage::model::{Diagnosis, Status};
 use punktfunk_manage::{Ask, Config, Desk, LogRing, Manage, ManageError, Reply, Token};
+use punktfunk_settings::Config as Settings;
 
 use crate::doctor::Practice;
 use crate::error::HostError;
@@ -68,7 +69,7 @@ impl Management {
     /// # Errors
     /// The address cannot be had, or the token cannot be read or made.
     pub fn start(
-        at: ManageAt,
+        (at, told): (ManageAt, &Settings),
         (folder, identity): (&Path, &Identity),
         (name, listens, announced): (String, SocketAddr, Announced),
         logs: LogRing,
@@ -79,7 +80,7 @@ impl Management {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         match Manage::start(Config { listen, tls, token, names: vec![name], logs, version }) {
             Ok((server, desk)) => {
-                let practice = Practice::new(folder, listens, server.address(), announced);
+                let practice = Practice::new((folder, told), listens, server.address(), announced);
                 Ok(Some(Self { server, desk, practice, published_at: None }))
             }
             Err(error @ ManageError::Bind { .. }) if listen.to_string() == LISTEN_DEFAULT => {

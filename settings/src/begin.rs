@@ -1,7 +1,7 @@
 //! A program's beginning: its command line, read again with what the other layers say in it.
 //!
 //! Promises: one file, named by `--config`, by `PUNKTFUNK_CONFIG`, or at its usual place; a file that is named must be
-//! there. Refuses to begin with wrong settings, but for the commands that are there to mend them.
+//! there. Refuses to begin with wrong settings, but for the commands that are there to mend them, or to name what is wrong.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -36,13 +36,32 @@ pub enum BeginError {
 pub struct Config {
     table: Table,
     sources: Sources,
-    path: Option<PathBuf>,
+    place: FilePlace,
     resolved: Resolved,
 }
 
+/// Where the file is.
+#[derive(Debug, Clone, Default)]
+struct FilePlace {
+    path: Option<PathBuf>,
+    /// Whether somebody has named it, so that it must be there.
+    is_named: bool,
+}
+
+/// What a command makes of settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stance {
+    /// It begins with right ones only.
+    Needs,
+    /// It takes those layers that are right, and looks by itself at what is wrong: [`Config::again`].
+    Bears,
+    /// It does without: it mends them, or only prints.
+    Apart,
+}
+
 impl Config {
-    /// Reads the command line `words` of the program `C`, whose file is called `name`; those that mend settings or only print
-    /// do without the file and the variables.
+    /// Reads the command line `words` of the program `C`, whose file is called `name`. Commands that mend settings or only
+    /// print do without the file and the variables; `doctor` takes those that are right.
     ///
     /// # Errors
     /// See [`BeginError`].
@@ -52,17 +71,22 @@ impl Config {
         variables: Vec<(OsString, OsString)>,
     ) -> Result<(C, Self), BeginError> {
         let matches = table.command().clone().try_get_matches_from(words)?;
-        let flags = table.given(&matches);
-        if is_apart(&matches) {
+        let (flags, stance) = (table.given(&matches), Stance::of(&matches));
+        if stance == Stance::Apart {
             let sources = Sources { flags, ..Sources::default() };
             let resolved = resolve(&table, &sources)?;
-            return Ok((C::try_parse_from(words)?, Self { table, sources, path: None, resolved }));
+            let place = FilePlace::default();
+            return Ok((C::try_parse_from(words)?, Self { table, sources, place, resolved }));
         }
-        let (path, file) = find_file(name, named(&matches), &variables)?;
-        let sources = Sources { file, variables, flags };
-        let resolved = resolve(&table, &sources)?;
+        let place = FilePlace::find(name, named(&matches), &variables);
+        let file = place.read();
+        let sources = Sources { file: file.clone().ok().flatten(), variables, flags };
+        let resolved = match (file.and_then(|_| resolve(&table, &sources)), stance) {
+            (Err(_), Stance::Bears) => of_right_layers(&table, &sources)?,
+            (outcome, Stance::Bears | Stance::Needs | Stance::Apart) => outcome?,
+        };
         let cli = C::try_parse_from(table.completed(words, &matches, &resolved))?;
-        Ok((cli, Self { table, sources, path, resolved }))
+        Ok((cli, Self { table, sources, place, resolved }))
     }
 
     /// The settings as they held when the program began.
@@ -87,7 +111,7 @@ impl Config {
 
     /// The file, whether it is there or not.
     pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
+        self.place.path.as_deref()
     }
 
     /// The settings as they would hold if the program began now: the file may have changed.
@@ -95,9 +119,8 @@ impl Config {
     /// # Errors
     /// What is wrong in it now.
     pub fn again(&self) -> Result<Resolved, Faults> {
-        let read =
-            self.path.as_deref().map(FileText::read).transpose().map_err(|fault| Faults(vec![fault]))?;
-        resolve(&self.table, &Sources { file: read.flatten(), ..self.sources.clone() })
+        let file = self.place.read()?;
+        resolve(&self.table, &Sources { file, ..self.sources.clone() })
     }
 
     /// What is wrong in a file of this program's settings.
@@ -114,18 +137,29 @@ impl Config {
     /// # Errors
     /// See [`WriteError`].
     pub fn change(&self, key: &str, value: Option<&str>) -> Result<(), WriteError> {
-        let Some(path) = &self.path else { return Err(WriteError::NoFile) };
+        let Some(path) = self.path() else { return Err(WriteError::NoFile) };
         write(&self.table, path, key, value)
     }
 }
 
-/// Whether a command does without settings: those that mend them or only print.
-fn is_apart(matches: &ArgMatches) -> bool {
-    match matches.subcommand() {
-        Some(("config", below)) => below.subcommand().is_some(),
-        Some(("completions" | "man", _)) => true,
-        Some(_) | None => false,
+impl Stance {
+    fn of(matches: &ArgMatches) -> Self {
+        match matches.subcommand() {
+            Some(("config", below)) if below.subcommand().is_some() => Stance::Apart,
+            Some(("completions" | "man", _)) => Stance::Apart,
+            Some(("doctor", _)) => Stance::Bears,
+            Some(_) | None => Stance::Needs,
+        }
     }
+}
+
+/// The settings by the layers in which nothing is wrong.
+fn of_right_layers(table: &Table, sources: &Sources) -> Result<Resolved, Faults> {
+    let without_file = || Sources { file: None, ..sources.clone() };
+    let without_variables = || Sources { variables: Vec::new(), ..sources.clone() };
+    resolve(table, &without_file())
+        .or_else(|_| resolve(table, &without_variables()))
+        .or_else(|_| resolve(table, &Sources { file: None, ..without_variables() }))
 }
 
 /// What `--config` says, wherever it stands.
@@ -134,26 +168,23 @@ fn named(matches: &ArgMatches) -> Option<PathBuf> {
     matches.subcommand().and_then(|(_, below)| named(below)).or(here)
 }
 
-type Found = (Option<PathBuf>, Option<FileText>);
+impl FilePlace {
+    fn find(name: &str, named: Option<PathBuf>, variables: &[(OsString, OsString)]) -> Self {
+        let variable = |wanted: &str| {
+            variables.iter().find(|(name, _)| name == OsStr::new(wanted)).map(|(_, value)| value.clone())
+        };
+        let by_variable = || variable(CONFIG_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let told = named.or_else(by_variable);
+        let is_named = told.is_some();
+        let usual = || default_file(name, variable("XDG_CONFIG_HOME"), variable("HOME"));
+        Self { path: told.or_else(usual), is_named }
+    }
 
-fn find_file(
-    name: &str,
-    named: Option<PathBuf>,
-    variables: &[(OsString, OsString)],
-) -> Result<Found, Faults> {
-    let variable = |wanted: &str| {
-        variables.iter().find(|(name, _)| name == OsStr::new(wanted)).map(|(_, value)| value.clone())
-    };
-    let by_variable = || variable(CONFIG_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let told = named.or_else(by_variable);
-    let is_told = told.is_some();
-    let Some(path) = told.or_else(|| default_file(name, variable("XDG_CONFIG_HOME"), variable("HOME")))
-    else {
-        return Ok((None, None));
-    };
-    let file = match is_told {
-        true => Some(FileText::must_read(&path)?),
-        false => FileText::read(&path).map_err(|fault| Faults(vec![fault]))?,
-    };
-    Ok((Some(path), file))
+    fn read(&self) -> Result<Option<FileText>, Faults> {
+        match &self.path {
+            Some(path) if self.is_named => FileText::must_read(path).map(Some),
+            Some(path) => FileText::read(path).map_err(|fault| Faults(vec![fault])),
+            None => Ok(None),
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod machine;
 mod network;
 mod patient;
 mod picture;
+mod settings;
 mod trust;
 
 use std::time::{Duration, Instant};
@@ -35,7 +36,7 @@ fn every_link_is_looked_at_in_json_and_on_a_page() {
     for name in names(&seen) {
         assert!(text.lines().any(|line| line.split_whitespace().nth(1) == Some(name)), "no {name} in {text}");
     }
-    assert!(text.contains("\n28 links: "), "{text}");
+    assert!(text.contains("\n29 links: "), "{text}");
 }
 
 #[test]

@@ -150,7 +150,19 @@ impl Patient {
     }
 
     pub fn diagnose(&self) -> Seen {
-        let output = self.command(&["--json"]).output().unwrap();
+        Self::look(self.command(&["--json"]))
+    }
+
+    /// What its settings alone tell the doctor: without a flag that stands over them.
+    pub fn diagnose_by_settings(&self) -> Seen {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_punktfunk-host"));
+        command.args(["doctor", "--json"]).env_clear().stdin(Stdio::null());
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        Self::look(command)
+    }
+
+    fn look(mut command: Command) -> Seen {
+        let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let diagnosis =
             serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
