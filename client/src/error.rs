@@ -71,9 +71,12 @@ pub enum ClientError {
     /// The UDP edge failed.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// There was no speed test, or it has no result.
+    /// The host has refused a speed test.
     #[error("no speed test: {0}")]
-    SpeedTest(String),
+    SpeedTestRefused(String),
+    /// A speed test has begun, and has no result.
+    #[error("the speed test has no result: {0}")]
+    SpeedTestLost(String),
     /// The pipeline could not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -118,9 +121,9 @@ impl ClientError {
             | Self::Settings(_)
             | Self::Mode(_)
             | Self::Identity(IdentityError::NoHome)
-            | Self::Net(NetError::BackendUnknown { .. }) => 64,
+            | Self::Net(NetError::BackendUnknown { .. }) => EXIT_USAGE,
             Self::Identity(_) => 3,
-            Self::SpeedTest(_) => 7,
+            Self::SpeedTestRefused(_) => 5,
             Self::Control(_)
             | Self::Codec(_)
             | Self::Discover(_)
@@ -129,7 +132,7 @@ impl ClientError {
             | Self::Stage(_)
             | Self::Signals(_) => 1,
             Self::Interrupted => EXIT_INTERRUPTED,
-            Self::GaveUp => 9,
+            Self::GaveUp | Self::SpeedTestLost(_) => 9,
             Self::Quit => 0,
         }
     }
@@ -197,5 +200,13 @@ mod tests {
             let refused = ConnectError::ConnectionRefusedByHost(Refusal::new(code, "why"));
             assert_eq!(ClientError::Connect(refused).exit_code(), exit_code, "{code:?}");
         }
+    }
+
+    /// 7 is the port's alone, which only the host has.
+    #[test]
+    fn a_speed_test_without_a_result_ends_as_what_was_refused_or_lost() {
+        let why = || "why".to_owned();
+        let codes = [ClientError::SpeedTestRefused(why()), ClientError::SpeedTestLost(why())];
+        assert_eq!(codes.map(|error| error.exit_code()), [5, 9]);
     }
 }

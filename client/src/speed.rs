@@ -92,6 +92,8 @@ struct Session {
     started: Instant,
     /// The test was asked for.
     asked: Option<Instant>,
+    /// The host has said that it is under way.
+    is_begun: bool,
     outcome: Option<Result<SpeedTestResult, ClientError>>,
 }
 
@@ -116,7 +118,7 @@ impl Session {
         };
         let openers = sealing.openers(&greeted.secret, &greeted.negotiated);
         let pipeline = ClientPipeline::start(Sink::Verify(Box::default()), receiver, openers, &config)?;
-        Ok(Self { pipeline, started, asked: None, outcome: None })
+        Ok(Self { pipeline, started, asked: None, is_begun: false, outcome: None })
     }
 
     /// Asks, waits, and leaves, whatever came of it.
@@ -138,7 +140,7 @@ impl Session {
             }
             if self.asked.is_some_and(|asked| asked.elapsed() > longest) || self.pipeline.is_ended() {
                 let silent = "the host has not said what came of it".to_owned();
-                self.outcome.get_or_insert(Err(ClientError::SpeedTest(silent)));
+                self.outcome.get_or_insert(Err(ClientError::SpeedTestLost(silent)));
             }
             if self.outcome.is_some() && !leaving {
                 leaving = true;
@@ -175,22 +177,29 @@ impl Session {
         let mut is_over = false;
         while let Some(event) = link.poll_event() {
             match event {
-                ClientEvent::SpeedTestBegun(begun) if !args.json => {
-                    say(&format!("testing: {} kbit/s for {} ms", begun.target_kbps, begun.duration_ms));
+                ClientEvent::SpeedTestBegun(begun) => {
+                    self.is_begun = true;
+                    if !args.json {
+                        say(&format!("testing: {} kbit/s for {} ms", begun.target_kbps, begun.duration_ms));
+                    }
                 }
                 ClientEvent::SpeedTestSent(sent) => self.pipeline.ask_speed_test(sent.test),
                 ClientEvent::SpeedTestResult(result) => {
                     self.outcome.get_or_insert(Ok(result));
                 }
                 ClientEvent::SpeedTestFailed(failed) => {
-                    self.outcome.get_or_insert(Err(ClientError::SpeedTest(failed.why)));
+                    let error = if self.is_begun {
+                        ClientError::SpeedTestLost
+                    } else {
+                        ClientError::SpeedTestRefused
+                    };
+                    self.outcome.get_or_insert(Err(error(failed.why)));
                 }
                 ClientEvent::Ended { reason } => {
                     self.outcome.get_or_insert(Err(reason.into()));
                     is_over = true;
                 }
-                ClientEvent::SpeedTestBegun(_)
-                | ClientEvent::Welcome { .. }
+                ClientEvent::Welcome { .. }
                 | ClientEvent::Started { .. }
                 | ClientEvent::Skew(_)
                 | ClientEvent::HostStats(_)
