@@ -334,6 +334,8 @@ mod tests {
         let example =
             fs::read_to_string(workspace::root().unwrap().join("packaging/host.env.example")).unwrap();
         assert!(example.contains("`punktfunk-perf report DIR`"), "{example}");
+        assert!(example.contains("(host.toml.example shows"), "{example}");
+        assert!(HOST.files.iter().any(|(_, to)| to.ends_with("/host.toml.example")));
         assert!(ALL.iter().any(|package| package.program == "punktfunk-perf"));
     }
 
@@ -351,6 +353,24 @@ mod tests {
                 name == "PUNKTFUNK_SERVE_ARGS" || readme.contains(name),
                 "the README does not know {name}"
             );
+        }
+        assert!(
+            unit.contains("EnvironmentFile=-%E/punktfunk/host.env\n"),
+            "a host without the file starts: {unit}"
+        );
+    }
+
+    /// An example that is copied whole changes nothing: least of all who may connect.
+    #[test]
+    fn nothing_in_the_examples_holds_before_somebody_says_so() {
+        let root = workspace::root().unwrap();
+        for name in ["host.env.example", "host.toml.example", "client.toml.example"] {
+            let example = fs::read_to_string(root.join("packaging").join(name)).unwrap();
+            let is_active = |line: &&str| !line.is_empty() && !line.starts_with(['#', '[']);
+            assert_eq!(example.lines().find(is_active), None, "{name}");
+            let has_words =
+                example.lines().any(|line| line.starts_with("#PUNKTFUNK_") || line.contains(" = "));
+            assert!(has_words && !example.contains("--trust 0"), "{name}");
         }
     }
 }
