@@ -227,19 +227,27 @@ fn a_revoked_device_is_out() {
     assert!(matches!(live.revoke(), Err(DoorError::NoSuchDevice(_))));
 }
 
-/// Every session's control is on the thread that a device's start comes on.
-#[test]
-fn a_start_waits_for_no_other_programs_lock_and_is_written_down_all_the_same() {
+/// A device's start while another program changes the list, and how long the loop was at it.
+fn started_while_the_list_is_held() -> (Live, Duration) {
     let mut live = Live::of(false, false);
     let held = File::create(live.folder.path().join(".devices.lock")).unwrap();
     held.lock().unwrap();
     let began = Instant::now();
     live.started();
     live.look();
-    assert!(began.elapsed() < Duration::from_millis(200), "{:?} on the loop", began.elapsed());
     assert_eq!(live.others().find(&live.device).unwrap().last_seen_at, None);
     held.unlock().unwrap();
-    let patience = Instant::now() + Duration::from_secs(5);
+    (live, began.elapsed())
+}
+
+/// Every session's control is on the thread that a device's start comes on.
+#[test]
+fn a_start_waits_for_no_other_programs_lock_and_is_written_down_all_the_same() {
+    // Whoever waits for it waits for a second; a busy machine may do nothing for one, but not again and again.
+    let mut tries = (0..5).map(|_| started_while_the_list_is_held());
+    let in_time = tries.find(|(_, took)| *took < Duration::from_millis(900));
+    let (mut live, _) = in_time.expect("the loop waits for the lock");
+    let patience = Instant::now() + Duration::from_secs(20);
     while live.others().find(&live.device).unwrap().last_seen_at.is_none() {
         assert!(Instant::now() < patience, "the note is not written");
         std::thread::sleep(Duration::from_millis(5));

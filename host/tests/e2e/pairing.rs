@@ -333,6 +333,10 @@ fn an_interrupted_command_closes_no_window_but_its_own() {
     // Its next look comes after both: another window, and the signal.
     armed.signal("STOP");
     let other = api.granted("POST", "pairing", Some(serde_json::json!({"seconds": 60})));
+    // What is shown is published a moment after the answer.
+    look("the other window", PATIENCE, || {
+        (api.granted("GET", "pairing", None)["pin"] == other["pin"]).then_some(())
+    });
     armed.signal("INT");
     armed.signal("CONT");
     armed.wait(PATIENCE).expect_code(3).expect_said(&["another PIN holds"]);
