@@ -13,7 +13,7 @@ use punktfunk_perf::PerfTarget;
 use punktfunk_seal::{
     BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, CIPHER_VARIABLE, CipherPreference,
 };
-use punktfunk_settings::{BeginError, Config, Faults, Form, Setting, Table, common};
+use punktfunk_settings::{BeginError, Config, Failure, Faults, Form, Setting, Table, common};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, ConfigArgs, ConfigVerb};
@@ -80,13 +80,12 @@ pub fn table() -> Table {
     Table::new(rows, KNOWN, Cli::command())
 }
 
-/// Reads the command line with the settings in it.
+/// Reads the command line `words` with the settings in it.
 ///
 /// # Errors
 /// It is wrong, or the settings are.
-pub fn begin() -> Result<(Cli, Config), BeginError> {
-    let words: Vec<OsString> = std::env::args_os().collect();
-    Config::begin((FILE, table()), &words, std::env::vars_os().collect())
+pub fn begin(words: &[OsString]) -> Result<(Cli, Config), BeginError> {
+    Config::begin((FILE, table()), words, std::env::vars_os().collect())
 }
 
 /// Whether a variable can have this text: the rooms that read it say so.
@@ -110,22 +109,22 @@ fn check(variable: &str, text: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// The file that is to be checked is wrong.
-pub fn run(args: &ConfigArgs, config: &Config) -> Result<(), ClientError> {
+pub fn run(args: &ConfigArgs, config: &Config) -> Result<(), Failure<ClientError>> {
     match &args.verb {
-        None if args.json => print(&format!("{:#}", config.resolved().to_json())),
-        None => print(&config.resolved().to_text()),
-        Some(ConfigVerb::Example) => print(config.table().example(EXAMPLE_HEAD).trim_end()),
+        None if args.json => print(&format!("{:#}", config.resolved().to_json()))?,
+        None => print(&config.resolved().to_text())?,
+        Some(ConfigVerb::Example) => print(config.table().example(EXAMPLE_HEAD).trim_end())?,
         Some(ConfigVerb::Check { file }) => {
-            let checked = config.check(file);
-            match &checked {
-                Ok(()) if args.json => print(&Faults(Vec::new()).to_json().to_string())?,
-                Err(faults) if args.json => print(&format!("{:#}", faults.to_json()))?,
-                Ok(()) => print(&format!("{}: no fault", file.display()))?,
-                Err(_) => {}
+            if let Err(faults) = config.check(file) {
+                return Err(Failure::beside(faults.to_json(), faults.into()));
             }
-            Ok(checked?)
+            match args.json {
+                true => print(&Faults(Vec::new()).to_json().to_string())?,
+                false => print(&format!("{}: no fault", file.display()))?,
+            }
         }
     }
+    Ok(())
 }
 
 /// `punktfunk man`: the program's page, or all of a package's into a folder.

@@ -10,7 +10,7 @@ use punktfunk_control::{
 use punktfunk_discover::DiscoverError;
 use punktfunk_engine::{EngineError, StageFault};
 use punktfunk_net::NetError;
-use punktfunk_settings::Faults;
+use punktfunk_settings::{EXIT_USAGE, Faults, Told};
 
 /// The exit code of an interrupted client, as a shell has it for a program that SIGINT ended.
 pub const EXIT_INTERRUPTED: u8 = 130;
@@ -135,6 +135,13 @@ impl ClientError {
             Self::GaveUp | Self::SpeedTestLost(_) => 9,
             Self::Quit => 0,
         }
+    }
+}
+
+impl ClientError {
+    /// The same for scripts, with the words.
+    pub fn told(&self) -> Told {
+        Told { code: self.exit_code(), message: self.to_string(), remedy: None }
     }
 }
 

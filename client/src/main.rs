@@ -32,6 +32,7 @@ mod summary;
 mod terminal;
 mod visitors;
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,83 +40,88 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use punktfunk_control::{Device, Devices, Fingerprint, Identity, Trust, now_s};
-use punktfunk_settings::{BeginError, Config};
+use punktfunk_settings::{Config, Failure, is_json_asked};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::caller::Caller;
-use crate::cli::{BeliefArgs, Command, ConnectArgs, HostsArgs, PairArgs, SpeedTestArgs};
+use crate::cli::{BeliefArgs, Command, ConnectArgs, DiscoverArgs, HostsArgs, PairArgs, SpeedTestArgs};
 use crate::error::{ClientError, EXIT_INTERRUPTED};
 use crate::terminal::{print, say};
-
-/// The exit code for wrong arguments, as sysexits has it: 2 means "no host".
-const EXIT_USAGE: u8 = 64;
 
 /// What ends this program in order.
 const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
 fn main() -> ExitCode {
-    let (cli, config) = match config::begin() {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let is_json = is_json_asked(&words);
+    let (cli, config) = match config::begin(&words) {
         Ok(begun) => begun,
-        Err(BeginError::Usage(error)) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
-        }
-        Err(BeginError::Faults(faults)) => {
-            terminal::say_lines(&faults.to_string());
-            return ExitCode::from(EXIT_USAGE);
-        }
+        Err(error) => return ExitCode::from(error.tell("punktfunk", is_json)),
     };
     terminal::start_log(&config.variable("PUNKTFUNK_LOG").unwrap_or_else(|| "warn".into()));
     for warning in config.resolved().warnings() {
         tracing::warn!("{warning}");
     }
-    match obey(cli.command, &config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&error.to_string());
-            ExitCode::from(error.exit_code())
-        }
+    let Err(Failure { error, result }) = obey(cli.command, &config) else { return ExitCode::SUCCESS };
+    say(&error.to_string());
+    let told = error.told();
+    // Whoever leaves of his own will has not failed.
+    if is_json && told.code != 0 {
+        told.print(result);
     }
+    ExitCode::from(told.code)
 }
 
-fn obey(command: Command, config: &Config) -> Result<(), ClientError> {
+fn obey(command: Command, config: &Config) -> Result<(), Failure<ClientError>> {
     match command {
-        Command::Connect(args) => run(&args, config),
+        Command::Connect(args) => return run(&args, config),
+        Command::Config(args) => return config::run(&args, config),
         Command::Pair(args) => pair_with_a_host(&args),
-        Command::Discover(args) => {
-            let known = Devices::load(&identity_folder(args.identity.as_deref())?)?;
-            print(&discover::discover(&args, &known)?)
-        }
+        Command::Discover(args) => discover_hosts(&args),
         Command::SpeedTest(args) => speed_test(&args, config),
-        Command::Config(args) => config::run(&args, config),
         Command::Hosts(args) => hosts(&args),
-        Command::Fingerprint { identity, json } => {
-            let fingerprint = load_identity(identity.as_deref())?.fingerprint().to_string();
-            if json {
-                return print(&serde_json::json!({ "fingerprint": fingerprint }).to_string());
-            }
-            print(&fingerprint)
-        }
+        Command::Fingerprint { identity, json } => print_fingerprint(identity.as_deref(), json),
         Command::Completions { shell } => print(&config.table().completions(shell)),
         Command::Man { folder } => config::manual(config, folder.as_deref()),
-    }
+    }?;
+    Ok(())
 }
 
-fn run(args: &ConnectArgs, config: &Config) -> Result<(), ClientError> {
+fn run(args: &ConnectArgs, config: &Config) -> Result<(), Failure<ClientError>> {
     let folder = identity_folder(args.identity.as_deref())?;
-    let identity = Identity::load_or_create(&folder)?;
-    let mut hosts = Devices::load(&folder)?;
+    let identity = Identity::load_or_create(&folder).map_err(ClientError::from)?;
+    let mut hosts = Devices::load(&folder).map_err(ClientError::from)?;
     let trust = believed(&args.belief, &hosts, &args.host)?;
     let stop = stop_flag().map_err(ClientError::Signals)?;
-    let course = reconnect::run(&Caller::new(args, config, (identity, trust), &stop)?)?;
+    let mut course = reconnect::run(&Caller::new(args, config, (identity, trust), &stop)?)?;
     if let Some(host) = course.last.host {
         note_seen(&mut hosts, &host);
     }
-    let (text, mut course) = (course.text(), course);
     let error = course.last.error.take();
-    print(if args.json { format!("{:#}", course.json()) } else { text }.as_str())?;
-    error.map_or(Ok(()), Err)
+    match (error, args.json) {
+        (Some(error), true) => return Err(Failure::beside(course.json(), error)),
+        (None, true) => print(&format!("{:#}", course.json()))?,
+        (error, false) => {
+            print(&course.text())?;
+            return error.map_or(Ok(()), |error| Err(error.into()));
+        }
+    }
+    Ok(())
+}
+
+fn discover_hosts(args: &DiscoverArgs) -> Result<(), ClientError> {
+    let known = Devices::load(&identity_folder(args.identity.as_deref())?)?;
+    print(&discover::discover(args, &known)?)
+}
+
+fn print_fingerprint(identity: Option<&Path>, json: bool) -> Result<(), ClientError> {
+    let fingerprint = load_identity(identity)?.fingerprint().to_string();
+    if json {
+        print(&serde_json::json!({ "fingerprint": fingerprint }).to_string())
+    } else {
+        print(&fingerprint)
+    }
 }
 
 /// Which hosts are believed.

@@ -35,11 +35,6 @@ pub fn print(text: &str) -> Result<(), ClientError> {
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(failed)
 }
 
-/// The same for several lines, whose words are fit to be shown.
-pub fn say_lines(text: &str) {
-    let _ = writeln!(io::stderr(), "punktfunk: {text}");
-}
-
 /// A text without control characters.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if text.contains(char::is_control) {

@@ -14,7 +14,7 @@ use punktfunk_perf::PerfTarget;
 use punktfunk_seal::{
     BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, CIPHER_VARIABLE, CipherPreference,
 };
-use punktfunk_settings::{BeginError, Config, Faults, Form, Setting, Shell, Table, common};
+use punktfunk_settings::{BeginError, Config, Failure, Faults, Form, Setting, Shell, Table, common};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, ConfigArgs, ConfigVerb};
@@ -95,13 +95,12 @@ pub fn table() -> Table {
     Table::new(rows, KNOWN, Cli::command())
 }
 
-/// Reads the command line with the settings in it.
+/// Reads the command line `words` with the settings in it.
 ///
 /// # Errors
 /// It is wrong, or the settings are.
-pub fn begin() -> Result<(Cli, Config), BeginError> {
-    let words: Vec<OsString> = std::env::args_os().collect();
-    Config::begin((FILE, table()), &words, std::env::vars_os().collect())
+pub fn begin(words: &[OsString]) -> Result<(Cli, Config), BeginError> {
+    Config::begin((FILE, table()), words, std::env::vars_os().collect())
 }
 
 /// Whether a variable can have this text: the rooms that read it say so.
@@ -136,20 +135,19 @@ pub fn burst_kb(text: &str) -> Result<usize, String> {
 /// # Errors
 /// The file that is to be checked is wrong.
 #[expect(clippy::print_stdout, reason = "this command's output is its result")]
-pub fn run(args: &ConfigArgs, config: &Config) -> Result<(), HostError> {
+pub fn run(args: &ConfigArgs, config: &Config) -> Result<(), Failure<HostError>> {
     match &args.verb {
         None if args.json => println!("{:#}", config.resolved().to_json()),
         None => println!("{}", config.resolved().to_text()),
         Some(ConfigVerb::Example) => print!("{}", config.table().example(EXAMPLE_HEAD)),
         Some(ConfigVerb::Check { file }) => {
-            let checked = config.check(file);
-            match &checked {
-                Ok(()) if args.json => println!("{}", Faults(Vec::new()).to_json()),
-                Err(faults) if args.json => println!("{:#}", faults.to_json()),
-                Ok(()) => println!("{}: no fault", file.display()),
-                Err(_) => {}
+            if let Err(faults) = config.check(file) {
+                return Err(Failure::beside(faults.to_json(), faults.into()));
             }
-            return Ok(checked?);
+            match args.json {
+                true => println!("{}", Faults(Vec::new()).to_json()),
+                false => println!("{}: no fault", file.display()),
+            }
         }
     }
     Ok(())
@@ -157,9 +155,8 @@ pub fn run(args: &ConfigArgs, config: &Config) -> Result<(), HostError> {
 
 /// `punktfunk-host completions`.
 #[expect(clippy::print_stdout, reason = "this command's output is its result")]
-pub fn completions(config: &Config, shell: Shell) -> Result<(), HostError> {
+pub fn completions(config: &Config, shell: Shell) {
     print!("{}", config.table().completions(shell));
-    Ok(())
 }
 
 /// `punktfunk-host man`: the program's page, or all of a package's into a folder.

@@ -13,7 +13,7 @@ use punktfunk_control::Identity;
 use punktfunk_doctor::{Announced, Doctor, View, page};
 use punktfunk_manage::model::{CheckState, Diagnosis};
 use punktfunk_manage::{Refused, Reply, Why};
-use punktfunk_settings::{Config, Value};
+use punktfunk_settings::{Config, Failure, Value};
 
 use crate::ask::{self, RunningHost};
 use crate::cli::DoctorArgs;
@@ -22,7 +22,7 @@ use crate::manage::ManageAt;
 
 /// Looks or has a running host look, prints, and says by its outcome whether anything is broken.
 #[expect(clippy::print_stdout, reason = "this command's output is its result")]
-pub fn run(args: &DoctorArgs, folder: &Path, told: &Config) -> Result<(), HostError> {
+pub fn run(args: &DoctorArgs, folder: &Path, told: &Config) -> Result<(), Failure<HostError>> {
     let diagnosis = if args.running {
         ask_running(folder, ask::place(args.manage, told)?)?
     } else {
@@ -32,17 +32,19 @@ pub fn run(args: &DoctorArgs, folder: &Path, told: &Config) -> Result<(), HostEr
         };
         Doctor::new(view((folder, told), args.listen, manage, None)).diagnose()
     };
-    if args.json {
-        println!("{}", serde_json::json!(diagnosis));
-    } else {
+    let json = serde_json::json!(diagnosis);
+    if !args.json {
         print!("{}", page(&diagnosis));
     }
-    let broken: Vec<_> =
-        diagnosis.checks.into_iter().filter(|check| check.state == CheckState::Broken).collect();
-    if broken.is_empty() {
-        return Ok(());
+    let broken = diagnosis.checks.into_iter().filter(|check| check.state == CheckState::Broken);
+    let links: Vec<_> = broken.map(|check| check.name).collect();
+    if !links.is_empty() {
+        return Err(Failure::beside(json, HostError::Broken { links }));
     }
-    Err(HostError::Broken { links: broken.into_iter().map(|check| check.name).collect() })
+    if args.json {
+        println!("{json}");
+    }
+    Ok(())
 }
 
 /// What a running host finds, in its own environment and with its own rights.

@@ -10,7 +10,7 @@ use punktfunk_display::DisplayError;
 use punktfunk_engine::{EngineError, StageFault};
 use punktfunk_manage::{ManageError, TokenError};
 use punktfunk_net::NetError;
-use punktfunk_settings::Faults;
+use punktfunk_settings::{EXIT_USAGE, Faults, Told};
 
 /// Why the host, or one of its sessions, came to an end. Each kind has its own exit code.
 #[derive(Debug, thiserror::Error)]
@@ -188,7 +188,7 @@ impl HostError {
             | Self::Settings(_)
             | Self::Meant(_)
             | Self::Identity(IdentityError::NoHome)
-            | Self::Net(NetError::BackendUnknown { .. }) => 64,
+            | Self::Net(NetError::BackendUnknown { .. }) => EXIT_USAGE,
             Self::Fault(fault) if fault.stage == "capture" => 10,
             Self::Broken { .. }
             | Self::Engine(_)
@@ -223,6 +223,17 @@ impl HostError {
             Self::NoWay { last, .. } => last.exit_code(),
             Self::Late(_) | Self::Capture(_) => 10,
         }
+    }
+
+    /// The same for scripts, with the words.
+    pub fn told(&self) -> Told {
+        let remedy = match self {
+            Self::RunningHostRefused { remedy, .. } => {
+                Some(remedy.clone()).filter(|remedy| !remedy.is_empty())
+            }
+            _ => None,
+        };
+        Told { code: self.exit_code(), message: self.to_string(), remedy }
     }
 
     /// What a client is refused for. Its program ends with the code that ours would end with; what broke here and has

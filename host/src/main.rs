@@ -36,6 +36,7 @@ mod speed;
 mod stream;
 mod ways;
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -55,7 +56,7 @@ use punktfunk_proto::limits::BURST_BYTES_DEFAULT;
 use punktfunk_seal::{
     BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, Backends, CIPHER_VARIABLE, CipherPreference,
 };
-use punktfunk_settings::{BeginError, Config};
+use punktfunk_settings::{Config, Failure, is_json_asked};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::prelude::*;
 
@@ -72,35 +73,26 @@ use crate::source::SourceSpec;
 use crate::stream::StreamConfig;
 use crate::ways::Doors;
 
-/// The exit code for wrong arguments, as sysexits has it: 2 means "no host" at the client.
-const EXIT_USAGE: u8 = 64;
-
 /// The exit code after a second signal, as shells have it for Ctrl-C.
 const EXIT_IMPATIENT: i32 = 130;
 
 fn main() -> ExitCode {
-    let (cli, config) = match config::begin() {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let is_json = is_json_asked(&words);
+    let (cli, config) = match config::begin(&words) {
         Ok(begun) => begun,
-        Err(BeginError::Usage(error)) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
-        }
-        Err(BeginError::Faults(faults)) => {
-            let _ = writeln!(io::stderr(), "punktfunk-host: {faults}");
-            return ExitCode::from(EXIT_USAGE);
-        }
+        Err(error) => return ExitCode::from(error.tell("punktfunk-host", is_json)),
     };
-    match run(cli.command, &config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Not through the log: what a person has to read must not depend on a filter.
-            let _ = writeln!(io::stderr(), "punktfunk-host: {error}");
-            ExitCode::from(error.exit_code())
-        }
+    let Err(Failure { error, result }) = run(cli.command, &config) else { return ExitCode::SUCCESS };
+    // Not through the log: what a person has to read must not depend on a filter.
+    let _ = writeln!(io::stderr(), "punktfunk-host: {error}");
+    if is_json {
+        error.told().print(result);
     }
+    ExitCode::from(error.exit_code())
 }
 
-fn run(command: Command, config: &Config) -> Result<(), HostError> {
+fn run(command: Command, config: &Config) -> Result<(), Failure<HostError>> {
     // The settings have been found right.
     let filter = EnvFilter::new(config.variable("PUNKTFUNK_LOG").unwrap_or_else(|| "info".into()));
     let is_terminal = io::stderr().is_terminal();
@@ -111,32 +103,32 @@ fn run(command: Command, config: &Config) -> Result<(), HostError> {
         tracing::warn!("{warning}");
     }
     match command {
-        Command::Serve(args) => serve(&args, config, logs),
-        Command::ProbeCompositor { json } => {
-            probe_compositor(json);
-            Ok(())
+        Command::Doctor(args) => {
+            return doctor::run(&args, &identity_folder(args.identity.as_deref())?, config);
         }
-        Command::Doctor(args) => doctor::run(&args, &identity_folder(args.identity.as_deref())?, config),
-        Command::Config(args) => config::run(&args, config),
+        Command::Config(args) => return config::run(&args, config),
+        Command::Serve(args) => serve(&args, config, logs)?,
+        Command::ProbeCompositor { json } => probe_compositor(json),
         Command::Pair(args) => {
             let host = running_host(args.manage, args.identity.as_deref(), config)?;
-            pair::run(&args, &host, &*stop_flag()?)
+            pair::run(&args, &host, &*stop_flag()?)?;
         }
         Command::Pending(args) => {
             let host = running_host(args.manage, args.identity.as_deref(), config)?;
-            pending::run(&args, &host)
+            pending::run(&args, &host)?;
         }
         Command::Token { url, manage, identity, json } => {
             let at = url.then(|| ask::place(manage, config)).transpose()?;
             // The folder is made with the identity.
             load_identity(identity.as_deref())?;
-            print_token(&identity_folder(identity.as_deref())?, at, json)
+            print_token(&identity_folder(identity.as_deref())?, at, json)?;
         }
-        Command::Devices(args) => devices::run(&args, &identity_folder(args.identity.as_deref())?),
-        Command::Fingerprint { identity, json } => print_fingerprint(identity.as_deref(), json),
+        Command::Devices(args) => devices::run(&args, &identity_folder(args.identity.as_deref())?)?,
+        Command::Fingerprint { identity, json } => print_fingerprint(identity.as_deref(), json)?,
         Command::Completions { shell } => config::completions(config, shell),
-        Command::Man { folder } => config::manual(config, folder.as_deref()),
+        Command::Man { folder } => config::manual(config, folder.as_deref())?,
     }
+    Ok(())
 }
 
 /// What the machine can do, as lines of a log's head.

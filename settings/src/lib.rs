@@ -13,6 +13,7 @@
 mod begin;
 pub mod common;
 mod example;
+mod failure;
 mod fault;
 mod file;
 mod flags;
@@ -28,6 +29,7 @@ mod write;
 pub use clap_complete::Shell;
 
 pub use begin::{BeginError, CONFIG_VARIABLE, Config};
+pub use failure::{EXIT_USAGE, Failure, Told, is_json_asked};
 pub use fault::{Fault, Faults, Place};
 pub use file::{FileText, default_file};
 pub use resolve::{Entry, Origin, Resolved, Sources, resolve};

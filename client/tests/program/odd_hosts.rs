@@ -39,7 +39,12 @@ fn each_refusal_has_its_exit_code_and_is_acknowledged() {
         let host = OddHost::start(Answer::Refuse(Refusal::new(code, "for this test")));
         let ended = connect(&host);
         assert_eq!(ended.code, Some(exit_code), "{code:?}: {}", ended.stderr);
-        assert_eq!(ended.stdout, "");
+        let told: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!(
+            (&told["error"]["code"], told.as_object().unwrap().len()),
+            (&exit_code.into(), 1),
+            "{told}"
+        );
         let refused = host.told("hello");
         let took = host.told("ended: the client was turned away").at - refused.at;
         eprintln!("{code:?}: the place was free after {took:?}");

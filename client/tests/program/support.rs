@@ -19,6 +19,7 @@ pub(crate) struct Client {
     place: TempDir,
     child: Child,
     started: Instant,
+    is_json: bool,
 }
 
 /// A client that has ended.
@@ -27,6 +28,7 @@ pub(crate) struct Ended {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     pub(crate) took: Duration,
+    is_json: bool,
 }
 
 /// Runs the client in a folder of its own and waits for its end.
@@ -57,7 +59,7 @@ impl Client {
             .stdout(fs::File::create(place.path().join("out")).unwrap())
             .stderr(fs::File::create(place.path().join("err")).unwrap());
         let started = Instant::now();
-        Self { child: command.spawn().unwrap(), place, started }
+        Self { child: command.spawn().unwrap(), place, started, is_json: args.contains(&"--json") }
     }
 
     /// Sends a signal by name: `INT`, `TERM`.
@@ -94,7 +96,8 @@ impl Client {
         };
         let took = self.started.elapsed();
         let read = |name| fs::read_to_string(self.place.path().join(name)).unwrap();
-        Ended { code: status.code(), stdout: read("out"), stderr: read("err"), took }
+        let is_json = self.is_json;
+        Ended { code: status.code(), stdout: read("out"), stderr: read("err"), took, is_json }
     }
 }
 
@@ -107,14 +110,22 @@ impl Drop for Client {
 }
 
 impl Ended {
-    /// Panics unless the client ended with `code`, said all of these on standard error, and printed nothing.
+    /// Panics unless the client ended with `code`, said all of these on standard error, and printed nothing, or with --json
+    /// the same in one object.
     pub(crate) fn expect(&self, code: i32, said: &[&str]) -> &Self {
         assert_eq!(self.code, Some(code), "{}", self.stderr);
         for part in said {
             assert!(self.stderr.contains(part), "{part:?} is not in {}", self.stderr);
         }
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
-        assert_eq!(self.stdout, "");
+        if self.is_json && code != 0 {
+            let told: serde_json::Value = serde_json::from_str(&self.stdout).unwrap();
+            assert_eq!(told["error"]["code"], code, "{told}");
+            let message = told["error"]["message"].as_str().unwrap();
+            assert!(self.stderr.contains(message.split_whitespace().next().unwrap()), "{told}");
+        } else {
+            assert_eq!(self.stdout, "");
+        }
         self
     }
 }

@@ -95,6 +95,10 @@ fn wrong_arguments_are_named() {
     ];
     for (args, said) in cases {
         run(&args, &[]).expect(64, said);
+        if !args.is_empty() {
+            // In JSON as well, which `expect` looks at.
+            run(&[&args[..], &["--json"]].concat(), &[]).expect(64, said);
+        }
     }
 }
 
@@ -119,6 +123,40 @@ fn wrong_settings_are_named() {
         .expect(64, &["PUNKTFUNK_SEAL", "wax", "aws-lc", "ring", "vaes512"]);
     run(&args, &[("PUNKTFUNK_PERF", "logs,soon")]).expect(64, &["PUNKTFUNK_PERF", "logs,soon"]);
     run(&args, &[("PUNKTFUNK_LOG", "punktfunk=loud")]).expect(64, &["PUNKTFUNK_LOG", "punktfunk=loud"]);
+}
+
+/// Whatever fails, scripts are told by the same object, and of settings each fault.
+#[test]
+fn a_failure_is_told_in_json() {
+    let told = |args: &[&str], env: &[(&str, &str)], code: i32, kind: &str, message: &str| {
+        let ended = run(args, env);
+        assert_eq!(ended.code, Some(code), "{args:?}: {}", ended.stderr);
+        let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        let error = &json["error"];
+        assert_eq!((&error["code"], &error["kind"]), (&code.into(), &kind.into()), "{json}");
+        assert!(error["message"].as_str().unwrap().contains(message), "{json}");
+        assert!(ended.stderr.contains(message), "{}", ended.stderr);
+        json
+    };
+    let misspelt =
+        told(&["hosts", "--json", "--forgt", "x"], &[], 64, "usage", "unexpected argument '--forgt'");
+    assert!(misspelt["error"]["remedy"].as_str().unwrap().contains("--forget"), "{misspelt}");
+    told(&["hosts", "--json", "--forget", "nobody"], &[], 64, "usage", "punktfunk hosts");
+    told(&["connect", "127.0.0.1:0", "--open", "--json"], &[], 2, "no-host", "port other than 0");
+    told(&["speed-test", "127.0.0.1:9", "--json"], &[], 64, "usage", "which host shall be believed?");
+    told(&["pair", "127.0.0.1:9", "--json"], &[], 64, "usage", "a PIN is 6 digits");
+    let wrong = [("PUNKTFUNK_NET", "pigeons")];
+    let faults = told(&["discover", "--json"], &wrong, 64, "usage", "the settings are wrong");
+    assert_eq!(faults["faults"][0]["place"], "PUNKTFUNK_NET", "{faults}");
+    for identity in ["fingerprint", "hosts", "discover"] {
+        told(&[identity, "--json", "--identity", "/dev/null/x"], &[], 3, "trust", "/dev/null/x");
+    }
+    let place = TempDir::new().unwrap();
+    let file = place.path().join("client.toml");
+    fs::write(&file, "[connect]\nmod = 1\n").unwrap();
+    let file = file.to_str().unwrap();
+    let checked = told(&["config", "check", file, "--json"], &[], 64, "usage", "did you mean connect.mode?");
+    assert_eq!((&checked["faults"][0]["line"], &checked["faults"][0]["column"]), (&2.into(), &1.into()));
 }
 
 #[test]

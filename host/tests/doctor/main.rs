@@ -48,6 +48,9 @@ fn it_ends_with_1_only_where_something_is_broken() {
     std::fs::write(patient.identity().join("devices.toml"), "device = 7").unwrap();
     let ill = patient.diagnose();
     assert_eq!((ill.code, ill.broken()), (Some(1), vec!["identity", "devices"]), "{ill:?}");
+    let told = |seen: &Seen| seen.error().map(|error| (error["code"].clone(), error["message"].clone()));
+    assert_eq!(told(&well), None);
+    assert_eq!(told(&ill), Some((1.into(), "broken: identity, devices".into())));
 }
 
 #[test]

@@ -191,6 +191,11 @@ impl Seen {
         self.diagnosis["checks"].as_array().unwrap()
     }
 
+    /// What a script is told by.
+    pub fn error(&self) -> Option<&Value> {
+        self.diagnosis.get("error")
+    }
+
     fn check(&self, name: &str) -> &Value {
         self.checks()
             .iter()

@@ -245,5 +245,10 @@ fn an_unknown_way_to_send_is_told_the_choices() {
     host.expect_code(64).expect_said(&said);
     let client = ClientStart::new(&place, 9).env("PUNKTFUNK_NET", "pigeons").run();
     client.expect_code(64).expect_said(&said);
-    assert!(host.stdout.is_empty() && client.stdout.is_empty());
+    for told in [host.json(), client.json()] {
+        assert_eq!(
+            (&told["error"]["code"], &told["faults"][0]["place"]),
+            (&64.into(), &"PUNKTFUNK_NET".into())
+        );
+    }
 }

@@ -136,3 +136,48 @@ fn commands_to_a_host_without_an_api_say_who_has_it_off() {
     let url = operate(&place, &["token", "--url", "--config", there], &[]);
     assert!(url.expect_code(0).stdout.starts_with("https://127.0.0.1:7/#token="), "{}", url.stdout);
 }
+
+/// Whatever fails, scripts are told by one object on standard output, and people by the same words.
+#[test]
+fn a_failure_is_told_in_json() {
+    let place = Place::new();
+    let file = place.write("wrong.toml", b"[sessions]\nmax = 99\n");
+    let file = file.to_str().unwrap();
+    let told = |words: &[&str], code: i32, kind: &str, message: &str| {
+        let ended = operate(&place, words, &[]);
+        let json = ended.expect_code(code).expect_said(&[message]).json();
+        let error = &json["error"];
+        assert_eq!((&error["code"], &error["kind"]), (&code.into(), &kind.into()), "{json}");
+        assert!(error["message"].as_str().unwrap().contains(message), "{json}");
+        json
+    };
+    told(&["pending", "--json", "deny", "x"], 64, "usage", "invalid value 'x'");
+    let misspelt =
+        told(&["serve", "--json", "--sesions", "2"], 64, "usage", "unexpected argument '--sesions'");
+    assert!(misspelt["error"]["remedy"].as_str().unwrap().contains("--sessions"), "{misspelt}");
+    told(&["devices", "--json", "revoke", "nobody"], 64, "usage", "see `punktfunk-host devices`");
+    let faults = told(&["serve", "--json", "--config", file], 64, "usage", "max: 99 is not in 1..=16");
+    assert_eq!((&faults["faults"][0]["line"], &faults["faults"][0]["file"]), (&2.into(), &file.into()));
+    for words in [&["pending"][..], &["pair"], &["doctor", "--running"], &["pending", "approve", "1"]] {
+        let there = [words, &["--json", "--manage", "127.0.0.1:1"]].concat();
+        told(&there, 2, "no-host", "no host of this identity answers at 127.0.0.1:1");
+    }
+    told(
+        &["serve", "--json", "--open", "--source", "file:/no/such.y4m", "--listen", "127.0.0.1:0"],
+        6,
+        "file",
+        "/no/such.y4m",
+    );
+    let held = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = held.local_addr().unwrap().to_string();
+    told(&["serve", "--json", "--open", "--source", "card", "--listen", &at], 7, "port-in-use", "is in use");
+    let mut check = Command::new(env!("CARGO_BIN_EXE_punktfunk-host"));
+    check.args(["config", "check", file, "--json"]);
+    let checked = Program::start(&place, "check", check).wait(PATIENCE);
+    let json = checked.expect_code(64).json();
+    assert_eq!(
+        (&json["faults"][0]["column"], &json["error"]["kind"]),
+        (&7.into(), &"usage".into()),
+        "{json}"
+    );
+}

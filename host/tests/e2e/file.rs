@@ -111,8 +111,7 @@ fn a_file_that_is_none_is_named_before_the_port_is_open() {
             place.write(name, bytes);
         }
         let ended = HostStart::new(&place, source(&path)).refused();
-        ended.expect_code(6).expect_said(&[name, said]);
-        assert!(ended.stdout.is_empty(), "{}", ended.stdout);
+        ended.expect_error(6).expect_said(&[name, said]);
     }
 }
 

@@ -314,7 +314,8 @@ fn a_device_that_cannot_be_written_down_is_said_not_to_be_paired() {
     pair(&place, None, &[&at, "--pin", &pin(&host)], "").wait(PATIENCE).expect_code(3);
     let ended = armed.wait(PATIENCE);
     ended.expect_code(3).expect_said(&["could not let it in", "256 devices are trusted already"]);
-    assert!(!ended.stdout.contains("paired"), "{}", ended.stdout);
+    let told: Value = serde_json::from_str(ended.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!((&told["error"]["code"], ended.stdout.lines().count()), (&3.into(), 2), "{}", ended.stdout);
     assert_eq!(host.event("pairing_closed", 0, PATIENCE)["reason"], "failed");
     assert!(host.events("paired").is_empty() && !ours.exists());
     assert_eq!(fs::read_to_string(&list).unwrap(), full, "and the list is as it was");

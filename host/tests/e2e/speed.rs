@@ -95,7 +95,7 @@ fn a_stranger_and_a_client_that_streams_have_none() {
     let streams = ClientStart::new(&place, host.port).start();
     host.event("welcome", 0, PATIENCE);
     let ended = ClientStart::new(&place, host.port).speed_test(50_000, 200).run();
-    assert_ne!(ended.code, Some(0), "{}", ended.stdout);
+    ended.expect_error(11);
     assert!(ended.stderr.contains("this client is in session"), "{}", ended.stderr);
     // Another client's test does not end it.
     found(&ClientStart::new(&place, host.port).identity("another").speed_test(50_000, 200).run());

@@ -140,6 +140,15 @@ impl Ended {
         self
     }
 
+    /// Panics unless this was its exit code, and all that it printed is the error that says so.
+    pub(crate) fn expect_error(&self, code: i32) -> &Self {
+        let told = self.expect_code(code).json();
+        assert_eq!((&told["error"]["code"], told.as_object().unwrap().len()), (&code.into(), 1), "{told}");
+        let message = told["error"]["message"].as_str().unwrap();
+        assert!(self.stderr.contains(message.split_whitespace().last().unwrap()), "{told}: {}", self.stderr);
+        self
+    }
+
     /// Standard output, which must be one JSON object and nothing else.
     pub(crate) fn json(&self) -> Value {
         let value: Value = serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
