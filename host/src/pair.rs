@@ -33,14 +33,16 @@ pub fn run(args: &PairArgs, host: &RunningHost, stop: &AtomicBool) -> Result<(),
         say(&format!("PIN: {first} {second}"));
         say(&format!("on the other machine: punktfunk pair HOST (within {} s)", armed["left_s"]));
     }
+    // What a look shows may be a moment old: after an interruption there is one more before anything is closed.
+    let mut looks_interrupted = 0;
     loop {
         thread::park_timeout(LOOK_INTERVAL);
-        let is_interrupted = stop.load(Ordering::Relaxed);
+        looks_interrupted += u32::from(stop.load(Ordering::Relaxed));
         let now = host.ask("GET", PATH, None)?;
         if now["pin"].as_str().is_some_and(|other| other != pin) {
             return Err(HostError::NotPaired("somebody has armed pairing anew: another PIN holds".into()));
         }
-        if is_interrupted && now["state"] == "armed" {
+        if looks_interrupted > 1 && now["state"] == "armed" {
             host.ask("DELETE", PATH, None)?;
             return Err(HostError::NotPaired("interrupted; the PIN is worth nothing any more".into()));
         }
