@@ -163,7 +163,8 @@ impl Reader<'_> {
         }
         let is_table = matches!(value.get_ref(), DeValue::Table(_));
         let meant = if is_table {
-            self.table.nearest_section(key).map(|section| format!("[{section}]"))
+            let section = self.table.nearest_section(key).map(|section| format!("[{section}]"));
+            section.or_else(|| self.table.named(key).map(str::to_owned))
         } else {
             self.table.nearest(key).map(str::to_owned)
         };

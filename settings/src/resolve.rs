@@ -12,7 +12,7 @@ use crate::table::{Setting, Table};
 use crate::value::Value;
 
 /// What every variable of ours begins with.
-const PREFIX: &str = "PUNKTFUNK_";
+pub(crate) const PREFIX: &str = "PUNKTFUNK_";
 
 /// What there is to resolve.
 #[derive(Debug, Clone, Default)]
@@ -95,6 +95,11 @@ impl Resolved {
     /// One of them.
     pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.setting.key == key)
+    }
+
+    /// Where one's value stands, in words.
+    pub fn place(&self, key: &str) -> String {
+        self.entry(key).map_or(&Place::Default, |entry| &entry.place).to_string()
     }
 
     /// Variables that mean nothing, and what may have been meant.

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use crate::nearest::nearest;
+use crate::resolve::PREFIX;
 use crate::value::Value;
 
 /// What a setting's value is.
@@ -155,15 +156,23 @@ impl Table {
         self.settings.iter().find(|setting| setting.key == key)
     }
 
-    /// The key that was meant: the same name in another section, or the nearest.
+    /// The key that was meant: the same name in another section, or the nearest name, in the section first that is meant.
+    /// Section and name are compared each for itself: what both words share says nothing.
     pub fn nearest(&self, key: &str) -> Option<&'static str> {
-        let name = key.rsplit('.').next().unwrap_or(key);
-        let same = self.settings.iter().find(|setting| setting.name() == name);
-        let elsewhere = || nearest(name, self.settings.iter().map(Setting::name));
-        let by_name = |name| self.settings.iter().find(|setting| setting.name() == name);
-        same.map(|setting| setting.key)
-            .or_else(|| nearest(key, self.settings.iter().map(|setting| setting.key)))
-            .or_else(|| elsewhere().and_then(by_name).map(|setting| setting.key))
+        let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+        let among = |within: Option<&str>| {
+            let rows =
+                || self.settings.iter().filter(|row| within.is_none_or(|within| row.section() == within));
+            let meant = nearest(name, rows().map(Setting::name))?;
+            rows().find(|row| row.name() == meant).map(|row| row.key)
+        };
+        let meant = nearest(section, self.settings.iter().map(Setting::section));
+        self.named(name).or_else(|| among(Some(meant?))).or_else(|| among(None))
+    }
+
+    /// The key with this name, in whichever section.
+    pub(crate) fn named(&self, name: &str) -> Option<&'static str> {
+        self.settings.iter().find(|setting| setting.name() == name).map(|setting| setting.key)
     }
 
     /// The command line whose flags these are.
@@ -180,7 +189,11 @@ impl Table {
     }
 
     pub(crate) fn nearest_variable(&self, name: &str) -> Option<&'static str> {
-        nearest(name, self.settings.iter().map(|setting| setting.variable))
+        // Whatever is ours begins so.
+        let rest = |variable: &'static str| variable.strip_prefix(PREFIX).unwrap_or(variable);
+        let name = name.strip_prefix(PREFIX).unwrap_or(name);
+        let meant = nearest(name, self.settings.iter().map(|setting| rest(setting.variable)))?;
+        self.settings.iter().map(|setting| setting.variable).find(|variable| rest(variable) == meant)
     }
 
     /// Whether the program would take this value.

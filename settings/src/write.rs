@@ -9,7 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
-use toml::de::DeValue;
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 use toml_edit::{DocumentMut, Item, TableLike};
 
 use crate::fault::Faults;
@@ -80,10 +81,42 @@ pub fn write(table: &Table, path: &Path, key: &str, value: Option<&str>) -> Resu
         None => "",
     };
     let failed = |error| WriteError::Io { path: path.to_owned(), error };
-    // A file that the reader takes is one that the editor takes.
-    let mut document: DocumentMut = text.parse().map_err(|error| failed(io::Error::other(error)))?;
-    put(document.as_table_mut(), setting, value.as_ref());
-    replace(path, document.to_string().as_bytes()).map_err(failed)
+    let shorter = if value.is_none() { without_line(text, setting) } else { None };
+    let text = match shorter {
+        Some(text) => text,
+        None => {
+            // A file that the reader takes is one that the editor takes.
+            let mut document: DocumentMut = text.parse().map_err(|error| failed(io::Error::other(error)))?;
+            put(document.as_table_mut(), setting, value.as_ref());
+            document.to_string()
+        }
+    };
+    replace(path, text.as_bytes()).map_err(failed)
+}
+
+/// The text without a setting that has its lines for itself: the comments above and behind it are the person's, and stay.
+fn without_line(text: &str, setting: &Setting) -> Option<String> {
+    let document = DeTable::parse(text).ok()?;
+    let table = match setting.section() {
+        "" => document.get_ref(),
+        section => entry(document.get_ref(), section)?.1.get_ref().as_table()?,
+    };
+    let (key, value) = entry(table, setting.name())?;
+    let (start, end) = (key.span().start, value.span().end);
+    let line = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let next = text[end..].find('\n').map_or(text.len(), |at| end + at + 1);
+    let (before, behind) = (text[line..start].trim(), text[end..next].trim_start());
+    // In a section of its own, or behind its section's name and a dot; not in braces.
+    let begins = before.is_empty() || before.ends_with('.') && !before.contains(['=', '{', '[']);
+    let ends = behind.is_empty() || behind.starts_with('#');
+    (begins && ends).then(|| [&text[..line], behind, &text[next..]].concat())
+}
+
+fn entry<'a, 'b>(
+    table: &'a DeTable<'b>,
+    name: &str,
+) -> Option<(&'a Spanned<DeString<'b>>, &'a Spanned<DeValue<'b>>)> {
+    table.iter().find(|(key, _)| key.get_ref() == name)
 }
 
 fn read(table: &Table, setting: &Setting, text: &str) -> Result<Value, WriteError> {
@@ -125,9 +158,17 @@ fn put(root: &mut toml_edit::Table, setting: &Setting, value: Option<&Value>) {
     }
 }
 
+/// Where a link leads that leads to no file yet; the path itself where it is none.
+fn led_to(path: &Path) -> PathBuf {
+    match (fs::read_link(path), path.parent()) {
+        (Ok(target), Some(folder)) => folder.join(target),
+        (Ok(_) | Err(_), _) => path.to_owned(),
+    }
+}
+
 /// Beside the file first, then in its place; a link stays one.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = fs::canonicalize(path).unwrap_or_else(|_| led_to(path));
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mode = fs::metadata(&path).map_or(MODE, |metadata| metadata.permissions().mode() & 0o777);

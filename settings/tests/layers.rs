@@ -172,6 +172,11 @@ fn an_exclusion_that_is_taken_back_is_none() {
     let open = [("PUNKTFUNK_OPEN", "true")];
     let (resolved, words) = layered(text, &open, &["prog", "serve", "x"]).unwrap();
     assert_eq!((of(&resolved, "trust.named").value.as_ref(), words.len()), (None, 4), "{words:?}");
+    let (resolved, words) = layered(text, &[("PUNKTFUNK_OPEN", "off")], &["prog", "serve", "x"]).unwrap();
+    assert_eq!((of(&resolved, "trust.named").origin(), words.len()), (Origin::File, 4), "{words:?}");
+    let (resolved, words) =
+        layered("trust.open = true\n", &[("PUNKTFUNK_TRUST", "")], &["prog", "serve", "x"]).unwrap();
+    assert_eq!((of(&resolved, "trust.open").origin(), &words[3]), (Origin::File, &"--open".into()));
     for variables in [&open[..], &[("PUNKTFUNK_OPEN", "false")], &[]] {
         let (resolved, words) = layered(text, variables, &["prog", "serve", "x", "--no-open"]).unwrap();
         assert_eq!(of(&resolved, "trust.named").origin(), Origin::File);
@@ -201,6 +206,13 @@ fn every_fault_of_a_file_is_told_with_its_place_and_the_nearest_right_name() {
         faults("network = 3\n"),
         ["/x/host.toml:1:1: network is a section: write [network] on a line of its own"]
     );
+    // What a name shares with all others brings none nearer, and a name may be taken for a section.
+    let said = |text: &str| faults(text).remove(0);
+    assert!(said("[picture]\nfps = 60\n").ends_with("\"picture.fps\" is no setting"));
+    assert!(said("[network]\nport = 1\n").ends_with("\"network.port\" is no setting"));
+    assert!(said("[netwrok]\nx = 1\n").ends_with("did you mean [network]?"));
+    assert!(said("netwrok.lisetn = 1\n").ends_with("did you mean [network]?"));
+    assert!(said("[listen]\nx = 1\n").ends_with("\"listen\" is no section; did you mean network.listen?"));
     assert!(faults("[network]\nlisten = \"nowhere\"\n")[0].contains("invalid socket address"));
     assert!(faults("level = \"much\"\n")[0].ends_with("level: no such level: much"));
 }
@@ -231,6 +243,10 @@ fn wrong_variables_are_faults_and_unknown_ones_are_warned_of() {
     let warnings: Vec<String> = resolved.warnings().iter().map(ToString::to_string).collect();
     assert_eq!(warnings[0], "PUNKTFUNK_LISTNE: means nothing; did you mean PUNKTFUNK_LISTEN?");
     assert!(warnings.len() == 2 && !warnings[1].contains('\u{1b}'), "{warnings:?}");
+    for name in ["PUNKTFUNK_MTU", "PUNKTFUNK_FPS", "PUNKTFUNK_PORT", "PUNKTFUNK_"] {
+        let (resolved, _) = layered("", &[(name, "x")], &["prog", "serve", "x"]).unwrap();
+        assert_eq!(resolved.warnings()[0].to_string(), format!("{name}: means nothing"));
+    }
 }
 
 #[test]
@@ -294,6 +310,46 @@ fn a_setting_is_written_and_everything_else_stays() {
     fs::write(&path, "wrong = 1\n").unwrap();
     assert!(matches!(put("level", Some("\"on\"")).unwrap_err(), WriteError::Faults(_)));
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+}
+
+/// What a setting that is taken out leaves: every comment, and everything else as it was.
+#[test]
+fn comments_outlive_the_setting_they_are_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("host.toml");
+    let text = "# Mine. Keep it.\n# Loud.\nlevel = \"on\"\n\n[network]\n# Here.\nlisten = \"1.2.3.4:5\" # the old one\n\
+                announce = true\n\n[picture]\n# Four were too many.\n\tslices = 2";
+    for (key, left) in [
+        ("level", text.replace("level = \"on\"\n", "")),
+        ("network.listen", text.replace("listen = \"1.2.3.4:5\" #", "#")),
+        ("network.announce", text.replace("announce = true\n", "")),
+        ("picture.slices", text.replace("\tslices = 2", "")),
+        ("trust.named", format!("{text}\n")),
+    ] {
+        fs::write(&path, text).unwrap();
+        write(&table(), &path, key, None).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), left, "{key}");
+        assert!(layered(&left, &[], &["prog", "serve", "x"]).is_ok());
+    }
+    // Lists of several lines, names with dots, and braces.
+    for (key, text, left) in [
+        (
+            "trust.named",
+            "[trust]\n# Us.\nnamed = [\n  \"ab\", # me\n  \"cd\",\n] # all\n",
+            "[trust]\n# Us.\n# all\n",
+        ),
+        ("picture.slices", "# A.\r\npicture.slices = 2 # b\r\n", "# A.\r\n# b\r\n"),
+        ("picture.slices", "# A.\npicture = { slices = 2 } # b\n", "# A.\npicture = {} # b\n"),
+    ] {
+        fs::write(&path, text).unwrap();
+        write(&table(), &path, key, None).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), left, "{key}");
+    }
+    // A link that leads to no file yet stays one.
+    let link = folder.path().join("link.toml");
+    std::os::unix::fs::symlink("there.toml", &link).unwrap();
+    write(&table(), &link, "level", Some("\"on\"")).unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink() && folder.path().join("there.toml").is_file());
 }
 
 #[test]

@@ -35,7 +35,8 @@ pub fn change(config: &Config, key: &str, value: Option<&str>) -> Result<model::
     };
     let row = config.table().find(key).ok_or_else(no_such)?;
     if !row.is_for_console {
-        let error = format!("{key} is not changed from here: it decides who gets in");
+        let error =
+            format!("{key} is not changed from here: it decides who gets in, or names a place on the disk");
         return Err(Refused::new(Why::Conflict, error, "change it in the file, and start the host anew"));
     }
     let before = found(settings(config)?).ok_or_else(no_such)?;

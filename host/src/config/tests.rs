@@ -108,7 +108,7 @@ fn what_the_rooms_would_not_take_is_refused_with_their_reason() {
 /// The doors' and the place of the console itself are not a browser's to change.
 #[test]
 fn the_console_cannot_open_the_host() {
-    for key in ["trust.open", "trust.fingerprints", "manage.listen", "identity"] {
+    for key in ["trust.open", "trust.fingerprints", "manage.listen", "identity", "machine.perf"] {
         assert!(!table().find(key).unwrap().is_for_console, "{key}");
     }
 }
@@ -140,6 +140,52 @@ fn a_switch_is_taken_back_by_a_flag() {
             (is_open.to_string(), is_announced.to_string())
         );
     }
+}
+
+/// Whatever the file says, every command is told of it what it has a flag for, and takes that.
+#[test]
+fn every_command_takes_a_file_in_which_everything_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let uncommented = |line: &str| {
+        let value = line.strip_prefix('#').filter(|line| line.contains(" = ") && !line.ends_with('…'));
+        value.unwrap_or(if line.starts_with('[') { line } else { "" }).to_owned()
+    };
+    let defaults: Vec<String> = table().example("").lines().map(uncommented).collect();
+    let others = "identity = \"/i\"\n[network]\nlisten = \"127.0.0.1:1\"\nannounce = false\nlink_kbps = 1000\n[trust]\n\
+                  open = true\n[sessions]\nmax = 2\n[picture]\nsource = [\"card\", \"sway\"]\n[manage]\nlisten = \"off\"\n";
+    let named = format!("[trust]\nfingerprints = [\"{}\"]\n", "ab".repeat(32));
+    for text in [&defaults.join("\n"), others, &named] {
+        let path = folder.path().join("host.toml");
+        fs::write(&path, text).unwrap();
+        for words in ways_to_call() {
+            let words: Vec<OsString> =
+                words.iter().map(OsString::from).chain(["--config".into(), path.clone().into()]).collect();
+            let begun = Config::begin::<Cli>((FILE, table()), &words, Vec::new());
+            begun.unwrap_or_else(|error| panic!("{words:?} with {text}: {error}"));
+        }
+    }
+}
+
+/// Each command with as few words as it takes.
+fn ways_to_call() -> Vec<Vec<String>> {
+    fn walk(command: &clap::Command, way: &[String], ways: &mut Vec<Vec<String>>) {
+        let has_verb = command.get_subcommands().any(|below| below.get_name() != "help");
+        if !(has_verb && command.is_subcommand_required_set()) {
+            let needed = command.get_positionals().filter(|arg| arg.is_required_set());
+            let value = |arg: &clap::Arg| {
+                arg.get_possible_values().first().map_or("1".to_owned(), |value| value.get_name().to_owned())
+            };
+            ways.push(way.iter().cloned().chain(needed.map(value)).collect());
+        }
+        for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+            walk(below, &[way, &[below.get_name().to_owned()]].concat(), ways);
+        }
+    }
+    let (mut command, mut ways) = (Cli::command(), Vec::new());
+    command.build();
+    walk(&command, &["punktfunk-host".to_owned()], &mut ways);
+    assert!(ways.len() > 15, "{ways:?}");
+    ways
 }
 
 /// Every command that has a result prints it as JSON on request.
@@ -230,6 +276,7 @@ fn the_console_changes_the_file_and_nothing_that_stands_over_it() {
         ("picture.source", "[\"sway\"]", Why::Conflict, "PUNKTFUNK_SOURCE"),
         ("picture.slices", "3", Why::Conflict, "--slices"),
         ("trust.open", "true", Why::Conflict, "who gets in"),
+        ("machine.perf", "\"/etc\"", Why::Conflict, "a place on the disk"),
         ("sessions.max", "99", Why::Invalid, "1..=16"),
         ("sessions.mx", "1", Why::NotFound, "no such setting"),
         ("network.listen", "\"x\" # y\n[trust]\nopen = true", Why::Invalid, "text in quotes"),
