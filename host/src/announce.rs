@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use punktfunk_control::{Fingerprint, PROTOCOL};
 use punktfunk_discover::{About, Announcement, DiscoverError, News, Pairing, Place};
 use punktfunk_doctor::Announced;
+use punktfunk_settings::Config;
 
 use crate::cli::ServeArgs;
 use crate::say::Say;
@@ -16,13 +17,13 @@ use crate::serve::host_name;
 /// Announces the host until what is handed back is dropped; `None` where there is nothing to announce, or no way. What
 /// becomes of it is the doctor's `word`, too.
 pub fn announce(
-    args: &ServeArgs,
+    (args, told): (&ServeArgs, &Config),
     (address, fingerprint): (SocketAddr, &Fingerprint),
     say: Say,
     word: &Announced,
 ) -> Option<Announcement> {
     if !args.is_announced() {
-        word.not_wished("--no-announce");
+        word.not_wished(&told.resolved().place("network.announce"));
         return None;
     }
     let Some(place) = Place::of(address.ip()) else {

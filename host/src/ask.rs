@@ -31,11 +31,7 @@ const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 pub fn place(manage: ManageAt, config: &Config) -> Result<SocketAddr, HostError> {
     match manage {
         ManageAt::Address(address) => Ok(address),
-        ManageAt::Off => {
-            let entry = config.resolved().entry("manage.listen");
-            let place = entry.map_or_else(|| "--manage".to_owned(), |entry| entry.place.to_string());
-            Err(HostError::NoManagement { place })
-        }
+        ManageAt::Off => Err(HostError::NoManagement { place: config.resolved().place("manage.listen") }),
     }
 }
 

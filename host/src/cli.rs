@@ -69,7 +69,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show every setting, its value, and where that comes from.
+    /// Show every setting, its value, and where that comes from, for a host that starts without flags.
     Config(ConfigArgs),
     /// List, rename or revoke the devices that are paired; a running host follows at once.
     Devices(DevicesArgs),

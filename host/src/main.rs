@@ -179,7 +179,7 @@ fn serve(args: &ServeArgs, told: &Config, logs: LogRing) -> Result<(), HostError
     let (door, now) = ((args.is_open(), args.trust.clone()), Instant::now());
     let mut doorkeeper = Doorkeeper::new(&folder, door, serve::host_name(), say, now)?;
     if args.is_open() {
-        tracing::warn!("--open: every client that reaches this port may connect");
+        tracing::warn!("{}: everyone who reaches this port may connect", told.resolved().place("trust.open"));
     }
     let udp_payload_bytes_to = path::udp_payload_bytes_to;
     let limits = HostLimits { udp_payload_bytes_to, ..HostLimits::for_sessions(args.sessions.into()) };
@@ -206,7 +206,7 @@ fn serve(args: &ServeArgs, told: &Config, logs: LogRing) -> Result<(), HostError
     }
     say.listening(address, &fingerprint);
     // Withdrawn when it is dropped.
-    let _announcement = announce::announce(args, (address, &fingerprint), say, &announced);
+    let _announcement = announce::announce((args, told), (address, &fingerprint), say, &announced);
     serve.run(&stop)
 }
 
