@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(whose, Whose::Other("/srv/theirs".into()));
         let (whose, _dir) = of("punktfunk-host\0--identity=/srv/flag\0", "PUNKTFUNK_IDENTITY=/srv/theirs\0");
         assert_eq!(whose, Whose::Other("/srv/flag".into()), "a flag stands over a variable");
-        for environ in ["", "PUNKTFUNK_IDENTITY=\0", "PUNKTFUNK_IDENTITY_OF=/srv/theirs\0"] {
+        for environ in ["", "PUNKTFUNK_IDENTITY=\0", "NO_PUNKTFUNK_IDENTITY=/srv/theirs\0"] {
             assert_eq!(of(plain, environ).0, Whose::Unnamed, "{environ:?}");
         }
     }
