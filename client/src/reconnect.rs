@@ -32,7 +32,7 @@ const SHORT: Duration = Duration::from_secs(1);
 /// The longest wait after short sessions.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Summaries of earlier sessions that are kept, the latest: a summary has some ten KiB.
+/// Summaries of earlier sessions that are kept, the latest: a summary has some sixty KiB.
 const EARLIER_MAX: usize = 32;
 
 /// Everything that sessions one after the other came to.

@@ -22,6 +22,9 @@ const LIVED: Duration = Duration::from_millis(1_100);
 /// many of these.
 const GROWTH_KIB_MAX: u64 = 1024;
 
+/// What a client keeps of each session that another one has followed: its summary, to be printed at the end.
+const SUMMARY_KIB: u64 = 64;
+
 /// One heap for all threads, which gives back what it does not need: otherwise the allocator keeps one for each thread that
 /// there was at a time, each as large as its largest moment, and what leaks is lost among them.
 const ONE_HEAP: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "65536")];
@@ -155,7 +158,9 @@ fn killing_hosts(place: &Place, mut host: Host, kills: usize) -> (Host, Darkness
         }
     }
     if let Some(before) = before {
-        let after = Usage::settles(&client.program, &before);
+        let summaries = SUMMARY_KIB * (kills as u64 - 2);
+        let most = Usage { memory_kib: before.memory_kib + summaries, ..before };
+        let after = Usage::settles(&client.program, &most);
         eprintln!("the client had {before} after two hosts' deaths, and {after} after {kills}");
     }
     client.program.signal("INT");
