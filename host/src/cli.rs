@@ -101,7 +101,7 @@ pub struct DoctorArgs {
     #[arg(long, conflicts_with = "listen")]
     pub running: bool,
     /// The address and UDP port that the host is to listen on.
-    #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], PORT_DEFAULT)))]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen, default_value_t = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], PORT_DEFAULT)))]
     pub listen: SocketAddr,
     /// Where its console is, or is to be.
     #[arg(long, value_name = "ADDR:PORT|off", default_value = LISTEN_DEFAULT)]
@@ -224,11 +224,16 @@ pub enum DevicesVerb {
     },
 }
 
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let all = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], PORT_DEFAULT));
+    text.parse().map_err(|_| format!("{text:?} is no IP address with a port, such as {all}"))
+}
+
 /// How to serve.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
     /// Address and UDP port to listen on; port 0 takes a free one.
-    #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], PORT_DEFAULT)))]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen, default_value_t = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], PORT_DEFAULT)))]
     pub listen: SocketAddr,
     /// Let every client in. Without it only paired devices and those named by --trust may connect.
     #[arg(long, conflicts_with = "trust", overrides_with = "no_open")]

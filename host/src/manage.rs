@@ -40,8 +40,9 @@ impl FromStr for ManageAt {
         if text == "off" {
             return Ok(ManageAt::Off);
         }
-        let address =
-            text.parse().map_err(|_| format!("{text:?} is neither an address with a port nor off"))?;
+        let address = text.parse().map_err(|_| {
+            format!("{text:?} is neither an IP address with a port, such as {LISTEN_DEFAULT}, nor off")
+        })?;
         Ok(ManageAt::Address(address))
     }
 }

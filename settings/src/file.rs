@@ -169,8 +169,11 @@ impl Reader<'_> {
             self.table.nearest(key).map(str::to_owned)
         };
         let kind = if is_table { "section" } else { "setting" };
-        let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
-        self.faults.push((at, format!("{} is no {kind}{hint}", quoted(key))));
+        let hint = match meant {
+            Some(meant) => format!("did you mean {meant}?"),
+            None => self.table.choices(if is_table { "" } else { key }),
+        };
+        self.faults.push((at, format!("{} is no {kind}; {hint}", quoted(key))));
     }
 }
 

@@ -188,6 +188,23 @@ impl Table {
         nearest(name, self.settings.iter().map(Setting::section).filter(|section| !section.is_empty()))
     }
 
+    /// What there is where a key was looked for that is near to none: its section's settings, or the sections.
+    pub(crate) fn choices(&self, key: &str) -> String {
+        let section = key.rsplit_once('.').map_or("", |(section, _)| section);
+        if self.is_section(section) && !section.is_empty() {
+            let rows = self.settings.iter().filter(|row| row.section() == section);
+            return format!("[{section}] has {}", rows.map(Setting::name).collect::<Vec<_>>().join(", "));
+        }
+        let mut sections: Vec<String> = self
+            .settings
+            .iter()
+            .map(|row| format!("[{}]", row.section()))
+            .filter(|name| name != "[]")
+            .collect();
+        sections.dedup();
+        format!("there are {}", sections.join(", "))
+    }
+
     pub(crate) fn nearest_variable(&self, name: &str) -> Option<&'static str> {
         // Whatever is ours begins so.
         let rest = |variable: &'static str| variable.strip_prefix(PREFIX).unwrap_or(variable);

@@ -208,8 +208,8 @@ fn every_fault_of_a_file_is_told_with_its_place_and_the_nearest_right_name() {
     );
     // What a name shares with all others brings none nearer, and a name may be taken for a section.
     let said = |text: &str| faults(text).remove(0);
-    assert!(said("[picture]\nfps = 60\n").ends_with("\"picture.fps\" is no setting"));
-    assert!(said("[network]\nport = 1\n").ends_with("\"network.port\" is no setting"));
+    assert!(said("[picture]\nfps = 60\n").contains("\"picture.fps\" is no setting; [picture] has "));
+    assert!(said("[network]\nport = 1\n").contains("\"network.port\" is no setting; [network] has listen"));
     assert!(said("[netwrok]\nx = 1\n").ends_with("did you mean [network]?"));
     assert!(said("netwrok.lisetn = 1\n").ends_with("did you mean [network]?"));
     assert!(said("[listen]\nx = 1\n").ends_with("\"listen\" is no section; did you mean network.listen?"));
