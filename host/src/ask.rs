@@ -4,7 +4,7 @@
 //! without the token, which only the identity's owner can read.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
@@ -33,6 +33,28 @@ pub fn place(manage: ManageAt, config: &Config) -> Result<SocketAddr, HostError>
         ManageAt::Address(address) => Ok(address),
         ManageAt::Off => Err(HostError::NoManagement { place: config.resolved().place("manage.listen") }),
     }
+}
+
+/// Where a browser finds a console that is there: one that listens on every address is found at the one that this machine
+/// speaks to others from, or, where it speaks to nobody, at its own.
+pub fn reachable(at: SocketAddr) -> SocketAddr {
+    if !at.ip().is_unspecified() {
+        return at;
+    }
+    // Nothing is sent: a connected UDP socket only knows whence it would be. The addresses are documentation's.
+    let from = |own: SocketAddr, far: SocketAddr| {
+        let socket = UdpSocket::bind(own)?;
+        socket.connect(far)?;
+        socket.local_addr()
+    };
+    let four = || from((Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv4Addr::new(192, 0, 2, 1), 9).into());
+    let six = || {
+        let far = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+        from((Ipv6Addr::UNSPECIFIED, 0).into(), (far, 9).into())
+    };
+    let own = if at.is_ipv6() { four().or_else(|_| six()) } else { four() };
+    let loopback = if at.is_ipv6() { Ipv6Addr::LOCALHOST.into() } else { IpAddr::from(Ipv4Addr::LOCALHOST) };
+    SocketAddr::new(own.map_or(loopback, |own| own.ip()), at.port())
 }
 
 /// A host that runs, and is this identity's.

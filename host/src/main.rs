@@ -118,7 +118,7 @@ fn run(command: Command, config: &Config) -> Result<(), Failure<HostError>> {
             pending::run(&args, &host)?;
         }
         Command::Token { url, manage, identity, json } => {
-            let at = url.then(|| ask::place(manage, config)).transpose()?;
+            let at = url.then(|| ask::place(manage, config)).transpose()?.map(ask::reachable);
             // The folder is made with the identity.
             load_identity(identity.as_deref())?;
             print_token(&identity_folder(identity.as_deref())?, at, json)?;

@@ -1,5 +1,6 @@
 //! The management API of a real host with real sessions: what is asked for is done, and what is shown is so.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -115,6 +116,13 @@ fn the_tokens_address_is_the_consoles() {
     assert_eq!(token(&place, &["--url"]), format!("https://127.0.0.1:47801/#token={bare}"));
     let elsewhere = token(&place, &["--url", "--manage", "[::1]:1234"]);
     assert_eq!(elsewhere, format!("https://[::1]:1234/#token={bare}"));
+    // No other machine can open an address that stands for all of this one's.
+    for all in ["0.0.0.0:1234", "[::]:1234"] {
+        let url = token(&place, &["--url", "--manage", all]);
+        let at = url.strip_prefix("https://").and_then(|url| url.strip_suffix(&format!("/#token={bare}")));
+        let at: SocketAddr = at.unwrap().parse().unwrap();
+        assert!(!at.ip().is_unspecified() && at.port() == 1234, "{url}");
+    }
 }
 
 #[test]
