@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 use punktfunk_capture::Mode;
 use punktfunk_control::{Fingerprint, FingerprintError, Pin};
-use punktfunk_settings::Shell;
+use punktfunk_settings::{ConfigArgs, Shell};
 
 /// The host's port when none is given.
 pub const PORT_DEFAULT: u16 = 47_800;
@@ -137,29 +137,6 @@ pub struct PairArgs {
     /// Nothing but one JSON object on standard output.
     #[arg(long)]
     pub json: bool,
-}
-
-/// What about the settings.
-#[derive(Debug, Clone, Args)]
-pub struct ConfigArgs {
-    /// What to do; without it they are shown.
-    #[command(subcommand)]
-    pub verb: Option<ConfigVerb>,
-    /// JSON on standard output.
-    #[arg(long, global = true)]
-    pub json: bool,
-}
-
-/// What to do about settings.
-#[derive(Debug, Clone, Subcommand)]
-pub enum ConfigVerb {
-    /// Say everything that is wrong in a file.
-    Check {
-        /// The file.
-        file: PathBuf,
-    },
-    /// Print a file in which every setting stands as a comment.
-    Example,
 }
 
 /// How to look for hosts.

@@ -13,10 +13,10 @@ use punktfunk_perf::PerfTarget;
 use punktfunk_seal::{
     BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, CIPHER_VARIABLE, CipherPreference,
 };
-use punktfunk_settings::{BeginError, Config, Failure, Faults, Form, Setting, Table, common};
+use punktfunk_settings::{BeginError, Config, ConfigArgs, Failure, Form, Setting, Table, common};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, ConfigArgs, ConfigVerb};
+use crate::cli::Cli;
 use crate::error::ClientError;
 use crate::terminal::print;
 
@@ -110,20 +110,7 @@ fn check(variable: &str, text: &str) -> Result<(), String> {
 /// # Errors
 /// The file that is to be checked is wrong.
 pub fn run(args: &ConfigArgs, config: &Config) -> Result<(), Failure<ClientError>> {
-    match &args.verb {
-        None if args.json => print(&format!("{:#}", config.resolved().to_json()))?,
-        None => print(&config.resolved().to_text())?,
-        Some(ConfigVerb::Example) => print(config.table().example(EXAMPLE_HEAD).trim_end())?,
-        Some(ConfigVerb::Check { file }) => {
-            if let Err(faults) = config.check(file) {
-                return Err(Failure::beside(faults.to_json(), faults.into()));
-            }
-            match args.json {
-                true => print(&Faults(Vec::new()).to_json().to_string())?,
-                false => print(&format!("{}: no fault", file.display()))?,
-            }
-        }
-    }
+    print(&args.answer(config, EXAMPLE_HEAD).map_err(Failure::of)?)?;
     Ok(())
 }
 

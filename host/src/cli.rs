@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use punktfunk_control::Fingerprint;
 use punktfunk_proto::BitratePolicy;
-use punktfunk_settings::Shell;
+use punktfunk_settings::{ConfigArgs, Shell};
 
 use crate::bitrate;
 use crate::manage::{LISTEN_DEFAULT, ManageAt};
@@ -112,29 +112,6 @@ pub struct DoctorArgs {
     /// JSON on standard output.
     #[arg(long)]
     pub json: bool,
-}
-
-/// What about the settings.
-#[derive(Debug, Clone, Args)]
-pub struct ConfigArgs {
-    /// What to do; without it they are shown.
-    #[command(subcommand)]
-    pub verb: Option<ConfigVerb>,
-    /// JSON on standard output.
-    #[arg(long, global = true)]
-    pub json: bool,
-}
-
-/// What to do about settings.
-#[derive(Debug, Clone, Subcommand)]
-pub enum ConfigVerb {
-    /// Say everything that is wrong in a file.
-    Check {
-        /// The file.
-        file: PathBuf,
-    },
-    /// Print a file in which every setting stands as a comment.
-    Example,
 }
 
 /// How to let a device pair.

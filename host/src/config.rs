@@ -14,10 +14,10 @@ use punktfunk_perf::PerfTarget;
 use punktfunk_seal::{
     BACKEND_VARIABLE as SEAL_VARIABLE, Backend as SealBackend, CIPHER_VARIABLE, CipherPreference,
 };
-use punktfunk_settings::{BeginError, Config, Failure, Faults, Form, Setting, Shell, Table, common};
+use punktfunk_settings::{BeginError, Config, ConfigArgs, Failure, Form, Setting, Shell, Table, common};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, ConfigArgs, ConfigVerb};
+use crate::cli::Cli;
 use crate::error::HostError;
 
 pub use asked::{change, settings};
@@ -136,20 +136,7 @@ pub fn burst_kb(text: &str) -> Result<usize, String> {
 /// The file that is to be checked is wrong.
 #[expect(clippy::print_stdout, reason = "this command's output is its result")]
 pub fn run(args: &ConfigArgs, config: &Config) -> Result<(), Failure<HostError>> {
-    match &args.verb {
-        None if args.json => println!("{:#}", config.resolved().to_json()),
-        None => println!("{}", config.resolved().to_text()),
-        Some(ConfigVerb::Example) => print!("{}", config.table().example(EXAMPLE_HEAD)),
-        Some(ConfigVerb::Check { file }) => {
-            if let Err(faults) = config.check(file) {
-                return Err(Failure::beside(faults.to_json(), faults.into()));
-            }
-            match args.json {
-                true => println!("{}", Faults(Vec::new()).to_json()),
-                false => println!("{}: no fault", file.display()),
-            }
-        }
-    }
+    println!("{}", args.answer(config, EXAMPLE_HEAD).map_err(Failure::of)?);
     Ok(())
 }
 

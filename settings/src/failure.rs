@@ -31,6 +31,13 @@ impl<E> Failure<E> {
     }
 }
 
+impl<E> Failure<E> {
+    /// The same failure as another program's kind of error.
+    pub fn of<F: From<E>>(self) -> Failure<F> {
+        Failure { error: self.error.into(), result: self.result }
+    }
+}
+
 impl<E> From<E> for Failure<E> {
     fn from(error: E) -> Self {
         Self { error, result: None }

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod begin;
+mod command;
 pub mod common;
 mod example;
 mod failure;
@@ -29,6 +30,7 @@ mod write;
 pub use clap_complete::Shell;
 
 pub use begin::{BeginError, CONFIG_VARIABLE, Config};
+pub use command::{ConfigArgs, ConfigVerb};
 pub use failure::{EXIT_USAGE, Failure, Told, is_json_asked};
 pub use fault::{Fault, Faults, Place};
 pub use file::{FileText, default_file};

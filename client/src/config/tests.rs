@@ -8,6 +8,9 @@ use clap::CommandFactory;
 
 use super::*;
 
+#[path = "../../../settings/tests/support/programs.rs"]
+mod programs;
+
 /// The flags of `connect`, without their hyphens.
 fn flags() -> Vec<String> {
     let command = Cli::command();
@@ -82,54 +85,8 @@ fn what_the_rooms_would_not_take_is_refused_with_their_reason() {
     assert_eq!(check("PUNKTFUNK_LOG", "punktfunk=debug"), Ok(()));
 }
 
-/// Every command that has a result prints it as JSON on request.
 #[test]
-fn every_command_has_json() {
-    fn check(command: &clap::Command, way: &str) {
-        for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
-            let way = format!("{way} {}", below.get_name());
-            let prints_for_others = ["completions", "man", "example"].contains(&below.get_name());
-            let has_json = below.get_arguments().any(|arg| arg.get_long() == Some("json"));
-            assert!(prints_for_others || has_json, "{way} needs a --json");
-            check(below, &way);
-        }
-    }
-    let mut command = Cli::command();
-    command.build();
-    check(&command, command.get_name());
-}
-
-/// Every command has a page, which a reader of such pages takes, and every shell a completion with each command in it.
-#[test]
-fn pages_and_completions_are_there_for_every_command() {
-    let folder = tempfile::tempdir().unwrap();
-    table().install(USUAL_PLACE, folder.path()).unwrap();
-    let command = Cli::command();
-    let name = command.get_name();
-    let completions =
-        ["bash-completion/completions/", "zsh/vendor-completions/_", "fish/vendor_completions.d/"];
-    let completions = completions.map(|place| {
-        let ending = if place.starts_with("fish") { ".fish" } else { "" };
-        fs::read_to_string(folder.path().join(format!("{place}{name}{ending}"))).unwrap()
-    });
-    for below in command.get_subcommands() {
-        let page = folder.path().join(format!("man/man1/{name}-{}.1", below.get_name()));
-        assert!(fs::read_to_string(&page).is_ok_and(|page| page.starts_with(".ie")), "{}", page.display());
-        assert!(completions.iter().all(|script| script.contains(below.get_name())), "{}", below.get_name());
-    }
-    let page = fs::read_to_string(folder.path().join(format!("man/man1/{name}.1"))).unwrap();
-    for setting in table().all() {
-        assert!(page.contains(&format!("\\fB{}\\fR", setting.key)), "{}", setting.key);
-    }
-    for page in fs::read_dir(folder.path().join("man/man1")).unwrap().flatten() {
-        let mut man = std::process::Command::new("man");
-        man.args(["--warnings", "--local-file"])
-            .arg(page.path())
-            .env("LC_ALL", "C.UTF-8")
-            .env("MANWIDTH", "80");
-        // Where there is no man nobody reads pages.
-        let Ok(read) = man.output() else { return eprintln!("not checked: there is no `man` here") };
-        let said = String::from_utf8_lossy(&read.stderr);
-        assert!(read.status.success() && said.is_empty(), "{}: {said}", page.path().display());
-    }
+fn every_command_has_json_a_page_and_completions() {
+    programs::assert_json(&Cli::command());
+    programs::assert_pages_and_completions(&table(), USUAL_PLACE);
 }
