@@ -108,6 +108,8 @@ pub(crate) struct AuInProgress {
     broken: bool,
     /// A train of it had to wait.
     has_waited: bool,
+    /// The kernel has taken some of it.
+    has_left: bool,
     /// What is left of the stage's patience.
     patience: Duration,
     fec: Duration,
@@ -264,6 +266,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         self.pacer.begin_au(now);
         self.au.broken = false;
         self.au.has_waited = false;
+        self.au.has_left = false;
         self.au.patience = self.patience;
         self.au.number = item.au;
         self.au.idr = item.idr;
@@ -431,6 +434,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         let pace = self.link.as_mut().map(|link| link.handle_train(shards.len(), bytes.len(), leaves_at));
         self.set_pace(pace);
         self.au.shard_bytes = plan.shard_bytes;
+        self.au.has_left |= report.dropped < shards.len() as u64;
         if self.sender.counters().emsgsize > too_long {
             self.shrink_path("the kernel takes no such long datagrams");
             return Err(Cut::TooLong);
@@ -467,7 +471,8 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         if let Some(link) = &mut self.link {
             link.end_au(!self.au.broken, self.au.idr);
         }
-        if !self.au.broken {
+        // One that was cut, too: a device may tell of what the path does not take, and nothing of the rest comes either.
+        if self.au.has_left {
             self.path.handle_sent(self.au.number, self.au.shard_bytes, Instant::now());
         }
         self.tap.record(Stage::Fec, std::mem::take(&mut self.au.fec));

@@ -42,7 +42,7 @@ impl Default for PathWatch {
 }
 
 impl PathWatch {
-    /// An AU has left in shards of `shard_bytes`.
+    /// An AU has left, or a part of it, in shards of `shard_bytes`.
     pub fn handle_sent(&mut self, au: u32, shard_bytes: u16, at: Instant) {
         if shard_bytes > SHARD_BYTES_START && self.unseen.len() < AUS {
             self.unseen.push(Sent { au, at });

@@ -13,8 +13,8 @@ use crate::support::{
 /// 100 Mbit/s at 60 Hz: access units of 208 KB.
 const MEDIA: &str = "bitstream:rate=100M,fps=60,slices=2";
 
-/// Pictures that a shrinking path may cost: those of a second.
-const LOST_MAX: u64 = 60;
+/// Pictures that a shrinking path may cost: those of half a second.
+const LOST_MAX: u64 = 30;
 
 /// Two namespaces and a wire of this MTU; the host is 10.8.0.1.
 struct Wire {
