@@ -472,7 +472,8 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
             link.end_au(!self.au.broken, self.au.idr);
         }
         // One that was cut, too: a device may tell of what the path does not take, and nothing of the rest comes either.
-        if self.au.has_left {
+        // None of before a shrinking, of which all is known.
+        if self.au.has_left && self.au.shard_bytes <= self.packetizer.shard_bytes() {
             self.path.handle_sent(self.au.number, self.au.shard_bytes, Instant::now());
         }
         self.tap.record(Stage::Fec, std::mem::take(&mut self.au.fec));
