@@ -28,10 +28,14 @@ use crate::machine::Idle;
 use crate::stage::{Stop, Waker, wait_until};
 use crate::stats::{ProtectCounters, add};
 
+mod au;
 mod filler;
 mod published;
 mod rate;
 mod resends;
+
+pub(crate) use au::AuInProgress;
+use au::Cut;
 
 pub use filler::FillerFault;
 pub(crate) use filler::{FillerWork, Outcome as FillerOutcome};
@@ -94,61 +98,6 @@ pub(crate) struct ProtectStage<S> {
     pub(crate) resends: Resends,
     pub(crate) au: AuInProgress,
     pub(crate) filler: FillerWork,
-}
-
-/// What is known of the access unit that is being sent.
-#[derive(Debug, Default)]
-pub(crate) struct AuInProgress {
-    number: u32,
-    idr: bool,
-    shard_bytes: u16,
-    /// Leases of blocks that were not sent whole: they go home with the access unit.
-    leases: Vec<Lease>,
-    /// Set when a block could not be sent whole; the rest of the access unit is not sent.
-    broken: bool,
-    /// A train of it had to wait.
-    has_waited: bool,
-    /// The kernel has taken some of it.
-    has_left: bool,
-    /// What is left of the stage's patience.
-    patience: Duration,
-    fec: Duration,
-    seal: Duration,
-    pace: Duration,
-    send: Duration,
-}
-
-impl AuInProgress {
-    pub(crate) fn with_capacity(blocks: usize) -> Self {
-        Self { leases: Vec::with_capacity(blocks), ..Self::default() }
-    }
-
-    /// A train took `spent` to send, and the kernel would not have `dropped` datagrams of it.
-    fn handle_sent(&mut self, has_waited: bool, spent: Duration, dropped: u64) -> Result<(), Cut> {
-        self.send += spent;
-        self.has_waited |= has_waited;
-        if has_waited {
-            self.patience = self.patience.saturating_sub(spent);
-        }
-        if dropped > 0 && self.patience.is_zero() { Err(Cut::Blocked) } else { Ok(()) }
-    }
-}
-
-/// Why a block was not sent whole.
-#[derive(Debug)]
-enum Cut {
-    /// The arena has no room for a block, with nothing of it in use: it is too small.
-    Arena,
-    /// The kernel kept what it was lent of the arena until patience was used up.
-    Lent,
-    /// The key's sequences are used up.
-    Key(SealError),
-    /// Its datagrams are longer than the path takes.
-    TooLong,
-    /// The send buffer stayed full until patience was used up: what is behind is older still.
-    Blocked,
-    /// The pipeline shall stop.
-    Stopped,
 }
 
 impl<S: AsRef<[u8]>> ProtectStage<S> {
