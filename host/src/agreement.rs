@@ -8,7 +8,7 @@ use punktfunk_proto::Negotiated;
 use punktfunk_proto::limits::{BITRATE_KBPS, SHARD_BYTES, SHARD_BYTES_START, SHARD_BYTES_STEP};
 use punktfunk_seal::{CIPHER_VARIABLE, Cipher, CipherPreference, CipherReason};
 
-use crate::encode::{check_rate, payload_kbps};
+use crate::encode::{Encoders, payload_kbps};
 use crate::error::HostError;
 use crate::redundancy::Redundancy;
 use crate::source::{Prepared, Rate, SourceSpec};
@@ -24,13 +24,18 @@ const SLICE_SHARDS_MIN: u64 = 8;
 ///
 /// # Errors
 /// The client cannot take what any such source gives, or asks for more than this host's encoder has.
-pub fn check(hello: &Hello, spec: &SourceSpec, redundancy: Redundancy) -> Result<(), HostError> {
+pub fn check(
+    hello: &Hello,
+    spec: &SourceSpec,
+    redundancy: Redundancy,
+    encoders: &Encoders,
+) -> Result<(), HostError> {
     check_shards(hello)?;
     check_codec(hello, spec.codec())?;
     if spec.has_own_rate() {
         return Ok(());
     }
-    check_rate(hello.bitrate_kbps, redundancy.per_mille_at_start(), shard_at_start(hello))
+    encoders.check_rate(hello.bitrate_kbps, redundancy.per_mille_at_start(), shard_at_start(hello))
 }
 
 fn check_codec(hello: &Hello, codec: Codec) -> Result<(), HostError> {
@@ -193,13 +198,14 @@ fn wire_kbps(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Instant;
 
     use punktfunk_capture::{Mode, Patience};
     use punktfunk_control::Codec;
 
     use super::*;
-    use crate::source::prepare;
+    use crate::source::{Means, prepare};
     use crate::ways::{Doors, OPENING_MAX, Open};
 
     #[test]
@@ -208,14 +214,15 @@ mod tests {
         let mode_asked = punktfunk_control::Mode { width: 320, height: 180, refresh_mhz: 60_000 };
         let mut hello = Hello::new("test", mode_asked, 20_000);
         hello.codecs.push(Codec::Pattern);
-        let doors: std::sync::Arc<dyn Open> = std::sync::Arc::new(Doors::default());
+        let doors: Arc<dyn Open> = Arc::new(Doors::default());
         let patience = Patience::until(Instant::now() + OPENING_MAX);
+        let means = Means { doors: &doors, encoders: &Arc::default(), patience: &patience };
         for source in ["card", "bitstream:rate=5M,fps=60,slices=2"] {
             let spec = source.parse().unwrap();
-            let prepared = prepare(&spec, mode, 2, (&doors, &patience), |_| ()).unwrap();
+            let prepared = prepare(&spec, mode, 2, means, |_| ()).unwrap();
             for shard in [0, 1, 63, 64, 255, 8_897, 65_535] {
                 hello.shard_bytes_max = shard;
-                let error = check(&hello, &spec, Redundancy::fixed(100)).unwrap_err();
+                let error = check(&hello, &spec, Redundancy::fixed(100), &Encoders::default()).unwrap_err();
                 assert!(matches!(error, HostError::Unagreed { code: RefusalCode::Limits, .. }), "{error}");
                 let error = error.to_string();
                 assert!(
@@ -225,7 +232,7 @@ mod tests {
             }
             for (shard, agreed) in [(256, 256), (319, 256), (1_407, 1_344), (1_408, 1_408), (8_896, 8_896)] {
                 hello.shard_bytes_max = shard;
-                check(&hello, &spec, Redundancy::fixed(100)).unwrap();
+                check(&hello, &spec, Redundancy::fixed(100), &Encoders::default()).unwrap();
                 assert_eq!(
                     agree(&hello, &prepared, 2, Redundancy::fixed(100)).unwrap().shard_bytes_max,
                     agreed
@@ -238,9 +245,10 @@ mod tests {
     fn a_rate_whose_pictures_the_client_does_not_take_is_refused_by_name() {
         let mode: Mode = "320x180@60".parse().unwrap();
         let asked = punktfunk_control::Mode { width: 320, height: 180, refresh_mhz: 60_000 };
-        let doors: std::sync::Arc<dyn Open> = std::sync::Arc::new(Doors::default());
+        let doors: Arc<dyn Open> = Arc::new(Doors::default());
         let patience = Patience::until(Instant::now() + OPENING_MAX);
-        let prepared = prepare(&"card".parse().unwrap(), mode, 2, (&doors, &patience), |_| ()).unwrap();
+        let means = Means { doors: &doors, encoders: &Arc::default(), patience: &patience };
+        let prepared = prepare(&"card".parse().unwrap(), mode, 2, means, |_| ()).unwrap();
         let agreed = |kbps, au_bytes_max| {
             let hello = Hello { au_bytes_max, ..Hello::new("test", asked, kbps) };
             agree(&hello, &prepared, 2, Redundancy::fixed(100))
@@ -261,7 +269,9 @@ mod tests {
     fn what_no_source_could_give_is_refused_before_there_is_one() {
         let mode = punktfunk_control::Mode { width: 320, height: 180, refresh_mhz: 60_000 };
         let usual = Hello::new("test", mode, 20_000);
-        let check = |hello: &Hello, source: &str| check(hello, &source.parse().unwrap(), Redundancy::AUTO);
+        let check = |hello: &Hello, source: &str| {
+            check(hello, &source.parse().unwrap(), Redundancy::AUTO, &Encoders::default())
+        };
         check(&usual, "auto").unwrap();
         let error = check(&usual, "bitstream:rate=5M").unwrap_err();
         assert!(matches!(error, HostError::Unagreed { code: RefusalCode::Codec, .. }), "{error}");

@@ -63,6 +63,7 @@ use tracing_subscriber::prelude::*;
 use crate::ask::RunningHost;
 use crate::cli::{Command, ServeArgs};
 use crate::doorkeeper::Doorkeeper;
+use crate::encode::Encoders;
 use crate::error::HostError;
 use crate::manage::{ManageAt, Management};
 use crate::opening::OpeningConfig;
@@ -152,11 +153,17 @@ fn serve(args: &ServeArgs, told: &Config, logs: LogRing) -> Result<(), HostError
     tracing::info!("{}", socket.caps());
     tracing::info!("FEC by {}", wishes.fec_kernel);
     tracing::info!("{seal}");
+    let encoders = Arc::new(Encoders::default());
     let config = ServeConfig {
         told: told.clone(),
         opening: OpeningConfig {
             source,
-            doors: Arc::new(Doors { token_file: token_file(args.identity.as_deref()), ..Doors::default() }),
+            doors: Arc::new(Doors {
+                token_file: token_file(args.identity.as_deref()),
+                encoders: Arc::clone(&encoders),
+                ..Doors::default()
+            }),
+            encoders,
             slices: args.slices,
             redundancy: args.redundancy,
             ciphers: ciphers(told)?,

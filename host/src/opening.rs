@@ -17,12 +17,12 @@ use punktfunk_seal::{Cipher, CipherPreference, CipherReason};
 
 use crate::agreement::{agree, agree_cipher, agree_without_pictures, check};
 use crate::closing::Closing;
-use crate::encode::{Fitting, PicturesConfig, Source};
+use crate::encode::{Encoders, Fitting, PicturesConfig, Source};
 use crate::error::HostError;
 use crate::pick::picked;
 use crate::redundancy::Redundancy;
 use crate::screen::Screen;
-use crate::source::{SourceSpec, prepare};
+use crate::source::{Means, SourceSpec, prepare};
 use crate::ways::{Fall, News, OPENING_MAX, Open};
 
 /// What the operator set for every session's opening.
@@ -32,6 +32,8 @@ pub struct OpeningConfig {
     pub source: SourceSpec,
     /// Who opens the ways there.
     pub doors: Arc<dyn Open>,
+    /// What encodes their pictures.
+    pub encoders: Arc<Encoders>,
     /// The most slices of an access unit.
     pub slices: u16,
     /// The redundancy where the client does not ask for its own.
@@ -51,6 +53,8 @@ pub struct Opening {
 pub struct Opened {
     /// The source with its encoder; its pictures begin when the pipeline first waits for one.
     pub fitting: Fitting,
+    /// What the pictures are encoded by, whose limits a change has to keep to.
+    pub encoders: Arc<Encoders>,
     /// What is shown.
     pub screen: Screen,
     /// The pictures' mode.
@@ -150,23 +154,37 @@ pub fn open(
     let wanted = Mode::new(width, height, refresh_mhz).map_err(CaptureError::from)?;
     let redundancy = config.redundancy.for_client(hello);
     if hello.without_pictures {
-        return open_nothing(hello, wanted, redundancy, &config.ciphers);
+        return open_nothing(hello, wanted, redundancy, config);
     }
     let slices = config.slices.min(hello.slices_max).max(1);
     let source = match &hello.compositor {
         Some(name) => picked(&config.source, name, &punktfunk_display::probe())?,
         None => config.source.clone(),
     };
-    check(hello, &source, redundancy)?;
+    check(hello, &source, redundancy, &config.encoders)?;
     let cipher = agree_cipher(hello, &config.ciphers)?;
-    let mut prepared = prepare(&source, wanted, slices, (&config.doors, patience), waits)?;
+    let means = Means { doors: &config.doors, encoders: &config.encoders, patience };
+    let mut prepared = prepare(&source, wanted, slices, means, waits)?;
     let negotiated = agree(hello, &prepared, slices, redundancy)?;
     let (mode, codec, falls) = (prepared.mode, prepared.codec, prepared.falls.clone());
     let (source, encoder) = (prepared.source.clone(), prepared.encoder.clone());
     let news = prepared.news.take();
     let (fitting, desktop) = prepared.fit(PicturesConfig::new(&negotiated, redundancy))?;
     let screen = Screen::new(desktop);
-    Ok(Opened { fitting, screen, mode, codec, source, encoder, falls, news, negotiated, redundancy, cipher })
+    Ok(Opened {
+        fitting,
+        encoders: Arc::clone(&config.encoders),
+        screen,
+        mode,
+        codec,
+        source,
+        encoder,
+        falls,
+        news,
+        negotiated,
+        redundancy,
+        cipher,
+    })
 }
 
 /// A session that is there to be tested: no source is asked, and nobody either.
@@ -174,11 +192,12 @@ fn open_nothing(
     hello: &Hello,
     mode: Mode,
     redundancy: Redundancy,
-    ciphers: &CipherPreference,
+    config: &OpeningConfig,
 ) -> Result<Opened, HostError> {
     let (negotiated, codec) = agree_without_pictures(hello, mode.refresh_mhz(), redundancy)?;
     Ok(Opened {
         fitting: Fitting::new(Source::Nothing),
+        encoders: Arc::clone(&config.encoders),
         screen: Screen::None,
         mode,
         codec,
@@ -188,7 +207,7 @@ fn open_nothing(
         news: None,
         negotiated,
         redundancy,
-        cipher: agree_cipher(hello, ciphers)?,
+        cipher: agree_cipher(hello, &config.ciphers)?,
     })
 }
 
@@ -224,6 +243,7 @@ mod tests {
         let config = OpeningConfig {
             source: SourceSpec::Sway,
             doors: Arc::clone(&stub) as Arc<dyn Open>,
+            encoders: Arc::default(),
             slices: 4,
             redundancy: Redundancy::fixed(100),
             ciphers: CipherPreference::new(true, None),

@@ -17,7 +17,7 @@ use punktfunk_codec::bitstream::BitstreamSpec;
 use punktfunk_control::Codec;
 
 use crate::desktop::{self, Desktop};
-use crate::encode::{self, AnnexB, Bitstream, Fitting, Pictures, PicturesConfig, encoder_for};
+use crate::encode::{self, AnnexB, Bitstream, Encoders, Fitting, Pictures, PicturesConfig};
 use crate::error::HostError;
 use crate::ways::{Begun, Chain, Fall, News, Open, Way, left_out, ways_of};
 
@@ -99,7 +99,7 @@ impl SourceSpec {
             Self::Wayland(output) => desktop::check(output.as_deref()),
             Self::File(path) => {
                 let any = Mode::new(1280, 720, 60_000).map_err(CaptureError::from)?;
-                prepare_file(path, any, slices).map(drop)
+                prepare_file(path, any, slices, &Arc::default()).map(drop)
             }
             Self::PipeWire(_) | Self::Mutter(_) | Self::MutterVirtual if !cfg!(feature = "pipewire") => {
                 Err(HostError::NotBuilt { what: "PipeWire" })
@@ -158,6 +158,7 @@ fn is_y4m(path: &Path) -> bool {
 /// A source that is ready to be fitted to its encoder.
 pub struct Prepared {
     kind: Kind,
+    encoders: Arc<Encoders>,
     /// What is shown, kept alive with the session; None for sources that need no desktop.
     pub desktop: Option<Desktop>,
     /// The pictures' mode.
@@ -199,11 +200,18 @@ enum Kind {
     Bitstream(BitstreamSpec),
 }
 
-/// The software encoder, said out loud wherever it is used.
-const SOFTWARE_ENCODER: &str = "openh264 in software on the CPU (no GPU encoder is built in)";
+/// What a source is made ready with.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    /// Who opens the ways to it.
+    pub doors: &'a Arc<dyn Open>,
+    /// What encodes its pictures.
+    pub encoders: &'a Arc<Encoders>,
+    /// How long somebody waits for it.
+    pub patience: &'a Patience,
+}
 
-/// Makes a source ready for a client that asks for `wanted` in at most `slices` slices, as long as `patience` lasts;
-/// `waits` is told what takes its time.
+/// Makes a source ready for a client that asks for `wanted` in at most `slices` slices; `waits` is told what takes its time.
 ///
 /// # Errors
 /// The source cannot be had; the text says why.
@@ -211,22 +219,20 @@ pub fn prepare(
     spec: &SourceSpec,
     wanted: Mode,
     slices: u16,
-    (doors, patience): (&Arc<dyn Open>, &Patience),
+    means: Means<'_>,
     waits: impl FnMut(&str),
 ) -> Result<Prepared, HostError> {
     match spec {
-        SourceSpec::Card => Ok(prepare_card(wanted)),
-        SourceSpec::File(path) => prepare_file(path, wanted, slices),
-        SourceSpec::Bitstream(bitstream) => prepare_bitstream(*bitstream, wanted),
+        SourceSpec::Card => Ok(prepare_card(wanted, means.encoders)),
+        SourceSpec::File(path) => prepare_file(path, wanted, slices, means.encoders),
+        SourceSpec::Bitstream(bitstream) => prepare_bitstream(*bitstream, wanted, means.encoders),
         SourceSpec::Auto
         | SourceSpec::PipeWire(_)
         | SourceSpec::Mutter(_)
         | SourceSpec::MutterVirtual
         | SourceSpec::Wayland(_)
         | SourceSpec::Sway
-        | SourceSpec::Several(_) => {
-            prepare_ways(ways_of(spec, desktop::look_around()), wanted, (doors, patience), waits)
-        }
+        | SourceSpec::Several(_) => prepare_ways(ways_of(spec, desktop::look_around()), wanted, means, waits),
     }
 }
 
@@ -234,24 +240,25 @@ pub fn prepare(
 fn prepare_ways(
     ways: Vec<Way>,
     wanted: Mode,
-    (doors, patience): (&Arc<dyn Open>, &Patience),
+    means: Means<'_>,
     waits: impl FnMut(&str),
 ) -> Result<Prepared, HostError> {
     let Begun { chain, desktop, text, news } =
-        Chain::begin(ways, wanted, Arc::clone(doors), patience, waits)?;
+        Chain::begin(ways, wanted, Arc::clone(means.doors), means.patience, waits)?;
     let (mode, falls) = (chain.mode(), chain.falls());
-    let pictures = pictures(Kind::Pictures(Box::new(chain)), mode, text);
+    let pictures = pictures(Kind::Pictures(Box::new(chain)), mode, text, means.encoders);
     Ok(Prepared { desktop, falls, news: Some(news), ..pictures })
 }
 
-fn pictures(kind: Kind, mode: Mode, source: String) -> Prepared {
+fn pictures(kind: Kind, mode: Mode, source: String, encoders: &Arc<Encoders>) -> Prepared {
     Prepared {
         kind,
+        encoders: Arc::clone(encoders),
         desktop: None,
         mode,
         codec: Codec::H264,
         source,
-        encoder: SOFTWARE_ENCODER.into(),
+        encoder: encoders.describe(),
         au_bytes_max: 0,
         rate: Rate::Asked,
         falls: Vec::new(),
@@ -259,15 +266,20 @@ fn pictures(kind: Kind, mode: Mode, source: String) -> Prepared {
     }
 }
 
-fn prepare_card(mode: Mode) -> Prepared {
-    pictures(Kind::Card, mode, format!("test card {mode}"))
+fn prepare_card(mode: Mode, encoders: &Arc<Encoders>) -> Prepared {
+    pictures(Kind::Card, mode, format!("test card {mode}"), encoders)
 }
 
-fn prepare_file(path: &Path, wanted: Mode, slices: u16) -> Result<Prepared, HostError> {
+fn prepare_file(
+    path: &Path,
+    wanted: Mode,
+    slices: u16,
+    encoders: &Arc<Encoders>,
+) -> Result<Prepared, HostError> {
     if is_y4m(path) {
         let file = Y4m::open(path, Some(wanted.refresh_mhz()), Instant::now())?;
         let (mode, text) = (file.mode(), file.describe());
-        return Ok(pictures(Kind::Pictures(Box::new(file)), mode, text));
+        return Ok(pictures(Kind::Pictures(Box::new(file)), mode, text, encoders));
     }
     let file = AnnexB::open(path, wanted.refresh_mhz(), slices)?;
     let mode = file.mode();
@@ -276,11 +288,15 @@ fn prepare_file(path: &Path, wanted: Mode, slices: u16) -> Result<Prepared, Host
         encoder: "none: the file's own stream is passed through".into(),
         au_bytes_max: file.au_bytes_max(),
         rate: Rate::Own { au_bytes_mean: file.au_bytes_mean(), slices: file.slices_max() },
-        ..pictures(Kind::AnnexB(Box::new(file)), mode, text)
+        ..pictures(Kind::AnnexB(Box::new(file)), mode, text, encoders)
     })
 }
 
-fn prepare_bitstream(spec: BitstreamSpec, wanted: Mode) -> Result<Prepared, HostError> {
+fn prepare_bitstream(
+    spec: BitstreamSpec,
+    wanted: Mode,
+    encoders: &Arc<Encoders>,
+) -> Result<Prepared, HostError> {
     let mode = Mode::new(wanted.width(), wanted.height(), spec.refresh_mhz())
         .map_err(|error| HostError::Impossible(error.to_string()))?;
     let text = format!(
@@ -297,7 +313,7 @@ fn prepare_bitstream(spec: BitstreamSpec, wanted: Mode) -> Result<Prepared, Host
             au_bytes_mean: spec.rate_bps() * 125 / u64::from(spec.refresh_mhz()),
             slices: spec.slices(),
         },
-        ..pictures(Kind::Bitstream(spec), mode, text)
+        ..pictures(Kind::Bitstream(spec), mode, text, encoders)
     })
 }
 
@@ -315,15 +331,15 @@ impl Prepared {
             }
             Kind::AnnexB(file) => return Ok((Fitting::new(encode::Source::AnnexB(file)), self.desktop)),
             Kind::Card => {
-                encode::check_mode(self.mode)?;
+                self.encoders.check_mode(self.mode)?;
                 let card = Card::new(self.mode, Instant::now())?;
                 self.desktop = Some(Desktop::Card(card.modes()));
                 Box::new(card)
             }
             Kind::Pictures(source) => source,
         };
-        let encoder = encoder_for(self.mode, &config)?;
-        let pictures = Pictures::new(source, encoder, config)?;
+        let encoder = self.encoders.open(self.mode, &config)?;
+        let pictures = Pictures::new(source, encoder, config);
         Ok((Fitting::new(encode::Source::Pictures(Box::new(pictures))), self.desktop))
     }
 }
@@ -342,7 +358,8 @@ mod tests {
     fn prepare(spec: &SourceSpec, wanted: Mode, slices: u16) -> Result<Prepared, HostError> {
         let doors: Arc<dyn Open> = Arc::new(Doors::default());
         let patience = Patience::until(Instant::now() + OPENING_MAX);
-        super::prepare(spec, wanted, slices, (&doors, &patience), |_| ())
+        let means = Means { doors: &doors, encoders: &Arc::default(), patience: &patience };
+        super::prepare(spec, wanted, slices, means, |_| ())
     }
 
     #[test]

@@ -19,7 +19,7 @@ use punktfunk_proto::{BitratePolicy, FeedbackReport, FillerSent, SessionClock, S
 use punktfunk_seal::{Backends, Cipher, Direction, Plane, PlaneKeys, Sealer, Secret};
 
 use crate::bitrate;
-use crate::encode::Fitting;
+use crate::encode::{Encoders, Fitting};
 use crate::error::HostError;
 use crate::opening::Opened;
 use crate::report::Report;
@@ -55,6 +55,7 @@ pub struct StreamConfig {
 /// A running stream.
 pub struct Stream {
     pipeline: HostPipeline<Fitting>,
+    encoders: Arc<Encoders>,
     screen: Screen,
     report: Report,
     clock: SessionClock,
@@ -119,7 +120,9 @@ impl Stream {
         now: Instant,
     ) -> Result<Self, Box<(HostError, Screen)>> {
         let ((cipher, cipher_reason), codec) = (opened.cipher, opened.codec);
-        let Opened { fitting, screen, source, encoder, falls, news, negotiated, redundancy, .. } = opened;
+        let Opened {
+            fitting, encoders, screen, source, encoder, falls, news, negotiated, redundancy, ..
+        } = opened;
         let mut comments = vec![
             format!("punktfunk-host {}", env!("CARGO_PKG_VERSION")),
             format!("source: {source}"),
@@ -157,6 +160,7 @@ impl Stream {
         let report = Report::new(perf, pipeline.take_collectors(), &comments, now);
         Ok(Self {
             pipeline,
+            encoders,
             screen,
             report,
             clock,

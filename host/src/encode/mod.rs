@@ -6,22 +6,22 @@
 
 mod annexb;
 mod bitstream;
+mod encoders;
 mod pictures;
+mod software;
 mod sps;
 mod trim;
 
 use std::time::{Duration, Instant};
 
-use punktfunk_capture::Mode;
-use punktfunk_codec::h264::{Encoder, EncoderConfig};
-use punktfunk_codec::limits::{BITRATE_KBPS_MAX, BITRATE_KBPS_MIN};
+use punktfunk_codec::limits::BITRATE_KBPS_MIN;
 use punktfunk_engine::{Encode, EncodeOutcome, EncodeRequest, SliceSink, SourceCounts, StageFault, Wait};
 
 pub use annexb::AnnexB;
 pub use bitstream::Bitstream;
-pub use pictures::{Pictures, PicturesConfig, encoder_for};
-
-use crate::error::HostError;
+pub use encoders::Encoders;
+pub use pictures::{Pictures, PicturesConfig};
+pub use software::Software;
 
 /// The stage's name in faults.
 const STAGE: &str = "encode";
@@ -183,36 +183,6 @@ pub fn payload_kbps(wire_kbps: u32, redundancy_per_mille: u16, shard_bytes: u16)
     u32::try_from(payload).unwrap_or(u32::MAX).max(BITRATE_KBPS_MIN)
 }
 
-/// Whether the encoder can fill this wire rate.
-///
-/// # Errors
-/// [`HostError::Rate`] names the most that it can.
-pub fn check_rate(wire_kbps: u32, redundancy_per_mille: u16, shard_bytes: u16) -> Result<(), HostError> {
-    if payload_kbps(wire_kbps, redundancy_per_mille, shard_bytes) <= BITRATE_KBPS_MAX {
-        return Ok(());
-    }
-    let shard = u64::from(shard_bytes);
-    let datagram = shard + punktfunk_proto::DATAGRAM_OVERHEAD as u64;
-    let most =
-        u64::from(BITRATE_KBPS_MAX) * datagram * (1000 + u64::from(redundancy_per_mille)) / 1000 / shard;
-    Err(HostError::Rate { asked_kbps: wire_kbps, most_kbps: u32::try_from(most).unwrap_or(u32::MAX) })
-}
-
-/// Whether the encoder can do pictures of this mode.
-///
-/// # Errors
-/// The encoder's own No.
-pub fn check_mode(mode: Mode) -> Result<(), HostError> {
-    Encoder::new(EncoderConfig {
-        width: mode.width(),
-        height: mode.height(),
-        refresh_mhz: mode.refresh_mhz(),
-        bitrate_kbps: BITRATE_KBPS_MIN,
-        slices: 1,
-    })?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,17 +191,6 @@ mod tests {
     fn the_rate_that_the_encoder_begins_with_is_never_above_the_wires() {
         assert_eq!(payload_kbps(20_000, 0, 1408), 20_000 * 1408 / 1448);
         assert_eq!(payload_kbps(0, 1000, 1408), BITRATE_KBPS_MIN);
-        // 240 Mbit/s for the encoder, a tenth of parity, 40 bytes a datagram of 1192: by hand.
-        assert!(check_rate(273_166, 100, 1152).is_ok());
-        let error = check_rate(280_000, 100, 1152).unwrap_err();
-        assert!(matches!(error, HostError::Rate { asked_kbps: 280_000, most_kbps: 273_166 }), "{error:?}");
-    }
-
-    #[test]
-    fn modes_that_the_encoder_cannot_do_are_named() {
-        assert!(check_mode("1280x720@60".parse().unwrap()).is_ok());
-        let error = check_mode("8192x8192@60".parse().unwrap()).unwrap_err().to_string();
-        assert!(error.contains("8192x8192"), "{error}");
     }
 
     #[test]

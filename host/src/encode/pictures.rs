@@ -1,21 +1,18 @@
-//! A source of pictures and the software encoder.
+//! A source of pictures and what encodes them.
 //!
-//! Promises: the newest picture is encoded; one conversion and one encode a picture; the wire's rate is held
-//! by what is really sent; a mode that changes at the source gets a new encoder, and that is said. Refuses
-//! what the encoder refuses, in its words.
+//! Promises: the newest picture is encoded; the wire's rate is held by what is really sent; a mode that changes at the
+//! source gets a new encoder, and that is said. Refuses what the encoder refuses, in its words.
 
 use std::time::{Duration, Instant};
 
-use punktfunk_capture::{Counters, Mode, Picture, PixelFormat, Source};
-use punktfunk_codec::h264::{Encoder, EncoderConfig};
-use punktfunk_codec::{CodecError, I420, I420Buffer, convert};
+use punktfunk_capture::{Counters, Mode, Source};
 use punktfunk_engine::{Encode, EncodeOutcome, EncodeRequest, SliceSink, SourceCounts, StageFault, Wait};
 use punktfunk_proto::Negotiated;
 use punktfunk_proto::limits::SHARD_BYTES_START;
 
+use super::software::Software;
 use super::trim::RateTrim;
-use super::{STAGE, SlicePool, payload_kbps, push};
-use crate::error::HostError;
+use super::{STAGE, payload_kbps};
 use crate::redundancy::Redundancy;
 
 /// What a session's pictures are encoded with.
@@ -43,47 +40,36 @@ impl PicturesConfig {
     }
 
     /// The encoder's rate before anything was measured, in kbit/s.
-    fn payload_kbps(&self) -> u32 {
+    pub fn payload_kbps(&self) -> u32 {
         payload_kbps(self.wire_kbps, self.redundancy_per_mille, self.shard_bytes)
     }
 }
 
-/// A source with the software encoder.
+/// A source with its encoder.
 pub struct Pictures {
     source: Box<dyn Source>,
-    encoder: Encoder,
-    converted: I420Buffer,
+    encoder: Software,
     config: PicturesConfig,
-    pool: SlicePool,
     trim: RateTrim,
     started: Instant,
     /// What the source had counted when the stream began.
     before: Counters,
     /// How often the source's pictures had come from elsewhere when one was last encoded.
     changes: u64,
-    /// Whether `converted` holds the newest picture.
-    has_converted: bool,
 }
 
 impl Pictures {
     /// Fits a source to an encoder of its mode.
-    ///
-    /// # Errors
-    /// No memory for pictures of that mode.
-    pub fn new(source: Box<dyn Source>, encoder: Encoder, config: PicturesConfig) -> Result<Self, HostError> {
-        let mode = source.mode();
-        Ok(Self {
+    pub fn new(source: Box<dyn Source>, encoder: Software, config: PicturesConfig) -> Self {
+        Self {
             encoder,
-            converted: I420Buffer::new(mode.width(), mode.height())?,
             before: source.counters(),
             changes: source.changes(),
             source,
             config,
-            pool: SlicePool::new(4 * usize::from(config.slices), 64 << 10),
             trim: RateTrim::new(),
             started: Instant::now(),
-            has_converted: false,
-        })
+        }
     }
 
     /// Lets the pictures begin at `started`, with nothing counted.
@@ -102,33 +88,8 @@ impl Pictures {
         }
         let kbps = self.trim.of(self.config.payload_kbps());
         tracing::debug!(kbps, factor = self.trim.factor(), "the encoder's rate");
-        let fault = |error: CodecError| StageFault::new(STAGE, error);
-        if kbps <= self.encoder.bitrate_kbps_max() {
-            return self.encoder.set_bitrate(kbps).map_err(fault);
-        }
-        tracing::info!(kbps, "the rate passes what this encoder was made for; a new one begins with an IDR");
-        let EncoderConfig { width, height, refresh_mhz, .. } = *self.encoder.config();
-        self.encoder = encoder_of(width, height, refresh_mhz, kbps, self.config.slices).map_err(fault)?;
-        Ok(())
+        self.encoder.set_rate(kbps)
     }
-}
-
-/// An encoder for this mode, at the rate of the session's beginning.
-///
-/// # Errors
-/// The encoder's No.
-pub fn encoder_for(mode: Mode, config: &PicturesConfig) -> Result<Encoder, CodecError> {
-    encoder_of(mode.width(), mode.height(), mode.refresh_mhz(), config.payload_kbps(), config.slices)
-}
-
-fn encoder_of(
-    width: u32,
-    height: u32,
-    refresh_mhz: u32,
-    bitrate_kbps: u32,
-    slices: u16,
-) -> Result<Encoder, CodecError> {
-    Encoder::new(EncoderConfig { width, height, refresh_mhz, bitrate_kbps, slices })
 }
 
 impl Encode for Pictures {
@@ -151,9 +112,7 @@ impl Encode for Pictures {
             Ok(None) => return Ok(EncodeOutcome::Skipped),
             Err(error) => return Err(StageFault::new("capture", error)),
         };
-        let config = self.encoder.config();
-        let encoded = (config.width, config.height, config.refresh_mhz);
-        if (picture.width, picture.height, refresh_mhz) != encoded {
+        if (picture.width, picture.height, refresh_mhz) != self.encoder.shape() {
             tracing::warn!(
                 width = picture.width,
                 height = picture.height,
@@ -161,20 +120,19 @@ impl Encode for Pictures {
                 "the source changed its mode; a new encoder begins with an IDR"
             );
             let kbps = self.trim.of(self.config.payload_kbps());
-            self.encoder = encoder_of(picture.width, picture.height, refresh_mhz, kbps, self.config.slices)
-                .map_err(|error| StageFault::new(STAGE, error))?;
-            self.converted = I420Buffer::new(picture.width, picture.height)
+            let mode = Mode::new(picture.width, picture.height, refresh_mhz)
+                .map_err(|error| StageFault::new("capture", error))?;
+            self.encoder = Software::new(mode, kbps, self.config.slices)
                 .map_err(|error| StageFault::new(STAGE, error))?;
         }
         // Nothing of another screen is worth a reference.
         let idr = request.idr || changes != self.changes;
         let request = EncodeRequest { idr, ..*request };
         self.changes = changes;
-        self.has_converted = picture.format == PixelFormat::Bgrx;
         // A picture that was waiting before the session's clock began is as old as the session.
         out.set_captured_at(picture.captured_at.max(self.started));
         out.set_number(picture.number);
-        encode_picture(&mut self.encoder, &mut self.converted, &mut self.pool, &picture, &request, out)
+        self.encoder.encode(&picture, &request, out)
     }
 
     fn repeat(
@@ -182,16 +140,11 @@ impl Encode for Pictures {
         request: &EncodeRequest,
         out: &mut SliceSink<'_, Vec<u8>>,
     ) -> Result<EncodeOutcome, StageFault> {
-        if !self.has_converted {
-            // The card and files move by themselves: their next picture is the IDR.
-            return Ok(EncodeOutcome::Skipped);
-        }
-        let planes = self.converted.as_i420();
-        encode_planes(&mut self.encoder, &mut self.pool, &planes, request, out)
+        self.encoder.repeat(request, out)
     }
 
     fn recycle(&mut self, slice: Vec<u8>) {
-        self.pool.put(slice);
+        self.encoder.recycle(slice);
     }
 
     fn counts(&self) -> SourceCounts {
@@ -203,50 +156,4 @@ impl Encode for Pictures {
             stamped_here: now.stamped_here - before.stamped_here,
         }
     }
-}
-
-fn encode_picture(
-    encoder: &mut Encoder,
-    converted: &mut I420Buffer,
-    pool: &mut SlicePool,
-    picture: &Picture<'_>,
-    request: &EncodeRequest,
-    out: &mut SliceSink<'_, Vec<u8>>,
-) -> Result<EncodeOutcome, StageFault> {
-    let fault = |error: CodecError| StageFault::new(STAGE, error);
-    let planes = match picture.format {
-        PixelFormat::Bgrx => {
-            let start = Instant::now();
-            convert::bgrx_to_i420(picture.bytes, picture.stride, picture.width, picture.height, converted)
-                .map_err(fault)?;
-            out.set_import(start.elapsed());
-            converted.as_i420()
-        }
-        PixelFormat::I420 => {
-            I420::contiguous(picture.width, picture.height, picture.stride, picture.bytes).map_err(fault)?
-        }
-    };
-    encode_planes(encoder, pool, &planes, request, out)
-}
-
-fn encode_planes(
-    encoder: &mut Encoder,
-    pool: &mut SlicePool,
-    planes: &I420<'_>,
-    request: &EncodeRequest,
-    out: &mut SliceSink<'_, Vec<u8>>,
-) -> Result<EncodeOutcome, StageFault> {
-    let fault = |error: CodecError| StageFault::new(STAGE, error);
-    let encoded = encoder.encode(planes, 0, request.idr).map_err(fault)?;
-    if encoded.skipped() {
-        return Ok(EncodeOutcome::Skipped);
-    }
-    let idr = encoded.is_idr();
-    let mut slices = encoded.slices().peekable();
-    while let Some(slice) = slices.next() {
-        let mut buffer = pool.take();
-        buffer.extend_from_slice(slice);
-        push(pool, out, buffer, idr, slices.peek().is_none())?;
-    }
-    Ok(EncodeOutcome::Encoded)
 }

@@ -7,7 +7,6 @@ use punktfunk_control::{Codec, Reconfigure, Reconfigured, SourceNews};
 use punktfunk_proto::limits::{BITRATE_KBPS, SHARD_BYTES_START};
 
 use super::Stream;
-use crate::encode::check_rate;
 use crate::error::HostError;
 use crate::screen::Screen;
 use crate::ways::News;
@@ -32,7 +31,7 @@ impl Stream {
         if let Some(mode) = wanted.mode {
             let begun = punktfunk_capture::Mode::new(mode.width, mode.height, mode.refresh_mhz)
                 .map_err(|error| HostError::Impossible(error.to_string()))
-                .and_then(|mode| self.screen.change(mode));
+                .and_then(|mode| self.screen.change(mode, &self.encoders));
             match begun {
                 Ok(()) => {
                     self.mode_pending = Some((mode, refused));
@@ -92,7 +91,11 @@ impl Stream {
             let (least, most) = BITRATE_KBPS.into_inner();
             return Err(HostError::Impossible(format!("a bitrate is {least} to {most} kbit/s, not {kbps}")));
         }
-        check_rate(kbps, self.redundancy_per_mille, self.shard_bytes_max.min(SHARD_BYTES_START))?;
+        self.encoders.check_rate(
+            kbps,
+            self.redundancy_per_mille,
+            self.shard_bytes_max.min(SHARD_BYTES_START),
+        )?;
         if self.pipeline.set_wire_rate(kbps).is_err() {
             return Err(HostError::Impossible("the bitrate stays, for the pacer is busy; ask again".into()));
         }
@@ -131,6 +134,7 @@ mod tests {
         let opening = OpeningConfig {
             source: source.parse().unwrap(),
             doors,
+            encoders: Arc::default(),
             slices: 4,
             redundancy: Redundancy::fixed(100),
             ciphers: CipherPreference::of_this_cpu(None),

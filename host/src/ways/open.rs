@@ -5,8 +5,9 @@
 //! Refuses what the encoder cannot do before a compositor is started for it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 #[cfg(any(feature = "pipewire", test))]
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use punktfunk_capture::card::Card;
@@ -16,7 +17,7 @@ use punktfunk_capture::{CaptureError, Diagnosis, Mode, Patience, Source};
 
 use super::Way;
 use crate::desktop::{self, Desktop};
-use crate::encode;
+use crate::encode::Encoders;
 use crate::error::HostError;
 
 /// A way that has a picture.
@@ -83,6 +84,8 @@ pub trait Open: Send + Sync {
 pub struct Doors {
     /// Where the portal's leave is kept, so that a person is asked once.
     pub token_file: Option<PathBuf>,
+    /// What encodes the pictures: a mode that it cannot do is not asked for.
+    pub encoders: Arc<Encoders>,
     /// The desktop's Wayland socket; none: the one that this program's environment names.
     pub socket: Option<PathBuf>,
     /// Whose turn it is at the portal: a leave is good for one session, which brings the next one's, and a person is
@@ -115,7 +118,7 @@ impl Open for Doors {
             }
             #[cfg(feature = "pipewire")]
             Way::MutterVirtual => {
-                encode::check_mode(mode)?;
+                self.encoders.check_mode(mode)?;
                 Self::through(Door::MutterVirtual, mode, patience)?
             }
             Way::Wayland(output) => {
@@ -125,18 +128,20 @@ impl Open for Doors {
             }
             Way::Own => {
                 // The encoder's No comes before a compositor is started and its pictures of that size are had.
-                encode::check_mode(mode)?;
+                self.encoders.check_mode(mode)?;
                 let (desktop, source) = Desktop::own(mode, patience)?;
                 WayOpened { source, text: desktop.describe(), desktop: Some(desktop) }
             }
             Way::Card => {
-                encode::check_mode(mode)?;
+                self.encoders.check_mode(mode)?;
                 let card = Card::new(mode, Instant::now()).map_err(HostError::from)?;
                 let desktop = Some(Desktop::Card(card.modes()));
                 WayOpened { text: card.describe(), source: Box::new(card), desktop }
             }
         };
-        let is_there = encode::check_mode(opened.source.mode())
+        let is_there = self
+            .encoders
+            .check_mode(opened.source.mode())
             .and_then(|()| first_picture(opened.source.as_mut(), &patience.as_for_a_person()));
         match is_there {
             Ok(()) => Ok(opened),
