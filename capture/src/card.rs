@@ -18,7 +18,7 @@ pub use code::{CardStamp, read};
 pub use painter::Painter;
 
 use crate::schedule::Pace;
-use crate::{CaptureError, Counters, Mode, Picture, PixelFormat, Source};
+use crate::{CaptureError, Counters, Mode, Picture, PixelFormat, Pixels, Source};
 
 /// A source of test pictures, drawn as I420 and paced at its mode's refresh.
 #[derive(Debug)]
@@ -99,11 +99,9 @@ impl Source for Card {
         let time_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         let bytes = self.painter.paint(CardStamp { number, time_us });
         Ok(Some(Picture {
-            format: PixelFormat::I420,
+            pixels: Pixels::Memory { format: PixelFormat::I420, stride: self.mode.width() as usize, bytes },
             width: self.mode.width(),
             height: self.mode.height(),
-            stride: self.mode.width() as usize,
-            bytes,
             captured_at,
             number,
         }))
@@ -136,7 +134,8 @@ mod tests {
                 card.skip();
             }
             let picture = card.next_picture(Duration::from_secs(1)).unwrap().expect("a card never ends");
-            let stamp = read(picture.bytes, picture.stride, 320, 180).unwrap();
+            let (_, stride, bytes) = picture.memory().unwrap();
+            let stamp = read(bytes, stride, 320, 180).unwrap();
             assert_eq!(stamp.number, picture.number);
             assert!(last < Some(stamp.number));
             let due_us = stamp.number * 1_000_000 / 240;
@@ -161,7 +160,8 @@ mod tests {
             for _ in 0..3 {
                 let picture = card.next_picture(Duration::from_secs(1)).unwrap().expect("a card never ends");
                 assert_eq!((picture.width, picture.height), (width, height));
-                let stamp = read(picture.bytes, picture.stride, width, height).unwrap();
+                let (_, stride, bytes) = picture.memory().unwrap();
+                let stamp = read(bytes, stride, width, height).unwrap();
                 assert!(last < Some(stamp.number) && stamp.number == picture.number);
                 last = Some(stamp.number);
             }

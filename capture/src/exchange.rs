@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 #[cfg(feature = "wayland")]
 use crate::ModeError;
 use crate::stamp::Stamp;
-use crate::threaded::Origin;
+use crate::threaded::{Holds, Origin};
 use crate::{CaptureError, Counters, Diagnosis, Mode};
 
 /// A picture that can be taken.
@@ -62,6 +62,9 @@ struct State<O: Origin> {
 
 impl<O: Origin> State<O> {
     fn give_back(&mut self, buffer: O::Buffer) {
+        if !buffer.is_ours() {
+            return;
+        }
         debug_assert!(self.returned.len() < self.buffers, "there are no more buffers than that");
         self.returned.push(buffer);
     }
@@ -121,6 +124,7 @@ impl<O: Origin> Exchange<O> {
         let number = state.counters.captured;
         state.counters.captured += 1;
         state.counters.stamped_here += u64::from(!stamp.is_told);
+        state.counters.dmabufs += u64::from(!buffer.is_ours());
         let captured_at = stamp.at;
         if let Some(older) = state.newest.replace(Captured { buffer, mode, captured_at, number }) {
             state.counters.superseded += 1;

@@ -16,7 +16,7 @@ pub use flaw::Y4mFlaw;
 
 use crate::limits::{Y4M_FRAME_LINE_BYTES_MAX, Y4M_HEADER_BYTES_MAX, Y4M_PICTURES_MAX};
 use crate::schedule::Pace;
-use crate::{CaptureError, Counters, Mode, Picture, PixelFormat, Source};
+use crate::{CaptureError, Counters, Mode, Picture, PixelFormat, Pixels, Source};
 use header::Header;
 
 /// A Y4M file, played at its own refresh (or another) in a loop.
@@ -119,11 +119,13 @@ impl<R: Read + Seek + Send> Source for Y4m<R> {
         let Some(number) = self.pace.claim(captured_at) else { return Ok(None) };
         self.read_picture(number).map_err(|trouble| trouble.named(&self.name))?;
         Ok(Some(Picture {
-            format: PixelFormat::I420,
+            pixels: Pixels::Memory {
+                format: PixelFormat::I420,
+                stride: self.mode.width() as usize,
+                bytes: &self.bytes,
+            },
             width: self.mode.width(),
             height: self.mode.height(),
-            stride: self.mode.width() as usize,
-            bytes: &self.bytes,
             captured_at,
             number,
         }))

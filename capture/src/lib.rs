@@ -4,6 +4,7 @@
 //! counted. Sources pace themselves; a stamp is taken when the picture came to be. Nothing here encodes.
 
 pub mod card;
+pub mod dmabuf;
 mod error;
 #[cfg(any(feature = "pipewire", feature = "wayland"))]
 mod exchange;
@@ -25,10 +26,11 @@ mod threaded;
 #[cfg(feature = "wayland")]
 pub mod wayland;
 
+pub use dmabuf::{Dmabuf, DmabufPlane, DmabufWish, Lease, SyncPoint};
 pub use error::{CaptureError, Diagnosis};
 pub use mode::{Mode, ModeError};
 pub use patience::Patience;
-pub use picture::{Counters, Picture, PixelFormat, Source};
+pub use picture::{Counters, Picture, PixelFormat, Pixels, Source};
 pub use session::is_local_display;
 #[cfg(any(feature = "pipewire", feature = "wayland"))]
 pub use threaded::ThreadedSource;

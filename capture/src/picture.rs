@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::dmabuf::{Dmabuf, Lease};
 use crate::{CaptureError, Mode};
 
 /// How a picture's bytes are laid out.
@@ -14,23 +15,45 @@ pub enum PixelFormat {
     I420,
 }
 
-/// One picture, lent by its source until the source's next verb.
+/// Where a picture's pixels are.
+#[derive(Debug, Clone, Copy)]
+pub enum Pixels<'a> {
+    /// In this program's memory.
+    Memory {
+        /// How `bytes` is laid out.
+        format: PixelFormat,
+        /// Bytes from one row (of the first plane) to the next.
+        stride: usize,
+        /// The pixels.
+        bytes: &'a [u8],
+    },
+    /// In a GPU's. Only from a source that was opened with a [`crate::DmabufWish`].
+    Dmabuf(Dmabuf<'a>),
+}
+
+/// One picture, lent by its source until the source's next verb; a dmabuf can be kept longer ([`Source::keep`]).
 #[derive(Debug, Clone, Copy)]
 pub struct Picture<'a> {
-    /// How `bytes` is laid out.
-    pub format: PixelFormat,
+    /// Where its pixels are.
+    pub pixels: Pixels<'a>,
     /// Width in pixels, even.
     pub width: u32,
     /// Height in pixels, even.
     pub height: u32,
-    /// Bytes from one row (of the first plane) to the next.
-    pub stride: usize,
-    /// The pixels.
-    pub bytes: &'a [u8],
     /// When the picture came to be.
     pub captured_at: Instant,
     /// The picture's number at its source, rising; a gap is pictures that were superseded or skipped.
     pub number: u64,
+}
+
+impl<'a> Picture<'a> {
+    /// How its bytes are laid out, how many there are from row to row, and they themselves; none of a dmabuf.
+    pub fn memory(&self) -> Option<(PixelFormat, usize, &'a [u8])> {
+        match self.pixels {
+            Pixels::Memory { format, stride, bytes } => Some((format, stride, bytes)),
+            Pixels::Dmabuf(_) => None,
+        }
+    }
 }
 
 /// What became of a source's pictures, by value.
@@ -47,6 +70,10 @@ pub struct Counters {
     pub spoiled: u64,
     /// Of the captured those that were stamped when they came: their producer gave no time on our clock.
     pub stamped_here: u64,
+    /// Of the captured those that came as dmabufs.
+    pub dmabufs: u64,
+    /// How often pictures began to come in memory where dmabufs were wished for.
+    pub memory_falls: u64,
 }
 
 /// A source of pictures. A picture is first waited for, then taken or skipped.
@@ -78,6 +105,20 @@ pub trait Source: Send {
     /// # Errors
     /// The source has failed and gives no more pictures.
     fn take_picture(&mut self) -> Result<Option<Picture<'_>>, CaptureError>;
+
+    /// Gives back the picture that is lent, if one is: its producer has it from now on, unless it is kept.
+    fn give_back(&mut self) {}
+
+    /// Keeps the dmabuf that is lent from going back to its producer until the lease is dropped, so that a GPU can read
+    /// it while the source's next verbs are called. `None` where none is lent, or where its producer shares too few
+    /// buffers for one more to be kept: then whoever reads it is done before the next verb.
+    fn keep(&mut self) -> Option<Lease> {
+        None
+    }
+
+    /// Has the source give no more dmabufs of this format with this modifier: they cannot be imported. Where nothing of
+    /// the wish is left, pictures come in memory.
+    fn decline(&mut self, _fourcc: u32, _modifier: u64) {}
 
     /// Drops the picture that could be taken now, if there is one, and counts it: load that is shed before encode.
     fn skip(&mut self);

@@ -43,13 +43,13 @@ use std::time::Duration;
 use crate::exchange::{End, Exchange};
 use crate::limits::STREAM_PICTURES;
 use crate::threaded::{Origin, ThreadedSource};
-use crate::{CaptureError, Diagnosis, Mode, Patience};
+use crate::{CaptureError, Diagnosis, DmabufWish, Mode, Patience};
 use bus::{Bus, Recall};
 pub use door::{Door, NodeRef};
 use door::{Keeper, Opened};
 use link::{Remote, Target};
 use params::Size;
-use picture::Pixels;
+use picture::Copied;
 
 /// The session that a door is looked for in. The default is this program's own, as its environment tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -63,6 +63,23 @@ pub struct Surroundings {
     pub environment: Option<Vec<(String, String)>>,
 }
 
+/// What is wanted of a node.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The size of a screen that is made, the highest rate that is asked for, and the refresh of a producer that does
+    /// not tell its own.
+    pub mode: Mode,
+    /// The dmabufs that can be taken; with none, pictures come in memory.
+    pub dmabufs: DmabufWish,
+}
+
+impl From<Mode> for Wanted {
+    /// Pictures in memory.
+    fn from(mode: Mode) -> Self {
+        Self { mode, dmabufs: DmabufWish::default() }
+    }
+}
+
 /// A PipeWire node as a source of pictures.
 pub type PipeWireSource = ThreadedSource<PipeWireNode>;
 
@@ -74,7 +91,7 @@ pub struct PipeWireNode {
 }
 
 impl Origin for PipeWireNode {
-    type Buffer = Pixels;
+    type Buffer = Copied;
     /// The node's name.
     type Told = String;
 
@@ -88,14 +105,17 @@ impl Origin for PipeWireNode {
 }
 
 impl ThreadedSource<PipeWireNode> {
-    /// Goes through `door`, agrees on a format, and starts to capture. `wanted` is the size of a screen that is
-    /// made, the highest rate that is asked for, and the refresh of a producer that does not tell its own.
+    /// Goes through `door`, agrees on a format, and starts to capture.
     ///
     /// Waits for the agreement as long as `patience` lasts, a person's where one is asked; the first picture has the same.
     ///
     /// # Errors
     /// [`CaptureError::Unusable`] and [`CaptureError::NoFirstPicture`], which name the cause.
-    pub fn connect(door: Door, wanted: Mode, patience: impl Into<Patience>) -> Result<Self, CaptureError> {
+    pub fn connect(
+        door: Door,
+        wanted: impl Into<Wanted>,
+        patience: impl Into<Patience>,
+    ) -> Result<Self, CaptureError> {
         Self::connect_in(&Surroundings::default(), door, wanted, patience)
     }
 
@@ -106,9 +126,10 @@ impl ThreadedSource<PipeWireNode> {
     pub fn connect_in(
         surroundings: &Surroundings,
         door: Door,
-        wanted: Mode,
+        wanted: impl Into<Wanted>,
         patience: impl Into<Patience>,
     ) -> Result<Self, CaptureError> {
+        let wanted = wanted.into();
         let mut patience = patience.into();
         let exchange = Arc::new(Exchange::new(STREAM_PICTURES));
         let size = if door == Door::MutterVirtual { Size::Wanted } else { Size::Theirs };
@@ -125,7 +146,8 @@ impl ThreadedSource<PipeWireNode> {
             let remote = opened.remote.map_or(session, Remote::Opened);
             (remote, NodeRef::Id(opened.node), Some(keeper), compositor)
         };
-        let target = Target { remote, node, size, wanted, deadline: patience.left(), compositor };
+        let target =
+            Target { remote, node, size, wanted: wanted.mode, deadline: patience.left(), compositor };
         let run = move |exchange: &Arc<_>, stop| link::run(target, exchange, stop);
         let origin = |name: String| {
             tracing::debug!(node = name, "a node is captured");

@@ -13,12 +13,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::exchange::{Captured, End, Exchange};
-use crate::{CaptureError, Counters, Diagnosis, Mode, Patience, Picture, PixelFormat, Source};
+use crate::{CaptureError, Counters, Diagnosis, Lease, Mode, Patience, Picture, Pixels, Source};
 
 /// What pictures are captured from, and what is particular to it.
 pub trait Origin: fmt::Debug + Send + 'static {
     /// What a picture lies in.
-    type Buffer: Bgrx + fmt::Debug + Send + 'static;
+    type Buffer: Holds + fmt::Debug + Send + 'static;
 
     /// What the thread tells of the origin once it captures.
     type Told: fmt::Debug + Send + 'static;
@@ -28,18 +28,28 @@ pub trait Origin: fmt::Debug + Send + 'static {
 
     /// What a thread that has not begun in time waits for.
     fn silence() -> Diagnosis;
+
+    /// No more dmabufs of this format with this modifier are wished for.
+    fn decline(&self, _fourcc: u32, _modifier: u64) {}
 }
 
-/// Memory with a picture of blue, green, red, unused.
-pub trait Bgrx {
-    /// Bytes from row to row.
-    fn stride(&self) -> usize;
-
+/// What holds a picture.
+pub trait Holds {
     /// The pixels.
-    fn bytes(&self) -> &[u8];
+    fn pixels(&self) -> Pixels<'_>;
 
     /// The format that they came in, for people.
     fn format_name(&self) -> &'static str;
+
+    /// Whether it is memory of ours, to be used again; else it goes back to its producer by being dropped.
+    fn is_ours(&self) -> bool {
+        true
+    }
+
+    /// What keeps it from going back to its producer, where one more may be kept.
+    fn lease(&self) -> Option<Lease> {
+        None
+    }
 }
 
 /// A source of pictures with a thread of its own.
@@ -88,9 +98,11 @@ const START_GRACE: Duration = Duration::from_millis(100);
 
 impl<O: Origin> Source for ThreadedSource<O> {
     fn describe(&self) -> String {
-        let format = self.lent.as_ref().map_or("", |captured| captured.buffer.format_name());
+        let lent = self.lent.as_ref().map(|captured| &captured.buffer);
+        let format = lent.map_or("", Holds::format_name);
         let comma = if format.is_empty() { "" } else { ", " };
-        format!("{} over shared memory{comma}{format}", self.origin.describe(self.mode))
+        let way = if lent.is_none_or(Holds::is_ours) { "over shared memory" } else { "as dmabufs" };
+        format!("{} {way}{comma}{format}", self.origin.describe(self.mode))
     }
 
     fn mode(&self) -> Mode {
@@ -112,14 +124,24 @@ impl<O: Origin> Source for ThreadedSource<O> {
         // A newer one of another mode may have come since it was waited for.
         self.mode = captured.mode;
         Ok(Some(Picture {
-            format: PixelFormat::Bgrx,
+            pixels: captured.buffer.pixels(),
             width: captured.mode.width(),
             height: captured.mode.height(),
-            stride: captured.buffer.stride(),
-            bytes: captured.buffer.bytes(),
             captured_at: captured.captured_at,
             number: captured.number,
         }))
+    }
+
+    fn give_back(&mut self) {
+        self.exchange.take_back(&mut self.lent);
+    }
+
+    fn keep(&mut self) -> Option<Lease> {
+        self.lent.as_ref()?.buffer.lease()
+    }
+
+    fn decline(&mut self, fourcc: u32, modifier: u64) {
+        self.origin.decline(fourcc, modifier);
     }
 
     fn skip(&mut self) {
@@ -186,19 +208,16 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::PixelFormat;
     use crate::stamp::Stamp;
 
     /// A picture of one value.
     #[derive(Debug)]
     struct Grey([u8; 16 * 16 * 4]);
 
-    impl Bgrx for Grey {
-        fn stride(&self) -> usize {
-            64
-        }
-
-        fn bytes(&self) -> &[u8] {
-            &self.0
+    impl Holds for Grey {
+        fn pixels(&self) -> Pixels<'_> {
+            Pixels::Memory { format: PixelFormat::Bgrx, stride: 64, bytes: &self.0 }
         }
 
         fn format_name(&self) -> &'static str {
@@ -260,7 +279,8 @@ mod tests {
         assert_eq!(source.describe(), "a wall 16x16@60 over shared memory");
         assert!(source.wait_picture(SOON).unwrap());
         let picture = source.take_picture().unwrap().unwrap();
-        assert_eq!((picture.bytes[0], picture.stride, picture.number), (7, 64, 0));
+        let (_, stride, bytes) = picture.memory().unwrap();
+        assert_eq!((bytes[0], stride, picture.number), (7, 64, 0));
         assert_eq!(source.describe(), "a wall 16x16@60 over shared memory, GREY");
         drop(source);
         told.try_recv().unwrap();

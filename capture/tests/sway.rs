@@ -68,14 +68,15 @@ fn pictures_come_at_the_screens_rate() {
     while started.elapsed() < Duration::from_secs(5) {
         let Some(picture) = source.next_picture(Duration::from_millis(100)).unwrap() else { continue };
         ages.push(picture.captured_at.elapsed());
-        assert_eq!((picture.format, picture.width, picture.height), (PixelFormat::Bgrx, 1280, 720));
-        assert_eq!(picture.bytes.len(), picture.stride * 720);
+        let (format, stride, bytes) = picture.memory().unwrap();
+        assert_eq!((format, picture.width, picture.height), (PixelFormat::Bgrx, 1280, 720));
+        assert_eq!(bytes.len(), stride * 720);
         if let Some((number, captured_at)) = last {
             assert!(picture.number > number && picture.captured_at > captured_at);
             gaps.push(picture.captured_at - captured_at);
         }
         last = Some((picture.number, picture.captured_at));
-        seen.insert(hash(picture.bytes));
+        seen.insert(hash(bytes));
     }
     let rate = gaps.len() as f64 / started.elapsed().as_secs_f64();
     gaps.sort_unstable();
@@ -144,9 +145,10 @@ fn mode_changes_in_mid_stream_are_followed() {
                 if let Some(picture) = source.next_picture(Duration::from_millis(50)).unwrap()
                     && (picture.width, picture.height) == (width & !1, height & !1)
                 {
-                    assert!(picture.bytes.len() >= picture.stride * picture.height as usize);
+                    let (_, stride, bytes) = picture.memory().unwrap();
+                    assert!(bytes.len() >= stride * picture.height as usize);
                     // Read to the last byte, so that a short mapping would show.
-                    let _ = hash(picture.bytes);
+                    let _ = hash(bytes);
                     break;
                 }
                 assert!(

@@ -131,7 +131,8 @@ fn mode_changes_are_followed_by_a_session() {
             if let Some(picture) = picture
                 && (picture.width, picture.height) == (width & !1, height & !1)
             {
-                assert!(picture.bytes.len() >= picture.stride * picture.height as usize);
+                let (_, stride, bytes) = picture.memory().unwrap();
+                assert!(bytes.len() >= stride * picture.height as usize);
                 break;
             }
             assert!(started.elapsed() < DEADLINE, "{width}x{height} never came");

@@ -40,13 +40,11 @@ fn plays_in_order_and_loops() {
     assert_eq!((source.mode().to_string().as_str(), source.pictures()), ("32x16@240", 3));
     for _ in 0..20 {
         let picture = source.next_picture(Duration::from_secs(1)).unwrap().unwrap();
-        assert_eq!(
-            (picture.format, picture.width, picture.height, picture.stride),
-            (PixelFormat::I420, 32, 16, 32)
-        );
-        assert_eq!(picture.bytes.len(), PICTURE_BYTES);
+        let (format, stride, bytes) = picture.memory().unwrap();
+        assert_eq!((format, picture.width, picture.height, stride), (PixelFormat::I420, 32, 16, 32));
+        assert_eq!(bytes.len(), PICTURE_BYTES);
         let expected = (picture.number % 3) as u8;
-        assert!(picture.bytes.iter().all(|byte| *byte == expected), "picture {}", picture.number);
+        assert!(bytes.iter().all(|byte| *byte == expected), "picture {}", picture.number);
     }
     source.wait_picture(Duration::from_secs(1)).unwrap();
     source.skip();

@@ -9,25 +9,21 @@ use std::os::fd::BorrowedFd;
 
 use super::agreed::{Agreed, ByteOrder, Place};
 use super::cursor::Cursor;
-use crate::Diagnosis;
-use crate::threaded::Bgrx;
+use crate::threaded::Holds;
+use crate::{Diagnosis, PixelFormat, Pixels};
 
 /// One picture of blue, green, red, unused.
 #[derive(Debug, Default)]
-pub struct Pixels {
+pub struct Copied {
     pub(super) bytes: Vec<u8>,
     pub(super) stride: usize,
     /// The format that it came in, for people.
     pub(super) format_name: &'static str,
 }
 
-impl Bgrx for Pixels {
-    fn stride(&self) -> usize {
-        self.stride
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.bytes
+impl Holds for Copied {
+    fn pixels(&self) -> Pixels<'_> {
+        Pixels::Memory { format: PixelFormat::Bgrx, stride: self.stride, bytes: &self.bytes }
     }
 
     fn format_name(&self) -> &'static str {
@@ -35,7 +31,7 @@ impl Bgrx for Pixels {
     }
 }
 
-impl Pixels {
+impl Copied {
     /// Takes the picture that is in `source`.
     pub(super) fn copy(&mut self, source: &[u8], place: Place, agreed: &Agreed) {
         self.shape(place, agreed);
@@ -125,14 +121,14 @@ mod tests {
         let content: Vec<u8> = (0..=255).cycle().take(8 + 80 * 15 + 64).collect();
         file.write_all(&content).unwrap();
         let place = Place { file_offset: 8, stride: 80, bytes: 80 * 15 + 64 };
-        let mut pixels = Pixels::default();
+        let mut pixels = Copied::default();
         pixels.read(file.as_fd(), place, &agreed(VideoFormat::BGRx)).unwrap();
         assert_eq!(pixels.bytes.len(), 80 * 16);
         assert_eq!(pixels.bytes[..place.bytes], content[8..]);
         pixels.read(file.as_fd(), place, &agreed(VideoFormat::RGBA)).unwrap();
         assert_eq!(pixels.bytes[..4], [content[10], content[9], content[8], content[11]]);
 
-        let mut copied = Pixels::default();
+        let mut copied = Copied::default();
         copied.copy(&content[8..], place, &agreed(VideoFormat::RGBA));
         assert_eq!(copied.bytes, pixels.bytes);
 

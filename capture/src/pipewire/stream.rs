@@ -23,7 +23,7 @@ use super::agreed::{Agreed, Place};
 use super::cursor::{self, Cursor};
 use super::files::Mappings;
 use super::params;
-use super::picture::Pixels;
+use super::picture::Copied;
 use super::raw::{Buffer, Filled, Header};
 use crate::exchange::Exchange;
 use crate::limits::{STREAM_BUFFERS, STREAM_CURSOR_SIDE_MAX, STREAM_SPOILED_MAX};
@@ -61,7 +61,7 @@ pub(super) struct Receiver {
     /// What the cursor's metadata is copied to.
     cursor_meta: Vec<u8>,
     /// The newest picture without the cursor, kept only where a cursor comes beside the pictures.
-    clean: Option<Pixels>,
+    clean: Option<Copied>,
     /// Whether the producer was heard to tell what is damaged.
     tells_damage: bool,
     /// Whether the next picture is new whatever is said of its damage: none was read since the format or a spoiled one.
@@ -268,7 +268,7 @@ impl Receiver {
         filled: &B,
         (fd, place): (RawFd, Place),
         agreed: &Agreed,
-    ) -> Result<Pixels, Diagnosis> {
+    ) -> Result<Copied, Diagnosis> {
         let file = filled.file(fd).ok_or_else(|| refuse("memory without a descriptor"))?;
         let mut pixels = self.exchange.reuse().unwrap_or_default();
         match self.mappings.bytes(file, place.file_offset, place.bytes) {
@@ -283,7 +283,7 @@ impl Receiver {
         Ok(pixels)
     }
 
-    fn publish(&mut self, pixels: Pixels, agreed: &Agreed, stamp: Stamp) {
+    fn publish(&mut self, pixels: Copied, agreed: &Agreed, stamp: Stamp) {
         self.notes.captured_at.set(Some(Instant::now()));
         self.notes.changed_at.set(None);
         self.forget_clean();

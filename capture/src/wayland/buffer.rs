@@ -10,10 +10,10 @@ use wayland_client::protocol::{wl_buffer::WlBuffer, wl_shm};
 use wayland_client::{QueueHandle, WEnum};
 
 use super::screen::Screen;
-use crate::Diagnosis;
 use crate::limits::{SIDE_MAX, SIDE_MIN};
 use crate::mapping::OwnMemory;
-use crate::threaded::Bgrx;
+use crate::threaded::Holds;
+use crate::{Diagnosis, PixelFormat, Pixels};
 
 const BYTES_PER_PIXEL: u32 = 4;
 
@@ -148,13 +148,13 @@ impl Buffer {
 }
 
 /// Only of buffers that the compositor was not asked to write to.
-impl Bgrx for Buffer {
-    fn stride(&self) -> usize {
-        self.shape.stride as usize
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.memory.bytes()
+impl Holds for Buffer {
+    fn pixels(&self) -> Pixels<'_> {
+        Pixels::Memory {
+            format: PixelFormat::Bgrx,
+            stride: self.shape.stride as usize,
+            bytes: self.memory.bytes(),
+        }
     }
 
     fn format_name(&self) -> &'static str {

@@ -51,15 +51,16 @@ fn measure(what: &str, source: &mut PipeWireSource, duration: Duration) -> Measu
     while started.elapsed() < duration {
         let Some(picture) = source.next_picture(Duration::from_millis(100)).unwrap() else { continue };
         ages.push(picture.captured_at.elapsed());
-        assert_eq!(picture.format, PixelFormat::Bgrx);
-        assert!(picture.bytes.len() >= picture.stride * picture.height as usize);
+        let (format, stride, bytes) = picture.memory().unwrap();
+        assert_eq!(format, PixelFormat::Bgrx);
+        assert!(bytes.len() >= stride * picture.height as usize);
         size = (picture.width, picture.height);
         if let Some((number, captured_at)) = last {
             assert!(picture.number > number);
             gaps.push(picture.captured_at.saturating_duration_since(captured_at));
         }
         last = Some((picture.number, picture.captured_at));
-        seen.insert(hash(picture.bytes));
+        seen.insert(hash(bytes));
     }
     let rate = gaps.len() as f64 / started.elapsed().as_secs_f64();
     gaps.sort_unstable();
@@ -243,7 +244,8 @@ fn a_screen_that_changes_its_size_in_mid_stream_is_followed_or_its_end_is_named(
             assert!(changed.elapsed() < NAMED_WITHIN, "neither followed nor named: {}", session.logs());
             match source.next_picture(Duration::from_millis(50)) {
                 Ok(Some(picture)) if (picture.width, picture.height) == (mode.width(), mode.height()) => {
-                    assert!(picture.bytes.len() >= picture.stride * picture.height as usize);
+                    let (_, stride, bytes) = picture.memory().unwrap();
+                    assert!(bytes.len() >= stride * picture.height as usize);
                     break None;
                 }
                 Ok(picture) => of_the_old += u32::from(picture.is_some()),
@@ -292,7 +294,8 @@ fn formats_that_are_not_read_are_named_and_red_first_is_turned() {
     let mut source = session.connect(&synthetic(), full_hd());
     let picture = source.next_picture(DEADLINE).unwrap().expect("a first picture");
     assert_eq!((picture.width, picture.height), (640, 480));
-    assert!(picture.bytes.len() >= picture.stride * 480);
+    let (_, stride, bytes) = picture.memory().unwrap();
+    assert!(bytes.len() >= stride * 480);
 }
 
 #[test]

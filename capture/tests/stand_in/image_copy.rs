@@ -75,7 +75,8 @@ fn a_change_of_size_is_followed_at_once() {
     let mut sizes = Vec::new();
     while source.counters().captured < 39 {
         if let Some(picture) = source.next_picture(Duration::from_millis(100)).unwrap() {
-            assert!(picture.bytes.len() >= picture.stride * picture.height as usize);
+            let (_, stride, bytes) = picture.memory().unwrap();
+            assert!(bytes.len() >= stride * picture.height as usize);
             sizes.push((picture.width, picture.height));
         }
         assert!(started.elapsed() < Duration::from_secs(10), "{sizes:?}");

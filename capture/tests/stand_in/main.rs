@@ -209,7 +209,7 @@ fn a_foreign_clock_does_not_date_a_picture() {
         assert!(
             picture.captured_at <= Instant::now() && picture.captured_at + Duration::from_secs(2) > before
         );
-        assert_eq!(picture.bytes.len(), 1280 * 240);
+        assert_eq!(picture.memory().unwrap().2.len(), 1280 * 240);
         // A screen that stands still from then on is no error.
         assert!(source.next_picture(DEADLINE * 2).unwrap().is_none());
     }
@@ -287,7 +287,10 @@ fn a_confused_compositor_is_an_error_or_a_still_screen_and_never_a_panic() {
         let started = Instant::now();
         let ending = loop {
             match source.next_picture(Duration::from_millis(20)) {
-                Ok(Some(picture)) => assert!(picture.bytes.len() >= picture.stride * picture.height as usize),
+                Ok(Some(picture)) => {
+                    let (_, stride, bytes) = picture.memory().unwrap();
+                    assert!(bytes.len() >= stride * picture.height as usize);
+                }
                 Ok(None) if started.elapsed() > deadline => break "still".to_owned(),
                 Ok(None) => {}
                 Err(error) => break error.to_string(),

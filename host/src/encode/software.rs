@@ -5,7 +5,8 @@
 
 use std::time::Instant;
 
-use punktfunk_capture::{Mode, Picture, PixelFormat};
+use punktfunk_capture::dmabuf::fourcc_name;
+use punktfunk_capture::{Mode, Picture, PixelFormat, Pixels};
 use punktfunk_codec::h264::{Encoder, EncoderConfig};
 use punktfunk_codec::{CodecError, I420, I420Buffer, convert};
 use punktfunk_engine::{EncodeOutcome, EncodeRequest, SliceSink, StageFault};
@@ -72,19 +73,24 @@ impl Software {
         out: &mut SliceSink<'_, Vec<u8>>,
     ) -> Result<EncodeOutcome, StageFault> {
         let Self { encoder, converted, has_converted, pool } = self;
-        *has_converted = picture.format == PixelFormat::Bgrx;
-        let planes = match picture.format {
-            PixelFormat::Bgrx => {
+        *has_converted = matches!(picture.pixels, Pixels::Memory { format: PixelFormat::Bgrx, .. });
+        let planes = match picture.pixels {
+            Pixels::Memory { format: PixelFormat::Bgrx, stride, bytes } => {
                 let start = Instant::now();
-                let (width, height) = (picture.width, picture.height);
-                convert::bgrx_to_i420(picture.bytes, picture.stride, width, height, converted)
+                convert::bgrx_to_i420(bytes, stride, picture.width, picture.height, converted)
                     .map_err(fault)?;
                 out.set_import(start.elapsed());
                 converted.as_i420()
             }
-            PixelFormat::I420 => {
-                I420::contiguous(picture.width, picture.height, picture.stride, picture.bytes)
-                    .map_err(fault)?
+            Pixels::Memory { format: PixelFormat::I420, stride, bytes } => {
+                I420::contiguous(picture.width, picture.height, stride, bytes).map_err(fault)?
+            }
+            Pixels::Dmabuf(dmabuf) => {
+                let what = fourcc_name(dmabuf.fourcc);
+                return Err(StageFault::new(
+                    STAGE,
+                    format!("a dmabuf ({what}) came, which this encoder cannot read"),
+                ));
             }
         };
         encode_planes(encoder, pool, &planes, request, out)

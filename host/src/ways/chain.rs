@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use punktfunk_capture::{CaptureError, Counters, Mode, Patience, Picture, Source};
+use punktfunk_capture::{CaptureError, Counters, Lease, Mode, Patience, Picture, Source};
 
 use super::plan::FIRST_PICTURE_MAX;
 use super::{Fall, Fault, Open, Plan, Refused, Step, Way, WayOpened};
@@ -386,6 +386,22 @@ impl Source for Chain {
         }
     }
 
+    fn give_back(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.source.give_back();
+        }
+    }
+
+    fn keep(&mut self) -> Option<Lease> {
+        self.current.as_mut()?.source.keep()
+    }
+
+    fn decline(&mut self, fourcc: u32, modifier: u64) {
+        if let Some(current) = &mut self.current {
+            current.source.decline(fourcc, modifier);
+        }
+    }
+
     fn skip(&mut self) {
         if let Some(current) = &mut self.current {
             current.source.skip();
@@ -440,6 +456,8 @@ fn sum(a: Counters, b: Counters) -> Counters {
         skipped: a.skipped + b.skipped,
         spoiled: a.spoiled + b.spoiled,
         stamped_here: a.stamped_here + b.stamped_here,
+        dmabufs: a.dmabufs + b.dmabufs,
+        memory_falls: a.memory_falls + b.memory_falls,
     }
 }
 
@@ -450,6 +468,8 @@ fn difference(now: Counters, before: Counters) -> Counters {
         skipped: now.skipped - before.skipped,
         spoiled: now.spoiled - before.spoiled,
         stamped_here: now.stamped_here - before.stamped_here,
+        dmabufs: now.dmabufs - before.dmabufs,
+        memory_falls: now.memory_falls - before.memory_falls,
     }
 }
 

@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use punktfunk_capture::card::Card;
 #[cfg(feature = "pipewire")]
-use punktfunk_capture::pipewire::{Door, PipeWireSource};
-use punktfunk_capture::{CaptureError, Diagnosis, Mode, Patience, Source};
+use punktfunk_capture::pipewire::{Door, PipeWireSource, Wanted};
+use punktfunk_capture::{CaptureError, Diagnosis, DmabufWish, Mode, Patience, Source};
 
 use super::Way;
 use crate::desktop::{self, Desktop};
@@ -88,6 +88,8 @@ pub struct Doors {
     pub encoders: Arc<Encoders>,
     /// The desktop's Wayland socket; none: the one that this program's environment names.
     pub socket: Option<PathBuf>,
+    /// The dmabufs that the encoder can import; by default none, and pictures come in memory.
+    pub dmabufs: DmabufWish,
     /// Whose turn it is at the portal: a leave is good for one session, which brings the next one's, and a person is
     /// asked one thing at a time.
     #[cfg(any(feature = "pipewire", test))]
@@ -99,27 +101,27 @@ impl Open for Doors {
         let mut opened = match way {
             #[cfg(not(feature = "pipewire"))]
             Way::PipeWire(_) | Way::Mutter(_) | Way::MutterVirtual => {
-                tracing::debug!(token = ?self.token_file, "PipeWire is not built in");
+                tracing::debug!(token = ?self.token_file, dmabufs = ?self.dmabufs.formats, "PipeWire is not built in");
                 return Err(HostError::NotBuilt { what: "PipeWire" }.into());
             }
             #[cfg(feature = "pipewire")]
             Way::PipeWire(None) => {
                 let _turn = self.portal.take(patience)?;
-                Self::through(Door::Portal { token_file: self.token_file.clone() }, mode, patience)?
+                self.through(Door::Portal { token_file: self.token_file.clone() }, mode, patience)?
             }
             #[cfg(feature = "pipewire")]
             Way::PipeWire(Some(node)) => {
                 let Ok(node) = node.parse();
-                Self::through(Door::Node(node), mode, patience)?
+                self.through(Door::Node(node), mode, patience)?
             }
             #[cfg(feature = "pipewire")]
             Way::Mutter(connector) => {
-                Self::through(Door::MutterMonitor { connector: connector.clone() }, mode, patience)?
+                self.through(Door::MutterMonitor { connector: connector.clone() }, mode, patience)?
             }
             #[cfg(feature = "pipewire")]
             Way::MutterVirtual => {
                 self.encoders.check_mode(mode)?;
-                Self::through(Door::MutterVirtual, mode, patience)?
+                self.through(Door::MutterVirtual, mode, patience)?
             }
             Way::Wayland(output) => {
                 let socket = self.socket.clone().or_else(desktop::session_socket);
@@ -197,10 +199,11 @@ impl Drop for Turn<'_> {
 #[cfg(feature = "pipewire")]
 impl Doors {
     /// Goes to a node by its door.
-    fn through(door: Door, wanted: Mode, patience: &Patience) -> Result<WayOpened, HostError> {
+    fn through(&self, door: Door, mode: Mode, patience: &Patience) -> Result<WayOpened, HostError> {
         if matches!(door, Door::MutterMonitor { .. } | Door::MutterVirtual) {
             tracing::info!(%door, "GNOME's mutter is asked by its own door: nobody has to agree at its screen");
         }
+        let wanted = Wanted { mode, dmabufs: self.dmabufs.clone() };
         let source = PipeWireSource::connect(door, wanted, patience.clone())?;
         Ok(WayOpened { text: source.describe(), source: Box::new(source), desktop: None })
     }

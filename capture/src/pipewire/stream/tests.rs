@@ -104,7 +104,7 @@ impl Buffer for Told {
 
 struct Stage {
     receiver: Receiver,
-    lent: Option<Captured<Pixels>>,
+    lent: Option<Captured<Copied>>,
 }
 
 impl Stage {
@@ -193,7 +193,7 @@ fn a_cursor_beside_the_pictures_takes_no_more_than_the_pools_memory() {
         stage
             .receiver
             .exchange
-            .give_back(Pixels { bytes: Vec::with_capacity(BYTES * 4), ..Pixels::default() });
+            .give_back(Copied { bytes: Vec::with_capacity(BYTES * 4), ..Copied::default() });
     }
     stage.give([Told::picture(1), Told::cursor(0)]);
     for turn in 0..50 {

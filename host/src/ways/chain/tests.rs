@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use punktfunk_capture::{Diagnosis, PixelFormat};
+use punktfunk_capture::{Diagnosis, PixelFormat, Pixels};
 
 use super::*;
 use crate::ways::{Doors, OPENING_MAX};
@@ -75,11 +75,9 @@ impl Source for Pictures {
         let number = self.counters.captured;
         self.counters.captured += 1;
         Ok(Some(Picture {
-            format: PixelFormat::Bgrx,
+            pixels: Pixels::Memory { format: PixelFormat::Bgrx, stride: 64, bytes: &self.pixels },
             width: MODE.0,
             height: MODE.1,
-            stride: 64,
-            bytes: &self.pixels,
             captured_at: Instant::now(),
             number,
         }))
