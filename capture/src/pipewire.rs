@@ -25,6 +25,7 @@ mod mutter;
 mod offers;
 mod params;
 mod picture;
+mod pod;
 mod portal;
 mod pulse;
 mod raw;

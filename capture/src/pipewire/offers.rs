@@ -2,9 +2,6 @@
 //!
 //! Promises: at most [`STREAM_OFFERS_MAX`] offers with [`STREAM_OFFER_FORMATS_MAX`] formats each are read, whatever a node
 //! sends; a read ends within the bytes that came. Refuses nothing: what is no offer of pictures is left out.
-//!
-//! Read by hand, because the library's own reading of any value goes as deep as a value is nested, which is for another
-//! process to choose.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -21,6 +18,7 @@ use pipewire::spa::sys;
 use pipewire::types::ObjectType;
 
 use super::params::FORMATS;
+use super::pod::{Property, word};
 use crate::limits::{STREAM_OFFER_FORMATS_MAX, STREAM_OFFERS_MAX};
 
 /// What a node was heard to offer, as long as it is listened to.
@@ -80,57 +78,10 @@ fn format_name(id: u32) -> String {
     }
 }
 
-/// A value: its type and its bytes.
-#[derive(Clone, Copy)]
-struct Value<'a> {
-    type_: u32,
-    body: &'a [u8],
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_ne_bytes)
-}
-
-/// The value that `bytes` begin with, and what follows it, which begins at a multiple of 8.
-fn split(bytes: &[u8]) -> Option<(Value<'_>, &[u8])> {
-    let size = usize::try_from(word(bytes, 0)?).ok()?;
-    let (type_, end) = (word(bytes, 4)?, size.checked_add(8)?);
-    let value = Value { type_, body: bytes.get(8..end)? };
-    Some((value, bytes.get(end.next_multiple_of(8)..).unwrap_or_default()))
-}
-
-impl<'a> Value<'a> {
-    /// The single values of type `type_` with `bytes` bytes each that this is or leaves a choice of, the preferred one first.
-    fn choices(self, type_: u32, bytes: usize) -> impl Iterator<Item = &'a [u8]> {
-        let values = if self.type_ == type_ {
-            self.body
-        } else if self.type_ == sys::SPA_TYPE_Choice
-            && word(self.body, 8).is_some_and(|size| size as usize == bytes)
-            && word(self.body, 12) == Some(type_)
-        {
-            self.body.get(16..).unwrap_or_default()
-        } else {
-            &[]
-        };
-        values.chunks_exact(bytes)
-    }
-
-    fn ids(self) -> impl Iterator<Item = u32> {
-        self.choices(sys::SPA_TYPE_Id, 4).filter_map(|id| word(id, 0))
-    }
-}
-
 /// An offer of pictures, a pod with its head.
 fn words(pod: &[u8]) -> Option<String> {
-    let (object, _) = split(pod)?;
-    if object.type_ != sys::SPA_TYPE_Object || word(object.body, 0)? != sys::SPA_TYPE_OBJECT_Format {
-        return None;
-    }
     let (mut formats, mut size, mut needs_gpu) = (Vec::new(), String::new(), false);
-    let mut rest = object.body.get(8..)?;
-    while let (Some(key), Some(flags)) = (word(rest, 0), word(rest, 4)) {
-        let Some((value, behind)) = split(&rest[8..]) else { break };
-        rest = behind;
+    for Property { key, flags, value } in Property::all_of(pod, sys::SPA_TYPE_OBJECT_Format)? {
         match key {
             sys::SPA_FORMAT_mediaSubtype => {
                 let raw = MediaSubtype::Raw.as_raw();
