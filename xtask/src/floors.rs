@@ -40,6 +40,7 @@ const ROOMS: &[(&str, Floor)] = &[
     ("punktfunk-seal", Floor::At(0)),
     ("punktfunk-perf", Floor::At(0)),
     ("punktfunk-settings", Floor::At(0)),
+    ("punktfunk-cuda", Floor::At(0)),
     ("punktfunk-net", Floor::At(1)),
     ("punktfunk-capture", Floor::At(1)),
     ("punktfunk-codec", Floor::At(1)),
