@@ -46,6 +46,7 @@ const ROOMS: &[(&str, Floor)] = &[
     ("punktfunk-codec", Floor::At(1)),
     ("punktfunk-display", Floor::At(1)),
     ("punktfunk-discover", Floor::At(1)),
+    ("punktfunk-gpu", Floor::At(1)),
     ("punktfunk-proto", Floor::At(2)),
     ("punktfunk-control", Floor::At(3)),
     ("punktfunk-manage", Floor::At(3)),
