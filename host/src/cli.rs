@@ -9,6 +9,7 @@ use punktfunk_proto::BitratePolicy;
 use punktfunk_settings::{ConfigArgs, Shell};
 
 use crate::bitrate;
+use crate::encode::{EncoderChoice, ImportChoice};
 use crate::manage::{LISTEN_DEFAULT, ManageAt};
 use crate::redundancy::Redundancy;
 
@@ -246,6 +247,13 @@ pub struct ServeArgs {
     /// The most slices an access unit is encoded in; low rates take fewer.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=16))]
     pub slices: u16,
+    /// What encodes pictures: auto is the best one that is there.
+    #[arg(long, value_name = "auto|openh264", default_value = "auto")]
+    pub encoder: EncoderChoice,
+    /// What makes pictures the encoder's, reading dmabufs where the desktop gives them: gpu is Vulkan, cpu reads pictures
+    /// in memory only; auto is the GPU for a GPU's encoder.
+    #[arg(long, value_name = "auto|gpu|cpu", default_value = "auto")]
+    pub import: ImportChoice,
     /// Where the console and the commands that speak to a running host reach it, by HTTPS.
     #[arg(long, value_name = "ADDR:PORT|off", default_value = LISTEN_DEFAULT)]
     pub manage: ManageAt,

@@ -89,6 +89,8 @@ pub fn table() -> Table {
         flag("sessions.max", "PUNKTFUNK_SESSIONS", "sessions", Form::Number),
         flag("picture.source", "PUNKTFUNK_SOURCE", "source", Form::List),
         flag("picture.slices", "PUNKTFUNK_SLICES", "slices", Form::Number),
+        flag("picture.encoder", "PUNKTFUNK_ENCODER", "encoder", Form::Text),
+        flag("picture.import", "PUNKTFUNK_IMPORT", "import", Form::Text),
         flag("manage.listen", "PUNKTFUNK_MANAGE", "manage", Form::Text).by_hand(),
     ];
     rows.extend(common::machine(check));

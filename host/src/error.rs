@@ -8,6 +8,7 @@ use punktfunk_codec::CodecError;
 use punktfunk_control::{ArmError, ControlError, DevicesError, IdentityError, MeantError, RefusalCode};
 use punktfunk_display::DisplayError;
 use punktfunk_engine::{EngineError, StageFault};
+use punktfunk_gpu::GpuError;
 use punktfunk_manage::{ManageError, TokenError};
 use punktfunk_net::NetError;
 use punktfunk_settings::{EXIT_USAGE, Faults, Told};
@@ -135,6 +136,9 @@ pub enum HostError {
     /// The encoder failed, or a file holds no stream.
     #[error(transparent)]
     Codec(#[from] CodecError),
+    /// A GPU cannot make pictures the encoder's.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
     /// The pipeline could not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -190,10 +194,12 @@ impl HostError {
             | Self::Identity(IdentityError::NoHome)
             | Self::Net(NetError::BackendUnknown { .. }) => EXIT_USAGE,
             Self::Fault(fault) if fault.stage == "capture" => 10,
+            Self::Gpu(GpuError::Loader { .. } | GpuError::NoDevice { .. } | GpuError::Missing { .. }) => 8,
             Self::Broken { .. }
             | Self::Engine(_)
             | Self::Net(_)
             | Self::Fault(_)
+            | Self::Gpu(_)
             | Self::Manage(ManageError::Thread(_)) => 1,
             Self::NoRunningHost { .. } | Self::NoManagement { .. } => 2,
             Self::Control(_)
@@ -272,6 +278,7 @@ impl HostError {
             | Self::Token(_)
             | Self::Capture(_)
             | Self::Codec(_)
+            | Self::Gpu(_)
             | Self::Late(_)
             | Self::Engine(_)
             | Self::Fault(_)

@@ -153,7 +153,8 @@ fn serve(args: &ServeArgs, told: &Config, logs: LogRing) -> Result<(), HostError
     tracing::info!("{}", socket.caps());
     tracing::info!("FEC by {}", wishes.fec_kernel);
     tracing::info!("{seal}");
-    let encoders = Arc::new(Encoders::default());
+    let encoders = Arc::new(Encoders::probe(args.encoder, args.import)?);
+    tracing::info!("encoder: {}", encoders.describe());
     let config = ServeConfig {
         told: told.clone(),
         opening: OpeningConfig {
@@ -161,6 +162,7 @@ fn serve(args: &ServeArgs, told: &Config, logs: LogRing) -> Result<(), HostError
             doors: Arc::new(Doors {
                 token_file: token_file(args.identity.as_deref()),
                 encoders: Arc::clone(&encoders),
+                dmabufs: encoders.dmabufs(),
                 ..Doors::default()
             }),
             encoders,

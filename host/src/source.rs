@@ -339,7 +339,7 @@ impl Prepared {
             Kind::Pictures(source) => source,
         };
         let encoder = self.encoders.open(self.mode, &config)?;
-        let pictures = Pictures::new(source, encoder, config);
+        let pictures = Pictures::new(source, (encoder, self.encoders), config);
         Ok((Fitting::new(encode::Source::Pictures(Box::new(pictures))), self.desktop))
     }
 }

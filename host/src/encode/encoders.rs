@@ -1,26 +1,101 @@
 //! Which encoders this host has, and which one a session's pictures get.
 //!
 //! Promises: looked for once, when the host begins; what is taken in place of a better one is said with its reason. Refuses
-//! modes and rates that the encoder cannot do; each No names what it can.
+//! an encoder that is asked for by name and not there, and modes and rates that it cannot do; each No says what can be had.
 
-use punktfunk_capture::Mode;
+use std::str::FromStr;
+
+use punktfunk_capture::{DmabufWish, Mode};
 use punktfunk_codec::h264::{Encoder, EncoderConfig};
 use punktfunk_codec::limits::{BITRATE_KBPS_MAX, BITRATE_KBPS_MIN};
+use punktfunk_gpu::{Choice, Device};
 
 use super::{PicturesConfig, Software, payload_kbps};
 use crate::error::HostError;
 
-/// The software encoder, said out loud wherever it is used.
-const SOFTWARE: &str = "openh264 in software on the CPU (no GPU encoder is built in)";
+/// Which encoder is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EncoderChoice {
+    /// The best one that is there.
+    #[default]
+    Auto,
+    /// openh264, on the CPU.
+    OpenH264,
+}
+
+impl FromStr for EncoderChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "openh264" => Ok(Self::OpenH264),
+            _ => Err("an encoder is auto or openh264".to_owned()),
+        }
+    }
+}
+
+/// Who makes pictures the encoder's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ImportChoice {
+    /// The GPU for a GPU's encoder, else the CPU.
+    #[default]
+    Auto,
+    /// A GPU, by Vulkan.
+    Gpu,
+    /// The CPU.
+    Cpu,
+}
+
+impl FromStr for ImportChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "gpu" => Ok(Self::Gpu),
+            "cpu" => Ok(Self::Cpu),
+            _ => Err("import is auto, gpu or cpu".to_owned()),
+        }
+    }
+}
 
 /// The encoders of this host.
 #[derive(Debug, Default)]
-pub struct Encoders {}
+pub struct Encoders {
+    /// Where pictures are made the encoder's; none: on the CPU.
+    device: Option<Device>,
+}
 
 impl Encoders {
+    /// Looks for what is asked for.
+    ///
+    /// # Errors
+    /// It is asked for by name and not there.
+    pub fn probe(encoder: EncoderChoice, import: ImportChoice) -> Result<Self, HostError> {
+        match encoder {
+            EncoderChoice::Auto | EncoderChoice::OpenH264 => {}
+        }
+        let device = match import {
+            ImportChoice::Gpu => Some(Device::open(&Choice::Automatic)?),
+            ImportChoice::Auto | ImportChoice::Cpu => None,
+        };
+        Ok(Self { device })
+    }
+
     /// The encoder in words.
     pub fn describe(&self) -> String {
-        SOFTWARE.to_owned()
+        let software = "openh264 in software on the CPU (no GPU encoder is built in)";
+        match &self.device {
+            Some(device) => format!("{software}, pictures converted by {}", device.description()),
+            None => software.to_owned(),
+        }
+    }
+
+    /// The dmabufs that pictures may come in.
+    pub fn dmabufs(&self) -> DmabufWish {
+        let formats = self.device.as_ref().map(Device::import_formats).unwrap_or_default();
+        DmabufWish { formats, ..DmabufWish::default() }
     }
 
     /// Whether the encoder can do pictures of this mode.
@@ -63,7 +138,15 @@ impl Encoders {
     /// # Errors
     /// The encoder's No.
     pub fn open(&self, mode: Mode, config: &PicturesConfig) -> Result<Software, HostError> {
-        Ok(Software::new(mode, config.payload_kbps(), config.slices)?)
+        self.encoder(mode, config.payload_kbps(), config.slices)
+    }
+
+    /// The same at this rate, of access-unit bytes.
+    ///
+    /// # Errors
+    /// The encoder's No.
+    pub fn encoder(&self, mode: Mode, kbps: u32, slices: u16) -> Result<Software, HostError> {
+        Software::new(mode, kbps, slices, self.device.as_ref())
     }
 }
 

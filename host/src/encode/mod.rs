@@ -7,6 +7,7 @@
 mod annexb;
 mod bitstream;
 mod encoders;
+mod import;
 mod pictures;
 mod software;
 mod sps;
@@ -19,7 +20,7 @@ use punktfunk_engine::{Encode, EncodeOutcome, EncodeRequest, SliceSink, SourceCo
 
 pub use annexb::AnnexB;
 pub use bitstream::Bitstream;
-pub use encoders::Encoders;
+pub use encoders::{EncoderChoice, Encoders, ImportChoice};
 pub use pictures::{Pictures, PicturesConfig};
 pub use software::Software;
 

@@ -3,6 +3,7 @@
 //! Promises: the newest picture is encoded; the wire's rate is held by what is really sent; a mode that changes at the
 //! source gets a new encoder, and that is said. Refuses what the encoder refuses, in its words.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use punktfunk_capture::{Counters, Mode, Source};
@@ -12,7 +13,7 @@ use punktfunk_proto::limits::SHARD_BYTES_START;
 
 use super::software::Software;
 use super::trim::RateTrim;
-use super::{STAGE, payload_kbps};
+use super::{Encoders, STAGE, payload_kbps};
 use crate::redundancy::Redundancy;
 
 /// What a session's pictures are encoded with.
@@ -49,6 +50,8 @@ impl PicturesConfig {
 pub struct Pictures {
     source: Box<dyn Source>,
     encoder: Software,
+    /// Where another one comes from.
+    encoders: Arc<Encoders>,
     config: PicturesConfig,
     trim: RateTrim,
     started: Instant,
@@ -60,8 +63,13 @@ pub struct Pictures {
 
 impl Pictures {
     /// Fits a source to an encoder of its mode.
-    pub fn new(source: Box<dyn Source>, encoder: Software, config: PicturesConfig) -> Self {
+    pub fn new(
+        source: Box<dyn Source>,
+        (encoder, encoders): (Software, Arc<Encoders>),
+        config: PicturesConfig,
+    ) -> Self {
         Self {
+            encoders,
             encoder,
             before: source.counters(),
             changes: source.changes(),
@@ -122,7 +130,9 @@ impl Encode for Pictures {
             let kbps = self.trim.of(self.config.payload_kbps());
             let mode = Mode::new(picture.width, picture.height, refresh_mhz)
                 .map_err(|error| StageFault::new("capture", error))?;
-            self.encoder = Software::new(mode, kbps, self.config.slices)
+            self.encoder = self
+                .encoders
+                .encoder(mode, kbps, self.config.slices)
                 .map_err(|error| StageFault::new(STAGE, error))?;
         }
         // Nothing of another screen is worth a reference.
@@ -132,7 +142,9 @@ impl Encode for Pictures {
         // A picture that was waiting before the session's clock began is as old as the session.
         out.set_captured_at(picture.captured_at.max(self.started));
         out.set_number(picture.number);
-        self.encoder.encode(&picture, &request, out)
+        let outcome = self.encoder.encode(&picture, &request, out);
+        self.source.give_back();
+        outcome
     }
 
     fn repeat(

@@ -1,7 +1,8 @@
-//! The software encoder as a stage: one conversion and one encode a picture, on the CPU.
+//! The software encoder as a stage: one conversion and one encode a picture. The conversion is the CPU's, or that of a GPU
+//! that reads dmabufs, whose work is then waited for.
 //!
 //! Promises: a picture that is encoded again needs no source; a rate above what the encoder was made for gets a new one,
-//! which begins with an IDR, and that is said. Refuses what the encoder refuses, in its words.
+//! which begins with an IDR, and that is said. Refuses what the encoder and the importer refuse, in their words.
 
 use std::time::Instant;
 
@@ -10,34 +11,54 @@ use punktfunk_capture::{Mode, Picture, PixelFormat, Pixels};
 use punktfunk_codec::h264::{Encoder, EncoderConfig};
 use punktfunk_codec::{CodecError, I420, I420Buffer, convert};
 use punktfunk_engine::{EncodeOutcome, EncodeRequest, SliceSink, StageFault};
+use punktfunk_gpu::format::{Colour, OutputFormat};
+use punktfunk_gpu::{Device, GpuError, Handover};
 
+use super::import::Import;
 use super::{STAGE, SlicePool, push};
+use crate::error::HostError;
 
 /// openh264, with the memory that its pictures are converted into.
 pub struct Software {
     encoder: Encoder,
     converted: I420Buffer,
-    /// Whether `converted` holds the newest picture.
-    has_converted: bool,
+    /// A GPU's conversion, in place of the CPU's.
+    import: Option<Import>,
+    newest: Newest,
     pool: SlicePool,
 }
 
+/// Where the newest picture is, to be encoded again.
+enum Newest {
+    /// It was the source's, and is gone.
+    None,
+    /// The CPU converted it.
+    Converted,
+    /// The GPU did.
+    Imported,
+}
+
 impl Software {
-    /// An encoder for pictures of `mode` at `kbps` of access-unit bytes.
+    /// An encoder for pictures of `mode` at `kbps` of access-unit bytes, converted on `device`, or on the CPU.
     ///
     /// # Errors
-    /// The encoder's No.
-    pub fn new(mode: Mode, kbps: u32, slices: u16) -> Result<Self, CodecError> {
+    /// The encoder's No, or the importer's.
+    pub fn new(mode: Mode, kbps: u32, slices: u16, device: Option<&Device>) -> Result<Self, HostError> {
+        let (width, height) = (mode.width(), mode.height());
+        let encoder = Encoder::new(EncoderConfig {
+            width,
+            height,
+            refresh_mhz: mode.refresh_mhz(),
+            bitrate_kbps: kbps,
+            slices,
+        })?;
+        let made = (OutputFormat::I420, Colour::BT709);
+        let import = device.map(|device| Import::new(device, (width, height), made, Handover::Mapped));
         Ok(Self {
-            encoder: Encoder::new(EncoderConfig {
-                width: mode.width(),
-                height: mode.height(),
-                refresh_mhz: mode.refresh_mhz(),
-                bitrate_kbps: kbps,
-                slices,
-            })?,
-            converted: I420Buffer::new(mode.width(), mode.height())?,
-            has_converted: false,
+            encoder,
+            converted: I420Buffer::new(width, height)?,
+            import: import.transpose()?,
+            newest: Newest::None,
             pool: SlicePool::new(4 * usize::from(slices), 64 << 10),
         })
     }
@@ -72,28 +93,34 @@ impl Software {
         request: &EncodeRequest,
         out: &mut SliceSink<'_, Vec<u8>>,
     ) -> Result<EncodeOutcome, StageFault> {
-        let Self { encoder, converted, has_converted, pool } = self;
-        *has_converted = matches!(picture.pixels, Pixels::Memory { format: PixelFormat::Bgrx, .. });
-        let planes = match picture.pixels {
-            Pixels::Memory { format: PixelFormat::Bgrx, stride, bytes } => {
+        self.newest = Newest::None;
+        let lent = match (&mut self.import, picture.pixels) {
+            (Some(import), _) => {
+                out.set_import(import.convert(picture).map_err(import_fault)?);
+                self.newest = Newest::Imported;
+                None
+            }
+            (None, Pixels::Memory { format: PixelFormat::Bgrx, stride, bytes }) => {
                 let start = Instant::now();
-                convert::bgrx_to_i420(bytes, stride, picture.width, picture.height, converted)
-                    .map_err(fault)?;
+                let (width, height) = (picture.width, picture.height);
+                convert::bgrx_to_i420(bytes, stride, width, height, &mut self.converted).map_err(fault)?;
                 out.set_import(start.elapsed());
-                converted.as_i420()
+                self.newest = Newest::Converted;
+                None
             }
-            Pixels::Memory { format: PixelFormat::I420, stride, bytes } => {
-                I420::contiguous(picture.width, picture.height, stride, bytes).map_err(fault)?
+            (None, Pixels::Memory { format: PixelFormat::I420, stride, bytes }) => {
+                Some(I420::contiguous(picture.width, picture.height, stride, bytes).map_err(fault)?)
             }
-            Pixels::Dmabuf(dmabuf) => {
+            (None, Pixels::Dmabuf(dmabuf)) => {
                 let what = fourcc_name(dmabuf.fourcc);
-                return Err(StageFault::new(
-                    STAGE,
-                    format!("a dmabuf ({what}) came, which this encoder cannot read"),
-                ));
+                let why = format!("a dmabuf ({what}) came, which this encoder cannot read");
+                return Err(StageFault::new(STAGE, why));
             }
         };
-        encode_planes(encoder, pool, &planes, request, out)
+        match lent {
+            Some(planes) => encode_planes(&mut self.encoder, &mut self.pool, &planes, request, out),
+            None => self.repeat(request, out),
+        }
     }
 
     /// Encodes the picture before once more. The card and files move by themselves: their next picture will do.
@@ -105,10 +132,18 @@ impl Software {
         request: &EncodeRequest,
         out: &mut SliceSink<'_, Vec<u8>>,
     ) -> Result<EncodeOutcome, StageFault> {
-        if !self.has_converted {
-            return Ok(EncodeOutcome::Skipped);
-        }
-        encode_planes(&mut self.encoder, &mut self.pool, &self.converted.as_i420(), request, out)
+        let Self { encoder, converted, import, newest, pool } = self;
+        let planes = match (newest, import) {
+            (Newest::None, _) => return Ok(EncodeOutcome::Skipped),
+            (Newest::Converted, _) => converted.as_i420(),
+            (Newest::Imported, import) => {
+                let newest = import.as_ref().map_or(Ok(None), Import::newest).map_err(import_fault)?;
+                let Some((bytes, pitch)) = newest else { return Ok(EncodeOutcome::Skipped) };
+                let (width, height) = (encoder.config().width, encoder.config().height);
+                I420::contiguous(width, height, pitch, bytes).map_err(fault)?
+            }
+        };
+        encode_planes(encoder, pool, &planes, request, out)
     }
 
     /// Takes a slice back.
@@ -119,6 +154,10 @@ impl Software {
 
 fn fault(error: CodecError) -> StageFault {
     StageFault::new(STAGE, error)
+}
+
+fn import_fault(error: GpuError) -> StageFault {
+    StageFault::new("import", error)
 }
 
 fn encode_planes(

@@ -1,0 +1,111 @@
+//! Pictures made the encoder's on a GPU: imported where they are, or uploaded once.
+//!
+//! Promises: what a source lends is told to the importer as it is; the newest picture stays until the next one is begun,
+//! so that it can be encoded again and is not converted again. Refuses what the importer refuses, in its words.
+
+use std::array;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use punktfunk_capture::dmabuf as lent;
+use punktfunk_capture::{Picture, PixelFormat, Pixels};
+use punktfunk_gpu::format::{Colour, Fourcc, OutputFormat};
+use punktfunk_gpu::{
+    Device, Dmabuf, DmabufPlane, Done, GpuError, Handover, Importer, Input, Memory, OutputSpec, SyncPoint,
+    Ticket,
+};
+
+/// Outputs that are written in turn: one is read, one is written, one waits.
+const OUTPUTS: usize = 3;
+
+/// The most planes that memory of any modifier has.
+const PLANES_MAX: usize = 4;
+
+/// Planar 4:2:0, by DRM's name.
+const I420: Fourcc = Fourcc(u32::from_le_bytes(*b"YU12"));
+
+/// A session's importer, and the picture that it made last.
+pub struct Import {
+    importer: Importer,
+    newest: Option<Ticket>,
+}
+
+impl Import {
+    /// One that makes pictures of these sides, for whoever `handover` says.
+    ///
+    /// # Errors
+    /// The importer's own No.
+    pub fn new(
+        device: &Device,
+        (width, height): (u32, u32),
+        (format, colour): (OutputFormat, Colour),
+        handover: Handover,
+    ) -> Result<Self, GpuError> {
+        let spec = OutputSpec { width, height, format, colour, buffers: OUTPUTS };
+        Ok(Self { importer: Importer::new(device, spec, handover)?, newest: None })
+    }
+
+    /// Converts a picture, and waits for it: its planes in memory, and how long all of that took.
+    ///
+    /// # Errors
+    /// The importer's own No; there is no newest picture then.
+    pub fn convert(&mut self, picture: &Picture<'_>) -> Result<Duration, GpuError> {
+        let start = Instant::now();
+        if let Some(before) = self.newest.take() {
+            self.importer.release(before, Done::Now)?;
+        }
+        let ticket = with_input(picture, |input| self.importer.convert(input))?;
+        self.newest = Some(ticket);
+        self.importer.wait(ticket)?;
+        Ok(start.elapsed())
+    }
+
+    /// The newest picture's planes, and how many bytes there are from row to row of the first one; none where there is none.
+    ///
+    /// # Errors
+    /// The importer's own No.
+    pub fn newest(&self) -> Result<Option<(&[u8], usize)>, GpuError> {
+        let Some(ticket) = self.newest else { return Ok(None) };
+        let pitch = self.importer.layout().planes()[0].pitch;
+        Ok(Some((self.importer.mapped(ticket)?, pitch as usize)))
+    }
+}
+
+/// Tells `take` of a picture in the importer's words.
+fn with_input<T>(picture: &Picture<'_>, take: impl FnOnce(&Input<'_>) -> T) -> T {
+    let (width, height) = (picture.width, picture.height);
+    let dmabuf = match picture.pixels {
+        Pixels::Memory { format, stride, bytes } => {
+            let fourcc = match format {
+                PixelFormat::Bgrx => Fourcc::XRGB8888,
+                PixelFormat::I420 => I420,
+            };
+            return take(&Input::Memory(Memory { fourcc, width, height, stride, bytes, pages: None }));
+        }
+        Pixels::Dmabuf(dmabuf) => dmabuf,
+    };
+    let with = |planes: &[DmabufPlane<'_>]| {
+        take(&Input::Dmabuf(Dmabuf {
+            buffer: dmabuf.buffer,
+            fourcc: Fourcc(dmabuf.fourcc),
+            modifier: dmabuf.modifier,
+            width,
+            height,
+            planes,
+            acquire: dmabuf.acquire.map(point),
+            release: dmabuf.release.map(point),
+        }))
+    };
+    let Some(first) = dmabuf.planes.first() else { return with(&[]) };
+    let planes: [DmabufPlane<'_>; PLANES_MAX] =
+        array::from_fn(|index| plane(dmabuf.planes.get(index).unwrap_or(first)));
+    with(&planes[..dmabuf.planes.len().min(PLANES_MAX)])
+}
+
+fn plane(plane: &lent::DmabufPlane) -> DmabufPlane<'_> {
+    DmabufPlane { fd: plane.fd.as_fd(), offset: plane.offset, stride: plane.stride }
+}
+
+fn point(point: lent::SyncPoint<'_>) -> SyncPoint<'_> {
+    SyncPoint { syncobj: point.syncobj, point: point.point }
+}
