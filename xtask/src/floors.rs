@@ -47,6 +47,7 @@ const ROOMS: &[(&str, Floor)] = &[
     ("punktfunk-display", Floor::At(1)),
     ("punktfunk-discover", Floor::At(1)),
     ("punktfunk-gpu", Floor::At(1)),
+    ("punktfunk-nvenc", Floor::At(1)),
     ("punktfunk-proto", Floor::At(2)),
     ("punktfunk-control", Floor::At(3)),
     ("punktfunk-manage", Floor::At(3)),
