@@ -268,8 +268,8 @@ impl Session {
             log_late(self.link.control.send_speed_test_seen(seen.into(), now));
         }
         let asks = [self.pipeline.poll_idr_request(), self.recording.poll_idr_request()];
-        for after_au in asks.into_iter().flatten() {
-            log_late(self.link.control.request_idr(after_au, now));
+        for lost in asks.into_iter().flatten() {
+            log_late(self.link.control.request_idr(lost, now));
         }
         if !self.leaving && self.clocks.poll_refresh(now) {
             log_late(self.link.control.refresh_skew(now));

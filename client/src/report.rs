@@ -249,7 +249,7 @@ impl Table {
     }
 }
 
-fn counters(stats: &ClientStats) -> [(&'static str, u64); 25] {
+fn counters(stats: &ClientStats) -> [(&'static str, u64); 26] {
     let (receive, decode) = (stats.receive, stats.decode);
     [
         ("datagrams", receive.datagrams),
@@ -273,6 +273,7 @@ fn counters(stats: &ClientStats) -> [(&'static str, u64); 25] {
         ("dropped_memory", receive.dropped_memory),
         ("dropped_window", receive.dropped_window),
         ("idr_requests", decode.idr_requests),
+        ("recovery_points", decode.recovery_points),
         ("without_clock", decode.without_clock),
         ("dropped_decode_queue", receive.dropped_decode_queue),
         ("dropped_awaiting_idr", decode.dropped_awaiting_idr),

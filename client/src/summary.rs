@@ -153,6 +153,7 @@ impl Figures<'_> {
             },
             "datagrams": self.datagrams(),
             "link": host.map(link),
+            "recovery": self.recovery(), "copied_by_cpu": host.map(copied_by_cpu),
             "rate": host.map(rate),
             "path": host.map(path),
             "stages": self.stages(),
@@ -172,6 +173,20 @@ impl Figures<'_> {
 
     fn latency(&self, stage: Stage) -> Value {
         self.recorder.summary(stage).map_or(Value::Null, |summary| percentiles(&summary))
+    }
+
+    /// How losses were healed.
+    fn recovery(&self) -> Value {
+        let host = self.host.as_ref();
+        json!({
+            "idrs": host.map(|host| host.idrs_sent),
+            "idrs_no_reference": host.map(|host| host.idrs_no_reference),
+            "recovery_points": host.map(|host| host.recovery_points),
+            "references_invalidated": host.map(|host| host.references_invalidated),
+            "healed_by_recovery_point": self.stats.decode.recovery_points,
+            "asked": self.stats.decode.idr_requests,
+            "aus_sent_early": host.map(|host| host.aus_sent_early),
+        })
     }
 
     /// The host's stages and this client's, by name.
@@ -239,6 +254,15 @@ impl Figures<'_> {
         }
         text
     }
+}
+
+/// Bytes that the host's CPU copied on the pictures' way to the wire, all of them and a sent picture's share.
+fn copied_by_cpu(host: &HostStats) -> Value {
+    let bytes = host.copied_capture_bytes + host.copied_import_bytes + host.copied_slice_bytes;
+    json!({
+        "capture": host.copied_capture_bytes, "import": host.copied_import_bytes,
+        "slices": host.copied_slice_bytes, "each_picture": bytes.checked_div(host.aus_sent),
+    })
 }
 
 /// What the host knows of the link, and what it paced.

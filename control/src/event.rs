@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use punktfunk_proto::FeedbackReport;
+use punktfunk_proto::{FeedbackReport, Lost};
 use punktfunk_seal::Secret;
 
 use crate::error::{ConnectError, RejectReason, SessionEnd};
@@ -86,12 +86,12 @@ pub enum HostEvent {
         /// The media keys' root, from the TLS exporter.
         secret: Secret,
     },
-    /// The client needs an IDR later than this access unit.
+    /// The client cannot decode on: it needs a clean point later than what it misses.
     RequestIdr {
         /// The session.
         session: SessionId,
-        /// The newest access unit that the client has seen anything of.
-        after_au: u32,
+        /// What it misses.
+        lost: Lost,
     },
     /// The client asks for a change: answer with `send_reconfigured`.
     Reconfigure {

@@ -133,7 +133,8 @@ fn message() -> impl Strategy<Value = Message> {
         (mode(), any::<u32>(), any::<u32>(), name()).prop_map(|(mode, bitrate_kbps, from_au, refused)| {
             Message::Reconfigured(Reconfigured { mode, bitrate_kbps, from_au, refused })
         }),
-        any::<u32>().prop_map(|after_au| Message::RequestIdr(RequestIdr { after_au })),
+        (any::<u32>(), any::<Option<u32>>())
+            .prop_map(|(after_au, from_au)| Message::RequestIdr(RequestIdr { after_au, from_au })),
         (any::<u32>(), any::<u64>())
             .prop_map(|(round, t_client_us)| Message::SkewPing(SkewPing { round, t_client_us })),
         (any::<u32>(), any::<[u64; 3]>()).prop_map(|(round, [t_client_us, t_received_us, t_sent_us])| {
@@ -336,7 +337,10 @@ fn lists_that_claim_to_be_endless_are_refused_quickly() {
     let mut bytes = vec![0x82, 0x07, 0xa2, 0x00, 0x06, 0x18, 0x4d];
     bytes.resize(MESSAGE_BYTES_MAX - 1, 0x81);
     bytes.push(0x00);
-    assert!(matches!(Message::parse(&bytes), Ok(Some(Message::RequestIdr(RequestIdr { after_au: 6 })))));
+    assert!(matches!(
+        Message::parse(&bytes),
+        Ok(Some(Message::RequestIdr(RequestIdr { after_au: 6, from_au: None })))
+    ));
     let last = bytes.len() - 1;
     bytes[7..last].fill(0x9f);
     assert!(Message::parse(&bytes).is_err());

@@ -168,7 +168,7 @@ WELCOME = Map({
 })  # fmt: skip
 HOST_STATS = Map({
     **_counters(range(0, 1), range(2, 6), range(7, 16), range(17, 21), range(30, 36), range(40, 49), range(60, 61)),
-    **_counters(range(62, 67)), 61: Field(NAME, ""),
+    **_counters(range(62, 67), range(70, 74), range(80, 83)), 61: Field(NAME, ""),
     1: Field(BOOL, False), 16: Field(List(STAGE), []), 50: Field(List(FALL), []),
 })  # fmt: skip
 MESSAGES = {
@@ -178,7 +178,7 @@ MESSAGES = {
     4: Map({}),
     5: Map({0: Field(MODE), 1: Field(U32), 2: Field(U16)}),
     6: Map({0: must(MODE), 1: must(U32), 2: must(U32), 3: must(TEXT)}),
-    7: Map({0: must(U32)}),
+    7: Map({0: must(U32), 1: Field(U32)}),
     8: Map({0: must(U32), 1: must(U64)}),
     9: Map({0: must(U32), 1: must(U64), 2: must(U64), 3: must(U64)}),
     10: Map({0: must(U64)}),

@@ -7,13 +7,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use punktfunk_net::Receiver;
 use punktfunk_perf::Collector;
 use punktfunk_proto::{
-    FeedbackReport, FillerSeen, IdrRequester, Negotiated, Reassembler, ReassemblerLimits, SessionClock,
+    FeedbackReport, FillerSeen, IdrRequester, Lost, Negotiated, Reassembler, ReassemblerLimits, SessionClock,
 };
 use punktfunk_seal::Opener;
 
@@ -25,6 +25,7 @@ use crate::limits::{
     TAP_SAMPLES,
 };
 use crate::load::LoadMeter;
+use crate::lost::LostCell;
 use crate::machine::{CoreClaim, Idle, Machine, StageSetup};
 use crate::planes::Openers;
 use crate::receive::{ControlDatagram, FillerCount, FillerQuestion, Outbox, ReceiveEnd, ReceiveStage};
@@ -53,7 +54,7 @@ pub struct ClientPipeline<D: Decode> {
     quic: rtrb::Consumer<ControlDatagram>,
     feedback: rtrb::Consumer<FeedbackReport>,
     filler: Filler,
-    idr_after: Arc<AtomicU64>,
+    lost: Arc<LostCell>,
     receive_counters: Arc<ReceiveCounters>,
     decode_counters: Arc<DecodeCounters>,
     collectors: Vec<Collector>,
@@ -108,7 +109,7 @@ impl<D: Decode> ClientPipeline<D> {
         let idle = [receive_place.idle, decode_place.idle];
         let built = build(decode, receiver, openers.into(), config, idle);
         let Built { receive, decode, quic, feedback, filler, collectors } = built;
-        let (idr_after, stop) = (decode.idr_after.clone(), receive.stop.clone());
+        let (lost, stop) = (decode.lost.clone(), receive.stop.clone());
         let (receive_counters, decode_counters) = (receive.counters.clone(), decode.counters.clone());
         let (decode, decode_setup) = start("decode", decode_place, move || decode.run())
             .map_err(|source| EngineError::Thread { stage: "decode", source })?;
@@ -122,7 +123,7 @@ impl<D: Decode> ClientPipeline<D> {
             quic,
             feedback,
             filler,
-            idr_after,
+            lost,
             receive_counters,
             decode_counters,
             collectors,
@@ -148,10 +149,9 @@ impl<D: Decode> ClientPipeline<D> {
         newest
     }
 
-    /// The access unit after which an IDR shall be asked for now.
-    pub fn poll_idr_request(&self) -> Option<u32> {
-        let after = self.idr_after.swap(0, Ordering::AcqRel).checked_sub(1)?;
-        u32::try_from(after).ok()
+    /// What is missed, to be told to the host now.
+    pub fn poll_idr_request(&self) -> Option<Lost> {
+        self.lost.take()
     }
 
     /// Asks what came of speed test `test`, now that the host has said that all of it has left.
@@ -285,7 +285,7 @@ fn build<D: Decode>(
         idle: decode_idle,
         clock: config.clock,
         time: config.time.clone(),
-        idr_after: Arc::new(AtomicU64::new(0)),
+        lost: Arc::default(),
         counters: decode_counters,
         tap: decode_tap,
         next: Next::default(),

@@ -1,7 +1,7 @@
 //! The client's decode stage: blocks in order to the decoder, as slices become whole.
 //!
-//! Promises: after a loss nothing that refers to it reaches the decoder, and an IDR is asked for until
-//! one comes. Refuses: to guess a latency before the clocks are joined; such pictures are counted apart.
+//! Promises: after a loss nothing that refers to it reaches the decoder, and what is missed is told until an IDR or a
+//! recovery point comes. Refuses: to guess a latency before the clocks are joined; such pictures are counted apart.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -12,6 +12,7 @@ use punktfunk_proto::{Admission, DeliveredBlock, Delivery, IdrRequester, Session
 
 use crate::encode::StageFault;
 use crate::limits::STAGE_WAIT;
+use crate::lost::LostCell;
 use crate::machine::Idle;
 use crate::receive::Handed;
 use crate::stage::{Waker, wait_until};
@@ -30,7 +31,7 @@ pub enum DecodeOutcome {
 
 /// A decoder, or whatever takes its place: what the client program fits to the engine.
 pub trait Decode: Send + 'static {
-    /// Whether an access unit may refer to earlier ones, so that a loss needs an IDR.
+    /// Whether an access unit may refer to earlier ones, so that a loss needs a recovery point or an IDR.
     fn has_references(&self) -> bool;
 
     /// Takes one block; blocks come in order, and the last of an access unit has `LAST_BLOCK` set.
@@ -78,8 +79,8 @@ pub(crate) struct DecodeStage<D: Decode> {
     pub(crate) clock: SessionClock,
     pub(crate) time: Arc<SessionTime>,
     pub(crate) requester: IdrRequester,
-    /// The newest access unit missed, plus one; 0 when no IDR is needed.
-    pub(crate) idr_after: Arc<AtomicU64>,
+    /// What is missed, for the control thread to tell.
+    pub(crate) lost: Arc<LostCell>,
     pub(crate) counters: Arc<DecodeCounters>,
     pub(crate) tap: Tap,
     pub(crate) next: Next,
@@ -129,7 +130,7 @@ impl<D: Decode> DecodeStage<D> {
             wait_until(self.idle, Instant::now() + STAGE_WAIT, || {
                 !deliveries.is_empty() || deliveries.is_abandoned()
             });
-            self.ask_for_idr(Instant::now());
+            self.tell_what_is_missed(Instant::now());
         }
         DecodeEnd { decode: self.decode, fault }
     }
@@ -148,12 +149,12 @@ impl<D: Decode> DecodeStage<D> {
         let outcome = match delivery {
             Delivery::Block(block) => self.handle_block(block, handed_at, now),
             Delivery::Lost(lost) => {
-                self.handle_gap(lost.last(), now);
+                self.handle_gap(lost.au.min(self.next.au), lost.last(), now);
                 self.next = Next { au: lost.last().wrapping_add(1), ..Next::default() };
                 Ok(())
             }
         };
-        self.ask_for_idr(now);
+        self.tell_what_is_missed(now);
         outcome
     }
 
@@ -165,12 +166,12 @@ impl<D: Decode> DecodeStage<D> {
     ) -> Result<(), StageFault> {
         if (block.au, block.block) != (self.next.au, self.next.block) {
             // What begins in its middle is damaged itself; else the one before it is the newest that is missing.
-            self.handle_gap(if block.block == 0 { block.au.saturating_sub(1) } else { block.au }, now);
+            let newest_au = if block.block == 0 { block.au.saturating_sub(1) } else { block.au };
+            self.handle_gap(self.next.au.min(newest_au), newest_au, now);
             self.next = Next { au: block.au, skip: block.block != 0, ..Next::default() };
         }
-        if block.block == 0 && self.requester.admit(block.au, block.flags, now) == Admission::Drop {
-            self.next.skip = true;
-            self.next.awaits_idr = true;
+        if block.block == 0 {
+            self.admit(block, now);
         }
         self.next.block = block.block.wrapping_add(1);
         self.next.bytes += block.span.as_ref().len() as u64;
@@ -185,6 +186,21 @@ impl<D: Decode> DecodeStage<D> {
             self.next = Next { au: block.au.wrapping_add(1), ..Next::default() };
         }
         outcome
+    }
+
+    /// May the access unit that begins with this block be decoded?
+    fn admit(&mut self, block: &DeliveredBlock, now: Instant) {
+        let was_clean = self.requester.is_clean();
+        match self.requester.admit(block.au, block.flags, now) {
+            Admission::Decode => {
+                let heals = !was_clean && block.flags.recovery_point() && !block.flags.idr();
+                add(&self.counters.recovery_points, u64::from(heals));
+            }
+            Admission::Drop => {
+                self.next.skip = true;
+                self.next.awaits_idr = true;
+            }
+        }
     }
 
     fn decode_block(
@@ -206,7 +222,7 @@ impl<D: Decode> DecodeStage<D> {
                 tracing::warn!(au = block.au, %reason, "the decoder refused an access unit");
                 add(&self.counters.dropped_decode_error, 1);
                 self.spent = Duration::ZERO;
-                self.handle_gap(block.au, done);
+                self.handle_gap(block.au, block.au, done);
             }
         }
         Ok(())
@@ -235,19 +251,19 @@ impl<D: Decode> DecodeStage<D> {
         self.tap.record(to_decoded, decoded);
     }
 
-    /// Access units up to `newest_au` are missing or unusable.
-    fn handle_gap(&mut self, newest_au: u32, now: Instant) {
+    /// The access units from the one to the other are missing or unusable.
+    fn handle_gap(&mut self, oldest_au: u32, newest_au: u32, now: Instant) {
         if self.next.block > 0 && !self.next.skip {
             self.decode.abandon();
         }
         self.spent = Duration::ZERO;
-        self.requester.handle_damage(newest_au, now);
+        self.requester.handle_damage(oldest_au, newest_au, now);
     }
 
-    fn ask_for_idr(&mut self, now: Instant) {
-        if let Some(after_au) = self.requester.poll_request(now) {
+    fn tell_what_is_missed(&mut self, now: Instant) {
+        if let Some(lost) = self.requester.poll_request(now) {
             add(&self.counters.idr_requests, 1);
-            self.idr_after.store(u64::from(after_au) + 1, Ordering::Release);
+            self.lost.tell(lost);
             self.control.wake();
         }
     }

@@ -13,17 +13,18 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use punktfunk_perf::{Stage, Tap};
-use punktfunk_proto::{IdrGate, SessionClock};
+use punktfunk_proto::{IdrGate, Lost, Order, SessionClock};
 
 use crate::limits::{
     AUS_IN_FLIGHT_MAX, CAPTURE_INTERVALS_MAX, LAG_WAIT, PICTURE_WAIT, PICTURE_WAIT_TOGETHER, SHUTDOWN_WAIT,
 };
+use crate::lost::LostCell;
 use crate::protect::ProtectStage;
 use crate::stage::{Stop, Waker};
 use crate::stats::{EncodeCounters, ProtectCounters, add, set};
 
 pub(crate) use sink::SliceItem;
-pub use sink::SliceSink;
+pub use sink::{CpuCopies, SliceSink};
 
 /// What a source answers when it is asked for a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,11 @@ pub struct EncodeRequest {
     pub au: u32,
     /// Whether it shall be an IDR.
     pub idr: bool,
+    /// What the client misses, where the encoder can leave references out ([`Encode::leaves_out`]) and it shall be no
+    /// IDR. The encoder makes it a recovery point ([`SliceSink::set_recovery_point`]): it refers to no access unit from
+    /// `from_au` on, and neither it nor any after it to one that was ever named so. Without a reference that is older it
+    /// is made an IDR. It is named with each picture until one of the two has come of it.
+    pub lost: Option<Lost>,
     /// The wire's rate that the session may use now, redundancy included, in kbit/s.
     pub wire_kbps: u32,
     /// Bytes of media datagrams handed to the kernel so far, headers and parity included.
@@ -86,6 +92,8 @@ pub struct SourceCounts {
     pub spoiled: u64,
     /// Of those taken the ones that were stamped when they came, for want of a time on our clock.
     pub stamped_here: u64,
+    /// Bytes that the CPU copied to take pictures out of their producers' buffers, of those that were passed over, too.
+    pub copied_bytes: u64,
 }
 
 /// A source of pictures and the encoder that takes them: what the programs fit to the engine.
@@ -124,7 +132,13 @@ pub trait Encode: Send + 'static {
         Ok(EncodeOutcome::Skipped)
     }
 
-    /// Takes a slice back that the wire needs no more.
+    /// Whether the encoder can leave references out, so that a loss is healed without an IDR. Asked for each picture; one
+    /// that cannot is asked for an IDR.
+    fn leaves_out(&self) -> bool {
+        false
+    }
+
+    /// Takes a slice back that the wire needs no more and that was not taken home ([`SliceSink::take_home`]).
     fn recycle(&mut self, slice: Self::Slice);
 
     /// What the source gave so far.
@@ -180,10 +194,13 @@ impl<S: AsRef<[u8]>> Protect<S> {
 /// What came of one picture.
 struct Encoded {
     slices: u16,
+    taken_home: usize,
     bytes: u64,
     idr: bool,
+    recovery_point: bool,
     captured: Captured,
     import: Duration,
+    copies: CpuCopies,
 }
 
 /// When a picture was captured, and as which of its source's pictures where that is told.
@@ -205,8 +222,8 @@ impl Captured {
 #[derive(Debug, Default)]
 pub(crate) struct EncodeWishes {
     pub(crate) wire_kbps: AtomicU32,
-    /// The access unit after which an IDR is needed, plus one; 0 when none is.
-    pub(crate) idr_after: AtomicU64,
+    /// What the client misses.
+    pub(crate) lost: LostCell,
 }
 
 impl EncodeWishes {
@@ -324,9 +341,13 @@ impl<E: Encode> EncodeStage<E> {
         }
     }
 
-    /// A still screen gives no picture to grant an IDR with: the last one is encoded again.
+    /// A still screen gives no picture to heal a loss with: the last one is encoded again.
     fn repeat_if_due(&mut self, now: Instant) -> Result<(), StageFault> {
-        if self.next_au > 0 && self.idr_due(now) { self.encode_one(now, true, now) } else { Ok(()) }
+        if self.next_au > 0 && self.order(now) != Order::Usual {
+            self.encode_one(now, true, now)
+        } else {
+            Ok(())
+        }
     }
 
     fn encode_one(&mut self, captured_at: Instant, again: bool, now: Instant) -> Result<(), StageFault> {
@@ -336,38 +357,19 @@ impl<E: Encode> EncodeStage<E> {
                 "the session's access-unit numbers are used up; connect again",
             ));
         }
+        let (idr, lost) = match self.order(now) {
+            Order::Usual => (false, None),
+            Order::Recover(lost) => (false, Some(lost)),
+            Order::Idr => (true, None),
+        };
         let request = EncodeRequest {
             au: self.next_au,
-            idr: self.idr_due(now),
+            idr,
+            lost,
             wire_kbps: self.wishes.wire_kbps.load(Ordering::Relaxed),
             wire_bytes: self.sent.wire_bytes.load(Ordering::Relaxed),
         };
-        let mut sink = SliceSink {
-            ring: &mut self.ring,
-            protect: &mut self.protect,
-            au: self.next_au,
-            captured_at,
-            clock: self.clock,
-            slices_max: self.slices_max,
-            slices: 0,
-            idr: false,
-            closed: false,
-            bytes: 0,
-            import: Duration::ZERO,
-            number: None,
-        };
-        let outcome = match again {
-            false => self.encode.encode(&request, &mut sink),
-            true => self.encode.repeat(&request, &mut sink),
-        };
-        sink.close();
-        let encoded = Encoded {
-            slices: sink.slices,
-            bytes: sink.bytes,
-            idr: sink.idr,
-            captured: Captured { at: sink.captured_at, number: sink.number },
-            import: sink.import,
-        };
+        let (outcome, encoded) = self.encode_into_sink(&request, captured_at, again, now);
         if encoded.slices > 0 && !again {
             self.note_cadence(encoded.captured);
         }
@@ -378,9 +380,59 @@ impl<E: Encode> EncodeStage<E> {
         Ok(())
     }
 
+    fn encode_into_sink(
+        &mut self,
+        request: &EncodeRequest,
+        captured_at: Instant,
+        again: bool,
+        now: Instant,
+    ) -> (Result<EncodeOutcome, StageFault>, Encoded) {
+        let mut sink = SliceSink {
+            ring: &mut self.ring,
+            home: &mut self.home,
+            protect: &mut self.protect,
+            tap: &mut self.tap,
+            au: request.au,
+            captured_at,
+            began: now,
+            clock: self.clock,
+            slices_max: self.slices_max,
+            slices: 0,
+            taken_home: 0,
+            idr: false,
+            may_recover: request.lost.is_some(),
+            recovery_point: false,
+            closed: false,
+            bytes: 0,
+            import: Duration::ZERO,
+            copies: CpuCopies::default(),
+            number: None,
+            ready_at: None,
+        };
+        let outcome = match again {
+            false => self.encode.encode(request, &mut sink),
+            true => self.encode.repeat(request, &mut sink),
+        };
+        sink.close();
+        let encoded = Encoded {
+            slices: sink.slices,
+            taken_home: sink.taken_home,
+            bytes: sink.bytes,
+            idr: sink.idr,
+            recovery_point: sink.recovery_point && !sink.idr,
+            captured: Captured { at: sink.captured_at, number: sink.number },
+            import: sink.import,
+            copies: sink.copies,
+        };
+        (outcome, encoded)
+    }
+
     /// Counts and times what was encoded, if anything was.
     fn note(&mut self, encoded: &Encoded, au: u32, now: Instant) {
         self.slices_out += usize::from(encoded.slices);
+        self.slices_out -= encoded.taken_home;
+        add(&self.counters.copied_import, encoded.copies.import);
+        add(&self.counters.copied_slices, encoded.copies.slices);
         if encoded.slices == 0 {
             return;
         }
@@ -388,15 +440,27 @@ impl<E: Encode> EncodeStage<E> {
         add(&self.counters.encoded, 1);
         add(&self.counters.bytes, encoded.bytes);
         set(&self.counters.next_au, u64::from(self.next_au));
-        if encoded.idr {
-            add(&self.counters.idrs, 1);
-            self.gate.handle_idr(au, now);
-        }
+        self.note_clean_point(encoded, au, now);
         self.tap.record(Stage::Capture, now.saturating_duration_since(encoded.captured.at));
         if !encoded.import.is_zero() {
             self.tap.record(Stage::Import, encoded.import);
         }
         self.tap.record(Stage::Encode, now.elapsed().saturating_sub(encoded.import));
+    }
+
+    fn note_clean_point(&mut self, encoded: &Encoded, au: u32, now: Instant) {
+        if encoded.idr {
+            add(&self.counters.idrs, 1);
+            let answered = self.gate.handle_idr(au, now);
+            // From AU 0 on is missed what an IDR was asked for by name, too.
+            let had_none = self.encode.leaves_out() && answered.is_some_and(|lost| lost.from_au > 0);
+            add(&self.counters.idrs_no_reference, u64::from(had_none));
+        }
+        if encoded.recovery_point {
+            add(&self.counters.recovery_points, 1);
+            let invalidated = self.gate.handle_recovery_point(au);
+            add(&self.counters.references_invalidated, u64::from(invalidated));
+        }
     }
 
     /// Notes the source's cadence. Pictures that were passed over since the one encoded before were captured all the
@@ -408,12 +472,12 @@ impl<E: Encode> EncodeStage<E> {
         (0..intervals).for_each(|_| self.tap.record(Stage::CaptureInterval, each));
     }
 
-    fn idr_due(&mut self, now: Instant) -> bool {
-        let after = self.wishes.idr_after.swap(0, Ordering::AcqRel);
-        if let Some(after_au) = after.checked_sub(1) {
-            self.gate.handle_request(u32::try_from(after_au).unwrap_or(u32::MAX));
+    /// How the next picture shall be encoded, by what the client misses.
+    fn order(&mut self, now: Instant) -> Order {
+        if let Some(lost) = self.wishes.lost.take() {
+            self.gate.handle_request(lost, self.next_au);
         }
-        self.gate.decide(now)
+        self.gate.decide(self.next_au, self.encode.leaves_out(), now)
     }
 
     fn recycle(&mut self) {
@@ -430,6 +494,7 @@ impl<E: Encode> EncodeStage<E> {
         set(&self.counters.shed, self.shed);
         set(&self.counters.spoiled, counts.spoiled);
         set(&self.counters.stamped_here, counts.stamped_here);
+        set(&self.counters.copied_capture, counts.copied_bytes);
     }
 
     /// Waits until the protect stage has sent what it was lent and has ended. A source that came to its end leaves

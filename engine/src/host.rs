@@ -16,7 +16,7 @@ use punktfunk_net::{Arena, Sender, Socket};
 use punktfunk_perf::Collector;
 use punktfunk_proto::idr::IDR_SPACING;
 use punktfunk_proto::{
-    BitrateControl, BitratePolicy, FeedbackReport, FillerSent, IdrGate, LinkRate, Negotiated, Pacer,
+    BitrateControl, BitratePolicy, FeedbackReport, FillerSent, IdrGate, LinkRate, Lost, Negotiated, Pacer,
     Packetizer, PathWatch, ReassemblerLimits, RedundancyPolicy, SessionClock, SpeedTestOrder,
 };
 use punktfunk_seal::Sealer;
@@ -161,9 +161,9 @@ impl<E: Encode> HostPipeline<E> {
         })
     }
 
-    /// Asks for an IDR because the client misses access unit `after_au` or an earlier one.
-    pub fn request_idr(&self, after_au: u32) {
-        self.wishes.idr_after.fetch_max(u64::from(after_au) + 1, Ordering::AcqRel);
+    /// The client misses this: a recovery point is asked for where the encoder can make one, else an IDR.
+    pub fn request_idr(&self, lost: Lost) {
+        self.wishes.lost.tell(lost);
     }
 
     /// Sets the wire's rate, redundancy included: what holds within two pictures, or the most, where it follows the

@@ -15,6 +15,7 @@ mod error;
 mod host;
 mod limits;
 mod load;
+mod lost;
 mod machine;
 mod planes;
 mod protect;
@@ -24,7 +25,9 @@ mod stats;
 
 pub use client::{ClientConfig, ClientEnd, ClientPipeline};
 pub use decode::{Decode, DecodeOutcome, SessionTime};
-pub use encode::{Encode, EncodeOutcome, EncodeRequest, SliceSink, SourceCounts, StageFault, Wait};
+pub use encode::{
+    CpuCopies, Encode, EncodeOutcome, EncodeRequest, SliceSink, SourceCounts, StageFault, Wait,
+};
 pub use error::EngineError;
 pub use host::{HostConfig, HostEnd, HostPipeline};
 pub use machine::{CoreClaim, Idle, Machine, Merge, Placement, StageSetup, WishError, Wishes};

@@ -17,7 +17,8 @@ use punktfunk_net::{Arena, Lease, Sender};
 use punktfunk_perf::{Stage, Tap};
 use punktfunk_proto::limits::SHARD_BYTES_START;
 use punktfunk_proto::{
-    BitrateControl, BlockPlan, LinkRate, Pacer, Packetizer, PathWatch, SpeedTestOrder, seal_data, seal_parity,
+    BitrateControl, BlockPlan, LinkRate, Lost, Pacer, Packetizer, PathWatch, SpeedTestOrder, seal_data,
+    seal_parity,
 };
 use punktfunk_seal::{SealError, Sealer};
 
@@ -204,12 +205,12 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         tracing::warn!(before, now = SHARD_BYTES_START, why, "the path has shrunk: shards are made short");
         self.path.restart();
         add(&self.counters.path_shrunk, 1);
-        self.wishes.idr_after.fetch_max(u64::from(self.au.number) + 1, Ordering::AcqRel);
+        self.wishes.lost.tell(Lost::all_up_to(self.au.number));
     }
 
     fn begin_au(&mut self, item: &SliceItem<S>, now: Instant) {
         self.packetizer.set_redundancy(self.resends.begin_au(item.au, now));
-        self.packetizer.begin(item.au, item.pts_us, item.idr, false);
+        self.packetizer.begin(item.au, item.pts_us, item.idr, item.recovery_point);
         let pace = self.link.as_mut().map(|link| link.begin_au(item.au, item.idr, now));
         self.set_pace(pace);
         self.pacer.begin_au(now);
@@ -220,6 +221,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         self.au.number = item.au;
         self.au.idr = item.idr;
         self.au.shard_bytes = 0;
+        self.au.first_left_at = None;
     }
 
     /// Sends one slice, and closes the access unit with its last.
@@ -232,6 +234,10 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         }
         // After a request to stop what is queued is let go, so that the slices are home at once.
         self.au.broken |= self.stop.is_requested();
+        if item.slice.is_some() {
+            self.au.last_ready_at = Some(item.ready_at);
+            self.tap.record(Stage::HandOver, item.ready_at.elapsed());
+        }
         if !self.au.broken {
             match &item.slice {
                 Some(slice) => self.send_slice(slice.as_ref(), item.last),
@@ -302,8 +308,8 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         self.resends.end_au(self.au.number);
         if !self.stop.is_requested() {
             add(&self.counters.dropped_protect, 1);
-            // The client cannot know of what was never sent: the IDR is asked for here.
-            self.wishes.idr_after.fetch_max(u64::from(self.au.number) + 1, Ordering::AcqRel);
+            // The client cannot know of what was never sent, and what else it misses is not known here: an IDR is asked for.
+            self.wishes.lost.tell(Lost::all_up_to(self.au.number));
         }
     }
 
@@ -383,7 +389,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         let pace = self.link.as_mut().map(|link| link.handle_train(shards.len(), bytes.len(), leaves_at));
         self.set_pace(pace);
         self.au.shard_bytes = plan.shard_bytes;
-        self.au.has_left |= report.dropped < shards.len() as u64;
+        self.au.handle_left(report.dropped < shards.len() as u64, leaves_at);
         if self.sender.counters().emsgsize > too_long {
             self.shrink_path("the kernel takes no such long datagrams");
             return Err(Cut::TooLong);
@@ -434,8 +440,17 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         self.progress.waker.wake();
         if !self.au.broken {
             add(&self.counters.sent, 1);
+            self.note_overlap();
         }
         self.publish();
+    }
+
+    /// How long its datagrams were leaving already while it was still being encoded.
+    fn note_overlap(&mut self) {
+        if let Some(overlap) = self.au.overlap() {
+            add(&self.counters.sent_early, 1);
+            self.tap.record(Stage::Overlap, overlap);
+        }
     }
 
     fn release_leases(&mut self) {

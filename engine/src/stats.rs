@@ -56,8 +56,20 @@ counters! {
         encoded,
         /// Of these, IDRs.
         idrs,
+        /// IDRs made because the encoder had no reference left that a client had not reported missing.
+        idrs_no_reference,
+        /// Access units that heal a loss without being IDRs: they refer to nothing that the client misses.
+        recovery_points,
+        /// Access units that were put out of reference for these.
+        references_invalidated,
         /// Bytes of encoded access units.
         bytes,
+        /// Bytes of pictures that the CPU copied out of their producers' buffers.
+        copied_capture,
+        /// Bytes that the CPU wrote to make pictures the encoder's: converted ones, or uploads.
+        copied_import,
+        /// Bytes of slices that the CPU copied out of the encoder's memory.
+        copied_slices,
         /// The newest access unit's number plus one.
         next_au,
     }
@@ -68,6 +80,8 @@ counters! {
     ProtectCounters => ProtectStats {
         /// Access units whose every datagram was handed to the kernel or counted as dropped.
         sent,
+        /// Of these, the ones whose first datagram left before their last slice could be read.
+        sent_early,
         /// Access units cut short: too large for what was agreed, the key used up, or the send buffer full for too
         /// long.
         dropped_protect,
@@ -229,8 +243,10 @@ counters! {
         dropped_decode_error,
         /// Pictures counted with no latency, because the clocks were not joined yet.
         without_clock,
-        /// IDRs asked for.
+        /// Times that a clean point was asked for.
         idr_requests,
+        /// Losses that a recovery point healed, without an IDR.
+        recovery_points,
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use punktfunk_engine::{EncodeStats, Machine, Merge, Wishes};
 use punktfunk_perf::{Collector, Stage};
+use punktfunk_proto::Lost;
 use support::{Check, Pair, Pattern, machine, start_on, wait_for};
 
 /// A host whose stages have a thread each, and one whose stages share one.
@@ -172,7 +173,7 @@ fn an_idr_comes_when_it_is_asked_for() {
     assert!(wait_for(Duration::from_secs(5), || pair.host.stats().encode.encoded > 30));
     assert_eq!(forced.load(Ordering::Relaxed), 1, "the first picture is an IDR, and no other");
     let newest = u32::try_from(pair.host.stats().encode.next_au).expect("few") - 1;
-    pair.host.request_idr(newest);
+    pair.host.request_idr(Lost::all_up_to(newest));
     assert!(wait_for(Duration::from_secs(5), || forced.load(Ordering::Relaxed) == 2));
     pair.host.stop();
     pair.client.stop();

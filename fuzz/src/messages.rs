@@ -113,7 +113,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         Message::Start(Start {}),
         Message::Reconfigure(Reconfigure { mode: Some(mode), bitrate_kbps: None, codec: Some(2) }),
         Message::Reconfigured(Reconfigured { mode, bitrate_kbps: 9, from_au: 3, refused }),
-        Message::RequestIdr(RequestIdr { after_au: 7 }),
+        Message::RequestIdr(RequestIdr { after_au: 7, from_au: Some(5) }),
         Message::SkewPing(SkewPing { round: 1, t_client_us: 5 }),
         Message::SkewPong(SkewPong { round: 1, t_client_us: 5, t_received_us: 6, t_sent_us: 7 }),
         Message::PathPing(PathPing { nonce: u64::MAX }),

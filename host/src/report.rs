@@ -86,6 +86,13 @@ impl Report {
             aus_sent: protect.sent,
             aus_dropped: protect.dropped_protect,
             idrs_sent: encode.idrs,
+            recovery_points: encode.recovery_points,
+            references_invalidated: encode.references_invalidated,
+            idrs_no_reference: encode.idrs_no_reference,
+            aus_sent_early: protect.sent_early,
+            copied_capture_bytes: encode.copied_capture,
+            copied_import_bytes: encode.copied_import,
+            copied_slice_bytes: encode.copied_slices,
             datagrams_sent: protect.datagrams,
             wire_bytes: protect.wire_bytes,
             payload_bytes: encode.bytes,
@@ -148,7 +155,7 @@ fn stages(of: impl Fn(Stage) -> Option<Summary>) -> Vec<StageSummary> {
     Stage::ALL.into_iter().filter_map(summarize).collect()
 }
 
-fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 37] {
+fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 44] {
     let (encode, protect) = (stats.encode, stats.protect);
     [
         ("pictures_captured", encode.captured),
@@ -158,7 +165,14 @@ fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 37] {
         ("pictures_spoiled", encode.spoiled),
         ("pictures_stamped_here", encode.stamped_here),
         ("idrs", encode.idrs),
+        ("idrs_no_reference", encode.idrs_no_reference),
+        ("recovery_points", encode.recovery_points),
+        ("references_invalidated", encode.references_invalidated),
+        ("copied_capture_bytes", encode.copied_capture),
+        ("copied_import_bytes", encode.copied_import),
+        ("copied_slice_bytes", encode.copied_slices),
         ("aus_sent", protect.sent),
+        ("aus_sent_early", protect.sent_early),
         ("aus_dropped_protect", protect.dropped_protect),
         ("aus_immediate", protect.immediate_aus),
         ("aus_paced", protect.paced_aus),

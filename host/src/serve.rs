@@ -210,9 +210,9 @@ impl Serve {
                 }
                 self.doorkeeper.handle_start(session, &mut self.common.control, now);
             }
-            HostEvent::RequestIdr { session, after_au } => {
+            HostEvent::RequestIdr { session, lost } => {
                 if let Some(stream) = self.stream(session) {
-                    stream.request_idr(after_au);
+                    stream.request_idr(lost);
                 }
             }
             HostEvent::Reconfigure { session, reconfigure } => {

@@ -15,7 +15,7 @@ use punktfunk_engine::{FillerFault, HostConfig, HostPipeline, Machine, Sealers, 
 use punktfunk_net::Socket;
 use punktfunk_perf::PerfTarget;
 use punktfunk_proto::limits::{SHARD_BYTES_START, shard_bytes_for_payload};
-use punktfunk_proto::{BitratePolicy, FeedbackReport, FillerSent, SessionClock, SpeedTestOrder};
+use punktfunk_proto::{BitratePolicy, FeedbackReport, FillerSent, Lost, SessionClock, SpeedTestOrder};
 use punktfunk_seal::{Backends, Cipher, Direction, Plane, PlaneKeys, Sealer, Secret};
 
 use crate::bitrate;
@@ -187,9 +187,9 @@ impl Stream {
         self.clock
     }
 
-    /// The client misses `after_au` or earlier ones.
-    pub fn request_idr(&self, after_au: u32) {
-        self.pipeline.request_idr(after_au);
+    /// The client misses this.
+    pub fn request_idr(&self, lost: Lost) {
+        self.pipeline.request_idr(lost);
     }
 
     /// Passes a report on that came over a path of this round trip.

@@ -138,8 +138,8 @@ impl Client {
 
     /// The next message that leaves at `now`.
     pub fn poll_transmit(&mut self, now: Duration) -> Option<Message> {
-        if let Some(after_au) = self.requester.poll_request(self.start + now) {
-            return Some(Message::IdrRequest { after_au });
+        if let Some(lost) = self.requester.poll_request(self.start + now) {
+            return Some(Message::IdrRequest(lost));
         }
         if !self.is_news && now < self.report_due() {
             return None;

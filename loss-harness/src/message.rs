@@ -1,10 +1,10 @@
 //! What the client sends back: feedback reports, and requests for an IDR.
 //!
 //! On the wire both ride QUIC, which drops what was damaged; so does whoever carries these. Reports pass through the
-//! protocol's own encoding; a request is its number behind a byte of its own, and is repeated by who asks until it has
+//! protocol's own encoding; a request is its numbers behind a byte of its own, and is repeated by who asks until it has
 //! helped, which stands in for the stream that would carry it.
 
-use punktfunk_proto::{FeedbackReport, feedback};
+use punktfunk_proto::{FeedbackReport, Lost, feedback};
 
 const REPORT: u8 = 0xD0;
 const IDR_REQUEST: u8 = 0x01;
@@ -14,11 +14,8 @@ const IDR_REQUEST: u8 = 0x01;
 pub enum Message {
     /// What came and what is missing.
     Report(Box<FeedbackReport>),
-    /// An IDR newer than this AU is needed.
-    IdrRequest {
-        /// The AU.
-        after_au: u32,
-    },
+    /// This is missing.
+    IdrRequest(Lost),
 }
 
 impl Message {
@@ -32,9 +29,8 @@ impl Message {
                 bytes.truncate(1 + length);
                 bytes
             }
-            Message::IdrRequest { after_au } => {
-                let [a, b, c, d] = after_au.to_le_bytes();
-                vec![IDR_REQUEST, a, b, c, d]
+            Message::IdrRequest(Lost { from_au, to_au }) => {
+                [&[IDR_REQUEST][..], &from_au.to_le_bytes(), &to_au.to_le_bytes()].concat()
             }
         }
     }
@@ -45,8 +41,10 @@ impl Message {
             [REPORT, report @ ..] => {
                 FeedbackReport::parse(report).ok().map(|report| Message::Report(Box::new(report)))
             }
-            [IDR_REQUEST, a, b, c, d] => {
-                Some(Message::IdrRequest { after_au: u32::from_le_bytes([*a, *b, *c, *d]) })
+            [IDR_REQUEST, numbers @ ..] => {
+                let (from_au, to_au) = numbers.split_first_chunk::<4>()?;
+                let to_au = u32::from_le_bytes(to_au.try_into().ok()?);
+                Some(Message::IdrRequest(Lost { from_au: u32::from_le_bytes(*from_au), to_au }))
             }
             _ => None,
         }
@@ -61,11 +59,11 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_sent_is_read_and_the_rest_is_refused(
-            after_au in any::<u32>(), epoch_opened in any::<u32>(), noise in any::<Vec<u8>>()
+            from_au in any::<u32>(), to_au in any::<u32>(), epoch_opened in any::<u32>(), noise in any::<Vec<u8>>()
         ) {
             let mut report = FeedbackReport::default();
             report.epoch_opened = epoch_opened;
-            for message in [Message::IdrRequest { after_au }, Message::Report(Box::new(report))] {
+            for message in [Message::IdrRequest(Lost { from_au, to_au }), Message::Report(Box::new(report))] {
                 prop_assert_eq!(Message::parse(&message.encode()), Some(message));
             }
             let _ = Message::parse(&noise);

@@ -10,8 +10,18 @@ pub enum Stage {
     Capture,
     /// Making a picture the encoder's: import or colour conversion.
     Import,
+    /// A GPU's conversion, by the GPU's own stamps.
+    Convert,
+    /// The call that gives the picture to the encoder.
+    Submit,
+    /// Picture in until one slice could be read.
+    SliceReady,
     /// Picture in, last slice out.
     Encode,
+    /// How long the encoder's output memory was locked.
+    Lock,
+    /// A slice could be read until the next stage has it.
+    HandOver,
     /// Parity of the FEC blocks of one access unit.
     Fec,
     /// Sealing the datagrams of one access unit.
@@ -33,6 +43,9 @@ pub enum Stage {
     Decode,
     /// Decoded until handed to its sink (screen, file).
     Present,
+    /// An access unit's first datagram left until its last slice could be read: how long it was on its way before it was
+    /// finished.
+    Overlap,
     /// Sum: captured until its last datagram was handed to the kernel.
     CaptureToSent,
     /// Sum across both ends: captured until the access unit was whole.
@@ -55,7 +68,12 @@ impl Stage {
     pub const ALL: [Stage; Stage::COUNT] = [
         Stage::Capture,
         Stage::Import,
+        Stage::Convert,
+        Stage::Submit,
+        Stage::SliceReady,
         Stage::Encode,
+        Stage::Lock,
+        Stage::HandOver,
         Stage::Fec,
         Stage::Seal,
         Stage::Pace,
@@ -66,6 +84,7 @@ impl Stage {
         Stage::Reassemble,
         Stage::Decode,
         Stage::Present,
+        Stage::Overlap,
         Stage::CaptureToSent,
         Stage::CaptureToReassembled,
         Stage::CaptureToDecoded,
@@ -76,7 +95,7 @@ impl Stage {
     ];
 
     /// How many stages there are.
-    pub const COUNT: usize = 20;
+    pub const COUNT: usize = 26;
 
     /// The stage's place in [`Stage::ALL`], less than [`Stage::COUNT`].
     pub fn index(self) -> usize {
@@ -88,7 +107,12 @@ impl Stage {
         match self {
             Stage::Capture => "capture",
             Stage::Import => "import",
+            Stage::Convert => "convert",
+            Stage::Submit => "submit",
+            Stage::SliceReady => "slice_ready",
             Stage::Encode => "encode",
+            Stage::Lock => "lock",
+            Stage::HandOver => "hand_over",
             Stage::Fec => "fec",
             Stage::Seal => "seal",
             Stage::Pace => "pace",
@@ -99,6 +123,7 @@ impl Stage {
             Stage::Reassemble => "reassemble",
             Stage::Decode => "decode",
             Stage::Present => "present",
+            Stage::Overlap => "overlap",
             Stage::CaptureToSent => "capture_to_sent",
             Stage::CaptureToReassembled => "capture_to_reassembled",
             Stage::CaptureToDecoded => "capture_to_decoded",

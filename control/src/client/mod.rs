@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use punktfunk_proto::{DATAGRAM_OVERHEAD, FeedbackReport, SessionClock};
+use punktfunk_proto::{DATAGRAM_OVERHEAD, FeedbackReport, Lost, SessionClock};
 
 use crate::call::Call;
 use crate::error::{ConnectError, ControlError, Violation};
@@ -27,8 +27,7 @@ use crate::limits::{
 };
 use crate::link::CloseCode;
 use crate::messages::{
-    Bye, ClientStats, DecidePending, Hello, Message, Reconfigure, RequestIdr, SpeedTestSeen, Start,
-    StartSpeedTest,
+    Bye, ClientStats, DecidePending, Hello, Message, Reconfigure, SpeedTestSeen, Start, StartSpeedTest,
 };
 use crate::planes::Plane;
 use crate::skew::SkewMeter;
@@ -206,13 +205,13 @@ impl ClientControl {
         self.ask_clock(now)
     }
 
-    /// Asks for an IDR later than `after_au`.
+    /// Says what is missed, and asks for a clean point later than that.
     ///
     /// # Errors
     /// When the session is not running.
-    pub fn request_idr(&mut self, after_au: u32, now: Instant) -> Result<(), ControlError> {
+    pub fn request_idr(&mut self, lost: Lost, now: Instant) -> Result<(), ControlError> {
         self.require_running("request_idr")?;
-        self.send(&Message::RequestIdr(RequestIdr { after_au }), now)
+        self.send(&Message::RequestIdr(lost.into()), now)
     }
 
     /// Sends a report. It never waits for long: newer reports push older ones out. One that tells of no media is made

@@ -11,7 +11,7 @@
 use std::time::{Duration, Instant};
 
 use punktfunk_proto::feedback::FeedbackError;
-use punktfunk_proto::{FeedbackReport, SessionClock};
+use punktfunk_proto::{FeedbackReport, Lost, SessionClock};
 use quinn_proto::ConnectionError;
 
 use super::ends::{reject_reason, session_end};
@@ -238,7 +238,8 @@ impl Session {
                 tidings.tell(HostEvent::Start { session, secret });
             }
             (Stage::Running, Message::RequestIdr(request)) => {
-                tidings.tell(HostEvent::RequestIdr { session, after_au: request.after_au });
+                let lost = Lost::reported(request.from_au, request.after_au);
+                tidings.tell(HostEvent::RequestIdr { session, lost });
             }
             (Stage::Running, Message::Reconfigure(reconfigure)) => {
                 tidings.tell(HostEvent::Reconfigure { session, reconfigure });

@@ -3,6 +3,7 @@
 //! Promises: bounded, extensible, small. Refuses: nothing that it can read.
 
 use minicbor::{Decode, Encode};
+use punktfunk_proto::Lost;
 
 use super::bounded::{self, WireNumber};
 use super::greeting::Mode;
@@ -65,13 +66,23 @@ pub struct SourceNews {
     pub from_au: u32,
 }
 
-/// The client cannot decode on: it needs an IDR numbered above `after_au`. Said again until one has come.
+/// The client cannot decode on: it needs a clean point numbered above `after_au`. Said again until one has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct RequestIdr {
     /// The newest access unit that was lost, refused by the decoder, or no clean point where one was needed.
     #[n(0)]
     pub after_au: u32,
+    /// The oldest access unit that the client misses since its last good state: a recovery point above `after_au` that
+    /// refers to none from this one on helps. Absent from a peer that knows no recovery points: it needs an IDR.
+    #[n(1)]
+    pub from_au: Option<u32>,
+}
+
+impl From<Lost> for RequestIdr {
+    fn from(lost: Lost) -> Self {
+        Self { after_au: lost.to_au, from_au: Some(lost.from_au) }
+    }
 }
 
 /// One round's question of the skew handshake.

@@ -179,6 +179,27 @@ pub struct HostStats {
     /// Times that a lower one did not help and was taken back.
     #[cbor(n(66), default)]
     pub rate_futile: u64,
+    /// Access units that healed a loss without being IDRs.
+    #[cbor(n(70), default)]
+    pub recovery_points: u64,
+    /// Access units that were put out of reference for these.
+    #[cbor(n(71), default)]
+    pub references_invalidated: u64,
+    /// Of the IDRs, those that were made because no reference was left.
+    #[cbor(n(72), default)]
+    pub idrs_no_reference: u64,
+    /// Of the access units sent whole, those whose first datagram left before their last slice could be read.
+    #[cbor(n(73), default)]
+    pub aus_sent_early: u64,
+    /// Bytes of pictures that the host's CPU copied out of their producer's buffers.
+    #[cbor(n(80), default)]
+    pub copied_capture_bytes: u64,
+    /// Bytes that it wrote to make pictures the encoder's.
+    #[cbor(n(81), default)]
+    pub copied_import_bytes: u64,
+    /// Bytes that it copied out of the encoder's memory.
+    #[cbor(n(82), default)]
+    pub copied_slice_bytes: u64,
     /// Each way to pictures that another one took the place of.
     #[cbor(n(50), with = "bounded::list", default)]
     pub falls: Vec<FallCount>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use punktfunk_proto::{FeedbackReport, SessionClock};
+use punktfunk_proto::{FeedbackReport, Lost, SessionClock};
 
 use super::network::Way;
 use super::pair::{MODE, Pair};
@@ -15,9 +15,14 @@ pub(super) fn report(highest_au: u32) -> FeedbackReport {
     report
 }
 
+/// What a client says that misses this access unit and the one before it.
+pub(super) fn missing(to_au: u32) -> Lost {
+    Lost { from_au: to_au.saturating_sub(1), to_au }
+}
+
 pub(super) fn idr_requests(pair: &Pair) -> Vec<u32> {
     let requests = pair.events.iter().filter_map(|event| match event {
-        HostEvent::RequestIdr { after_au, .. } => Some(*after_au),
+        HostEvent::RequestIdr { lost, .. } => Some(lost.to_au),
         _ => None,
     });
     requests.collect()
@@ -63,7 +68,7 @@ fn requests_arrive_in_order_and_reconfigure_is_answered() {
     let mut pair = Pair::new("requests", 3, Way::BAD, Way::BAD);
     let client = pair.connect_and_start();
     for after_au in 0..100 {
-        pair.clients[client].control.request_idr(after_au, pair.now).unwrap();
+        pair.clients[client].control.request_idr(missing(after_au), pair.now).unwrap();
     }
     let mode = Mode { width: 1920, height: 1080, refresh_mhz: 59_940 };
     let change = Reconfigure { mode: Some(mode), ..Reconfigure::default() };
@@ -176,12 +181,12 @@ fn two_clients_behind_one_address_stay_themselves() {
     let b = pair.connect_and_start();
     let second = pair.session();
     assert_ne!(first, second);
-    pair.clients[a].control.request_idr(1, pair.now).unwrap();
-    pair.clients[b].control.request_idr(2, pair.now).unwrap();
+    pair.clients[a].control.request_idr(missing(1), pair.now).unwrap();
+    pair.clients[b].control.request_idr(missing(2), pair.now).unwrap();
     pair.run_for(Duration::from_millis(50));
     for (wanted, number) in [(first, 1), (second, 2)] {
         assert!(pair.events.iter().any(
-            |e| matches!(e, HostEvent::RequestIdr { session, after_au } if *session == wanted && *after_au == number)
+            |e| matches!(e, HostEvent::RequestIdr { session, lost } if *session == wanted && *lost == missing(number))
         ));
     }
 }
@@ -194,7 +199,7 @@ fn a_program_that_takes_no_events_holds_its_client_back_and_loses_nothing() {
     let mut asked = 0;
     for _ in 0..200 {
         for _ in 0..100 {
-            if pair.clients[client].control.request_idr(asked, pair.now).is_err() {
+            if pair.clients[client].control.request_idr(missing(asked), pair.now).is_err() {
                 panic!(
                     "the queue of {asked} requests overflowed: {:?}",
                     pair.clients[client].control.stats()

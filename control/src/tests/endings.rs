@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::course::missing;
 use super::network::Way;
 use super::pair::{Pair, final_stats};
 use crate::limits::ALPN;
@@ -108,7 +109,7 @@ fn a_restarted_host_tells_its_old_client_at_once() {
     let identity = pair.host_identity.clone();
     pair.host = HostControl::with_alpn(identity, Trust::Open, HostLimits::default(), ALPN, pair.now).unwrap();
     let began = pair.now;
-    pair.clients[client].control.request_idr(1, pair.now).unwrap();
+    pair.clients[client].control.request_idr(missing(1), pair.now).unwrap();
     assert!(pair.run_until(Duration::from_secs(3), |pair| pair.clients[client].ended.is_some()));
     assert_eq!(pair.clients[client].ended, Some(ConnectError::Restarted { host: pair.host_addr }));
     assert!(pair.now - began < Duration::from_millis(200), "after {:?}", pair.now - began);
@@ -146,7 +147,7 @@ fn verbs_out_of_turn_are_errors_that_say_so() {
     let client = pair.connect();
     let error = pair.clients[client].control.start(pair.now).unwrap_err();
     assert_eq!(error.to_string(), "start needs a session that is waiting for start, but it is connecting");
-    assert!(pair.clients[client].control.request_idr(0, pair.now).is_err());
+    assert!(pair.clients[client].control.request_idr(missing(0), pair.now).is_err());
     pair.run_until(Duration::from_secs(1), |pair| pair.skew(client).is_some());
     let session = pair.session();
     assert!(pair.host.welcome(session, &super::pair::welcome(), pair.now).is_err());

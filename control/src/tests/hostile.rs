@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use punktfunk_proto::Lost;
+
+use super::course::missing;
 use super::network::{Rng, Way};
 use super::pair::{MODE, Pair, final_stats, hello, welcome};
 use crate::limits::{ALPN, HostLimits, MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX, UNREAD_MAX};
@@ -26,7 +29,7 @@ fn samples() -> Vec<Vec<u8>> {
         Message::Hello(hello()),
         Message::Welcome(welcome()),
         Message::Start(Start {}),
-        Message::RequestIdr(RequestIdr { after_au: 7 }),
+        Message::RequestIdr(RequestIdr { after_au: 7, from_au: Some(5) }),
         Message::SkewPing(SkewPing { round: 1, t_client_us: 5 }),
         Message::HostStats(final_stats()),
         Message::SourceNews(news()),
@@ -75,7 +78,7 @@ fn random_datagrams_do_nothing() {
             pair.run_for(Duration::from_millis(1));
         }
     }
-    pair.clients[client].control.request_idr(1, pair.now).unwrap();
+    pair.clients[client].control.request_idr(missing(1), pair.now).unwrap();
     pair.run_for(Duration::from_secs(10));
     assert!(pair.clients[client].ended.is_none() && pair.ended.is_empty(), "the session lives on");
     assert!(pair.events.iter().any(|event| matches!(event, HostEvent::RequestIdr { .. })));
@@ -112,13 +115,13 @@ fn mutated_datagrams_do_no_harm() {
                 }
             }
             if step == 2000 {
-                let _ = pair.clients[client].control.request_idr(1, now);
+                let _ = pair.clients[client].control.request_idr(missing(1), now);
             }
             pair.run_for(Duration::from_micros(200));
         }
         // An attacker on the path can always break a handshake; he can make nothing up.
         for event in &pair.events {
-            assert!(!matches!(event, HostEvent::RequestIdr { after_au, .. } if *after_au != 1), "{event:?}");
+            assert!(!matches!(event, HostEvent::RequestIdr { lost, .. } if *lost != missing(1)), "{event:?}");
         }
     }
 }
@@ -262,13 +265,20 @@ fn unknown_kinds_and_unknown_fields_are_skipped() {
         .extend_from_slice(&frame(&[0x82, 0x07, 0xa2, 0x00, 0x06, 0x18, 0x4d, 0x83, 0x01, 0x02, 0x61, 0x79]));
     let (mut pair, end) = feed_host("unknown", &bytes);
     assert_eq!(end, None);
-    let asked = pair.events.iter().any(|event| matches!(event, HostEvent::RequestIdr { after_au: 6, .. }));
+    let asked = pair
+        .events
+        .iter()
+        .any(|event| matches!(event, HostEvent::RequestIdr { lost: Lost { from_au: 0, to_au: 6 }, .. }));
     assert!(asked, "{:?}", pair.events);
     let session = pair.session();
     assert_eq!(pair.host.stats(session).unwrap().messages_skipped, 1);
-    pair.clients[0].control.request_idr(8, pair.now).unwrap();
+    pair.clients[0].control.request_idr(missing(8), pair.now).unwrap();
     pair.run_for(Duration::from_millis(10));
-    assert!(pair.events.iter().any(|event| matches!(event, HostEvent::RequestIdr { after_au: 8, .. })));
+    assert!(
+        pair.events
+            .iter()
+            .any(|event| matches!(event, HostEvent::RequestIdr { lost: Lost { from_au: 7, to_au: 8 }, .. }))
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::course::{idr_requests, report};
+use super::course::{idr_requests, missing, report};
 use super::endings::saw_final_stats;
 use super::network::Way;
 use super::pair::Pair;
@@ -59,7 +59,7 @@ fn copies_from_another_address_change_nothing() {
         let path = pair.host.path(session);
         let mut copied = 0;
         for after_au in 0..turns {
-            pair.clients[client].control.request_idr(after_au, pair.now).unwrap();
+            pair.clients[client].control.request_idr(missing(after_au), pair.now).unwrap();
             pair.clients[client].control.send_feedback(&report(after_au), pair.now).unwrap();
             copied += copy(&mut pair, client, false);
             assert_eq!(pair.host.path(session), path);
@@ -89,7 +89,7 @@ fn a_client_that_moves_is_followed_at_once() {
         pair.clients[client].addr = to;
         let (moved, before) = (pair.now, pair.sent_to[&old]);
         pair.clients[client].control.send_feedback(&report(7), pair.now).unwrap();
-        pair.clients[client].control.request_idr(5, pair.now).unwrap();
+        pair.clients[client].control.request_idr(missing(5), pair.now).unwrap();
         assert!(pair.run_until(Duration::from_secs(1), |pair| !paths(pair).is_empty()), "not followed");
         let took = pair.now - moved;
         // What draws the trial waits, and so does the answer that ends it.
@@ -110,7 +110,7 @@ fn a_client_that_moves_is_followed_at_once() {
             sizes.first() == Some(&1_200) && sizes.last().is_some_and(|last| *last >= 1_448)
         });
         assert!(grown, "{:?}", pair.events);
-        pair.clients[client].control.request_idr(6, pair.now).unwrap();
+        pair.clients[client].control.request_idr(missing(6), pair.now).unwrap();
         pair.run_for(Duration::from_secs(5));
         assert_eq!(idr_requests(&pair), [5, 6]);
         let stats = pair.host.stats(session).unwrap();
@@ -250,7 +250,7 @@ fn an_address_draws_three_times_what_it_gave_until_it_has_answered() {
         }
         assert!(pair.sent_to.contains_key(&elsewhere), "he was tried");
         // When he stops, the session is where it was.
-        pair.clients[client].control.request_idr(9, pair.now).unwrap();
+        pair.clients[client].control.request_idr(missing(9), pair.now).unwrap();
         let began = pair.now;
         assert!(pair.run_until(Duration::from_secs(2), |pair| idr_requests(pair) == [9]));
         assert!(pair.now - began < Duration::from_millis(500), "{:?}", pair.now - began);

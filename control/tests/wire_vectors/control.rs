@@ -75,6 +75,7 @@ fn host_stats() -> HostStats {
         session_us: 1_000_000,
         aus_sent: 60,
         idrs_sent: 1,
+        recovery_points: 2,
         stages: vec![stage()],
         rate_kbps: 18_250,
         rate_reason: "delay".into(),
@@ -150,7 +151,7 @@ fn all() -> Vec<Message> {
             from_au: 321,
             refused: String::new(),
         }),
-        Message::RequestIdr(RequestIdr { after_au: 320 }),
+        Message::RequestIdr(RequestIdr { after_au: 320, from_au: Some(317) }),
         Message::SkewPing(SkewPing { round: 0, t_client_us: 123_456_789_012 }),
         Message::SkewPong(SkewPong {
             round: 0,

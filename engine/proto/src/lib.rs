@@ -40,7 +40,7 @@ pub use clock::{SessionClock, unwrap_pts};
 pub use delivery::{Arrival, DeliveredBlock, Delivery, LostAu, ReassemblyCounters};
 pub use feedback::{ClientLoad, FeedbackReport, MissingShards, OpenAuReport};
 pub use geometry::BlockPlan;
-pub use idr::{Admission, IdrGate, IdrRequester};
+pub use idr::{Admission, IdrGate, IdrRequester, Lost, Order};
 pub use limits::{LimitError, Negotiated, ReassemblerLimits};
 pub use link_rate::{LINK_KBPS, LinkRate, LinkRateCounters, Look, Pace, RateChange, RateReason};
 pub use pacer::{Pacer, PacerCounters};

@@ -2,7 +2,7 @@
 
 use punktfunk_fec::Encoder;
 use punktfunk_proto::{
-    LostAu, Negotiated, Packetizer, Reassembler, ReassemblerLimits, seal_data, seal_parity,
+    Lost, LostAu, Negotiated, Packetizer, Reassembler, ReassemblerLimits, seal_data, seal_parity,
 };
 use punktfunk_seal::{Cipher, Direction, Opener, Plane, PlaneKeys, Sealer, Secret};
 
@@ -109,7 +109,7 @@ impl Bench {
             clock: SessionClock::new(Instant::now()),
             time: Arc::default(),
             requester: IdrRequester::new(true),
-            idr_after: Arc::default(),
+            lost: Arc::default(),
             counters: Arc::default(),
             tap,
             next: Next::default(),
@@ -130,12 +130,12 @@ impl Bench {
     }
 
     /// Runs the stage over what was sent.
-    fn run(self) -> (Scripted, Option<StageFault>, crate::stats::DecodeStats, u64, usize) {
+    fn run(self) -> (Scripted, Option<StageFault>, crate::stats::DecodeStats, Option<Lost>, usize) {
         let Self { stage, deliveries, home, .. } = self;
         drop(deliveries);
-        let (counters, idr_after) = (stage.counters.clone(), stage.idr_after.clone());
+        let (counters, lost) = (stage.counters.clone(), stage.lost.clone());
         let end = stage.run();
-        (end.decode, end.fault, counters.snapshot(), idr_after.load(Ordering::Relaxed), home.slots())
+        (end.decode, end.fault, counters.snapshot(), lost.take(), home.slots())
     }
 }
 
@@ -159,11 +159,11 @@ fn after_a_loss_nothing_is_decoded_until_an_idr_that_was_asked_for() {
     bench.send(4, false);
     bench.send(5, true);
     bench.send(6, false);
-    let (decode, fault, stats, idr_after, home) = bench.run();
+    let (decode, fault, stats, lost, home) = bench.run();
     assert_eq!((decode.decoded, fault), (vec![0, 1, 5, 6], None));
     assert_eq!((stats.decoded, stats.dropped_awaiting_idr, stats.without_clock), (4, 2, 4));
     assert!(stats.idr_requests >= 1);
-    assert_eq!(idr_after, 3, "an IDR newer than access unit 2");
+    assert_eq!(lost, Some(Lost { from_au: 2, to_au: 2 }));
     assert_eq!(home, 6, "every span is home");
 }
 
@@ -199,9 +199,10 @@ fn a_refused_access_unit_needs_an_idr_too() {
         bench.send(au, au == 0);
     }
     bench.send(3, true);
-    let (decode, _, stats, idr_after, _) = bench.run();
+    let (decode, _, stats, lost, _) = bench.run();
     assert_eq!(decode.decoded, [0, 3]);
-    assert_eq!((stats.dropped_decode_error, stats.dropped_awaiting_idr, idr_after), (1, 1, 2));
+    assert_eq!((stats.dropped_decode_error, stats.dropped_awaiting_idr), (1, 1));
+    assert_eq!(lost, Some(Lost { from_au: 1, to_au: 1 }));
 }
 
 #[test]

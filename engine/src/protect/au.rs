@@ -2,7 +2,7 @@
 //!
 //! Promises: its patience is one for all its trains, and only waiting costs it. Refuses nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use punktfunk_net::Lease;
 use punktfunk_seal::SealError;
@@ -21,6 +21,10 @@ pub(crate) struct AuInProgress {
     pub(super) has_waited: bool,
     /// The kernel has taken some of it.
     pub(super) has_left: bool,
+    /// When its first datagrams left.
+    pub(super) first_left_at: Option<Instant>,
+    /// When the newest of its slices could be read.
+    pub(super) last_ready_at: Option<Instant>,
     /// What is left of the stage's patience.
     pub(super) patience: Duration,
     pub(super) fec: Duration,
@@ -32,6 +36,20 @@ pub(crate) struct AuInProgress {
 impl AuInProgress {
     pub(crate) fn with_capacity(blocks: usize) -> Self {
         Self { leases: Vec::with_capacity(blocks), ..Self::default() }
+    }
+
+    /// A train has left at this time, if the kernel took any of it.
+    pub(super) fn handle_left(&mut self, has_left: bool, at: Instant) {
+        self.has_left |= has_left;
+        if has_left {
+            self.first_left_at.get_or_insert(at);
+        }
+    }
+
+    /// How long before its last slice could be read its first datagrams left; none where that was after it.
+    pub(super) fn overlap(&self) -> Option<Duration> {
+        let overlap = self.last_ready_at?.checked_duration_since(self.first_left_at?)?;
+        (!overlap.is_zero()).then_some(overlap)
     }
 
     /// A train took `spent` to send, and the kernel would not have `dropped` datagrams of it.

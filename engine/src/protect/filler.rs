@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use punktfunk_net::Lease;
 use punktfunk_proto::speed::Next;
 use punktfunk_proto::{
-    Burst, BurstBlock, Filler, FillerSent, Pacer, SessionClock, SpeedTestOrder, seal_filler,
+    Burst, BurstBlock, Filler, FillerSent, Lost, Pacer, SessionClock, SpeedTestOrder, seal_filler,
     seal_filler_parity,
 };
 use punktfunk_seal::Sealer;
@@ -179,7 +179,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         if self.filler.done.push(fault.map_or(Ok(sent), Err)).is_err() {
             tracing::debug!("nobody has taken the outcome of the speed test before");
         }
-        self.wishes.idr_after.fetch_max(u64::from(self.au.number) + 1, Ordering::AcqRel);
+        self.wishes.lost.tell(Lost::all_up_to(self.au.number));
         self.progress.filling.store(false, Ordering::Release);
         self.progress.waker.wake();
     }

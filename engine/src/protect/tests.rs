@@ -81,7 +81,17 @@ impl Bench {
         let slice = Some(Watched { bytes: vec![au as u8; bytes], seen: Box::new(seen) });
         let captured_at = Instant::now();
         let (idr, first, last) = (au == 0, true, true);
-        self.stage.handle_slice(SliceItem { au, captured_at, pts_us: 0, idr, first, last, slice });
+        self.stage.handle_slice(SliceItem {
+            au,
+            captured_at,
+            pts_us: 0,
+            idr,
+            first,
+            last,
+            slice,
+            ready_at: captured_at,
+            recovery_point: false,
+        });
         self.home.pop().expect("the slice is home");
     }
 

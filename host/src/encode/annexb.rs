@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use punktfunk_capture::Mode;
 use punktfunk_capture::schedule::Schedule;
 use punktfunk_codec::annexb::{self, NalKind};
-use punktfunk_engine::{Encode, EncodeOutcome, EncodeRequest, SliceSink, SourceCounts, StageFault, Wait};
+use punktfunk_engine::{
+    CpuCopies, Encode, EncodeOutcome, EncodeRequest, SliceSink, SourceCounts, StageFault, Wait,
+};
 
 use super::sps::picture_sides;
 use super::{SlicePool, push};
@@ -174,6 +176,7 @@ impl Encode for AnnexB {
         self.next = (self.next + 1) % self.aus.len();
         let au = &self.stream[range];
         let count = annexb::slices(au).count().clamp(1, usize::from(self.slices_max));
+        out.add_copies(CpuCopies { slices: au.len() as u64, ..CpuCopies::default() });
         let mut groups = annexb::slices(au);
         for index in 0..count {
             let mut buffer = self.pool.take();

@@ -112,6 +112,15 @@ impl Encode for Fitting {
         self.inner().map_or(Ok(EncodeOutcome::Skipped), |inner| inner.repeat(request, out))
     }
 
+    fn leaves_out(&self) -> bool {
+        match &self.source {
+            Source::Pictures(inner) => inner.leaves_out(),
+            Source::Bitstream(inner) => inner.leaves_out(),
+            Source::AnnexB(inner) => inner.leaves_out(),
+            Source::Nothing => false,
+        }
+    }
+
     fn recycle(&mut self, slice: Vec<u8>) {
         if let Some(inner) = self.inner() {
             inner.recycle(slice);

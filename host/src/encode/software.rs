@@ -10,7 +10,7 @@ use punktfunk_capture::dmabuf::fourcc_name;
 use punktfunk_capture::{Mode, Picture, PixelFormat, Pixels};
 use punktfunk_codec::h264::{Encoder, EncoderConfig};
 use punktfunk_codec::{CodecError, I420, I420Buffer, convert};
-use punktfunk_engine::{EncodeOutcome, EncodeRequest, SliceSink, StageFault};
+use punktfunk_engine::{CpuCopies, EncodeOutcome, EncodeRequest, SliceSink, StageFault};
 use punktfunk_gpu::format::{Colour, OutputFormat};
 use punktfunk_gpu::{Device, GpuError, Handover};
 
@@ -105,6 +105,8 @@ impl Software {
                 let (width, height) = (picture.width, picture.height);
                 convert::bgrx_to_i420(bytes, stride, width, height, &mut self.converted).map_err(fault)?;
                 out.set_import(start.elapsed());
+                let pixels = u64::from(width) * u64::from(height);
+                out.add_copies(CpuCopies { import: pixels * 3 / 2, ..CpuCopies::default() });
                 self.newest = Newest::Converted;
                 None
             }
@@ -167,15 +169,21 @@ fn encode_planes(
     request: &EncodeRequest,
     out: &mut SliceSink<'_, Vec<u8>>,
 ) -> Result<EncodeOutcome, StageFault> {
+    let submitted = Instant::now();
     let encoded = encoder.encode(planes, 0, request.idr).map_err(fault)?;
     if encoded.skipped() {
         return Ok(EncodeOutcome::Skipped);
     }
+    // The library gives all slices at once.
+    let ready = Instant::now();
+    out.set_submit(ready - submitted);
+    out.add_copies(CpuCopies { slices: encoded.bytes().len() as u64, ..CpuCopies::default() });
     let idr = encoded.is_idr();
     let mut slices = encoded.slices().peekable();
     while let Some(slice) = slices.next() {
         let mut buffer = pool.take();
         buffer.extend_from_slice(slice);
+        out.set_slice_ready(ready);
         push(pool, out, buffer, idr, slices.peek().is_none())?;
     }
     Ok(EncodeOutcome::Encoded)

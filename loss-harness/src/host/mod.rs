@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use punktfunk_fec::Encoder;
 use punktfunk_proto::idr::IDR_SPACING;
 use punktfunk_proto::{
-    BlockPlan, IdrGate, Negotiated, Pacer, Packetizer, RedundancyControl, RedundancyPolicy, ResendCounters,
-    ResendLedger, limits, seal_data, seal_parity,
+    BlockPlan, IdrGate, Negotiated, Order, Pacer, Packetizer, RedundancyControl, RedundancyPolicy,
+    ResendCounters, ResendLedger, limits, seal_data, seal_parity,
 };
 use punktfunk_seal::{SealError, Sealer};
 
@@ -190,7 +190,7 @@ impl Host {
                 self.release(now);
                 self.schedule(now);
             }
-            Message::IdrRequest { after_au } => self.gate.handle_request(*after_au),
+            Message::IdrRequest(lost) => self.gate.handle_request(*lost, self.next_au),
         }
     }
 
@@ -239,7 +239,8 @@ impl Host {
 
     fn is_idr(&mut self, au: u32, now: Duration) -> bool {
         let planned = self.plan.idr_each != 0 && au.is_multiple_of(self.plan.idr_each);
-        let idr = planned || (self.plan.references && self.gate.decide(self.start + now));
+        let idr =
+            planned || (self.plan.references && self.gate.decide(au, false, self.start + now) == Order::Idr);
         if idr {
             self.gate.handle_idr(au, self.start + now);
             self.counts.idrs += 1;

@@ -113,7 +113,7 @@ impl Client {
             }
         });
         let report = self.pipeline.poll_feedback().map(Said::Report);
-        let idr = self.pipeline.poll_idr_request().map(Said::IdrAfter);
+        let idr = self.pipeline.poll_idr_request().map(Said::Missing);
         let mut bytes = [0; SAID_BYTES_MAX];
         if let Some(to) = self.reports_to {
             for said in report.into_iter().chain(idr) {

@@ -1,16 +1,16 @@
-//! The words between the two ends beside media: where reports go, reports, and requests for an IDR.
+//! The words between the two ends beside media: where reports go, reports, and what is missed.
 //!
 //! In the product they ride QUIC; here they are plain datagrams between a sender and a receiver that share test keys.
 //! Promises: whatever comes from the network is either one of these words to its last byte, or nothing. Refuses: to
 //! believe more of a sender than where it listens.
 
 use punktfunk_proto::feedback::REPORT_BYTES_MAX;
-use punktfunk_proto::{FeedbackReport, is_media};
+use punktfunk_proto::{FeedbackReport, Lost, is_media};
 
 /// No media datagram begins so.
 const HELLO: &[u8; 8] = b"\xf0pf-perf";
 const REPORT: u8 = 1;
-const IDR_AFTER: u8 = 2;
+const MISSING: u8 = 2;
 
 const _: () = assert!(!is_media(HELLO[0]));
 
@@ -46,8 +46,8 @@ impl Hello {
 pub enum Said {
     /// A feedback report.
     Report(FeedbackReport),
-    /// An IDR is needed after this access unit.
-    IdrAfter(u32),
+    /// What is missing.
+    Missing(Lost),
 }
 
 impl Said {
@@ -58,10 +58,11 @@ impl Said {
                 out[0] = REPORT;
                 1 + report.encode(&mut out[1..])
             }
-            Said::IdrAfter(au) => {
-                out[0] = IDR_AFTER;
-                out[1..5].copy_from_slice(&au.to_le_bytes());
-                5
+            Said::Missing(lost) => {
+                out[0] = MISSING;
+                out[1..5].copy_from_slice(&lost.from_au.to_le_bytes());
+                out[5..9].copy_from_slice(&lost.to_au.to_le_bytes());
+                9
             }
         }
     }
@@ -71,7 +72,11 @@ impl Said {
         let (kind, rest) = bytes.split_first()?;
         match *kind {
             REPORT => FeedbackReport::parse(rest).ok().map(Said::Report),
-            IDR_AFTER => Some(Said::IdrAfter(u32::from_le_bytes(rest.try_into().ok()?))),
+            MISSING => {
+                let (from_au, to_au) = rest.split_first_chunk::<4>()?;
+                let to_au = u32::from_le_bytes(to_au.try_into().ok()?);
+                Some(Said::Missing(Lost { from_au: u32::from_le_bytes(*from_au), to_au }))
+            }
             _ => None,
         }
     }
@@ -85,12 +90,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn words_come_back(port in 1u16.., au: u32, epoch: u32) {
+        fn words_come_back(port in 1u16.., from_au: u32, to_au: u32, epoch: u32) {
             prop_assert_eq!(Hello::parse(&Hello { port }.encode()), Some(Hello { port }));
             let mut report = FeedbackReport::default();
             report.epoch_opened = epoch;
             let mut out = [0; SAID_BYTES_MAX];
-            for said in [Said::Report(report), Said::IdrAfter(au)] {
+            for said in [Said::Report(report), Said::Missing(Lost { from_au, to_au })] {
                 let length = said.encode(&mut out);
                 prop_assert_eq!(Said::parse(&out[..length]), Some(said));
             }

@@ -182,7 +182,7 @@ impl Host {
                     self.heard = true;
                     self.pipeline.handle_feedback(report, Some(ROUND_TRIP));
                 }
-                Some(Said::IdrAfter(au)) => self.pipeline.request_idr(au),
+                Some(Said::Missing(lost)) => self.pipeline.request_idr(lost),
                 None => {}
             }
         }
@@ -281,6 +281,7 @@ fn totals(pipeline: &HostPipeline<PatternSource>, knobs: &SourceKnobs) -> Totals
             ("shed", encode.shed),
             ("encoded", encode.encoded),
             ("idrs", encode.idrs),
+            ("recovery_points", encode.recovery_points),
             ("au_bytes", encode.bytes),
             ("sent", protect.sent),
             ("dropped_protect", protect.dropped_protect),

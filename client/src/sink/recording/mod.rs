@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 pub use format::Format;
 
+use punktfunk_proto::Lost;
+
 use crate::error::ClientError;
 use crate::out_file::OutFile;
 use format::{Medium, Writer};
@@ -87,10 +89,10 @@ pub struct RecordingState {
 }
 
 impl RecordingState {
-    /// The access unit behind which the recording wants an IDR, once for each wish.
-    pub fn poll_idr_request(&self) -> Option<u32> {
+    /// What the recording is asked to be said to miss, so that an IDR comes: once for each wish.
+    pub fn poll_idr_request(&self) -> Option<Lost> {
         let after = self.idr_after.swap(0, Ordering::Relaxed).checked_sub(1)?;
-        Some(u32::try_from(after).unwrap_or(u32::MAX))
+        Some(Lost::all_up_to(u32::try_from(after).unwrap_or(u32::MAX)))
     }
 
     /// Access units that were not recorded because the disk was too slow.

@@ -46,6 +46,16 @@ pub const SUMS: [(&str, Stage); 5] = [
     ("client", Stage::IdrToDecoded),
 ];
 
+/// What lies inside a step or across two, each with the end that measured it: not in every session.
+pub const DETAILS: [(&str, Stage); 6] = [
+    ("host", Stage::Convert),
+    ("host", Stage::Submit),
+    ("host", Stage::SliceReady),
+    ("host", Stage::Lock),
+    ("host", Stage::HandOver),
+    ("host", Stage::Overlap),
+];
+
 /// Percentiles of one stage or sum, in microseconds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Timed {
@@ -168,6 +178,8 @@ pub struct Session {
     pub streamed_s: Option<f64>,
     /// The steps that were measured.
     pub stages: Vec<Timed>,
+    /// What was measured inside the steps and across them.
+    pub details: Vec<Timed>,
     /// The sums that were measured.
     pub sums: Vec<Timed>,
     /// Where a picture's time goes, and what of: `capture_to_decoded`, or the farthest sum that there is.
@@ -197,6 +209,7 @@ pub fn session(found: &Found) -> Session {
     let seconds = if seconds > 0.0 { seconds } else { streamed_s.unwrap_or(0.0) };
     let pictures = pictures(found, client);
     let stages = WAY.iter().filter_map(|(end, stage)| timed(found, end, *stage)).collect();
+    let details = DETAILS.iter().filter_map(|(end, stage)| timed(found, end, *stage)).collect();
     let sums: Vec<Timed> = SUMS.iter().filter_map(|(end, stage)| timed(found, end, *stage)).collect();
     let (shares_of, shares) = shares(found);
     let last = |log: &Option<EndLog>, name| log.as_ref().and_then(|log| log.last(name));
@@ -223,6 +236,7 @@ pub fn session(found: &Found) -> Session {
         cpu_s: (number(&client["cpu_s"]["host"]), number(&client["cpu_s"]["client"])),
         streamed_s,
         stages,
+        details,
         sums,
         shares_of,
         shares,

@@ -59,7 +59,8 @@ fn bare(heads: &[&str], rows: Vec<Vec<String>>) -> String {
 }
 
 fn stages(html: &mut String, session: &Session) {
-    let rows = session.stages.iter().chain(&session.sums).map(|timed| {
+    let all = session.stages.iter().chain(&session.details).chain(&session.sums);
+    let rows = all.map(|timed| {
         let mut row = vec![label(timed.stage).to_owned(), timed.end.to_owned(), count(timed.count)];
         row.extend(percentiles_row(timed));
         row

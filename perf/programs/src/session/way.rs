@@ -29,6 +29,9 @@ pub fn label(stage: &str) -> &str {
     match stage {
         "fec" => "FEC",
         "pace_error" => "pace error",
+        "slice_ready" => "slice ready",
+        "hand_over" => "hand over",
+        "overlap" => "sent while encoding",
         "capture_to_sent" => "capture to sent",
         "capture_to_reassembled" => "capture to reassembled",
         "capture_to_decoded" => "capture to decoded",
@@ -56,7 +59,13 @@ fn about(stage: Stage) -> &'static str {
         Stage::Reassemble => "last needed datagram to the whole access unit",
         Stage::Decode => "access unit in, picture out",
         Stage::Present => "decoded until handed to the screen",
-        Stage::PaceError
+        Stage::Convert
+        | Stage::Submit
+        | Stage::SliceReady
+        | Stage::Lock
+        | Stage::HandOver
+        | Stage::Overlap
+        | Stage::PaceError
         | Stage::CaptureToSent
         | Stage::CaptureToReassembled
         | Stage::CaptureToDecoded
