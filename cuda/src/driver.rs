@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use std::error::Error as _;
 use std::ffi::{CStr, c_char, c_int};
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -140,7 +141,8 @@ impl fmt::Debug for Driver {
 fn open() -> Result<Library, CudaError> {
     // SAFETY: loading runs the library's own beginnings: those of NVIDIA's driver are made to be run so.
     unsafe { Library::new(LIBRARY) }.map_err(|error| {
-        let text = error.to_string();
+        // What the system's loader says is behind what libloading says.
+        let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
         let is_absent = text.contains(&format!("{LIBRARY}: cannot open shared object file: No such file"));
         if is_absent { CudaError::Absent } else { CudaError::Broken(Breakage::Unloadable(text)) }
     })
