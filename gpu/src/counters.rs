@@ -25,8 +25,8 @@ pub struct Counters {
     pub unguarded_acquires: u64,
     /// Waits of this thread for a producer, because the GPU could not wait by itself.
     pub host_waits_acquire: u64,
-    /// Waits of this thread until a buffer could be given back, because the GPU could not say so by itself.
-    pub host_waits_release: u64,
+    /// Release points that this thread brought up when it came by, because the GPU could not by itself.
+    pub late_releases: u64,
     /// Waits of this thread for a picture to be done, because its reader is the CPU or has no shared semaphore.
     pub host_waits_hand_over: u64,
     /// Waits of this thread because too much was under way.
@@ -37,6 +37,6 @@ impl Counters {
     /// Every wait of this thread.
     #[must_use]
     pub fn host_waits(&self) -> u64 {
-        self.host_waits_acquire + self.host_waits_release + self.host_waits_hand_over + self.host_waits_full
+        self.host_waits_acquire + self.host_waits_hand_over + self.host_waits_full
     }
 }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use ash::vk;
 
+pub(crate) use open::vulkan_format;
+
 pub use names::{Choice, DrmNode, PciAddress, Uuid};
 
 use crate::GpuError;
@@ -160,8 +162,6 @@ impl Device {
 
 /// What all of a device's objects stand on; they hold it, so that it goes last.
 pub(crate) struct Shared {
-    pub(crate) vulkan: survey::Vulkan,
-    pub(crate) physical: vk::PhysicalDevice,
     pub(crate) description: Description,
     pub(crate) caps: Caps,
     pub(crate) importable: Vec<(Fourcc, Vec<Importable>)>,
@@ -170,6 +170,8 @@ pub(crate) struct Shared {
     pub(crate) queue: vk::Queue,
     pub(crate) memory: vk::PhysicalDeviceMemoryProperties,
     pub(crate) extensions: open::Extensions,
+    /// What the device is of: the last to go.
+    _vulkan: survey::Vulkan,
 }
 
 impl Shared {

@@ -13,6 +13,22 @@ pub enum Input<'a> {
     Dmabuf(Dmabuf<'a>),
 }
 
+impl<'a> Input<'a> {
+    pub(crate) fn size(&self) -> [u32; 2] {
+        match self {
+            Input::Memory(memory) => [memory.width, memory.height],
+            Input::Dmabuf(dmabuf) => [dmabuf.width, dmabuf.height],
+        }
+    }
+
+    pub(crate) fn overlay(&self) -> Option<Overlay<'a>> {
+        match self {
+            Input::Memory(memory) => memory.overlay,
+            Input::Dmabuf(dmabuf) => dmabuf.overlay,
+        }
+    }
+}
+
 /// A picture in memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory<'a> {
@@ -28,6 +44,8 @@ pub struct Memory<'a> {
     pub bytes: &'a [u8],
     /// What lets the GPU read the pixels where they are; without it they are copied once.
     pub pages: Option<Pages>,
+    /// What is to be seen on it.
+    pub overlay: Option<Overlay<'a>>,
 }
 
 /// Somebody's word that a picture's pages stay where they are: the GPU reads them in place, at times of its own.
@@ -69,6 +87,25 @@ pub struct Dmabuf<'a> {
     pub acquire: Option<SyncPoint<'a>>,
     /// What is to be told when the buffer can be drawn to again.
     pub release: Option<SyncPoint<'a>>,
+    /// What is to be seen on it.
+    pub overlay: Option<Overlay<'a>>,
+}
+
+/// A small image that is blended over a picture: a cursor.
+#[derive(Debug, Clone, Copy)]
+pub struct Overlay<'a> {
+    /// Which image: the same number for the same pixels, and never again for others.
+    pub image: u64,
+    /// Where its left edge is in the picture, in pixels; may lie outside.
+    pub x: i32,
+    /// Where its upper edge is.
+    pub y: i32,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Bytes blue, green, red, alpha, premultiplied, without gaps between the rows.
+    pub pixels: &'a [u8],
 }
 
 /// One plane of a dmabuf.

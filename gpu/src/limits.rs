@@ -27,6 +27,12 @@ pub const PLANES_MAX: usize = 4;
 /// its mode.
 pub const IMPORTS_MAX: usize = 32;
 
+/// Images of overlays that stay uploaded: a cursor is one of a few.
+pub const OVERLAYS_MAX: usize = 16;
+
+/// Pixels of an overlay's side at most: several times the largest cursor.
+pub const OVERLAY_SIDE_MAX: u32 = 1024;
+
 /// Conversions under way: each output's, and as many again that wait for their producers.
 pub const IN_FLIGHT_MAX: usize = 2 * OUTPUTS_MAX;
 
