@@ -142,6 +142,12 @@ impl<O: Origin> Exchange<O> {
         state.counters.superseded += 1;
     }
 
+    /// Pictures begin to come in memory, where dmabufs were wished for.
+    #[cfg(feature = "pipewire")]
+    pub(crate) fn fall_to_memory(&self) {
+        self.lock().counters.memory_falls += 1;
+    }
+
     /// The screen's thread cannot read a picture.
     #[cfg(feature = "pipewire")]
     pub(crate) fn spoil(&self) {

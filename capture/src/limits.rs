@@ -44,6 +44,24 @@ pub const SCREEN_STAMP_AGE_MAX: std::time::Duration = std::time::Duration::from_
 /// Buffers that a PipeWire producer is asked for, so that it never waits for one while we read another.
 pub const STREAM_BUFFERS: u32 = 4;
 
+/// Dmabufs that a producer keeps to itself or that the pictures' way has in any case; what it shares beyond these can be
+/// kept while a GPU reads it.
+pub const STREAM_DMABUFS_BUSY: u32 = 1 // the one that is written
+    + 1 // the newest picture, waiting to be taken
+    + 1; // the one that is lent out
+
+/// Dmabufs that a producer is asked for: two can be kept, one that a GPU reads and one that comes home.
+pub const STREAM_DMABUFS: u32 = STREAM_DMABUFS_BUSY + 2;
+
+/// Planes of a dmabuf: what DRM and Vulkan have.
+pub const DMABUF_PLANES_MAX: usize = 4;
+
+/// The longest row of a dmabuf in bytes: the longest side at 8 bytes a pixel, tiled eight times as high as a row.
+pub const DMABUF_STRIDE_MAX: u32 = SIDE_MAX * 8 * 8;
+
+/// Modifiers of one format that a producer is offered: drivers know a few dozen.
+pub const DMABUF_MODIFIERS_MAX: usize = 64;
+
 /// Pictures in memory of our own, into which a producer's are copied.
 pub const STREAM_PICTURES: usize = 1 // the one that is copied, or drawn with a cursor
     + 1 // the newest without its cursor, where that comes beside it
@@ -95,6 +113,7 @@ pub const STREAM_OFFER_FORMATS_MAX: usize = 8;
 pub const STREAM_NODES_TOLD_MAX: usize = 24;
 
 const _: () = assert!(STREAM_BUFFERS_MIN <= STREAM_BUFFERS && STREAM_BUFFERS <= STREAM_BUFFERS_MAX);
+const _: () = assert!(STREAM_BUFFERS <= STREAM_DMABUFS && STREAM_DMABUFS <= STREAM_BUFFERS_MAX);
 
 /// Bytes of a Y4M file's first line: real ones have less than a hundred.
 pub const Y4M_HEADER_BYTES_MAX: usize = 1024;

@@ -1,4 +1,4 @@
-//! A PipeWire node's pictures, over shared memory.
+//! A PipeWire node's pictures, over shared memory or as dmabufs.
 //!
 //! What is it: a [`Source`] whose pictures come from a node of the session's PipeWire: a screen that the desktop's
 //! portal hands out, one of GNOME's, or any node that has pictures.
@@ -9,22 +9,27 @@
 //! stream is named by a [`Diagnosis`] within two seconds, a compositor that hangs after six. No verb waits longer than
 //! it was told.
 //!
-//! What does it refuse: pixels that are not 8 bits a colour, memory that is not a file's (no dmabuf is imported),
-//! and numbers that contradict themselves, for they come from other processes.
+//! What does it refuse: pixels in memory that are not 8 bits a colour, memory that is not a file's, dmabufs that nobody
+//! wished for, and numbers that contradict themselves, for they come from other processes.
 //!
 //! A thread of its own drives the library's loop; a picture is read out of the producer's buffer there, which the
-//! producer has back at once.
+//! producer has back at once. A dmabuf is lent as it is, its cursor beside it for a GPU to draw, and goes back when it
+//! comes home (`loans`). Dmabufs are asked for first and memory second; whenever memory comes where dmabufs were wished
+//! for, that is said once and counted.
 
 mod agreed;
 mod bus;
 mod cursor;
 mod door;
 mod files;
+mod fourcc;
 mod link;
+mod loans;
 mod mutter;
 mod offers;
 mod params;
 mod picture;
+mod planes;
 mod pod;
 mod portal;
 mod pulse;
@@ -49,8 +54,9 @@ use bus::{Bus, Recall};
 pub use door::{Door, NodeRef};
 use door::{Keeper, Opened};
 use link::{Remote, Target};
+use loans::Home;
 use params::Size;
-use picture::Copied;
+use picture::Received;
 
 /// The session that a door is looked for in. The default is this program's own, as its environment tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -88,11 +94,12 @@ pub type PipeWireSource = ThreadedSource<PipeWireNode>;
 #[derive(Debug)]
 pub struct PipeWireNode {
     door: Door,
+    home: Arc<Home>,
     _keeper: Option<Keeper>,
 }
 
 impl Origin for PipeWireNode {
-    type Buffer = Copied;
+    type Buffer = Received;
     /// The node's name.
     type Told = String;
 
@@ -102,6 +109,10 @@ impl Origin for PipeWireNode {
 
     fn silence() -> Diagnosis {
         Diagnosis::PipeWireHangs
+    }
+
+    fn decline(&self, fourcc: u32, modifier: u64) {
+        self.home.decline(fourcc, modifier);
     }
 }
 
@@ -132,6 +143,11 @@ impl ThreadedSource<PipeWireNode> {
     ) -> Result<Self, CaptureError> {
         let wanted = wanted.into();
         let mut patience = patience.into();
+        let no_event = |source: rustix::io::Errno| CaptureError::Read {
+            name: "an event for capturing".to_owned(),
+            source: source.into(),
+        };
+        let home = Home::new().map_err(no_event)?;
         let exchange = Arc::new(Exchange::new(STREAM_PICTURES));
         let size = if door == Door::MutterVirtual { Size::Wanted } else { Size::Theirs };
         let session = Remote::Session(surroundings.pipewire.clone());
@@ -147,12 +163,12 @@ impl ThreadedSource<PipeWireNode> {
             let remote = opened.remote.map_or(session, Remote::Opened);
             (remote, NodeRef::Id(opened.node), Some(keeper), compositor)
         };
-        let target =
-            Target { remote, node, size, wanted: wanted.mode, deadline: patience.left(), compositor };
+        let (deadline, returns) = (patience.left(), Arc::clone(&home));
+        let target = Target { remote, node, size, wanted, deadline, compositor, home: returns };
         let run = move |exchange: &Arc<_>, stop| link::run(target, exchange, stop);
         let origin = |name: String| {
             tracing::debug!(node = name, "a node is captured");
-            PipeWireNode { door, _keeper: keeper }
+            PipeWireNode { door, home, _keeper: keeper }
         };
         Self::start(exchange, &patience, origin, run)
     }

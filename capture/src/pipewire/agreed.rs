@@ -1,14 +1,19 @@
 //! The format that both sides agreed on, and where in a buffer's memory its picture lies.
 //!
-//! Promises: a format whose picture can be read, or a refusal that names what came; a place that lies within
-//! the memory that the producer says it has. Refuses pixels that are not 32 bits of 8-bit colours, sides out of
-//! [`crate::limits`], and every number of a chunk that contradicts another one: they come from another process.
+//! Promises: a format whose picture can be read, or that was wished for as dmabufs, or a refusal that names what came; a
+//! place that lies within the memory that the producer says it has. Refuses pixels in memory that are not 32 bits of 8-bit
+//! colours, sides out of [`crate::limits`], and every number of a chunk that contradicts another one: they come from
+//! another process. A dmabuf's own numbers are for [`super::planes`] to judge.
 
 use pipewire::spa::buffer::DataType;
 use pipewire::spa::param::video::{VideoFormat, VideoInfoRaw};
+use pipewire::spa::sys;
 use pipewire::spa::utils::Fraction;
 
+use super::fourcc;
 use super::params::FORMATS;
+use super::pod::Property;
+use crate::dmabuf::fourcc_name;
 use crate::limits::{REFRESH_MHZ_MAX, REFRESH_MHZ_MIN, SIDE_MAX, SIDE_MIN};
 use crate::{Diagnosis, Mode};
 
@@ -23,11 +28,54 @@ pub(super) enum ByteOrder {
     Rgbx,
 }
 
+/// Where the pictures are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// In memory, of which they are read.
+    Memory(ByteOrder),
+    /// In dmabufs, which are lent as they are. By DRM's names.
+    Dmabuf { fourcc: u32, modifier: u64 },
+}
+
+/// What a format says of its modifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Modifier {
+    /// Nothing: pictures in memory.
+    None,
+    /// Several, among which the producer has yet to choose; it says so by another format.
+    Open,
+    /// This one.
+    One(u64),
+    /// What is no modifier.
+    Malformed,
+}
+
+impl Modifier {
+    /// What the `Format` parameter says, a pod with its head.
+    pub(super) fn of(format: &[u8]) -> Self {
+        let properties = Property::all_of(format, sys::SPA_TYPE_OBJECT_Format);
+        let is_modifier = |property: &Property<'_>| property.key == sys::SPA_FORMAT_VIDEO_modifier;
+        let Some(property) = properties.and_then(|mut properties| properties.find(is_modifier)) else {
+            return Self::None;
+        };
+        if property.flags & sys::SPA_POD_PROP_FLAG_DONT_FIXATE != 0 {
+            return Self::Open;
+        }
+        let mut modifiers = property.value.longs();
+        match modifiers.next() {
+            // The first of a choice is named among the others once more.
+            Some(first) if modifiers.all(|other| other == first) => Self::One(first.cast_unsigned()),
+            Some(_) => Self::Open,
+            None => Self::Malformed,
+        }
+    }
+}
+
 /// A format that was agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Agreed {
     pub(super) format: VideoFormat,
-    pub(super) order: ByteOrder,
+    pub(super) kind: Kind,
     /// Sides of what lies in memory; a mode's are even.
     pub(super) width: u32,
     pub(super) height: u32,
@@ -35,18 +83,40 @@ pub(super) struct Agreed {
 }
 
 impl Agreed {
-    /// What a `Format` parameter says. `wanted` names the refresh where the producer names none.
+    /// What a `Format` parameter says of pictures in memory. `wanted` names the refresh where the producer names none.
     pub(super) fn parse(video: &VideoInfoRaw, wanted: Mode) -> Result<Self, Diagnosis> {
-        let (format, size) = (video.format(), video.size());
-        let refuse = |why: &str| {
-            let offered = format!("{}x{} {format:?}: {why}", size.width, size.height);
-            Err(Diagnosis::FormatRefused { offered })
-        };
-        let order = match format {
+        let order = match video.format() {
             VideoFormat::BGRx | VideoFormat::BGRA => ByteOrder::Bgrx,
             VideoFormat::RGBx | VideoFormat::RGBA => ByteOrder::Rgbx,
-            _ => return refuse(&format!("only {FORMATS:?} are read")),
+            _ => return refuse(video, &format!("only {FORMATS:?} are read")),
         };
+        Self::sized(video, Kind::Memory(order), wanted)
+    }
+
+    /// What it says of dmabufs with this modifier, of which `formats` can be taken.
+    pub(super) fn parse_dmabuf(
+        video: &VideoInfoRaw,
+        modifier: u64,
+        formats: &[(u32, Vec<u64>)],
+        wanted: Mode,
+    ) -> Result<Self, Diagnosis> {
+        let known = fourcc::by_spa(video.format().as_raw()).map(|format| format.fourcc);
+        let is_wished =
+            |(fourcc, modifiers): &(u32, Vec<u64>)| Some(*fourcc) == known && modifiers.contains(&modifier);
+        match known {
+            Some(fourcc) if formats.iter().any(is_wished) => {
+                Self::sized(video, Kind::Dmabuf { fourcc, modifier }, wanted)
+            }
+            known => {
+                let name = known.map(fourcc_name).unwrap_or_default();
+                refuse(video, &format!("dmabufs {name} with modifier {modifier:#x} were not wished for"))
+            }
+        }
+    }
+
+    fn sized(video: &VideoInfoRaw, kind: Kind, wanted: Mode) -> Result<Self, Diagnosis> {
+        let (format, size) = (video.format(), video.size());
+        let refuse = |why: &str| refuse(video, why);
         let sides = SIDE_MIN..=SIDE_MAX;
         if !sides.contains(&size.width) || !sides.contains(&size.height) {
             return refuse(&format!("sides must be {SIDE_MIN} to {SIDE_MAX} pixels"));
@@ -55,20 +125,21 @@ impl Agreed {
             .or_else(|| millihertz(video.max_framerate()))
             .unwrap_or(wanted.refresh_mhz());
         match Mode::new(size.width & !1, size.height & !1, refresh_mhz) {
-            Ok(mode) => Ok(Self { format, order, width: size.width, height: size.height, mode }),
+            Ok(mode) => Ok(Self { format, kind, width: size.width, height: size.height, mode }),
             Err(error) => refuse(&error.to_string()),
         }
     }
 
     /// The format's name, without the library's prefix.
     pub(super) fn format_name(&self) -> &'static str {
-        match self.format {
-            VideoFormat::BGRx => "BGRx",
-            VideoFormat::BGRA => "BGRA",
-            VideoFormat::RGBx => "RGBx",
-            _ => "RGBA",
-        }
+        fourcc::by_spa(self.format.as_raw()).map_or("unknown", |format| format.name)
     }
+}
+
+fn refuse<T>(video: &VideoInfoRaw, why: &str) -> Result<T, Diagnosis> {
+    let (format, size) = (video.format(), video.size());
+    let offered = format!("{}x{} {format:?}: {why}", size.width, size.height);
+    Err(Diagnosis::FormatRefused { offered })
 }
 
 /// A fraction in millihertz, within what a mode can have; `None` for none.
@@ -185,12 +256,86 @@ mod tests {
             FORMATS.into_iter().zip([ByteOrder::Bgrx, ByteOrder::Bgrx, ByteOrder::Rgbx, ByteOrder::Rgbx])
         {
             let agreed = parse(format, 801, 601).unwrap();
-            assert_eq!((agreed.order, agreed.width, agreed.height), (order, 801, 601));
+            assert_eq!((agreed.kind, agreed.width, agreed.height), (Kind::Memory(order), 801, 601));
             assert_eq!(agreed.mode.to_string(), "800x600@60");
         }
         assert!(parse(VideoFormat::NV12, 640, 480).unwrap_err().contains("NV12"));
         for (width, height) in [(0, 0), (15, 480), (640, 16_385), (u32::MAX, u32::MAX)] {
             assert!(parse(VideoFormat::BGRx, width, height).unwrap_err().contains("sides"), "{width}");
+        }
+    }
+
+    /// A format with a modifier that this is said of.
+    fn with_modifier(flags: u32, value: &[u32]) -> Vec<u8> {
+        let property = [&[sys::SPA_FORMAT_VIDEO_modifier, flags], value].concat();
+        let size = 8 + property.len() as u32 * 4;
+        let head = [size, sys::SPA_TYPE_Object, sys::SPA_TYPE_OBJECT_Format, 4];
+        head.into_iter().chain(property).flat_map(u32::to_ne_bytes).collect()
+    }
+
+    fn choice(modifiers: &[u64]) -> Vec<u32> {
+        let head = [
+            16 + 8 * modifiers.len() as u32,
+            sys::SPA_TYPE_Choice,
+            sys::SPA_CHOICE_Enum,
+            0,
+            8,
+            sys::SPA_TYPE_Long,
+        ];
+        let halves = modifiers.iter().flat_map(|modifier| {
+            modifier
+                .to_ne_bytes()
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|half| u32::from_ne_bytes(*half))
+                .collect::<Vec<_>>()
+        });
+        head.into_iter().chain(halves).collect()
+    }
+
+    #[test]
+    fn a_modifier_is_the_one_or_yet_to_be_chosen() {
+        let open = sys::SPA_POD_PROP_FLAG_DONT_FIXATE;
+        let long = [8, sys::SPA_TYPE_Long, 7, 1];
+        for (flags, value, is) in [
+            (0, long.to_vec(), Modifier::One(0x1_0000_0007)),
+            (sys::SPA_POD_PROP_FLAG_MANDATORY, choice(&[5]), Modifier::One(5)),
+            (0, choice(&[u64::MAX, u64::MAX]), Modifier::One(u64::MAX)),
+            (0, choice(&[5, 6]), Modifier::Open),
+            (open, choice(&[5, 5]), Modifier::Open),
+            (open, long.to_vec(), Modifier::Open),
+            (0, choice(&[]), Modifier::Malformed),
+            (0, vec![4, sys::SPA_TYPE_Id, 7, 0], Modifier::Malformed),
+        ] {
+            assert_eq!(Modifier::of(&with_modifier(flags, &value)), is, "{flags} {value:?}");
+        }
+        let mut other = with_modifier(0, &long);
+        other[16..20].copy_from_slice(&sys::SPA_FORMAT_VIDEO_size.to_ne_bytes());
+        assert_eq!(Modifier::of(&other), Modifier::None);
+        assert_eq!(Modifier::of(&[]), Modifier::None);
+    }
+
+    #[test]
+    fn dmabufs_are_agreed_on_as_they_were_wished_for() {
+        let [xr24, nv12] = [*b"XR24", *b"NV12"].map(u32::from_le_bytes);
+        let wish = [(xr24, vec![0, 7]), (nv12, vec![0])];
+        let parse = |format, modifier| {
+            let video = video(format, 801, 601, (60, 1), (0, 1));
+            Agreed::parse_dmabuf(&video, modifier, &wish, wanted())
+        };
+        let agreed = parse(VideoFormat::BGRx, 7).unwrap();
+        assert_eq!(agreed.kind, Kind::Dmabuf { fourcc: xr24, modifier: 7 });
+        assert_eq!((agreed.width, agreed.mode.to_string().as_str()), (801, "800x600@60"));
+        assert_eq!(parse(VideoFormat::NV12, 0).unwrap().format_name(), "NV12");
+        for (format, modifier) in
+            [(VideoFormat::BGRx, 8), (VideoFormat::NV12, 7), (VideoFormat::RGBA, 0), (VideoFormat::I420, 0)]
+        {
+            let refusal = parse(format, modifier).unwrap_err().to_string();
+            assert!(
+                refusal.contains("not wished for") && refusal.contains(&format!("{modifier:#x}")),
+                "{refusal}"
+            );
         }
     }
 
@@ -242,6 +387,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_format_has_a_modifier_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..64), at in 0usize..64, byte: u8) {
+            let _ = Modifier::of(&bytes);
+            let mut format = with_modifier(0, &choice(&[5, 6]));
+            let at = at % format.len();
+            format[at] = byte;
+            let _ = Modifier::of(&format);
+        }
+
         #[test]
         fn no_numbers_panic_or_lead_outside(
             width in SIDE_MIN..=SIDE_MAX, height in SIDE_MIN..=SIDE_MAX,

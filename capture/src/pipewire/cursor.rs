@@ -5,8 +5,11 @@
 //! written outside of the picture. What does it refuse: bitmaps that contradict themselves, are larger than
 //! [`STREAM_CURSOR_SIDE_MAX`], or are not 32 bits of 8-bit colours with alpha.
 
+use std::sync::Arc;
+
 use pipewire::spa::sys;
 
+use crate::dmabuf::Overlay;
 use crate::limits::STREAM_CURSOR_SIDE_MAX;
 
 const CURSOR_BYTES: usize = size_of::<sys::spa_meta_cursor>();
@@ -39,6 +42,35 @@ struct Image {
     pixels: Vec<u8>,
 }
 
+/// A cursor that is to be seen over a dmabuf, for a GPU to draw.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    /// The image's number.
+    number: u64,
+    image: Arc<Image>,
+    position: (i32, i32),
+}
+
+impl Shown {
+    pub(super) fn overlay(&self) -> Overlay<'_> {
+        let Image { width, height, pixels } = &*self.image;
+        // A cursor's sides are far below.
+        let side = |side: usize| u32::try_from(side).unwrap_or(0);
+        let (x, y) = self.position;
+        Overlay { image: self.number, x, y, width: side(*width), height: side(*height), pixels }
+    }
+
+    /// Its image's.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether it is this cursor's image.
+    pub(super) fn is_of(&self, cursor: &Cursor) -> bool {
+        cursor.image.as_ref().is_some_and(|image| Arc::ptr_eq(image, &self.image))
+    }
+}
+
 /// The cursor as it was last told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cursor {
@@ -46,7 +78,7 @@ pub(super) struct Cursor {
     is_shown: bool,
     position: (i32, i32),
     hotspot: (i32, i32),
-    image: Option<Image>,
+    image: Option<Arc<Image>>,
 }
 
 impl Cursor {
@@ -69,7 +101,7 @@ impl Cursor {
             if bitmap_offset < CURSOR_BYTES {
                 return Err(CursorFlaw::Outside);
             }
-            self.image = parse_bitmap(meta, bitmap_offset)?;
+            self.image = parse_bitmap(meta, bitmap_offset)?.map(Arc::new);
             self.hotspot = hotspot;
         }
         (self.is_shown, self.position) = (true, position);
@@ -79,6 +111,14 @@ impl Cursor {
     /// Whether there is something to draw.
     pub(super) fn is_visible(&self) -> bool {
         self.is_shown && self.image.is_some()
+    }
+
+    /// What is to be seen of it, if anything is; its image has this number.
+    pub(super) fn shown(&self, number: u64) -> Option<Shown> {
+        let image = self.image.as_ref().filter(|_| self.is_shown)?;
+        let [x, y] = [(self.position.0, self.hotspot.0), (self.position.1, self.hotspot.1)]
+            .map(|(position, hotspot)| position.saturating_sub(hotspot));
+        Some(Shown { number, image: Arc::clone(image), position: (x, y) })
     }
 
     /// Draws the cursor over a picture of blue, green, red, unused.

@@ -28,11 +28,12 @@ use pipewire::stream::{StreamFlags, StreamListener, StreamRc};
 use pipewire::types::ObjectType;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::loans::{Dmabufs, Home};
 use super::offers::Offers;
-use super::params::{self, Memory, Param, Size};
+use super::params::{self, Param, Size};
 use super::pulse::Pulse;
-use super::stream::{Notes, Receiver};
-use super::{NodeRef, PipeWireNode};
+use super::stream::{self, Notes, Receiver};
+use super::{NodeRef, PipeWireNode, Wanted};
 use crate::exchange::{End, Exchange};
 use crate::limits::{
     STREAM_ANSWER_DEADLINE, STREAM_CAUSE_WAIT, STREAM_CHANGE_DEADLINE, STREAM_NODES_TOLD_MAX,
@@ -46,11 +47,20 @@ pub(super) struct Target {
     pub(super) remote: Remote,
     pub(super) node: NodeRef,
     pub(super) size: Size,
-    pub(super) wanted: Mode,
+    pub(super) wanted: Wanted,
     /// By when there has to be a first picture.
     pub(super) deadline: Duration,
     /// The socket of the compositor whose screen it is.
     pub(super) compositor: Option<PathBuf>,
+    /// By which dmabufs come home.
+    pub(super) home: Arc<Home>,
+}
+
+/// What is asked of the node.
+struct Asked {
+    size: Size,
+    wanted: Mode,
+    exchange: Arc<Exchange<PipeWireNode>>,
 }
 
 /// A PipeWire daemon.
@@ -90,6 +100,9 @@ struct Link {
     main_loop: MainLoopRc,
     told: Rc<Told>,
     notes: Rc<Notes>,
+    dmabufs: Rc<RefCell<Dmabufs>>,
+    home: Arc<Home>,
+    asks: Asked,
     /// The node that is captured.
     node: Option<Node>,
     /// Closed by the source when it is dropped.
@@ -112,10 +125,11 @@ pub(super) fn run(target: Target, exchange: &Arc<Exchange<PipeWireNode>>, stop: 
             exchange.begin(name.to_owned(), mode);
         }
     };
-    let Target { remote, node, size, wanted, deadline, compositor } = target;
-    let ended = Link::connect(remote, stop)
+    let Target { remote, node, size, wanted, deadline, compositor, home } = target;
+    let asks = Asked { size, wanted: wanted.mode, exchange: Arc::clone(exchange) };
+    let ended = Link::connect(remote, stop, Dmabufs::new(wanted.dmabufs, home), asks)
         .and_then(|mut link| {
-            link.begin(&node, size, wanted, exchange)?;
+            link.begin(&node)?;
             link.pulse = compositor.map(|socket| Pulse::of(&socket, Instant::now()));
             Ok(link)
         })
@@ -127,7 +141,7 @@ pub(super) fn run(target: Target, exchange: &Arc<Exchange<PipeWireNode>>, stop: 
 }
 
 impl Link {
-    fn connect(remote: Remote, stop: PipeReader) -> Result<Self, Diagnosis> {
+    fn connect(remote: Remote, stop: PipeReader, dmabufs: Dmabufs, asks: Asked) -> Result<Self, Diagnosis> {
         let missing = |_: pipewire::Error| {
             // The library leaves its cause here.
             let words = io::Error::last_os_error().to_string();
@@ -157,6 +171,9 @@ impl Link {
             main_loop,
             told,
             notes: Rc::new(Notes::default()),
+            home: dmabufs.home(),
+            dmabufs: Rc::new(RefCell::new(dmabufs)),
+            asks,
             node: None,
             stop,
             started,
@@ -168,13 +185,7 @@ impl Link {
     }
 
     /// Finds the node, and asks for its pictures.
-    fn begin(
-        &mut self,
-        node: &NodeRef,
-        size: Size,
-        wanted: Mode,
-        exchange: &Arc<Exchange<PipeWireNode>>,
-    ) -> Result<(), Diagnosis> {
+    fn begin(&mut self, node: &NodeRef) -> Result<(), Diagnosis> {
         // After the first answer every node that is there was announced.
         self.ask()?;
         while self.asked.is_some() {
@@ -189,6 +200,13 @@ impl Link {
         self.offers = Offers::ask(&self.registry, node.id)
             .inspect_err(|error| tracing::debug!(%error, "the node's formats cannot be asked for"))
             .ok();
+        let id = node.id;
+        self.node = Some(node);
+        self.open_stream(id)
+    }
+
+    /// Asks node `id` for its pictures.
+    fn open_stream(&mut self, id: u32) -> Result<(), Diagnosis> {
         let properties = properties! {
             *keys::MEDIA_TYPE => "Video",
             *keys::MEDIA_CATEGORY => "Capture",
@@ -196,16 +214,52 @@ impl Link {
         };
         let refused = |error: pipewire::Error| Diagnosis::StreamEnded { words: error.to_string() };
         let stream = StreamRc::new(self.core.clone(), "punktfunk", properties).map_err(refused)?;
-        let receiver = Receiver::new(Arc::clone(exchange), Rc::clone(&self.notes), wanted);
+        let (exchange, wanted) = (Arc::clone(&self.asks.exchange), self.asks.wanted);
+        let receiver = Receiver::new(exchange, Rc::clone(&self.notes), Rc::clone(&self.dmabufs), wanted);
         let listener = receiver.listen(&stream).map_err(refused)?;
-        let formats = params::formats(wanted, size, Memory::Shared);
+        let formats = self.formats();
         let mut pods: Vec<&Pod> = formats.iter().filter_map(Param::pod).collect();
         // Not mapped by the library, which maps what can be shortened.
         let flags = StreamFlags::AUTOCONNECT | StreamFlags::DONT_RECONNECT;
-        stream.connect(Direction::Input, Some(node.id), flags, &mut pods).map_err(refused)?;
-        self.node = Some(node);
+        stream.connect(Direction::Input, Some(id), flags, &mut pods).map_err(refused)?;
         self.stream = Some((listener, stream));
         Ok(())
+    }
+
+    /// The formats that would do.
+    fn formats(&self) -> Vec<Param> {
+        params::formats(self.asks.wanted, self.asks.size, self.dmabufs.borrow().formats())
+    }
+
+    /// Sees to what others have told: dmabufs that came home, and such as are of no use.
+    fn see_to_dmabufs(&mut self) -> Result<(), Diagnosis> {
+        self.home.awake();
+        let Some((_, stream)) = &self.stream else { return Ok(()) };
+        stream::bring_home(stream, &self.dmabufs);
+        if !self.dmabufs.borrow_mut().take_declined() {
+            return Ok(());
+        }
+        let formats = self.formats();
+        let mut pods: Vec<&Pod> = formats.iter().filter_map(Param::pod).collect();
+        let refused = |error: pipewire::Error| Diagnosis::StreamEnded { words: error.to_string() };
+        stream.update_params(&mut pods).map_err(refused)
+    }
+
+    /// Asks the same node for pictures in memory alone, where its stream failed over the dmabufs that were wished for
+    /// before there was any picture; whether that was so.
+    fn retry_in_memory(&mut self) -> Result<bool, Diagnosis> {
+        if self.notes.captured_at.get().is_some() || !self.dmabufs.borrow_mut().give_up() {
+            return Ok(false);
+        }
+        let Some(id) = self.node.as_ref().map(|node| node.id) else { return Ok(false) };
+        let (words, fault) = (self.notes.stream_end.take(), self.notes.fault.take());
+        tracing::warn!(?words, ?fault, "no stream of dmabufs comes about; pictures in memory are asked for");
+        self.stream = None;
+        self.dmabufs.borrow_mut().forget_buffers();
+        self.notes.agreed.set(None);
+        self.wrong_since = None;
+        self.open_stream(id)?;
+        Ok(true)
     }
 
     fn find(&self, wanted: &NodeRef) -> Result<Node, Diagnosis> {
@@ -297,6 +351,9 @@ impl Link {
         if self.wrong_since.get_or_insert_with(Instant::now).elapsed() < STREAM_CAUSE_WAIT {
             return Ok(());
         }
+        if !is_removed && self.retry_in_memory()? {
+            return Ok(());
+        }
         if let Some(fault) = self.notes.fault.borrow_mut().take() {
             return Err(fault);
         }
@@ -340,13 +397,14 @@ impl Link {
         let mut fds = [
             PollFd::from_borrowed_fd(loop_.fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.home.wakes(), PollFlags::IN),
         ];
         let timeout = Timespec {
             tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: wait.subsec_nanos().into(),
         };
         let polled = poll(&mut fds, Some(&timeout));
-        let [_, stopped] = fds.map(|fd| !fd.revents().is_empty());
+        let [_, stopped, woken] = fds.map(|fd| !fd.revents().is_empty());
         if stopped {
             return Ok(Pumped::Stopped);
         }
@@ -355,6 +413,9 @@ impl Link {
             Err(error) => return Err(Diagnosis::PipeWireGone { words: error.to_string() }),
         }
         loop_.iterate(Timeout::None);
+        if woken {
+            self.see_to_dmabufs()?;
+        }
         Ok(Pumped::Going)
     }
 }

@@ -115,12 +115,12 @@ fn words(pod: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::Mode;
-    use crate::pipewire::params::{self, Memory, Param, Size};
+    use crate::pipewire::params::{self, Buffers, Param, Size};
     use proptest::prelude::*;
 
     /// What we ask for is of the same shape as what a node offers.
-    fn asked(memory: Memory<'_>) -> Param {
-        params::formats(Mode::new(1280, 720, 60_000).unwrap(), Size::Theirs, memory).remove(0)
+    fn asked(dmabufs: &[(u32, Vec<u64>)]) -> Param {
+        params::formats(Mode::new(1280, 720, 60_000).unwrap(), Size::Theirs, dmabufs).remove(0)
     }
 
     fn bytes(param: &Param) -> Vec<u8> {
@@ -129,10 +129,10 @@ mod tests {
 
     #[test]
     fn an_offer_is_told_by_its_formats_its_size_and_its_memory() {
-        assert_eq!(words(&bytes(&asked(Memory::Shared))).unwrap(), "BGRx/BGRA/RGBx/RGBA 1280x720");
-        let gpu = words(&bytes(&asked(Memory::DmaBuf { modifiers: &[0] }))).unwrap();
-        assert_eq!(gpu, "BGRx/BGRA/RGBx/RGBA 1280x720 in a GPU's memory");
-        assert_eq!(words(&bytes(&params::buffers().remove(0))), None);
+        assert_eq!(words(&bytes(&asked(&[]))).unwrap(), "BGRx/BGRA/RGBx/RGBA 1280x720");
+        let gpu = words(&bytes(&asked(&[(u32::from_le_bytes(*b"XR24"), vec![0])]))).unwrap();
+        assert_eq!(gpu, "BGRx 1280x720 in a GPU's memory");
+        assert_eq!(words(&bytes(&params::buffers(Buffers::Shared).remove(0))), None);
         assert_eq!(format_name(VideoFormat::NV12.as_raw()), "NV12");
         assert_eq!(format_name(4_000_000_000), "format 4000000000");
     }
@@ -161,7 +161,7 @@ mod tests {
         fn no_bytes_panic_or_tell_much(
             cut in 0usize..400, bent in prop::collection::vec((0usize..400, any::<u32>()), 0..4), noise: Vec<u8>,
         ) {
-            let mut pod = bytes(&asked(Memory::DmaBuf { modifiers: &[0, 1, 2] }));
+            let mut pod = bytes(&asked(&[(u32::from_le_bytes(*b"XR24"), vec![0, 1, 2])]));
             for (at, value) in bent {
                 let at = at / 4 * 4 % pod.len();
                 pod[at..at + 4].copy_from_slice(&value.to_ne_bytes());

@@ -13,10 +13,13 @@ use pipewire::spa::sys;
 use pipewire::spa::utils::{Choice, ChoiceEnum, ChoiceFlags, Fraction, Id, Rectangle, SpaTypes};
 
 use super::cursor;
+use super::fourcc::{self, Format};
+use super::raw::Points;
 use crate::Mode;
 use crate::limits::{
-    REFRESH_MHZ_MAX, SIDE_MAX, SIDE_MIN, STREAM_BUFFERS, STREAM_BUFFERS_MAX, STREAM_BUFFERS_MIN,
-    STREAM_CURSOR_SIDE_MAX, STREAM_DAMAGE_REGIONS, STREAM_DAMAGE_REGIONS_MAX,
+    DMABUF_MODIFIERS_MAX, REFRESH_MHZ_MAX, SIDE_MAX, SIDE_MIN, STREAM_BUFFERS, STREAM_BUFFERS_MAX,
+    STREAM_BUFFERS_MIN, STREAM_CURSOR_SIDE_MAX, STREAM_DAMAGE_REGIONS, STREAM_DAMAGE_REGIONS_MAX,
+    STREAM_DMABUFS,
 };
 
 /// The formats that are read, the preferred one first. The fourth byte is not looked at.
@@ -24,17 +27,12 @@ pub(super) const FORMATS: [VideoFormat; 4] =
     [VideoFormat::BGRx, VideoFormat::BGRA, VideoFormat::RGBx, VideoFormat::RGBA];
 
 /// Where a producer is to put its pictures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Memory<'a> {
+#[derive(Clone, Copy, Debug)]
+enum Memory<'a> {
     /// In a file in memory, from which they are read.
     Shared,
-    /// In a GPU's memory, laid out as one of these modifiers says. Nothing here imports it yet, so no
-    /// connection asks for it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "taken once there is an importer of dmabufs"))]
-    DmaBuf {
-        /// DRM format modifiers, the preferred one first.
-        modifiers: &'a [i64],
-    },
+    /// In a GPU's memory, in this format, laid out as one of these modifiers says, the preferred one first.
+    DmaBuf { format: &'static Format, modifiers: &'a [u64] },
 }
 
 /// How large the pictures are to be.
@@ -64,10 +62,21 @@ impl Param {
     }
 }
 
-/// The formats that would do, best first: at most `wanted`'s refresh, then any refresh, for a producer that
-/// cannot slow down is better than none.
-pub(super) fn formats(wanted: Mode, size: Size, memory: Memory<'_>) -> Vec<Param> {
-    vec![format(wanted, size, memory, wanted.refresh_mhz()), format(wanted, size, memory, REFRESH_MHZ_MAX)]
+/// The formats that would do, best first: dmabufs in what is wished for of `dmabufs`, then memory; at most `wanted`'s
+/// refresh, then any refresh, for a producer that cannot slow down is better than none.
+pub(super) fn formats(wanted: Mode, size: Size, dmabufs: &[(u32, Vec<u64>)]) -> Vec<Param> {
+    let known =
+        dmabufs.iter().filter(|(_, modifiers)| !modifiers.is_empty()).filter_map(|(fourcc, modifiers)| {
+            let modifiers = &modifiers[..modifiers.len().min(DMABUF_MODIFIERS_MAX)];
+            fourcc::by_fourcc(*fourcc).map(|format| Memory::DmaBuf { format, modifiers })
+        });
+    let mut params: Vec<_> = [wanted.refresh_mhz(), REFRESH_MHZ_MAX]
+        .into_iter()
+        .flat_map(|refresh_mhz| known.clone().map(move |memory| format(wanted, size, memory, refresh_mhz)))
+        .collect();
+    params
+        .extend([wanted.refresh_mhz(), REFRESH_MHZ_MAX].map(|mhz| format(wanted, size, Memory::Shared, mhz)));
+    params
 }
 
 fn format(wanted: Mode, size: Size, memory: Memory<'_>, refresh_mhz_max: u32) -> Param {
@@ -77,15 +86,19 @@ fn format(wanted: Mode, size: Size, memory: Memory<'_>, refresh_mhz_max: u32) ->
         property(FormatProperties::MediaSubtype, id(MediaSubtype::Raw.as_raw())),
         property(
             FormatProperties::VideoFormat,
-            Value::Choice(ChoiceValue::Id(choice(ChoiceEnum::Enum {
-                default: Id(FORMATS[0].as_raw()),
-                alternatives: FORMATS.iter().map(|format| Id(format.as_raw())).collect(),
-            }))),
+            match memory {
+                Memory::Shared => Value::Choice(ChoiceValue::Id(choice(ChoiceEnum::Enum {
+                    default: Id(FORMATS[0].as_raw()),
+                    alternatives: FORMATS.iter().map(|format| Id(format.as_raw())).collect(),
+                }))),
+                // One for each format, because each has modifiers of its own.
+                Memory::DmaBuf { format, .. } => id(format.spa),
+            },
         ),
     ];
-    if let Memory::DmaBuf { modifiers } = memory {
-        let default = modifiers.first().copied().unwrap_or_default();
-        let alternatives = modifiers.to_vec();
+    if let Memory::DmaBuf { modifiers, .. } = memory {
+        let alternatives: Vec<_> = modifiers.iter().map(|modifier| modifier.cast_signed()).collect();
+        let default = alternatives.first().copied().unwrap_or_default();
         let mut modifier = property(
             FormatProperties::VideoModifier,
             Value::Choice(ChoiceValue::Long(choice(ChoiceEnum::Enum { default, alternatives }))),
@@ -117,18 +130,52 @@ fn format(wanted: Mode, size: Size, memory: Memory<'_>, refresh_mhz_max: u32) ->
     Param::of(SpaTypes::ObjectParamFormat, ParamType::EnumFormat, properties)
 }
 
-/// The buffers and the metadata that go with a format that was agreed on.
-pub(super) fn buffers() -> Vec<Param> {
-    let int = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
-    let memory = 1 << DataType::MemFd.as_raw();
-    let count = ChoiceEnum::Range {
-        default: int(STREAM_BUFFERS),
-        min: int(STREAM_BUFFERS_MIN),
-        max: int(STREAM_BUFFERS_MAX),
+/// What the buffers are to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Buffers {
+    /// Files in memory.
+    Shared,
+    /// Dmabufs, with timelines where the producer has any and they are of use here.
+    Dmabufs { with_timelines: bool },
+}
+
+/// The buffers and the metadata that go with a format that was agreed on, the preferred ones first.
+pub(super) fn buffers(kind: Buffers) -> Vec<Param> {
+    let mut params = match kind {
+        Buffers::Shared => {
+            // Only of memory it is known here how many blocks there are.
+            let blocks = Property::new(sys::SPA_PARAM_BUFFERS_blocks, Value::Int(1));
+            vec![buffers_of(DataType::MemFd, STREAM_BUFFERS, Some(blocks))]
+        }
+        Buffers::Dmabufs { with_timelines: false } => {
+            vec![buffers_of(DataType::DmaBuf, STREAM_DMABUFS, None)]
+        }
+        Buffers::Dmabufs { with_timelines: true } => {
+            // A layout that only goes with points; a producer without them has the next one.
+            let mut points = Property::new(BUFFERS_META_TYPE, Value::Int(1 << Points::KIND));
+            points.flags = PropertyFlags::MANDATORY;
+            let bytes = i32::try_from(Points::BYTES).unwrap_or(i32::MAX);
+            vec![
+                buffers_of(DataType::DmaBuf, STREAM_DMABUFS, Some(points)),
+                buffers_of(DataType::DmaBuf, STREAM_DMABUFS, None),
+                meta(Points::KIND, Value::Int(bytes)),
+            ]
+        }
     };
-    let buffers = vec![
+    params.extend(metadata());
+    params
+}
+
+/// Which metadata a layout of buffers goes with: PipeWire's number of the property (`spa/param/buffers.h`, since 0.3.65).
+const BUFFERS_META_TYPE: u32 = 7;
+
+fn buffers_of(memory: DataType, count: u32, more: Option<Property>) -> Param {
+    let int = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+    let memory = 1 << memory.as_raw();
+    let count =
+        ChoiceEnum::Range { default: int(count), min: int(STREAM_BUFFERS_MIN), max: int(STREAM_BUFFERS_MAX) };
+    let mut properties = vec![
         Property::new(sys::SPA_PARAM_BUFFERS_buffers, Value::Choice(ChoiceValue::Int(choice(count)))),
-        Property::new(sys::SPA_PARAM_BUFFERS_blocks, Value::Int(1)),
         Property::new(
             sys::SPA_PARAM_BUFFERS_dataType,
             Value::Choice(ChoiceValue::Int(choice(ChoiceEnum::Flags {
@@ -137,6 +184,11 @@ pub(super) fn buffers() -> Vec<Param> {
             }))),
         ),
     ];
+    properties.extend(more);
+    Param::of(SpaTypes::ObjectParamBuffers, ParamType::Buffers, properties)
+}
+
+fn metadata() -> [Param; 3] {
     let int_of = |bytes: usize| i32::try_from(bytes).unwrap_or(i32::MAX);
     let header = Value::Int(int_of(size_of::<sys::spa_meta_header>()));
     let cursor = ChoiceEnum::Range {
@@ -150,8 +202,7 @@ pub(super) fn buffers() -> Vec<Param> {
         min: int_of(region),
         max: int_of(region * STREAM_DAMAGE_REGIONS_MAX),
     };
-    vec![
-        Param::of(SpaTypes::ObjectParamBuffers, ParamType::Buffers, buffers),
+    [
         meta(sys::SPA_META_Header, header),
         meta(sys::SPA_META_VideoDamage, Value::Choice(ChoiceValue::Int(choice(damage)))),
         meta(sys::SPA_META_Cursor, Value::Choice(ChoiceValue::Int(choice(cursor)))),
@@ -194,7 +245,7 @@ mod tests {
     #[test]
     fn the_wanted_mode_is_asked_for_first() {
         let wanted = Mode::new(1280, 720, 59_940).unwrap();
-        let asked = formats(wanted, Size::Theirs, Memory::Shared);
+        let asked = formats(wanted, Size::Theirs, &[]);
         assert_eq!(asked.len(), 2);
         let sides = FormatProperties::VideoSize.as_raw();
         let rate_max = FormatProperties::VideoMaxFramerate.as_raw();
@@ -216,7 +267,7 @@ mod tests {
             };
             assert_eq!((max.num, max.denom), (max_mhz, 1000));
         }
-        let made = properties(&formats(wanted, Size::Wanted, Memory::Shared)[0]);
+        let made = properties(&formats(wanted, Size::Wanted, &[])[0]);
         let Value::Choice(ChoiceValue::Rectangle(Choice(_, ChoiceEnum::Range { min, max, .. }))) =
             &find(&made, sides).unwrap().value
         else {
@@ -226,29 +277,70 @@ mod tests {
     }
 
     #[test]
-    fn a_modifier_is_mandatory_and_left_open() {
+    fn a_modifier_is_mandatory_and_left_open_and_memory_comes_last() {
         let wanted = Mode::new(1280, 720, 60_000).unwrap();
-        let asked = formats(wanted, Size::Theirs, Memory::DmaBuf { modifiers: &[7, 0] });
-        let properties = properties(&asked[0]);
-        let modifier = find(&properties, FormatProperties::VideoModifier.as_raw()).unwrap();
-        assert!(modifier.flags.contains(PropertyFlags::MANDATORY | PropertyFlags::DONT_FIXATE));
+        let [xr24, ab24, unknown] = [*b"XR24", *b"AB24", *b"????"].map(u32::from_le_bytes);
+        let wish = [(xr24, vec![7, 0]), (unknown, vec![0]), (ab24, vec![u64::MAX]), (xr24, vec![])];
+        let asked = formats(wanted, Size::Theirs, &wish);
+        let said: Vec<_> = asked
+            .iter()
+            .map(|param| {
+                let properties = properties(param);
+                let modifier = find(&properties, FormatProperties::VideoModifier.as_raw())?;
+                assert!(modifier.flags.contains(PropertyFlags::MANDATORY | PropertyFlags::DONT_FIXATE));
+                let Value::Choice(ChoiceValue::Long(Choice(_, ChoiceEnum::Enum { default, alternatives }))) =
+                    &modifier.value
+                else {
+                    panic!("no choice of modifiers");
+                };
+                assert_eq!(*default, alternatives[0]);
+                let format = &find(&properties, FormatProperties::VideoFormat.as_raw()).unwrap().value;
+                let Value::Id(Id(format)) = format else { panic!("no format") };
+                Some((*format, alternatives.clone()))
+            })
+            .collect();
+        let [bgrx, rgba] = [VideoFormat::BGRx, VideoFormat::RGBA].map(|format| format.as_raw());
+        let dmabufs = [Some((bgrx, vec![7, 0])), Some((rgba, vec![-1]))];
+        assert_eq!(said, [&dmabufs[..], &dmabufs[..], &[None, None]].concat());
+    }
+
+    fn kinds(asked: &[Param]) -> Vec<u32> {
+        let kind = |param| match &properties(param)[0].value {
+            Value::Id(Id(kind)) => *kind,
+            other => panic!("{other:?}"),
+        };
+        asked.iter().map(kind).collect()
     }
 
     #[test]
-    fn four_buffers_of_a_file_are_asked_for() {
-        let asked = buffers();
-        let properties = properties(&asked[0]);
-        let Value::Choice(ChoiceValue::Int(Choice(_, ChoiceEnum::Range { default, min, .. }))) =
-            &find(&properties, sys::SPA_PARAM_BUFFERS_buffers).unwrap().value
-        else {
-            panic!("no range of buffers");
+    fn four_buffers_of_a_file_are_asked_for_and_more_dmabufs() {
+        let count_and_memory = |param: &Param| {
+            let properties = properties(param);
+            let Value::Choice(ChoiceValue::Int(Choice(_, ChoiceEnum::Range { default, min, .. }))) =
+                &find(&properties, sys::SPA_PARAM_BUFFERS_buffers).unwrap().value
+            else {
+                panic!("no range of buffers");
+            };
+            let Value::Choice(ChoiceValue::Int(Choice(_, ChoiceEnum::Flags { default: memory, .. }))) =
+                &find(&properties, sys::SPA_PARAM_BUFFERS_dataType).unwrap().value
+            else {
+                panic!("no kinds of memory");
+            };
+            (*default, *min, *memory)
         };
-        assert_eq!((*default, *min), (4, 2));
-        let kinds = asked[1..].iter().map(|param| match &self::properties(param)[0].value {
-            Value::Id(Id(kind)) => *kind,
-            other => panic!("{other:?}"),
-        });
-        let wanted = [sys::SPA_META_Header, sys::SPA_META_VideoDamage, sys::SPA_META_Cursor];
-        assert_eq!(kinds.collect::<Vec<_>>(), wanted);
+        let shared = buffers(Buffers::Shared);
+        assert_eq!(count_and_memory(&shared[0]), (4, 2, 1 << DataType::MemFd.as_raw()));
+        let metas = [sys::SPA_META_Header, sys::SPA_META_VideoDamage, sys::SPA_META_Cursor];
+        assert_eq!(kinds(&shared[1..]), metas);
+
+        let dmabuf = (5, 2, 1 << DataType::DmaBuf.as_raw());
+        let dmabufs = buffers(Buffers::Dmabufs { with_timelines: false });
+        assert_eq!(count_and_memory(&dmabufs[0]), dmabuf);
+        assert_eq!(kinds(&dmabufs[1..]), metas);
+        let timed = buffers(Buffers::Dmabufs { with_timelines: true });
+        assert_eq!([&timed[0], &timed[1]].map(count_and_memory), [dmabuf; 2]);
+        let points = |param| find(&properties(param), BUFFERS_META_TYPE).map(|found| found.flags);
+        assert_eq!([points(&timed[0]), points(&timed[1])], [Some(PropertyFlags::MANDATORY), None]);
+        assert_eq!(kinds(&timed[2..]), [&[Points::KIND][..], &metas[..]].concat());
     }
 }

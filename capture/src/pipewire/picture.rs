@@ -1,16 +1,17 @@
 //! Pictures in memory of our own.
 //!
-//! What is it: the buffer that goes through the exchange. What does it promise: a picture is copied once, out of a
+//! What is it: a buffer that goes through the exchange, as a lent dmabuf does. What does it promise: a picture is copied once, out of a
 //! mapping that cannot be shortened or by a call that can be, so that a producer that shortens its file spoils a
 //! picture and not this program; the producer has its buffer back at once. What does it refuse: a file that is
 //! shorter than its producer says.
 
 use std::os::fd::BorrowedFd;
 
-use super::agreed::{Agreed, ByteOrder, Place};
+use super::agreed::{Agreed, ByteOrder, Kind, Place};
 use super::cursor::Cursor;
+use super::loans::Lent;
 use crate::threaded::Holds;
-use crate::{Diagnosis, PixelFormat, Pixels};
+use crate::{Diagnosis, Lease, PixelFormat, Pixels};
 
 /// One picture of blue, green, red, unused.
 #[derive(Debug, Default)]
@@ -21,13 +22,41 @@ pub struct Copied {
     pub(super) format_name: &'static str,
 }
 
-impl Holds for Copied {
+/// A picture as it goes through the exchange.
+#[derive(Debug)]
+pub enum Received {
+    /// Out of a producer's memory, into ours.
+    Copied(Copied),
+    /// In a dmabuf, which its producer has back afterwards.
+    Dmabuf(Lent),
+}
+
+impl Holds for Received {
     fn pixels(&self) -> Pixels<'_> {
-        Pixels::Memory { format: PixelFormat::Bgrx, stride: self.stride, bytes: &self.bytes }
+        match self {
+            Self::Copied(copied) => {
+                Pixels::Memory { format: PixelFormat::Bgrx, stride: copied.stride, bytes: &copied.bytes }
+            }
+            Self::Dmabuf(lent) => lent.pixels(),
+        }
     }
 
     fn format_name(&self) -> &'static str {
-        self.format_name
+        match self {
+            Self::Copied(copied) => copied.format_name,
+            Self::Dmabuf(lent) => lent.format_name,
+        }
+    }
+
+    fn is_ours(&self) -> bool {
+        matches!(self, Self::Copied(_))
+    }
+
+    fn lease(&self) -> Option<Lease> {
+        match self {
+            Self::Copied(_) => None,
+            Self::Dmabuf(lent) => lent.lease(),
+        }
     }
 }
 
@@ -73,9 +102,9 @@ impl Copied {
     }
 
     fn order(&mut self, agreed: &Agreed) {
-        match agreed.order {
-            ByteOrder::Bgrx => {}
-            ByteOrder::Rgbx => swap_red_blue(&mut self.bytes),
+        match agreed.kind {
+            Kind::Memory(ByteOrder::Rgbx) => swap_red_blue(&mut self.bytes),
+            Kind::Memory(ByteOrder::Bgrx) | Kind::Dmabuf { .. } => {}
         }
     }
 

@@ -69,6 +69,11 @@ impl<'a> Value<'a> {
         values.chunks_exact(bytes)
     }
 
+    /// The long numbers that this is or leaves a choice of.
+    pub(super) fn longs(self) -> impl Iterator<Item = i64> {
+        self.choices(sys::SPA_TYPE_Long, 8).filter_map(|long| long.try_into().ok().map(i64::from_ne_bytes))
+    }
+
     /// The names that this is or leaves a choice of.
     pub(super) fn ids(self) -> impl Iterator<Item = u32> {
         self.choices(sys::SPA_TYPE_Id, 4).filter_map(|id| word(id, 0))

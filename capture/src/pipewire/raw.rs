@@ -16,11 +16,21 @@ use pipewire::stream::Stream;
 use pipewire::sys::pw_buffer;
 
 use super::agreed::Block;
+use super::loans::Key;
 
 /// What a filled buffer tells, each word of it another process'.
 pub(super) trait Buffer {
-    /// The first block of memory: its file, what is said of it, and whether the chunk is marked as corrupted.
-    fn block(&self) -> Option<(RawFd, Block, bool)>;
+    /// Which buffer of its stream it is.
+    fn key(&self) -> Key;
+
+    /// A block of memory, by its index: its file, what is said of it, and whether the chunk is marked as corrupted.
+    fn block(&self, index: usize) -> Option<(RawFd, Block, bool)>;
+
+    /// The points on its timelines, where the producer has agreed to say them.
+    fn points(&self) -> Option<Points>;
+
+    /// Does not go back to its stream by being dropped; whoever calls this sees to it.
+    fn hold(self);
 
     /// The file behind a descriptor that [`Buffer::block`] told.
     fn file(&self, fd: RawFd) -> Option<BorrowedFd<'_>>;
@@ -48,6 +58,41 @@ pub(super) struct Header {
     pub(super) pts_ns: i64,
     /// The producer's word that the pixels are not to be used.
     pub(super) is_corrupted: bool,
+}
+
+/// Points on a buffer's timelines (`struct spa_meta_sync_timeline`, PipeWire 1.2); 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Points {
+    /// From which on the picture can be read.
+    pub(super) acquire: u64,
+    /// By which it was read.
+    pub(super) release: u64,
+}
+
+impl Points {
+    /// PipeWire's number for this metadata (`spa/buffer/meta.h`, since 1.2).
+    pub(super) const KIND: u32 = 9;
+
+    /// Flags and padding of four bytes each, and two points of eight.
+    pub(super) const BYTES: usize = 24;
+
+    fn parse(bytes: &[u8; Self::BYTES]) -> Self {
+        let [_, acquire, release] = [0, 1, 2].map(|index| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[index * 8..index * 8 + 8]);
+            u64::from_ne_bytes(word)
+        });
+        Self { acquire, release }
+    }
+}
+
+/// Gives a buffer that was held back to its stream.
+///
+/// # Safety
+/// The buffer is `stream`'s, which has not removed it, and was held and not given back since.
+pub(super) unsafe fn queue(stream: &Stream, key: Key) {
+    // SAFETY: by this function's own contract the buffer is the stream's and is given back once.
+    unsafe { stream.queue_raw_buffer(key.as_ptr()) };
 }
 
 impl<'s> Filled<'s> {
@@ -90,13 +135,17 @@ impl<'s> Filled<'s> {
 }
 
 impl Buffer for Filled<'_> {
-    fn block(&self) -> Option<(RawFd, Block, bool)> {
+    fn key(&self) -> Key {
+        self.buffer
+    }
+
+    fn block(&self, index: usize) -> Option<(RawFd, Block, bool)> {
         let spa = self.spa()?;
-        if spa.n_datas == 0 {
+        if index >= spa.n_datas as usize || spa.datas.is_null() {
             return None;
         }
-        // SAFETY: `datas` points to `n_datas` ≥ 1 structures, or is null.
-        let data = unsafe { spa.datas.as_ref() }?;
+        // SAFETY: `datas` points to `n_datas` structures in this process' own memory, of which this is one.
+        let data = unsafe { &*spa.datas.add(index) };
         if data.chunk.is_null() {
             return None;
         }
@@ -114,6 +163,21 @@ impl Buffer for Filled<'_> {
         };
         let is_corrupted = chunk.flags.cast_unsigned() & sys::SPA_CHUNK_FLAG_CORRUPTED != 0;
         Some((RawFd::try_from(data.fd).unwrap_or(-1), block, is_corrupted))
+    }
+
+    fn points(&self) -> Option<Points> {
+        let mut bytes = [MaybeUninit::uninit(); Points::BYTES];
+        if self.copy_meta(Points::KIND, &mut bytes) < bytes.len() {
+            return None;
+        }
+        Some(Points::parse(&bytes.map(|byte| {
+            // SAFETY: `copy_meta` has written as many bytes as there are.
+            unsafe { byte.assume_init() }
+        })))
+    }
+
+    fn hold(self) {
+        std::mem::forget(self);
     }
 
     fn file(&self, fd: RawFd) -> Option<BorrowedFd<'_>> {

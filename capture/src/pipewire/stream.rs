@@ -1,12 +1,14 @@
 //! The stream: what the library calls when a format is agreed on, when a buffer is filled, and when it ends.
 //!
-//! Promises: the producer has every buffer back before the library's call returns; of several that are filled
-//! the newest with a picture is read, and none says where the cursor is in vain; a picture is stamped with the
-//! producer's time where that is on our clock, else that is counted. What ends the stream is left in [`Notes`], for
-//! the loop to judge. Refuses what [`super::agreed`] refuses.
+//! Promises: the producer has every buffer in memory back before the library's call returns, and a dmabuf as soon as
+//! nobody has it any more; of several that are filled the newest with a picture is read or lent, and none says where the
+//! cursor is in vain; a picture is stamped with the producer's time where that is on our clock, else that is counted.
+//! What ends the stream is left in [`Notes`], for the loop to judge. Refuses what [`super::agreed`] and [`super::planes`]
+//! refuse; of a producer whose dmabufs are all refused others are asked for, in the end memory.
 
 use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,14 +21,18 @@ use pipewire::spa::pod::Pod;
 use pipewire::stream::{Stream, StreamListener, StreamState};
 
 use super::PipeWireNode;
-use super::agreed::{Agreed, Place};
-use super::cursor::{self, Cursor};
+use super::agreed::{Agreed, Kind, Modifier, Place};
+use super::cursor::{self, Cursor, Shown};
 use super::files::Mappings;
-use super::params;
-use super::picture::Copied;
-use super::raw::{Buffer, Filled, Header};
+use super::loans::{Dmabufs, Lent};
+use super::params::{self, Buffers};
+use super::picture::{Copied, Received};
+use super::planes::Layout;
+use super::raw::{self, Buffer, Filled, Header};
 use crate::exchange::Exchange;
-use crate::limits::{STREAM_BUFFERS, STREAM_CURSOR_SIDE_MAX, STREAM_SPOILED_MAX};
+use crate::limits::{
+    DMABUF_PLANES_MAX, STREAM_BUFFERS, STREAM_CURSOR_SIDE_MAX, STREAM_DMABUFS, STREAM_SPOILED_MAX,
+};
 use crate::stamp::{self, Stamp};
 use crate::{Diagnosis, Mode};
 
@@ -51,6 +57,7 @@ pub(super) struct Notes {
 pub(super) struct Receiver {
     exchange: Arc<Exchange<PipeWireNode>>,
     notes: Rc<Notes>,
+    dmabufs: Rc<RefCell<Dmabufs>>,
     wanted: Mode,
     agreed: Option<Agreed>,
     /// Buffers that the producer shares with us.
@@ -61,9 +68,12 @@ pub(super) struct Receiver {
     /// What the cursor's metadata is copied to.
     cursor_meta: Vec<u8>,
     /// The newest picture without the cursor, kept only where a cursor comes beside the pictures.
-    clean: Option<Copied>,
-    /// Whether the producer was heard to tell what is damaged.
+    clean: Option<Received>,
+    /// The cursor that was last seen over a dmabuf, whose image has a number.
+    shown: Option<Shown>,
+    /// Whether the producer was heard to tell what is damaged, and how many bytes a dmabuf's picture has.
     tells_damage: bool,
+    tells_size: bool,
     /// Whether the next picture is new whatever is said of its damage: none was read since the format or a spoiled one.
     needs_picture: bool,
     /// Spoiled buffers: in a row, and in all.
@@ -80,13 +90,26 @@ struct Said {
     stamp: bool,
     cursor: bool,
     spoiled: bool,
+    memory: bool,
+}
+
+/// Where a buffer's picture is.
+enum Found<B> {
+    InMemory(B, RawFd, Place),
+    Dmabuf(Lent),
 }
 
 impl Receiver {
-    pub(super) fn new(exchange: Arc<Exchange<PipeWireNode>>, notes: Rc<Notes>, wanted: Mode) -> Self {
+    pub(super) fn new(
+        exchange: Arc<Exchange<PipeWireNode>>,
+        notes: Rc<Notes>,
+        dmabufs: Rc<RefCell<Dmabufs>>,
+        wanted: Mode,
+    ) -> Self {
         Self {
             exchange,
             notes,
+            dmabufs,
             wanted,
             agreed: None,
             buffers: 0,
@@ -94,7 +117,9 @@ impl Receiver {
             cursor: Cursor::default(),
             cursor_meta: Vec::with_capacity(cursor::bytes_of(STREAM_CURSOR_SIDE_MAX)),
             clean: None,
+            shown: None,
             tells_damage: false,
+            tells_size: false,
             needs_picture: true,
             spoiled_in_a_row: 0,
             spoiled: 0,
@@ -115,10 +140,18 @@ impl Receiver {
                     receiver.agree(stream, param);
                 }
             })
-            .add_buffer(|_, receiver, _| receiver.buffers += 1)
-            .remove_buffer(|_, receiver, _| {
+            .add_buffer(|_, receiver, buffer| {
+                receiver.buffers += 1;
+                if let Some(key) = NonNull::new(buffer) {
+                    receiver.dmabufs.borrow_mut().add(key);
+                }
+            })
+            .remove_buffer(|_, receiver, buffer| {
                 receiver.buffers = receiver.buffers.saturating_sub(1);
                 receiver.mappings.clear();
+                if let Some(key) = NonNull::new(buffer) {
+                    receiver.dmabufs.borrow_mut().remove(key);
+                }
             })
             .process(|stream, receiver| receiver.process(stream))
             .register()
@@ -131,11 +164,13 @@ impl Receiver {
             StreamState::Error(words) => words,
             StreamState::Unconnected => "it was disconnected".to_owned(),
             StreamState::Streaming => {
-                if self.buffers < STREAM_BUFFERS {
-                    tracing::info!(
-                        buffers = self.buffers,
-                        "the producer shares fewer buffers than asked for"
-                    );
+                let asked = match self.agreed.map(|agreed| agreed.kind) {
+                    Some(Kind::Dmabuf { .. }) => STREAM_DMABUFS,
+                    Some(Kind::Memory(_)) | None => STREAM_BUFFERS,
+                };
+                let buffers = self.buffers;
+                if buffers < asked {
+                    tracing::info!(buffers, asked, "the producer shares fewer buffers than asked for");
                 }
                 return;
             }
@@ -162,15 +197,28 @@ impl Receiver {
             let offered = format!("a format that cannot be read: {error}");
             return self.fail(Diagnosis::FormatRefused { offered });
         }
-        match Agreed::parse(&video, self.wanted) {
-            Ok(agreed) => {
-                tracing::debug!(mode = %agreed.mode, format = agreed.format_name(), "format agreed on");
-                self.begin(agreed);
-                self.notes.agreed.set(Some(agreed.mode));
+        let parsed = match Modifier::of(param.as_bytes()) {
+            Modifier::None => Agreed::parse(&video, self.wanted),
+            Modifier::One(modifier) => {
+                Agreed::parse_dmabuf(&video, modifier, self.dmabufs.borrow().formats(), self.wanted)
             }
+            Modifier::Open => return tracing::debug!("the producer has yet to choose a modifier"),
+            Modifier::Malformed => {
+                let offered = "a modifier that cannot be read".to_owned();
+                return self.fail(Diagnosis::FormatRefused { offered });
+            }
+        };
+        let agreed = match parsed {
+            Ok(agreed) => agreed,
             Err(refusal) => return self.fail(refusal),
-        }
-        let asked = params::buffers();
+        };
+        tracing::debug!(mode = %agreed.mode, format = agreed.format_name(), kind = ?agreed.kind, "format agreed on");
+        self.begin(agreed);
+        self.notes.agreed.set(Some(agreed.mode));
+        let asked = params::buffers(match agreed.kind {
+            Kind::Memory(_) => Buffers::Shared,
+            Kind::Dmabuf { .. } => Buffers::Dmabufs { with_timelines: self.dmabufs.borrow().has_timelines() },
+        });
         let mut pods: Vec<&Pod> = asked.iter().filter_map(params::Param::pod).collect();
         if let Err(error) = stream.update_params(&mut pods) {
             self.fail(Diagnosis::StreamEnded { words: format!("it takes no buffers: {error}") });
@@ -183,6 +231,16 @@ impl Receiver {
         if self.notes.captured_at.get().is_some() && before != Some(agreed) {
             self.notes.changed_at.set(Some(Instant::now()));
         }
+        let is_in_memory = |agreed: &Agreed| matches!(agreed.kind, Kind::Memory(_));
+        if is_in_memory(&agreed)
+            && !before.as_ref().is_some_and(is_in_memory)
+            && self.dmabufs.borrow().was_wished()
+        {
+            self.exchange.fall_to_memory();
+            if !std::mem::replace(&mut self.said.memory, true) {
+                tracing::info!("the producer gives pictures in memory, where dmabufs were wished for");
+            }
+        }
         self.forget_clean();
         self.needs_picture = true;
     }
@@ -191,9 +249,10 @@ impl Receiver {
     fn process(&mut self, stream: &Stream) {
         let cycle = || stream.time().ok().and_then(|time| u64::try_from(time.now()).ok());
         self.take_in(|| Filled::take(stream), cycle);
+        bring_home(stream, &self.dmabufs);
     }
 
-    /// Of the buffers that `next` gives the newest with a picture is read; what any of them says of the cursor counts.
+    /// Of the buffers that `next` gives the newest with a picture is taken; what any of them says of the cursor counts.
     /// `cycle` tells when the graph's cycle began, in nanoseconds.
     fn take_in<B: Buffer>(
         &mut self,
@@ -205,47 +264,112 @@ impl Receiver {
             has_moved |= self.follow_cursor(&filled);
             let Some(agreed) = self.agreed else { continue };
             told = filled.header();
-            match self.find(&filled, told, &agreed) {
+            match self.find(filled, told, &agreed) {
                 Ok(Some(found)) => {
-                    if newest.replace((filled, found, told)).is_some() {
+                    if newest.replace((found, told)).is_some() {
                         self.exchange.pass_over();
                     }
                 }
                 Ok(None) => {}
-                Err(diagnosis) => self.spoil(diagnosis),
+                Err(diagnosis) => self.spoil(diagnosis, &agreed),
             }
         }
         let Some(agreed) = self.agreed else { return };
-        if let Some((filled, found, told)) = newest {
-            match self.read(&filled, found, &agreed) {
-                Ok(pixels) => {
+        if let Some((found, told)) = newest {
+            let received = match found {
+                Found::InMemory(filled, fd, place) => {
+                    self.read(&filled, (fd, place), &agreed).map(Received::Copied)
+                }
+                Found::Dmabuf(lent) => Ok(Received::Dmabuf(lent)),
+            };
+            match received {
+                Ok(received) => {
                     self.spoiled_in_a_row = 0;
                     let stamp = self.stamp(told, cycle);
-                    return self.publish(pixels, &agreed, stamp);
+                    return self.publish(received, &agreed, stamp);
                 }
-                Err(diagnosis) => self.spoil(diagnosis),
+                Err(diagnosis) => self.spoil(diagnosis, &agreed),
             }
         }
         // Nothing new but the cursor: a picture of its own, of the pixels before.
-        if has_moved && let Some(clean) = &self.clean {
-            let mut pixels = self.exchange.reuse().unwrap_or_default();
-            pixels.compose(clean, &self.cursor, &agreed);
+        if has_moved && let Some(clean) = self.clean.take() {
+            let seen = self.with_cursor(&clean, &agreed);
+            self.clean = Some(clean);
             let stamp = self.stamp(told, cycle);
-            self.exchange.publish(pixels, agreed.mode, stamp);
+            self.exchange.publish(seen, agreed.mode, stamp);
         }
     }
 
     /// Where a buffer's picture is; `None` where the producer says that there is none in it, or nothing new.
     fn find<B: Buffer>(
         &mut self,
-        filled: &B,
+        filled: B,
         header: Option<Header>,
         agreed: &Agreed,
-    ) -> Result<Option<(RawFd, Place)>, Diagnosis> {
-        let (fd, block, is_marked) = filled.block().ok_or_else(|| refuse("a buffer without memory"))?;
-        // Producers mark a buffer so that carries a cursor alone, or nothing new at all: that is no picture.
-        if is_marked || block.size == 0 {
+    ) -> Result<Option<Found<B>>, Diagnosis> {
+        if matches!(agreed.kind, Kind::Dmabuf { .. }) {
+            return Ok(self.find_dmabuf(filled, header, agreed)?.map(Found::Dmabuf));
+        }
+        let (fd, block, is_marked) = filled.block(0).ok_or_else(|| refuse("a buffer without memory"))?;
+        if !self.has_picture(&filled, is_marked || block.size == 0, header)? {
             return Ok(None);
+        }
+        let place = block.place(agreed)?;
+        self.needs_picture = false;
+        Ok(Some(Found::InMemory(filled, fd, place)))
+    }
+
+    /// A dmabuf, which is out from then on. One that has no picture goes out and comes home at once: it, too, may have a
+    /// point on a timeline that its producer waits for.
+    fn find_dmabuf<B: Buffer>(
+        &mut self,
+        filled: B,
+        header: Option<Header>,
+        agreed: &Agreed,
+    ) -> Result<Option<Lent>, Diagnosis> {
+        // One more than there can be is enough to know that there are too many.
+        let blocks = (0..DMABUF_PLANES_MAX + 3).map_while(|index| filled.block(index));
+        let (mut parts, mut is_marked, mut size) = (Vec::with_capacity(DMABUF_PLANES_MAX), false, 0);
+        for (fd, block, is_part_marked) in blocks {
+            is_marked |= is_part_marked;
+            size = size.max(block.size);
+            parts.push((fd, block));
+        }
+        // Of a dmabuf it may always be 0.
+        self.tells_size |= size != 0;
+        let is_empty = is_marked || (size == 0 && self.tells_size);
+        let points = filled.points();
+        let lent = Layout::of(&parts, points.is_some(), agreed).and_then(|layout| {
+            let file = |fd| filled.file(fd);
+            self.dmabufs.borrow_mut().lend(filled.key(), layout, points.unwrap_or_default(), agreed, file)
+        });
+        let has_picture = self.has_picture(&filled, is_empty, header);
+        let lent = match lent {
+            Ok(lent) => {
+                filled.hold();
+                lent
+            }
+            // Whatever it is, there is no picture in it.
+            Err(_) if has_picture == Ok(false) => return Ok(None),
+            Err(diagnosis) => return Err(diagnosis),
+        };
+        if !has_picture? {
+            return Ok(None);
+        }
+        self.needs_picture = false;
+        Ok(Some(lent))
+    }
+
+    /// Whether there is a picture in a buffer, and it is new. Producers mark one so that carries a cursor alone, or
+    /// nothing new at all: that is no picture.
+    fn has_picture<B: Buffer>(
+        &mut self,
+        filled: &B,
+        is_empty: bool,
+        header: Option<Header>,
+    ) -> Result<bool, Diagnosis> {
+        if is_empty {
+            return Ok(false);
         }
         if header.is_some_and(|header| header.is_corrupted) {
             return Err(refuse("a picture that its producer calls corrupted"));
@@ -254,12 +378,7 @@ impl Receiver {
         self.tells_damage |= damage == Some(true);
         let needs_pixels = self.needs_picture || (self.cursor.is_visible() && self.clean.is_none());
         // Only from one that was heard to tell damage: another may never fill in what it was asked to.
-        if damage == Some(false) && self.tells_damage && !needs_pixels {
-            return Ok(None);
-        }
-        let place = block.place(agreed)?;
-        self.needs_picture = false;
-        Ok(Some((fd, place)))
+        Ok(damage != Some(false) || !self.tells_damage || needs_pixels)
     }
 
     /// A picture out of a buffer.
@@ -270,12 +389,12 @@ impl Receiver {
         agreed: &Agreed,
     ) -> Result<Copied, Diagnosis> {
         let file = filled.file(fd).ok_or_else(|| refuse("memory without a descriptor"))?;
-        let mut pixels = self.exchange.reuse().unwrap_or_default();
+        let mut pixels = self.empty();
         match self.mappings.bytes(file, place.file_offset, place.bytes) {
             Some(source) => pixels.copy(source, place, agreed),
             None => {
                 if let Err(diagnosis) = pixels.read(file, place, agreed) {
-                    self.exchange.give_back(pixels);
+                    self.exchange.give_back(Received::Copied(pixels));
                     return Err(diagnosis);
                 }
             }
@@ -283,18 +402,44 @@ impl Receiver {
         Ok(pixels)
     }
 
-    fn publish(&mut self, pixels: Copied, agreed: &Agreed, stamp: Stamp) {
+    /// Memory of ours for a picture.
+    fn empty(&self) -> Copied {
+        match self.exchange.reuse() {
+            Some(Received::Copied(copied)) => copied,
+            // Only what is ours comes back to be used again.
+            Some(Received::Dmabuf(_)) | None => Copied::default(),
+        }
+    }
+
+    fn publish(&mut self, received: Received, agreed: &Agreed, stamp: Stamp) {
         self.notes.captured_at.set(Some(Instant::now()));
         self.notes.changed_at.set(None);
         self.forget_clean();
         if !self.cursor.is_visible() {
             // One that shows itself later is drawn over the picture after that.
-            return self.exchange.publish(pixels, agreed.mode, stamp);
+            return self.exchange.publish(received, agreed.mode, stamp);
         }
-        let mut drawn = self.exchange.reuse().unwrap_or_default();
-        drawn.compose(&pixels, &self.cursor, agreed);
-        self.clean = Some(pixels);
-        self.exchange.publish(drawn, agreed.mode, stamp);
+        let seen = self.with_cursor(&received, agreed);
+        self.clean = Some(received);
+        self.exchange.publish(seen, agreed.mode, stamp);
+    }
+
+    /// A picture with the cursor: drawn over one in memory, said beside one that is not.
+    fn with_cursor(&mut self, clean: &Received, agreed: &Agreed) -> Received {
+        match clean {
+            Received::Copied(clean) => {
+                let mut drawn = self.empty();
+                drawn.compose(clean, &self.cursor, agreed);
+                Received::Copied(drawn)
+            }
+            Received::Dmabuf(clean) => {
+                let known = self.shown.as_ref().filter(|shown| shown.is_of(&self.cursor));
+                let number = known.map_or_else(|| self.dmabufs.borrow().number(), Shown::number);
+                let cursor = self.cursor.shown(number);
+                self.shown.clone_from(&cursor);
+                Received::Dmabuf(clean.with_cursor(cursor))
+            }
+        }
     }
 
     fn forget_clean(&mut self) {
@@ -334,8 +479,8 @@ impl Receiver {
         stamp
     }
 
-    /// A buffer that contradicts itself is passed over; a row of them ends the stream.
-    fn spoil(&mut self, diagnosis: Diagnosis) {
+    /// A buffer that contradicts itself is passed over; a row of them ends the stream, or the use of such dmabufs.
+    fn spoil(&mut self, diagnosis: Diagnosis, agreed: &Agreed) {
         self.exchange.spoil();
         self.needs_picture = true;
         self.spoiled += 1;
@@ -343,8 +488,16 @@ impl Receiver {
         if !std::mem::replace(&mut self.said.spoiled, true) {
             tracing::warn!(%diagnosis, "a picture is passed over");
         }
-        if self.spoiled_in_a_row > STREAM_SPOILED_MAX {
-            self.fail(diagnosis);
+        if self.spoiled_in_a_row <= STREAM_SPOILED_MAX {
+            return;
+        }
+        match agreed.kind {
+            Kind::Dmabuf { fourcc, modifier } if self.dmabufs.borrow().is_wished(fourcc, modifier) => {
+                tracing::warn!(%diagnosis, "the producer's dmabufs are of no use; others are asked for, or memory");
+                self.spoiled_in_a_row = 0;
+                self.dmabufs.borrow().decline(fourcc, modifier);
+            }
+            Kind::Dmabuf { .. } | Kind::Memory(_) => self.fail(diagnosis),
         }
     }
 }
@@ -360,6 +513,16 @@ impl Drop for Receiver {
                 "pictures had no stamp of their producer's on our clock"
             );
         }
+    }
+}
+
+/// What came home goes back to its stream.
+pub(super) fn bring_home(stream: &Stream, dmabufs: &RefCell<Dmabufs>) {
+    let arrived = dmabufs.borrow_mut().bring_home();
+    for key in arrived {
+        // SAFETY: the table has only buffers of this stream that it has not removed, each of which was held when it
+        // went out, and names one that came home once.
+        unsafe { raw::queue(stream, key) };
     }
 }
 

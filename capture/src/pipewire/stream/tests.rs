@@ -8,16 +8,50 @@ use pipewire::spa::sys;
 use rustix::fs::MemfdFlags;
 
 use super::*;
+use crate::dmabuf::DmabufWish;
 use crate::exchange::Captured;
 use crate::limits::STREAM_PICTURES;
 use crate::pipewire::agreed::Block;
+use crate::pipewire::loans::{Home, Key};
+use crate::pipewire::planes::SYNC_OBJECT;
+use crate::pipewire::raw::Points;
+
+mod dmabufs;
 
 const SIDE: u32 = 16;
 const BYTES: usize = 16 * 16 * 4;
 
+/// What became of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Taken,
+    GivenBack,
+    Held,
+}
+
+/// A buffer's fate, as somebody sees it who looks on.
+struct Watched(Rc<Cell<Fate>>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if self.0.get() == Fate::Taken {
+            self.0.set(Fate::GivenBack);
+        }
+    }
+}
+
 /// A picture of one value, and what else is said.
 struct Told {
-    file: OwnedFd,
+    file: Rc<OwnedFd>,
+    key: usize,
+    kind: u32,
+    /// Where a second plane and more begin in it.
+    more_planes: Vec<u32>,
+    stride: u32,
+    /// The files of two timelines, and points on them.
+    timelines: Option<[OwnedFd; 2]>,
+    points: Option<Points>,
+    fate: Watched,
     size: usize,
     is_marked: bool,
     header: Option<Header>,
@@ -29,7 +63,21 @@ impl Told {
     fn picture(value: u8) -> Self {
         let file = rustix::fs::memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
         rustix::io::pwrite(&file, &[value; BYTES], 0).unwrap();
-        Self { file, size: BYTES, is_marked: false, header: None, is_damaged: None, cursor: None }
+        Self {
+            file: Rc::new(file),
+            key: 1,
+            kind: DataType::MemFd.as_raw(),
+            more_planes: Vec::new(),
+            stride: SIDE * 4,
+            timelines: None,
+            points: None,
+            fate: Watched(Rc::new(Cell::new(Fate::Taken))),
+            size: BYTES,
+            is_marked: false,
+            header: None,
+            is_damaged: None,
+            cursor: None,
+        }
     }
 
     /// A cursor alone, a white pixel.
@@ -70,21 +118,44 @@ impl Told {
     }
 }
 
+/// The buffer of this number.
+pub(super) fn key(number: usize) -> Key {
+    NonNull::new(std::ptr::without_provenance_mut(number * 64)).unwrap()
+}
+
 impl Buffer for Told {
-    fn block(&self) -> Option<(RawFd, Block, bool)> {
-        let block = Block {
-            kind: DataType::MemFd.as_raw(),
-            map_offset: 0,
-            bytes_max: BYTES.max(self.size) as u32,
-            offset: 0,
-            size: self.size as u32,
-            stride: (SIDE * 4) as i32,
-        };
-        Some((self.file.as_raw_fd(), block, self.is_marked))
+    fn key(&self) -> Key {
+        key(self.key)
     }
 
-    fn file(&self, _fd: RawFd) -> Option<BorrowedFd<'_>> {
-        Some(self.file.as_fd())
+    fn block(&self, index: usize) -> Option<(RawFd, Block, bool)> {
+        let planes = 1 + self.more_planes.len();
+        let block = Block {
+            kind: self.kind,
+            map_offset: 0,
+            bytes_max: BYTES.max(self.size) as u32,
+            offset: index.checked_sub(1).and_then(|more| self.more_planes.get(more)).copied().unwrap_or(0),
+            size: self.size as u32,
+            stride: self.stride as i32,
+        };
+        if index < planes {
+            return Some((self.file.as_raw_fd(), block, self.is_marked));
+        }
+        let timeline = self.timelines.as_ref()?.get(index - planes)?;
+        Some((timeline.as_raw_fd(), Block { kind: SYNC_OBJECT, ..Block::default() }, false))
+    }
+
+    fn points(&self) -> Option<Points> {
+        self.points
+    }
+
+    fn hold(self) {
+        self.fate.0.set(Fate::Held);
+    }
+
+    fn file(&self, fd: RawFd) -> Option<BorrowedFd<'_>> {
+        let mut files = self.timelines.iter().flatten().chain([&*self.file]);
+        files.find(|file| file.as_raw_fd() == fd).map(AsFd::as_fd)
     }
 
     fn header(&self) -> Option<Header> {
@@ -102,32 +173,51 @@ impl Buffer for Told {
     }
 }
 
+/// The bytes of a picture in memory.
+fn bytes(received: &Received) -> &Vec<u8> {
+    match received {
+        Received::Copied(copied) => &copied.bytes,
+        Received::Dmabuf(lent) => panic!("{lent:?}"),
+    }
+}
+
+fn video(height: u32) -> VideoInfoRaw {
+    let mut video = VideoInfoRaw::new();
+    video.set_format(pipewire::spa::param::video::VideoFormat::BGRx);
+    video.set_size(pipewire::spa::utils::Rectangle { width: SIDE, height });
+    video
+}
+
 struct Stage {
     receiver: Receiver,
-    lent: Option<Captured<Copied>>,
+    lent: Option<Captured<Received>>,
 }
 
 impl Stage {
     fn new() -> Self {
-        let exchange = Arc::new(Exchange::new(STREAM_PICTURES));
-        let mode = Mode::new(SIDE, SIDE, 60_000).unwrap();
-        let mut stage = Self { receiver: Receiver::new(exchange, Rc::default(), mode), lent: None };
+        let mut stage = Self::wishing(DmabufWish::default());
         stage.agree(SIDE);
         stage
     }
 
+    /// One that agrees on nothing yet.
+    fn wishing(wish: DmabufWish) -> Self {
+        let exchange = Arc::new(Exchange::new(STREAM_PICTURES));
+        let mode = Mode::new(SIDE, SIDE, 60_000).unwrap();
+        let dmabufs = Rc::new(RefCell::new(Dmabufs::new(wish, Home::new().unwrap())));
+        Self { receiver: Receiver::new(exchange, Rc::default(), dmabufs, mode), lent: None }
+    }
+
     /// A format of this height is agreed on.
     fn agree(&mut self, height: u32) {
-        let mut video = VideoInfoRaw::new();
-        video.set_format(pipewire::spa::param::video::VideoFormat::BGRx);
-        video.set_size(pipewire::spa::utils::Rectangle { width: SIDE, height });
-        self.receiver.begin(Agreed::parse(&video, self.receiver.wanted).unwrap());
+        let agreed = Agreed::parse(&video(height), self.receiver.wanted).unwrap();
+        self.receiver.begin(agreed);
     }
 
     /// The sides that the lent picture's mode has, and its bytes.
     fn lent(&self) -> (u32, u32, usize) {
         let lent = self.lent.as_ref().unwrap();
-        (lent.mode.width(), lent.mode.height(), lent.buffer.bytes.len())
+        (lent.mode.width(), lent.mode.height(), bytes(&lent.buffer).len())
     }
 
     /// Takes in what came at once; the first two pixels' blue of the picture that this gives.
@@ -137,7 +227,7 @@ impl Stage {
         self.receiver.mappings.clear();
         self.receiver.take_in(|| buffers.pop_front(), || None);
         self.receiver.exchange.take(&mut self.lent).unwrap();
-        self.lent.as_ref().map(|captured| (captured.buffer.bytes[0], captured.buffer.bytes[4]))
+        self.lent.as_ref().map(|captured| (bytes(&captured.buffer)[0], bytes(&captured.buffer)[4]))
     }
 }
 
@@ -190,10 +280,10 @@ fn a_cursor_beside_the_pictures_takes_no_more_than_the_pools_memory() {
     let mut stage = Stage::new();
     // The pool's are known by their room; another would be a new one.
     for _ in 0..STREAM_PICTURES {
-        stage
-            .receiver
-            .exchange
-            .give_back(Copied { bytes: Vec::with_capacity(BYTES * 4), ..Copied::default() });
+        stage.receiver.exchange.give_back(Received::Copied(Copied {
+            bytes: Vec::with_capacity(BYTES * 4),
+            ..Copied::default()
+        }));
     }
     stage.give([Told::picture(1), Told::cursor(0)]);
     for turn in 0..50 {
@@ -206,7 +296,7 @@ fn a_cursor_beside_the_pictures_takes_no_more_than_the_pools_memory() {
             stage.receiver.take_in(|| told.take(), || None);
         }
         stage.receiver.exchange.take(&mut stage.lent).unwrap();
-        let room = stage.lent.as_ref().unwrap().buffer.bytes.capacity();
+        let room = bytes(&stage.lent.as_ref().unwrap().buffer).capacity();
         assert!(room >= BYTES * 4, "a new buffer in turn {turn}");
     }
 }

@@ -1,0 +1,318 @@
+//! Dmabufs: files in memory stand in for a GPU's, which nobody here looks into.
+
+use std::io;
+use std::sync::Mutex;
+
+use rustix::fs::fstat;
+
+use super::*;
+use crate::dmabuf::{Dmabuf, MODIFIER_LINEAR, Numbers, Timelines};
+use crate::threaded::Holds;
+use crate::{Lease, Pixels};
+
+const XR24: u32 = u32::from_le_bytes(*b"XR24");
+
+/// What was signalled: the timeline's file, and the point.
+#[derive(Debug, Default)]
+struct Signalled(Mutex<Vec<(u64, u64)>>);
+
+impl Timelines for Signalled {
+    fn signal(&self, syncobj: BorrowedFd<'_>, point: u64) -> io::Result<()> {
+        self.0.lock().unwrap().push((inode(syncobj), point));
+        Ok(())
+    }
+}
+
+/// Which file it is, whatever its descriptor.
+fn inode(file: impl AsFd) -> u64 {
+    fstat(file).unwrap().st_ino
+}
+
+impl Told {
+    /// The picture in buffer `number`, in rows without gaps.
+    fn dmabuf(number: usize) -> Self {
+        Self { key: number, kind: DataType::DmaBuf.as_raw(), ..Self::picture(0) }
+    }
+
+    fn timed(mut self, points: Points) -> Self {
+        self.timelines = Some([(); 2].map(|()| Self::picture(0).file.try_clone().unwrap()));
+        self.points = Some(points);
+        self
+    }
+}
+
+fn linear(timelines: Option<Arc<dyn Timelines>>) -> DmabufWish {
+    DmabufWish { formats: vec![(XR24, vec![MODIFIER_LINEAR])], timelines, numbers: Numbers::default() }
+}
+
+impl Stage {
+    /// One with so many dmabufs, which are agreed on.
+    fn with_dmabufs(buffers: usize, timelines: Option<Arc<dyn Timelines>>) -> Self {
+        let mut stage = Self::wishing(linear(timelines));
+        (1..=buffers).for_each(|number| stage.dmabufs().add(key(number)));
+        stage.agree_on_dmabufs(SIDE);
+        stage
+    }
+
+    fn agree_on_dmabufs(&mut self, height: u32) {
+        let formats = self.dmabufs().formats().to_vec();
+        let agreed =
+            Agreed::parse_dmabuf(&video(height), MODIFIER_LINEAR, &formats, self.receiver.wanted).unwrap();
+        self.receiver.begin(agreed);
+    }
+
+    fn dmabufs(&self) -> std::cell::RefMut<'_, Dmabufs> {
+        self.receiver.dmabufs.borrow_mut()
+    }
+
+    /// Takes in what came at once and lends the picture that this gives.
+    fn lend(&mut self, buffers: impl IntoIterator<Item = Told>) -> Option<Dmabuf<'_>> {
+        let mut buffers: VecDeque<_> = buffers.into_iter().collect();
+        self.receiver.take_in(|| buffers.pop_front(), || None);
+        self.receiver.exchange.take(&mut self.lent).unwrap();
+        match self.lent.as_ref()?.buffer.pixels() {
+            Pixels::Dmabuf(dmabuf) => Some(dmabuf),
+            pixels @ Pixels::Memory { .. } => panic!("{pixels:?}"),
+        }
+    }
+
+    /// What comes home now.
+    fn home(&self) -> Vec<Key> {
+        self.dmabufs().bring_home()
+    }
+
+    fn give_back(&mut self) {
+        self.receiver.exchange.take_back(&mut self.lent);
+    }
+
+    fn keep(&self) -> Option<Lease> {
+        self.lent.as_ref()?.buffer.lease()
+    }
+}
+
+#[test]
+fn a_dmabuf_is_lent_with_descriptors_of_our_own_and_comes_home_once() {
+    let mut stage = Stage::with_dmabufs(4, None);
+    let told = Told::dmabuf(1);
+    let (fate, file, theirs) = (Rc::clone(&told.fate.0), inode(&told.file), told.file.as_raw_fd());
+    let dmabuf = stage.lend([told]).unwrap();
+    assert_eq!((dmabuf.buffer, dmabuf.fourcc, dmabuf.modifier), (0, XR24, MODIFIER_LINEAR));
+    let [plane] = dmabuf.planes else { panic!("{dmabuf:?}") };
+    assert_eq!((plane.offset, plane.stride), (0, SIDE * 4));
+    // The producer's descriptor is closed by now.
+    assert!(inode(&plane.fd) == file && plane.fd.as_raw_fd() != theirs);
+    assert!(dmabuf.acquire.is_none() && dmabuf.release.is_none() && dmabuf.cursor.is_none());
+    assert_eq!(fate.get(), Fate::Held);
+    assert_eq!(stage.home(), []);
+    stage.give_back();
+    assert_eq!(stage.home(), [key(1)]);
+    assert_eq!(stage.home(), []);
+    let counters = stage.receiver.exchange.counters();
+    assert_eq!((counters.captured, counters.dmabufs, counters.memory_falls), (1, 1, 0));
+}
+
+#[test]
+fn the_newest_wins_and_what_nobody_took_is_home_at_once() {
+    let mut stage = Stage::with_dmabufs(4, None);
+    assert_eq!(stage.lend([Told::dmabuf(1), Told::dmabuf(2)]).unwrap().buffer, 1);
+    assert_eq!(stage.home(), [key(1)]);
+    // One waits while one is lent, and a newer one takes its place.
+    for number in [3, 4] {
+        let mut told = Some(Told::dmabuf(number));
+        stage.receiver.take_in(|| told.take(), || None);
+    }
+    assert_eq!(stage.home(), [key(3)]);
+    assert_eq!(stage.lend([]).unwrap().buffer, 3);
+    assert_eq!(stage.home(), [key(2)]);
+    stage.receiver.exchange.skip();
+    assert_eq!(stage.home(), []);
+    let counters = stage.receiver.exchange.counters();
+    assert_eq!((counters.captured, counters.superseded, counters.dmabufs), (4, 2, 3));
+}
+
+#[test]
+fn a_number_is_one_memorys_with_one_layout() {
+    let mut stage = Stage::with_dmabufs(4, None);
+    let file = Told::high(0).file;
+    let filled = |number| Told { file: Rc::clone(&file), ..Told::dmabuf(number) };
+    let mut number = |told| stage.lend([told]).unwrap().buffer;
+    assert_eq!([1, 2, 1, 2].map(|buffer| number(filled(buffer))), [0, 1, 0, 1]);
+    // What lies in the memory otherwise is something else to whoever has imported it.
+    let wide = || Told { stride: SIDE * 4 + 64, ..filled(1) };
+    assert_eq!([number(wide()), number(wide()), number(filled(1))], [2, 2, 3]);
+    // Nor is it what it was once the stream has taken it away and has another one in its place.
+    stage.dmabufs().remove(key(2));
+    stage.dmabufs().add(key(2));
+    assert_eq!(stage.lend([filled(2)]).unwrap().buffer, 4);
+}
+
+#[test]
+fn what_is_out_stays_as_it_is_when_its_producer_takes_it_away() {
+    let mut stage = Stage::with_dmabufs(4, None);
+    let told = Told::dmabuf(1);
+    let file = inode(&told.file);
+    stage.lend([told]).unwrap();
+    let lease = stage.keep().unwrap();
+    // Another size: its buffers are others.
+    (1..=4).for_each(|number| stage.dmabufs().remove(key(number)));
+    stage.agree_on_dmabufs(2 * SIDE);
+    (1..=4).for_each(|number| stage.dmabufs().add(key(number)));
+    let Pixels::Dmabuf(dmabuf) = stage.lent.as_ref().unwrap().buffer.pixels() else { panic!("memory") };
+    assert_eq!(inode(&dmabuf.planes[0].fd), file);
+    let high = Told { key: 1, kind: DataType::DmaBuf.as_raw(), ..Told::high(0) };
+    assert_eq!(stage.lend([high]).unwrap().buffer, 1);
+    drop(lease);
+    assert_eq!(stage.home(), [], "the stream has another buffer by that name, which is out");
+    stage.give_back();
+    assert_eq!(stage.home(), [key(1)]);
+}
+
+#[test]
+fn as_many_are_kept_as_leave_the_producer_one_to_write_to() {
+    let mut stage = Stage::with_dmabufs(5, None);
+    stage.lend([Told::dmabuf(1)]).unwrap();
+    let first = stage.keep().unwrap();
+    stage.lend([Told::dmabuf(2)]).unwrap();
+    assert_eq!(stage.home(), [], "it is kept");
+    let second = stage.keep().unwrap();
+    stage.lend([Told::dmabuf(3)]).unwrap();
+    assert!(stage.keep().is_none(), "one more would be one too many");
+    // From another thread, too.
+    std::thread::spawn(|| drop(first)).join().unwrap();
+    assert_eq!(stage.home(), [key(1)]);
+    let third = stage.keep().unwrap();
+    stage.give_back();
+    drop((second, third));
+    assert_eq!(stage.home(), [key(2), key(3)]);
+    for buffers in 1..=3 {
+        let mut stage = Stage::with_dmabufs(buffers, None);
+        stage.lend([Told::dmabuf(1)]).unwrap();
+        assert!(stage.keep().is_none(), "of {buffers} none can be kept");
+    }
+}
+
+#[test]
+fn the_loop_is_woken_when_something_comes_home() {
+    let mut stage = Stage::with_dmabufs(4, None);
+    let home = stage.dmabufs().home();
+    let is_woken = || {
+        let mut fds = [rustix::event::PollFd::from_borrowed_fd(home.wakes(), rustix::event::PollFlags::IN)];
+        let woken = rustix::event::poll(&mut fds, Some(&rustix::event::Timespec::default())).unwrap() == 1;
+        home.awake();
+        woken
+    };
+    stage.lend([Told::dmabuf(1)]).unwrap();
+    assert!(!is_woken());
+    stage.give_back();
+    assert!(is_woken() && !is_woken());
+    home.decline(XR24, MODIFIER_LINEAR);
+    assert!(is_woken() && !is_woken());
+}
+
+#[test]
+fn points_are_told_and_what_comes_home_is_released_at_its_own() {
+    let signalled = Arc::new(Signalled::default());
+    let mut stage = Stage::with_dmabufs(4, Some(signalled.clone()));
+    let told = Told::dmabuf(1).timed(Points { acquire: 7, release: 8 });
+    let [acquire, release] = told.timelines.as_ref().unwrap().each_ref().map(inode);
+    let dmabuf = stage.lend([told]).unwrap();
+    let said = |point: crate::SyncPoint<'_>| (inode(point.syncobj), point.point);
+    assert_eq!(dmabuf.acquire.map(said), Some((acquire, 7)));
+    assert_eq!(dmabuf.release.map(said), Some((release, 8)));
+    assert_eq!(stage.home(), []);
+    assert!(signalled.0.lock().unwrap().is_empty());
+    stage.give_back();
+    assert_eq!(stage.home(), [key(1)]);
+    assert_eq!(*signalled.0.lock().unwrap(), [(release, 8)]);
+
+    // One that is passed over, one with nothing in it, and one that is corrupted are released too; a point of 0 is none.
+    let timed = |number, release| Told::dmabuf(number).timed(Points { acquire: 0, release });
+    let empty = Told { is_marked: true, ..timed(2, 10) };
+    let dmabuf = stage.lend([timed(1, 9), empty, timed(3, 11).corrupted(), timed(4, 0)]).unwrap();
+    assert!(dmabuf.acquire.is_none() && dmabuf.release.is_none());
+    assert_eq!(stage.home(), [2, 3, 1].map(key));
+    let points = || signalled.0.lock().unwrap().iter().map(|(_, point)| *point).collect::<Vec<_>>();
+    assert_eq!(points(), [8, 10, 11, 9]);
+    stage.give_back();
+    assert_eq!((stage.home(), points().len()), (vec![key(4)], 4));
+}
+
+#[test]
+fn dmabufs_of_no_use_are_declined_and_then_the_end() {
+    let mut stage = Stage::with_dmabufs(4, None);
+    let refused = [
+        Told { stride: SIDE * 4 - 1, ..Told::dmabuf(1) },
+        Told { more_planes: vec![0], ..Told::dmabuf(1) },
+        Told { kind: DataType::MemFd.as_raw(), ..Told::dmabuf(1) },
+        Told { stride: SIDE * 400, ..Told::dmabuf(1) },
+        Told { points: Some(Points::default()), ..Told::dmabuf(1) },
+        Told { key: 5, ..Told::dmabuf(1) },
+    ];
+    for told in refused {
+        let fate = Rc::clone(&told.fate.0);
+        assert!(stage.lend([told]).is_none());
+        assert_eq!(fate.get(), Fate::GivenBack);
+    }
+    let spoiled = |stage: &Stage| stage.receiver.exchange.counters().spoiled;
+    assert_eq!(spoiled(&stage), 6);
+    let refused = || Told { stride: 1, ..Told::dmabuf(1) };
+    while !stage.dmabufs().take_declined() {
+        assert!(stage.lend([refused()]).is_none() && spoiled(&stage) < 100);
+    }
+    assert_eq!(spoiled(&stage), u64::from(STREAM_SPOILED_MAX) + 1);
+    assert!(stage.receiver.notes.fault.borrow().is_none());
+    assert!(stage.dmabufs().formats().iter().all(|(_, modifiers)| modifiers.is_empty()));
+    // The producer goes on all the same.
+    while stage.receiver.notes.fault.borrow().is_none() {
+        assert!(stage.lend([refused()]).is_none() && spoiled(&stage) < 100);
+    }
+    // Or it follows, which is counted.
+    stage.agree(SIDE);
+    assert_eq!(stage.give([Told::picture(7)]), Some((7, 7)));
+    stage.agree(SIDE);
+    let counters = stage.receiver.exchange.counters();
+    assert_eq!((counters.captured, counters.dmabufs, counters.memory_falls), (1, 0, 1));
+}
+
+#[test]
+fn what_was_wished_for_and_never_came_is_counted_and_what_was_not_is_not() {
+    let mut stage = Stage::wishing(linear(None));
+    stage.agree(SIDE);
+    assert_eq!(stage.receiver.exchange.counters().memory_falls, 1);
+    assert_eq!(stage.give([Told::picture(7)]), Some((7, 7)));
+    let stage = Stage::new();
+    assert_eq!(stage.receiver.exchange.counters().memory_falls, 0);
+}
+
+#[test]
+fn a_cursor_goes_beside_a_dmabuf_with_one_number_for_one_image() {
+    let mut stage = Stage::with_dmabufs(4, None);
+    let with_cursor = |number, x| Told { cursor: Told::cursor(x).cursor, ..Told::dmabuf(number) };
+    let cursor = stage.lend([with_cursor(1, 3)]).unwrap().cursor.unwrap();
+    assert_eq!((cursor.x, cursor.y, cursor.width, cursor.height, cursor.pixels), (3, 0, 1, 1, &[255; 4][..]));
+    let image = cursor.image;
+    // The next picture without a word of it: it is where it was.
+    let cursor = stage.lend([Told::dmabuf(2)]).unwrap().cursor.unwrap();
+    assert_eq!((cursor.x, cursor.image), (3, image));
+    assert_eq!(stage.home(), [key(1)]);
+    // It moves alone, over the same memory, with an image that is said anew.
+    let moved = Told { key: 3, kind: DataType::DmaBuf.as_raw(), ..Told::cursor(5) };
+    let dmabuf = stage.lend([moved]).unwrap();
+    let cursor = dmabuf.cursor.unwrap();
+    assert!(cursor.x == 5 && cursor.image != image, "{cursor:?}");
+    assert_eq!(stage.home(), [key(3)]);
+    stage.give_back();
+    assert_eq!(stage.home(), [], "the cursor may move over it once more");
+    stage.lend([Told::dmabuf(4)]).unwrap();
+    assert_eq!(stage.home(), [key(2)]);
+}
+
+#[test]
+fn a_size_of_nothing_is_no_picture_once_sizes_were_told() {
+    let mut stage = Stage::with_dmabufs(4, None);
+    // PipeWire leaves it to a producer whether a dmabuf has any.
+    assert!(stage.lend([Told::dmabuf(1).empty()]).is_some());
+    assert!(stage.lend([Told::dmabuf(2)]).is_some());
+    assert!(stage.lend([Told::dmabuf(3).empty()]).is_none());
+    assert!(stage.lend([Told { is_marked: true, ..Told::dmabuf(4) }]).is_none());
+}
