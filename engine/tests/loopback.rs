@@ -197,6 +197,7 @@ fn a_slice_is_on_the_wire_before_the_next_is_encoded() {
     let whole = wait_for(Duration::from_secs(5), || pictures.load(Ordering::Relaxed) >= 2);
     let (host, client) = (pair.host.stop(), pair.client.stop());
     assert!(whole && host.fault.is_none() && client.fault.is_none(), "{:?} {:?}", host.stats, client.stats);
+    assert!(host.stats.protect.sent_early > 0, "it is counted: {:?}", host.stats.protect);
 }
 
 #[test]

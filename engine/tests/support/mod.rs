@@ -23,10 +23,10 @@ fn byte(au: u32, slice: u16, offset: usize) -> u8 {
 }
 
 /// Bytes after which a slice's repeat.
-const PERIOD: usize = 256;
+pub(crate) const PERIOD: usize = 256;
 
 /// The first two periods of a slice, so that one of them begins anywhere in the first.
-fn row(au: u32, slice: u16) -> [u8; 2 * PERIOD] {
+pub(crate) fn row(au: u32, slice: u16) -> [u8; 2 * PERIOD] {
     std::array::from_fn(|offset| byte(au, slice, offset))
 }
 
@@ -83,6 +83,11 @@ impl Pattern {
             window: None,
             next_au: 0,
         }
+    }
+
+    /// Access unit `au` was encoded, by whoever takes its pictures from here.
+    pub(crate) fn encoded(&mut self, au: u32) {
+        self.next_au = u64::from(au) + 1;
     }
 
     fn wait_window(&mut self, window: &Window, timeout: Duration) -> Wait {
@@ -160,7 +165,7 @@ impl Encode for Pattern {
             let last = slice + 1 == self.slices;
             out.push(buffer, request.idr, last).map_err(|(_, fault)| fault)?;
         }
-        self.next_au = u64::from(request.au) + 1;
+        self.encoded(request.au);
         Ok(EncodeOutcome::Encoded)
     }
 
@@ -240,9 +245,9 @@ impl Decode for Check {
 }
 
 /// Both ends, running.
-pub(crate) struct Pair {
-    pub(crate) host: HostPipeline<Pattern>,
-    pub(crate) client: ClientPipeline<Check>,
+pub(crate) struct Pair<E: Encode = Pattern, D: Decode = Check> {
+    pub(crate) host: HostPipeline<E>,
+    pub(crate) client: ClientPipeline<D>,
 }
 
 /// What the two ends agree on in these tests.
@@ -316,12 +321,25 @@ struct Between {
     redundancy: RedundancyPolicy,
 }
 
-fn start_between(
-    between: Between,
-    pattern: Pattern,
-    check: Check,
+/// An encoder and a decoder of a test's own, on loopback through `relay`.
+pub(crate) fn start_own<E: Encode, D: Decode>(
+    machine: Machine,
+    slices: u16,
+    (encode, decode): (E, D),
     relay: impl FnOnce(SocketAddr) -> SocketAddr,
-) -> Pair {
+) -> Pair<E, D> {
+    let (epochs, redundancy) = (EpochLimits::default(), RedundancyPolicy::Fixed);
+    let between =
+        Between { machine, negotiated: negotiated(slices), epochs, pace_kbps: 4_000_000, redundancy };
+    start_between(between, encode, decode, relay)
+}
+
+fn start_between<E: Encode, D: Decode>(
+    between: Between,
+    encode: E,
+    decode: D,
+    relay: impl FnOnce(SocketAddr) -> SocketAddr,
+) -> Pair<E, D> {
     let loopback = SocketConfig::new(([127, 0, 0, 1], 0).into());
     let host_socket = Arc::new(Socket::open(&loopback).expect("a loopback socket"));
     let client_socket = Arc::new(Socket::open(&loopback).expect("a loopback socket"));
@@ -337,7 +355,7 @@ fn start_between(
     let window = ReassemblerLimits::from(&negotiated).replay_window;
     let opener = Opener::new(keys(Plane::Video), window);
     let openers = Openers::with_probe(opener, keys(Plane::Probe));
-    let client = ClientPipeline::start(check, receiver, openers, &client_config).expect("two threads");
+    let client = ClientPipeline::start(decode, receiver, openers, &client_config).expect("two threads");
     let host_config = HostConfig {
         negotiated,
         shard_bytes: 1408,
@@ -352,7 +370,7 @@ fn start_between(
     };
     let sealer = Sealer::with_limits(keys(Plane::Video), epochs, now);
     let sealers = Sealers::with_probe(sealer, keys(Plane::Probe), now);
-    let host = HostPipeline::start(pattern, host_socket, sealers, &host_config).expect("two threads");
+    let host = HostPipeline::start(encode, host_socket, sealers, &host_config).expect("two threads");
     Pair { host, client }
 }
 
@@ -411,7 +429,7 @@ impl Drop for Relay {
     }
 }
 
-impl Pair {
+impl<E: Encode, D: Decode> Pair<E, D> {
     /// Does the control threads' part until `done` holds or `limit` has passed; says which.
     pub(crate) fn control_until(&mut self, limit: Duration, mut done: impl FnMut() -> bool) -> bool {
         let end = Instant::now() + limit;
@@ -421,6 +439,9 @@ impl Pair {
             }
             if let Some(report) = self.client.poll_feedback() {
                 self.host.handle_feedback(report, Some(RTT));
+            }
+            if let Some(lost) = self.client.poll_idr_request() {
+                self.host.request_idr(lost);
             }
             thread::sleep(Duration::from_micros(100));
         }
