@@ -181,7 +181,7 @@ fn each_end_is_divided_by_its_own_seconds() {
 }
 
 /// Each counter or word of a folder that must be a sentence, its weight, and the sentence.
-const SAID: [(&str, &str, verdict::Weight, &str); 41] = {
+const SAID: [(&str, &str, verdict::Weight, &str); 42] = {
     use super::verdict::Weight::{Loss, Note};
     [
         ("host", "packets_send_dropped", Loss, "7 datagrams found the send buffer full"),
@@ -210,7 +210,8 @@ const SAID: [(&str, &str, verdict::Weight, &str); 41] = {
         ("client", "over_limit", Note, "7 went beyond an agreed bound"),
         ("client", "late", Note, "7 came for an access unit that had been given up"),
         ("client", "recovered_shards", Note, "7 shards recovered"),
-        ("client", "idr_requests", Note, "asked for an IDR 7 times"),
+        ("client", "idr_requests", Note, "asked 7 times to begin decoding anew"),
+        ("client", "recovery_points", Note, "healed a loss 7 times, without an IDR"),
         ("client", "without_clock", Note, "7 pictures came before the clocks were joined"),
         ("client", "fallbacks", Note, "The client did without what it wanted 7 times"),
         ("summary", r#"{"recorded": false}"#, Loss, "the recording is not whole"),

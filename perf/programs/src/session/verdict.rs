@@ -94,7 +94,7 @@ const fn note(end: &'static str, name: &'static str, told: &'static str, words: 
 }
 
 /// What happened to datagrams, to the link, and to figures.
-const COUNTED: [Told; 31] = [
+const COUNTED: [Told; 32] = [
     loss("host", "packets_send_dropped", "/datagrams/send_dropped", |n| {
         format!("{} found the send buffer full.", counted(n, "datagram"))
     }),
@@ -169,7 +169,10 @@ const COUNTED: [Told; 31] = [
     note("host", "path_changed", "/path/changed", |n| format!("Media was sent another way {}.", times(n))),
     note("host", "", "/path/refused", |n| format!("Another address was tried and not proven {}.", times(n))),
     note("client", "idr_requests", "/pictures/idr_requests", |n| {
-        format!("The client asked for an IDR {}.", times(n))
+        format!("The client asked {} to begin decoding anew.", times(n))
+    }),
+    note("client", "recovery_points", "/recovery/healed_by_recovery_point", |n| {
+        format!("A recovery point healed a loss {}, without an IDR.", times(n))
     }),
     note("client", "without_clock", "", |n| {
         format!("{} came before the clocks were joined, without a latency.", counted(n, "picture"))
