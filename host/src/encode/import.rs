@@ -11,8 +11,8 @@ use punktfunk_capture::dmabuf as lent;
 use punktfunk_capture::{Picture, PixelFormat, Pixels};
 use punktfunk_gpu::format::{Colour, Fourcc, OutputFormat};
 use punktfunk_gpu::{
-    Device, Dmabuf, DmabufPlane, Done, GpuError, Handover, Importer, Input, Memory, OutputSpec, SyncPoint,
-    Ticket,
+    Device, Dmabuf, DmabufPlane, Done, GpuError, Handover, Importer, Input, Memory, OutputSpec, Overlay,
+    SyncPoint, Ticket,
 };
 
 /// Outputs that are written in turn: one is read, one is written, one waits.
@@ -23,6 +23,17 @@ const PLANES_MAX: usize = 4;
 
 /// Planar 4:2:0, by DRM's name.
 const I420: Fourcc = Fourcc(u32::from_le_bytes(*b"YU12"));
+
+/// What a conversion took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Converted {
+    /// From the call until the picture could be read.
+    pub waited: Duration,
+    /// The GPU's part of that, by its own clock.
+    pub on_gpu: Option<Duration>,
+    /// Bytes that the CPU copied for it.
+    pub bytes_copied: u64,
+}
 
 /// A session's importer, and the picture that it made last.
 pub struct Import {
@@ -45,19 +56,23 @@ impl Import {
         Ok(Self { importer: Importer::new(device, spec, handover)?, newest: None })
     }
 
-    /// Converts a picture, and waits for it: its planes in memory, and how long all of that took.
+    /// Converts a picture, and waits for it.
     ///
     /// # Errors
     /// The importer's own No; there is no newest picture then.
-    pub fn convert(&mut self, picture: &Picture<'_>) -> Result<Duration, GpuError> {
-        let start = Instant::now();
+    pub fn convert(&mut self, picture: &Picture<'_>) -> Result<Converted, GpuError> {
+        let (start, copied_before) = (Instant::now(), self.importer.counters().bytes_copied);
         if let Some(before) = self.newest.take() {
             self.importer.release(before, Done::Now)?;
         }
         let ticket = with_input(picture, |input| self.importer.convert(input))?;
         self.newest = Some(ticket);
         self.importer.wait(ticket)?;
-        Ok(start.elapsed())
+        Ok(Converted {
+            waited: start.elapsed(),
+            on_gpu: self.importer.gpu_time(ticket),
+            bytes_copied: self.importer.counters().bytes_copied - copied_before,
+        })
     }
 
     /// The newest picture's planes, and how many bytes there are from row to row of the first one; none where there is none.
@@ -80,7 +95,15 @@ fn with_input<T>(picture: &Picture<'_>, take: impl FnOnce(&Input<'_>) -> T) -> T
                 PixelFormat::Bgrx => Fourcc::XRGB8888,
                 PixelFormat::I420 => I420,
             };
-            return take(&Input::Memory(Memory { fourcc, width, height, stride, bytes, pages: None }));
+            return take(&Input::Memory(Memory {
+                fourcc,
+                width,
+                height,
+                stride,
+                bytes,
+                pages: None,
+                overlay: None,
+            }));
         }
         Pixels::Dmabuf(dmabuf) => dmabuf,
     };
@@ -94,6 +117,7 @@ fn with_input<T>(picture: &Picture<'_>, take: impl FnOnce(&Input<'_>) -> T) -> T
             planes,
             acquire: dmabuf.acquire.map(point),
             release: dmabuf.release.map(point),
+            overlay: dmabuf.cursor.map(overlay),
         }))
     };
     let Some(first) = dmabuf.planes.first() else { return with(&[]) };
@@ -104,6 +128,11 @@ fn with_input<T>(picture: &Picture<'_>, take: impl FnOnce(&Input<'_>) -> T) -> T
 
 fn plane(plane: &lent::DmabufPlane) -> DmabufPlane<'_> {
     DmabufPlane { fd: plane.fd.as_fd(), offset: plane.offset, stride: plane.stride }
+}
+
+fn overlay(cursor: lent::Overlay<'_>) -> Overlay<'_> {
+    let lent::Overlay { image, x, y, width, height, pixels } = cursor;
+    Overlay { image, x, y, width, height, pixels }
 }
 
 fn point(point: lent::SyncPoint<'_>) -> SyncPoint<'_> {

@@ -96,7 +96,12 @@ impl Software {
         self.newest = Newest::None;
         let lent = match (&mut self.import, picture.pixels) {
             (Some(import), _) => {
-                out.set_import(import.convert(picture).map_err(import_fault)?);
+                let converted = import.convert(picture).map_err(import_fault)?;
+                out.set_import(converted.waited);
+                if let Some(on_gpu) = converted.on_gpu {
+                    out.set_convert(on_gpu);
+                }
+                out.add_copies(CpuCopies { import: converted.bytes_copied, ..CpuCopies::default() });
                 self.newest = Newest::Imported;
                 None
             }

@@ -22,6 +22,7 @@ mod discover;
 mod endings;
 mod file;
 mod follow;
+mod gpu;
 mod hop;
 mod hostile;
 mod leaving;
