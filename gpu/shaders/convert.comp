@@ -6,7 +6,8 @@
 // one to a sample, so that every sample is within one of the real-valued result (src/reference.rs). All sums stay in 32 bits for
 // sides of up to 16384 pixels (src/limits.rs). Whole words are written, also where the last one goes beyond the width.
 //
-// Built twice: FROM_IMAGE reads an imported dmabuf, the other one words in a buffer.
+// Built three times: FROM_IMAGE reads an imported dmabuf; FROM_PLANES reads Y, U and V of 4:2:0 in a buffer, whose samples mean
+// what the output's do, and only scales them; the third reads words of RGB in a buffer.
 
 #ifdef FROM_IMAGE
 #extension GL_EXT_samplerless_texture_functions : require
@@ -37,6 +38,12 @@ const uint RAISE = 16 - BITS;
 const uint FRACTION = IS_WIDE ? 21 : 23;
 const uint MOST = IS_WIDE ? 1023 : 255;
 
+#ifdef FROM_PLANES
+#define COLOUR uint
+#else
+#define COLOUR uvec3
+#endif
+
 #ifdef FROM_IMAGE
 layout(set = 0, binding = 0) uniform texture2D source_image;
 #else
@@ -53,7 +60,7 @@ layout(push_constant) uniform Job {
     uvec2 place_at;
     uvec2 place_size;
     uvec2 picture_size;
-    // In words: where the source begins and its rows' distance; that of luma's and of chroma's rows, and where chroma begins.
+    // In words (of planes, in bytes): where the source begins and its rows' distance. In words: that of luma's and of chroma's rows, and where chroma begins.
     uint source_at;
     uint source_stride;
     uint luma_pitch;
@@ -71,8 +78,17 @@ layout(push_constant) uniform Job {
     ivec4 red_chroma;
 } job;
 
+#ifdef FROM_PLANES
+// A sample of a plane, in 16 bits.
+uint texel(uint plane, uint x, uint y) {
+    uint luma_bytes = job.source_stride * job.source_size.y;
+    uint at = job.source_at + y * (plane == 0u ? job.source_stride : job.source_stride / 2u) + x;
+    if (plane > 0u) at += luma_bytes + (plane - 1u) * (luma_bytes / 4u);
+    return (source_words[at / 4u] >> 8u * (at % 4u) & 255u) << 8u;
+}
+#else
 // A pixel of the source, in 16 bits, with the overlay on it.
-uvec3 texel(uint x, uint y) {
+uvec3 texel(uint plane, uint x, uint y) {
     uint most = (1u << BITS) - 1u;
 #ifdef FROM_IMAGE
     vec3 fetched = texelFetch(source_image, ivec2(x, y), 0).rgb;
@@ -90,52 +106,45 @@ uvec3 texel(uint x, uint y) {
     uvec3 sum = colour * (255u - (blend >> 24u)) + premultiplied * most;
     return min(((sum << RAISE) + 127u) / 255u, uvec3(most << RAISE));
 }
+#endif
 
-// The source's row `y` at the place's column `x`: the mean of all that the column covers where there is more of the source,
-// a line between two pixels where there is less.
-uvec3 across(uint x, uint y) {
-    uint from = job.source_size.x, to = job.place_size.x;
-    if (from == to) return texel(x, y);
-    uvec3 sum = uvec3(0);
+// Column `x` of the place in row `y` of the source, of whose width `from` becomes `to`: the mean of all that the column covers
+// where there is more of the source, a line between two pixels where there is less.
+COLOUR across(uint plane, uint x, uint y, uint from, uint to) {
+    if (from == to) return texel(plane, x, y);
+    COLOUR sum = COLOUR(0);
     if (from > to) {
         // In parts of which a source's pixel has `to`, and the column `from`.
         uint start = x * from, end = start + from;
         for (uint column = start / to; column * to < end; ++column) {
-            sum += texel(column, y) * (min((column + 1u) * to, end) - max(column * to, start));
+            sum += texel(plane, column, y) * (min((column + 1u) * to, end) - max(column * to, start));
         }
         return (sum + from / 2u) / from;
     }
     // In parts of which a source's pixel has twice `to`.
     uint position = uint(max(int((2u * x + 1u) * from) - int(to), 0));
     uint column = position / (2u * to), part = position % (2u * to);
-    sum = texel(column, y) * (2u * to - part) + texel(min(column + 1u, from - 1u), y) * part;
+    sum = texel(plane, column, y) * (2u * to - part) + texel(plane, min(column + 1u, from - 1u), y) * part;
     return (sum + to) / (2u * to);
 }
 
-// The same downwards.
-uvec3 colour(uint x, uint y) {
-    if (!SCALED) return texel(x, y);
-    uint from = job.source_size.y, to = job.place_size.y;
-    if (from == to) return across(x, y);
-    if (from > to) {
-        uint start = y * from, end = start + from;
-        uvec3 sum = uvec3(0);
-        for (uint row = start / to; row * to < end; ++row) {
-            sum += across(x, row) * (min((row + 1u) * to, end) - max(row * to, start));
+// The same in both directions.
+COLOUR scaled(uint plane, uint x, uint y, uvec2 from, uvec2 to) {
+    if (from.y == to.y) return across(plane, x, y, from.x, to.x);
+    if (from.y > to.y) {
+        uint start = y * from.y, end = start + from.y;
+        COLOUR sum = COLOUR(0);
+        for (uint row = start / to.y; row * to.y < end; ++row) {
+            uint covered = min((row + 1u) * to.y, end) - max(row * to.y, start);
+            sum += across(plane, x, row, from.x, to.x) * covered;
         }
-        return (sum + from / 2u) / from;
+        return (sum + from.y / 2u) / from.y;
     }
-    uint position = uint(max(int((2u * y + 1u) * from) - int(to), 0));
-    uint row = position / (2u * to), part = position % (2u * to);
-    uvec3 sum = across(x, row) * (2u * to - part) + across(x, min(row + 1u, from - 1u)) * part;
-    return (sum + to) / (2u * to);
-}
-
-// A sample of a colour. What is added keeps the sum above zero.
-uint sample_of(uvec3 colour, ivec4 weights) {
-    ivec3 parts = ivec3(colour) * weights.rgb;
-    uint sum = uint(parts.r + parts.g + parts.b) + uint(weights.a);
-    return min(sum >> FRACTION, MOST);
+    uint position = uint(max(int((2u * y + 1u) * from.y) - int(to.y), 0));
+    uint row = position / (2u * to.y), part = position % (2u * to.y);
+    COLOUR sum = across(plane, x, row, from.x, to.x) * (2u * to.y - part)
+        + across(plane, x, min(row + 1u, from.y - 1u), from.x, to.x) * part;
+    return (sum + to.y) / (2u * to.y);
 }
 
 // Samples of a row's block, as the words of one plane. `count` samples, from the first.
@@ -150,6 +159,63 @@ void put(uint samples[BLOCK_MAX], uint count, uint at) {
                 | samples[index + 2] << 16 | samples[index + 3] << 24;
         }
     }
+}
+
+#ifdef FROM_PLANES
+// A sample of the output.
+uint sample_of(uint raised) {
+    return min(IS_WIDE ? (raised + 32u) >> 6u : (raised + 128u) >> 8u, MOST);
+}
+
+// The sample of a plane at (`x`, `y`) of the output's plane, which has one for `step` pixels each way.
+uint sample_at(uint plane, uint x, uint y, uint step) {
+    uvec2 at = uvec2(x, y) - job.place_at / step, to = job.place_size / step;
+    uvec2 from = plane == 0u ? job.source_size : job.source_size / 2u;
+    if (any(greaterThanEqual(at, to))) return uint((plane == 0u ? job.luma.a : job.blue_chroma.a)) >> FRACTION;
+    return sample_of(scaled(plane, at.x, at.y, from, to));
+}
+
+void main() {
+    uvec2 block = gl_GlobalInvocationID.xy;
+    uvec2 at = uvec2(block.x * BLOCK, block.y * 2u);
+    if (any(greaterThanEqual(at, job.picture_size))) return;
+    uint sample_bytes_log2 = IS_WIDE ? 1u : 0u;
+    uint samples[BLOCK_MAX];
+    for (uint plane = 0; plane < (IS_420 ? 1u : 3u); ++plane) {
+        uint plane_at = plane == 0u ? 0u : plane == 1u ? job.first_chroma_at : job.second_chroma_at;
+        for (uint row = 0; row < 2u; ++row) {
+            for (uint index = 0; index < BLOCK; ++index) {
+                samples[index] = sample_at(plane, at.x + index, at.y + row, 1u);
+            }
+            put(samples, BLOCK, plane_at + (at.y + row) * job.luma_pitch + (at.x << sample_bytes_log2) / 4u);
+        }
+    }
+    if (FORMAT == I420) {
+        for (uint plane = 1; plane < 3u; ++plane) {
+            for (uint pair = 0; pair < BLOCK / 2; ++pair) {
+                samples[pair] = sample_at(plane, at.x / 2u + pair, block.y, 2u);
+            }
+            uint plane_at = plane == 1u ? job.first_chroma_at : job.second_chroma_at;
+            put(samples, BLOCK / 2, plane_at + block.y * job.chroma_pitch + at.x / 8u);
+        }
+    } else if (IS_420) {
+        for (uint index = 0; index < BLOCK; ++index) {
+            samples[index] = sample_at(1u + index % 2u, at.x / 2u + index / 2u, block.y, 2u);
+        }
+        put(samples, BLOCK, job.first_chroma_at + block.y * job.chroma_pitch + (at.x << sample_bytes_log2) / 4u);
+    }
+}
+#else
+// A sample of a colour. What is added keeps the sum above zero.
+uint sample_of(uvec3 colour, ivec4 weights) {
+    ivec3 parts = ivec3(colour) * weights.rgb;
+    uint sum = uint(parts.r + parts.g + parts.b) + uint(weights.a);
+    return min(sum >> FRACTION, MOST);
+}
+
+// A pixel of the place.
+uvec3 colour(uint x, uint y) {
+    return SCALED ? scaled(0u, x, y, job.source_size, job.place_size) : texel(0u, x, y);
 }
 
 void main() {
@@ -224,3 +290,4 @@ void main() {
         put(first, BLOCK, job.first_chroma_at + block.y * job.chroma_pitch + (at.x << sample_bytes_log2) / 4u);
     }
 }
+#endif

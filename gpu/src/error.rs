@@ -140,10 +140,20 @@ pub enum GpuError {
         why: &'static str,
     },
     /// A picture's pixels are of no format that is known here.
-    #[error("import: pixels of format {fourcc} are not read; let the producer send XR24, XB24, XR30 or XB30")]
+    #[error(
+        "import: pixels of format {fourcc} are not read; let the producer send XR24, XB24, XR30 or XB30 (in memory also YU12)"
+    )]
     Format {
         /// The format.
         fourcc: Fourcc,
+    },
+    /// A picture's samples would have to become what they are not.
+    #[error("convert: samples of format {fourcc} are only scaled: {why}; let the source send RGB")]
+    Samples {
+        /// The format.
+        fourcc: Fourcc,
+        /// What else was wanted.
+        why: &'static str,
     },
     /// The GPU does not read this arrangement of memory.
     #[error(

@@ -3,7 +3,7 @@
 //!
 //! Promises: a name that is in [`SOURCES`] can be read by the shader from any memory; whether a GPU can also import it with
 //! a modifier is [`crate::Device::import_formats`]'s to say. Refuses: pixels of 16 bits in floating point, which want a
-//! transfer curve, and pictures that are not RGB.
+//! transfer curve; and of pictures that are not RGB all but [`Fourcc::YUV420`] in memory, whose samples are only scaled.
 
 use std::fmt;
 
@@ -28,6 +28,10 @@ impl Fourcc {
     pub const XBGR2101010: Self = Self::of(b"XB30");
     /// A word with red in bits 0 to 9, green, blue, two of alpha.
     pub const ABGR2101010: Self = Self::of(b"AB30");
+
+    /// Planes Y, U and V of 4:2:0, 8 bits, the latter two with half of Y's distance from row to row, without gaps between
+    /// the planes.
+    pub const YUV420: Self = Self::of(b"YU12");
 
     const fn of(name: &[u8; 4]) -> Self {
         Self(u32::from_le_bytes(*name))
@@ -88,7 +92,7 @@ impl Order {
     }
 }
 
-/// Formats that pictures may come in, all of four bytes a pixel.
+/// Formats of RGB that pictures may come in, all of four bytes a pixel.
 pub const SOURCES: &[(Fourcc, Order)] = &[
     (Fourcc::XRGB8888, Order::Bgr8),
     (Fourcc::ARGB8888, Order::Bgr8),

@@ -14,6 +14,7 @@ use ash::vk;
 
 use crate::device::Shared;
 use crate::flight::{Cargo, Flight};
+use crate::format::{Colour, Fourcc, Matrix, Range};
 use crate::image::WHOLE;
 use crate::memory::Buffer;
 use crate::output::Placement;
@@ -23,7 +24,7 @@ use crate::source::{Readable, Sources};
 use crate::syncobj::Syncobjs;
 use crate::timeline::Timeline;
 use crate::weights::Weights;
-use crate::{Counters, Device, GpuError, Input, Layout, OutputSpec, Overlay};
+use crate::{Counters, Device, GpuError, Input, Layout, Memory, OutputSpec, Overlay};
 
 /// Who reads the outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,6 +191,7 @@ impl Importer {
         };
         let size = input.size();
         let place = self.spec.place(size[0], size[1])?;
+        self.check_samples(input)?;
         let readable = match input {
             Input::Memory(memory) => {
                 self.sources.memory(&self.pipelines, memory, done, &mut self.counters)?
@@ -221,6 +223,20 @@ impl Importer {
         self.next = (self.next + 1) % self.outputs.len();
         self.counters.conversions += 1;
         Ok(Ticket { output, value, may_return })
+    }
+
+    /// Whether a picture of samples can be what is made by scaling alone.
+    fn check_samples(&self, input: &Input<'_>) -> Result<(), GpuError> {
+        let Input::Memory(Memory { fourcc: Fourcc::YUV420, overlay, .. }) = input else { return Ok(()) };
+        let Colour { matrix, range, .. } = self.spec.colour;
+        let why = if (matrix, range) != (Matrix::Bt709, Range::Limited) {
+            "they are BT.709 in the limited range, and other ones are wanted"
+        } else if overlay.is_some() {
+            "nothing is blended over them"
+        } else {
+            return Ok(());
+        };
+        Err(GpuError::Samples { fourcc: Fourcc::YUV420, why })
     }
 
     /// Puts away what is over, and waits if too much is under way; where the writer's timeline is.

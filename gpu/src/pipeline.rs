@@ -16,6 +16,7 @@ use crate::output::OutputSpec;
 /// `shaders/convert.comp`, as `cargo xtask shaders` builds it.
 const FROM_IMAGE: &[u8] = include_bytes!("../shaders/convert_image.spv");
 const FROM_BUFFER: &[u8] = include_bytes!("../shaders/convert_buffer.spv");
+const FROM_PLANES: &[u8] = include_bytes!("../shaders/convert_planes.spv");
 
 /// Invocations of a group, across and down; each makes two rows of a block.
 const GROUP: [u32; 2] = [16, 8];
@@ -32,8 +33,10 @@ const SETS_MAX: u32 = ((IMPORTS_MAX + IN_FLIGHT_MAX + 1)
 pub(crate) enum From {
     /// An imported image.
     Image,
-    /// Words in a buffer.
+    /// Words of RGB in a buffer.
     Buffer,
+    /// Planes of 4:2:0 in a buffer.
+    Planes,
 }
 
 /// What a shader is made for, beside the output.
@@ -89,7 +92,7 @@ pub(crate) struct Pipelines {
 fn index(from: From) -> usize {
     match from {
         From::Image => 0,
-        From::Buffer => 1,
+        From::Buffer | From::Planes => 1,
     }
 }
 
@@ -218,6 +221,7 @@ impl Pipelines {
         let code = match kind.from {
             From::Image => FROM_IMAGE,
             From::Buffer => FROM_BUFFER,
+            From::Planes => FROM_PLANES,
         };
         let code = ash::util::read_spv(&mut Cursor::new(code))
             .expect("what the tree holds is SPIR-V, see the tests");

@@ -98,17 +98,7 @@ pub fn convert(source: &Source<'_>, spec: &OutputSpec, place: Placement) -> Vec<
     let is_inside = |x: u32, y: u32| {
         (place.x..place.x + place.width).contains(&x) && (place.y..place.y + place.height).contains(&y)
     };
-    let mut put = |plane: usize, x: u32, y: u32, sample: f64| {
-        let sample = (sample.round() as u32).min((1 << spec.format.bits()) - 1);
-        let plane = layout.planes()[plane];
-        let at =
-            plane.offset + u64::from(y) * u64::from(plane.pitch) + u64::from(x * spec.format.sample_bytes());
-        let at = usize::try_from(at).expect("an output fits into memory");
-        match spec.format.sample_bytes() {
-            1 => bytes[at] = sample as u8,
-            _ => bytes[at..at + 2].copy_from_slice(&((sample << 6) as u16).to_le_bytes()),
-        }
-    };
+    let mut put = |plane, x, y, sample| write(&mut bytes, spec, plane, [x, y], sample);
     for (y, x) in (0..spec.height).flat_map(|y| (0..spec.width).map(move |x| (y, x))) {
         let rgb = if is_inside(x, y) { source.scaled(x - place.x, y - place.y, place) } else { [0.0; 3] };
         put(0, x, y, f64::from(levels.black) + levels.luma * luma(rgb));
@@ -150,6 +140,75 @@ fn gathered(source: &Source<'_>, x: u32, y: u32, place: Placement, siting: Sitin
         }
     }
     sum
+}
+
+/// Planes Y, U and V of 4:2:0, of BT.709 in the limited range.
+#[derive(Debug, Clone, Copy)]
+pub struct Planes<'a> {
+    /// Width in pixels, even.
+    pub width: u32,
+    /// Height in pixels, even.
+    pub height: u32,
+    /// Bytes from row to row of Y, even; those of U and V are half of that apart.
+    pub stride: u32,
+    /// The planes without gaps between them.
+    pub bytes: &'a [u8],
+}
+
+impl Planes<'_> {
+    /// The sample of a plane at (`x`, `y`) of its place, which has one for `step` pixels each way, at eight bits. Planes are
+    /// scaled each for itself, as if chroma lay in the centre.
+    fn scaled(&self, plane: u32, [x, y]: [u32; 2], place: Placement, step: u32) -> f64 {
+        let halves = if plane == 0 { 1 } else { 2 };
+        let luma = self.stride * self.height;
+        let start = if plane == 0 { 0 } else { luma + (plane - 1) * (luma / 4) };
+        let mut sum = 0.0;
+        for (row, down) in taps(y, self.height / halves, place.height / step) {
+            for (column, across) in taps(x, self.width / halves, place.width / step) {
+                let at = start + row * (self.stride / halves) + column;
+                sum += f64::from(self.bytes[at as usize]) * down * across;
+            }
+        }
+        sum
+    }
+}
+
+/// Scales planes, whose place in the output is `place`, into what an output is to hold.
+#[must_use]
+pub fn scale(source: &Planes<'_>, spec: &OutputSpec, place: Placement) -> Vec<u8> {
+    let layout = spec.layout();
+    let mut bytes = vec![0; usize::try_from(layout.bytes()).expect("an output fits into memory")];
+    let levels = Levels::of(spec.colour.range, spec.format.bits());
+    let unit = f64::from(1_u32 << (spec.format.bits() - 8));
+    for plane in 0..3_u32 {
+        let step = if plane > 0 && spec.format.is_420() { 2 } else { 1 };
+        let empty = f64::from(if plane == 0 { levels.black } else { levels.grey });
+        let (left, top) = (place.x / step, place.y / step);
+        for (y, x) in (0..spec.height / step).flat_map(|y| (0..spec.width / step).map(move |x| (y, x))) {
+            let is_inside = (left..left + place.width / step).contains(&x)
+                && (top..top + place.height / step).contains(&y);
+            let sample = match is_inside {
+                true => unit * source.scaled(plane, [x - left, y - top], place, step),
+                false => empty,
+            };
+            let in_turn = plane > 0 && layout.planes().len() == 2;
+            let (plane, x) = if in_turn { (1, 2 * x + plane - 1) } else { (plane as usize, x) };
+            write(&mut bytes, spec, plane, [x, y], sample);
+        }
+    }
+    bytes
+}
+
+/// Writes a sample of a plane.
+fn write(bytes: &mut [u8], spec: &OutputSpec, plane: usize, [x, y]: [u32; 2], sample: f64) {
+    let sample = (sample.round() as u32).min((1 << spec.format.bits()) - 1);
+    let plane = spec.layout().planes()[plane];
+    let at = plane.offset + u64::from(y) * u64::from(plane.pitch) + u64::from(x * spec.format.sample_bytes());
+    let at = usize::try_from(at).expect("an output fits into memory");
+    match spec.format.sample_bytes() {
+        1 => bytes[at] = sample as u8,
+        _ => bytes[at..at + 2].copy_from_slice(&((sample << 6) as u16).to_le_bytes()),
+    }
 }
 
 /// How far two outputs are apart at most, in samples' values; padding is not looked at.

@@ -9,7 +9,7 @@ use ash::vk;
 
 use crate::cache::Cache;
 use crate::device::Shared;
-use crate::format::{Order, PIXEL_BYTES, order};
+use crate::format::{Fourcc, Order, PIXEL_BYTES, order};
 use crate::image::{Image, Shape};
 use crate::input::{Dmabuf, Memory, Pages};
 use crate::limits::{IMPORTS_MAX, IN_FLIGHT_MAX};
@@ -125,25 +125,35 @@ impl Sources {
         done: u64,
         counters: &mut Counters,
     ) -> Result<Readable, GpuError> {
-        let order = order(memory.fourcc).ok_or(GpuError::Format { fourcc: memory.fourcc })?;
-        check(memory)?;
+        let (from, order) = match memory.fourcc {
+            // Its samples have eight bits too.
+            Fourcc::YUV420 => (From::Planes, Order::Bgr8),
+            fourcc => (From::Buffer, order(fourcc).ok_or(GpuError::Format { fourcc })?),
+        };
+        let needed = check(memory, from)?;
         let in_place = match memory.pages {
             Some(pages) => self.pages(pipelines, memory, pages, counters),
             None => None,
         };
         counters.uploads += 1;
+        // What the shader is told is in words, and of planes in bytes.
+        let unit = if from == From::Planes { PIXEL_BYTES } else { 1 };
         if let Some((set, at, stride, key)) = in_place {
             counters.uploads_in_place += 1;
-            let holder = Holder::Kept(key);
-            return Ok(Readable { from: From::Buffer, order, set, image: None, at, stride, holder });
+            let (at, stride) = (at * unit, stride * unit);
+            return Ok(Readable { from, order, set, image: None, at, stride, holder: Holder::Kept(key) });
         }
         let row = memory.width as usize * PIXEL_BYTES as usize;
-        let bytes = row * memory.height as usize;
-        let index = self.upload(pipelines, bytes as u64, done)?;
+        // Planes have no gaps between their rows to leave out.
+        let (bytes, stride) = match from {
+            From::Planes => (needed, u32::try_from(memory.stride).unwrap_or(u32::MAX)),
+            From::Image | From::Buffer => (row * memory.height as usize, memory.width),
+        };
+        let index = self.upload(pipelines, bytes.next_multiple_of(PIXEL_BYTES as usize) as u64, done)?;
         let upload = &mut self.uploads[index];
         // SAFETY: the upload is idle: the conversion that read it last is over.
         let to = unsafe { upload.buffer.contents_mut() }.unwrap_or_default();
-        if memory.stride == row {
+        if from == From::Planes || memory.stride == row {
             to[..bytes].copy_from_slice(&memory.bytes[..bytes]);
         } else {
             let rows = memory.bytes.chunks(memory.stride);
@@ -154,7 +164,7 @@ impl Sources {
         }
         counters.bytes_copied += bytes as u64;
         let (set, holder) = (upload.set, Holder::Upload(index));
-        Ok(Readable { from: From::Buffer, order, set, image: None, at: 0, stride: memory.width, holder })
+        Ok(Readable { from, order, set, image: None, at: 0, stride, holder })
     }
 
     /// The pages that a picture is in, where they can be read in place: their set, and in words where the picture begins
@@ -271,16 +281,25 @@ fn end(pipelines: &Pipelines, kept: Kept) {
     }
 }
 
-/// Whether the rows lie in the bytes.
-fn check(memory: &Memory<'_>) -> Result<(), GpuError> {
-    let row = memory.width as usize * PIXEL_BYTES as usize;
+/// Whether the rows lie in the bytes; how many of these are the picture's.
+fn check(memory: &Memory<'_>, from: From) -> Result<usize, GpuError> {
     let refused = |why| Err(GpuError::Plane { plane: 0, offset: 0, stride: memory.stride as u64, why });
-    if memory.stride < row {
+    let (width, height, stride) = (memory.width as usize, memory.height as usize, memory.stride);
+    let row = if from == From::Planes { width } else { width * PIXEL_BYTES as usize };
+    if stride < row {
         return refused("a row does not fit into its stride");
     }
-    let rows = (memory.height as usize).saturating_sub(1);
-    match memory.stride.checked_mul(rows).and_then(|rows| rows.checked_add(row)) {
-        Some(needed) if needed <= memory.bytes.len() => Ok(()),
+    let needed = match from {
+        From::Planes if [width, height, stride].iter().any(|it| !it.is_multiple_of(2)) => {
+            return refused("sides and stride of 4:2:0 must be even");
+        }
+        From::Planes => stride.checked_mul(height).and_then(|luma| luma.checked_add(luma / 2)),
+        From::Image | From::Buffer => {
+            stride.checked_mul(height.saturating_sub(1)).and_then(|rows| rows.checked_add(row))
+        }
+    };
+    match needed {
+        Some(needed) if needed <= memory.bytes.len() => Ok(needed),
         Some(_) | None => refused("it ends beyond the picture's bytes"),
     }
 }

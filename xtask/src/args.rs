@@ -33,6 +33,8 @@ usage: cargo xtask COMMAND
   web [--check] [--no-install]
         build the console's sources in web/ into web/dist; --check only tells whether that is what is there. Wants
         node and npm
+  shaders [--check] [--no-install]
+        build the shaders in gpu/shaders into the code beside them; --check only tells whether that is what is there
   tidy
         the rules of the house: floors, sizes, names, words, SAFETY comments
 
@@ -52,6 +54,7 @@ pub(crate) enum Command {
     Valgrind(ValgrindOptions),
     Package(PackageOptions),
     Web(WebOptions),
+    Shaders(ShadersOptions),
     Tidy,
 }
 
@@ -126,6 +129,13 @@ pub(crate) struct WebOptions {
     pub(crate) check: bool,
 }
 
+/// Options of `shaders`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ShadersOptions {
+    pub(crate) install: bool,
+    pub(crate) check: bool,
+}
+
 /// Reads the arguments behind the program's name.
 pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Fault> {
     let mut args = args;
@@ -145,7 +155,11 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Fault
             Ok(Command::Valgrind(ValgrindOptions { install: parse_install("valgrind", args)? }))
         }
         Some("package") => Ok(Command::Package(PackageOptions { install: parse_install("package", args)? })),
-        Some("web") => parse_web(args),
+        Some("web") => {
+            parse_built("web", args).map(|(install, check)| Command::Web(WebOptions { install, check }))
+        }
+        Some("shaders") => parse_built("shaders", args)
+            .map(|(install, check)| Command::Shaders(ShadersOptions { install, check })),
         Some("tidy") => match args.next() {
             None => Ok(Command::Tidy),
             Some(extra) => Err(unknown("tidy", &extra)),
@@ -222,16 +236,17 @@ fn parse_instructions(args: impl Iterator<Item = String>) -> Result<Command, Fau
     Ok(Command::Instructions(options))
 }
 
-fn parse_web(args: impl Iterator<Item = String>) -> Result<Command, Fault> {
-    let mut options = WebOptions { install: true, check: false };
+/// Of a command that builds what the tree holds: whether it may install, and whether it only looks.
+fn parse_built(name: &str, args: impl Iterator<Item = String>) -> Result<(bool, bool), Fault> {
+    let (mut install, mut check) = (true, false);
     for arg in args {
         match arg.as_str() {
-            "--check" => options.check = true,
-            "--no-install" => options.install = false,
-            other => return Err(unknown("web", other)),
+            "--check" => check = true,
+            "--no-install" => install = false,
+            other => return Err(unknown(name, other)),
         }
     }
-    Ok(Command::Web(options))
+    Ok((install, check))
 }
 
 /// Of a command that knows no other option: whether packages may be installed.
@@ -306,6 +321,10 @@ mod tests {
             Command::Web(WebOptions { install: false, check: true })
         );
         assert_eq!(
+            parse_words("shaders --check").unwrap(),
+            Command::Shaders(ShadersOptions { install: true, check: true })
+        );
+        assert_eq!(
             parse_words("fuzz y4m --seconds 9 --keep").unwrap(),
             Command::Fuzz(FuzzOptions { target: "y4m".to_owned(), seconds: 9, keep: true })
         );
@@ -339,6 +358,7 @@ mod tests {
             ("valgrind --fast", "--fast"),
             ("package --fast", "--fast"),
             ("web --fast", "--fast"),
+            ("shaders --fast", "--fast"),
             ("fuzz", "target"),
             ("fuzz --keep", "target"),
             ("fuzz y4m --seconds 0", "1 to 3600"),

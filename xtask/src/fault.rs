@@ -34,6 +34,8 @@ pub(crate) enum Fault {
     Userland { count: usize },
     /// The console in the tree is not what its sources give.
     Web { differing: Vec<PathBuf> },
+    /// What the GPU's library holds is not what its shaders give.
+    Shaders { differing: Vec<PathBuf> },
     /// The demo ended without what it must leave.
     Incomplete { missing: Vec<PathBuf>, log: PathBuf },
     /// Somebody pressed Ctrl-C, or asked for the end by a signal.
@@ -79,6 +81,7 @@ impl Fault {
             | Fault::Memory { .. }
             | Fault::Userland { .. }
             | Fault::Web { .. }
+            | Fault::Shaders { .. }
             | Fault::Incomplete { .. } => 1,
         }
     }
@@ -130,6 +133,10 @@ impl fmt::Display for Fault {
                 let names: Vec<String> =
                     differing.iter().map(|path| format!("web/{}", path.display())).collect();
                 write!(f, "not what the sources in web/ give: {}; run `cargo xtask web`", names.join(", "))
+            }
+            Fault::Shaders { differing } => {
+                let names: Vec<String> = differing.iter().map(|path| path.display().to_string()).collect();
+                write!(f, "not what the shaders give: {}; run `cargo xtask shaders`", names.join(", "))
             }
             Fault::Incomplete { missing, log } => {
                 let names: Vec<String> = missing.iter().map(|path| path.display().to_string()).collect();

@@ -1,5 +1,5 @@
 //! The project's chores: `cargo xtask demo | test | userland | vm | fuzz | instructions | soak | valgrind | package |
-//! web | tidy`.
+//! web | shaders | tidy`.
 //!
 //! Promises: each command needs nothing but cargo and Debian's stock packages, which it installs itself
 //! (it says which, and asks first where somebody can answer); it ends its children, whatever ends it.
@@ -19,6 +19,7 @@ mod machine;
 mod package;
 mod packages;
 mod process;
+mod shaders;
 mod soak;
 mod suite;
 mod test_programs;
@@ -61,6 +62,7 @@ fn perform(command: Command) -> Result<(), Fault> {
         Command::Valgrind(options) => valgrind::run(&options),
         Command::Package(options) => package::run(&options),
         Command::Web(options) => web::run(&options),
+        Command::Shaders(options) => shaders::run(&options),
         Command::Tidy => {
             let root = workspace::root()?;
             let mut findings = tidy::check(&root)?;

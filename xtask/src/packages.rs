@@ -31,7 +31,9 @@ pub(crate) const TESTS: &[Package] = &[
     ("dbus-daemon", "a session bus, for a desktop portal of the tests' own"),
     ("ethtool", "switches a network device's offloads"),
     ("ffmpeg", "an independent decoder"),
+    ("glslang-tools", "compiles the shaders, to be compared"),
     ("iproute2", "network namespaces"),
+    ("mesa-vulkan-drivers", "Vulkan on the CPU"),
     ("nftables", "firewalls for the doctor to find"),
     ("pipewire", "a daemon for the doctor to ask"),
     ("python3", "a second implementation of the wire"),
@@ -65,6 +67,9 @@ pub(crate) const PACKAGE: &[Package] = &[("dpkg-dev", "tells which packages a pr
 /// What builds the console.
 pub(crate) const WEB: &[Package] =
     &[("nodejs", "runs what builds the console"), ("npm", "fetches that, by its hashes")];
+
+/// What compiles the shaders.
+pub(crate) const SHADERS: &[Package] = &[("glslang-tools", "compiles the shaders")];
 
 /// Sees to it that every package of `groups` is installed.
 pub(crate) fn ensure(groups: &[&[Package]], install: bool) -> Result<(), Fault> {
@@ -197,6 +202,7 @@ mod tests {
             ("dbus-daemon", "dbus-daemon"),
             ("ethtool", "ethtool"),
             ("ffprobe", "ffmpeg"),
+            ("glslangValidator", "glslang-tools"),
             ("ip", "iproute2"),
             ("nft", "nftables"),
             ("pipewire", "pipewire"),

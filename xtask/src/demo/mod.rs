@@ -111,6 +111,7 @@ fn no_compositor(fault: &Fault) -> Option<String> {
         | Fault::Memory { .. }
         | Fault::Userland { .. }
         | Fault::Web { .. }
+        | Fault::Shaders { .. }
         | Fault::Incomplete { .. }
         | Fault::Machine { .. }
         | Fault::Guest { .. }
