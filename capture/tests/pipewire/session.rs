@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use punktfunk_capture::pipewire::{Door, PipeWireSource, Surroundings};
+use punktfunk_capture::pipewire::{Door, PipeWireSource, Surroundings, Wanted};
 use punktfunk_capture::{CaptureError, Diagnosis, Mode};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -220,10 +220,10 @@ impl Session {
     }
 
     /// Connects as soon as the node is there.
-    pub fn connect(&self, door: &Door, wanted: Mode) -> PipeWireSource {
-        let started = Instant::now();
+    pub fn connect(&self, door: &Door, wanted: impl Into<Wanted>) -> PipeWireSource {
+        let (started, wanted) = (Instant::now(), wanted.into());
         loop {
-            match PipeWireSource::connect_in(&self.surroundings(), door.clone(), wanted, DEADLINE) {
+            match PipeWireSource::connect_in(&self.surroundings(), door.clone(), wanted.clone(), DEADLINE) {
                 Ok(source) => return source,
                 Err(CaptureError::Unusable { diagnosis: Diagnosis::NodeMissing { .. } })
                     if started.elapsed() < DEADLINE =>

@@ -31,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(900);
 const TESTS: &[Tests] = &[
     Tests { package: "punktfunk-capture", file: Some("userland"), filter: "" },
     Tests { package: "punktfunk-capture", file: Some("pipewire"), filter: "" },
+    Tests { package: "punktfunk-capture", file: Some("dmabufs"), filter: "" },
     Tests { package: "punktfunk-host", file: Some("cut_links"), filter: "" },
 ];
 
