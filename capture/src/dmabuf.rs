@@ -5,6 +5,9 @@
 //! producer does meanwhile; one number for one memory, never used again for another. What does it refuse: to read a
 //! pixel. A source gives dmabufs only to those who wish for them ([`DmabufWish`]).
 
+#[cfg(feature = "pipewire")]
+pub mod drm;
+
 use std::any::Any;
 use std::fmt;
 use std::io;
@@ -105,7 +108,7 @@ impl Numbers {
     }
 }
 
-/// Who signals a producer's timelines on the CPU's behalf.
+/// Who signals a producer's timelines where no GPU does; by DRM that is `drm::DrmTimelines`.
 pub trait Timelines: fmt::Debug + Send + Sync {
     /// Signals `point` of the timeline behind `syncobj`.
     ///
