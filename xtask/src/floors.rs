@@ -45,6 +45,7 @@ const ROOMS: &[(&str, Floor)] = &[
     ("punktfunk-net", Floor::At(1)),
     ("punktfunk-capture", Floor::At(1)),
     ("punktfunk-codec", Floor::At(1)),
+    ("punktfunk-nvdec", Floor::At(1)),
     ("punktfunk-display", Floor::At(1)),
     ("punktfunk-discover", Floor::At(1)),
     ("punktfunk-gpu", Floor::At(1)),
@@ -63,6 +64,7 @@ const ROOMS: &[(&str, Floor)] = &[
     ("fuzz", Floor::Tool),
     ("stand-in-common", Floor::Tool),
     ("stand-in-cuda", Floor::Tool),
+    ("stand-in-nvdec", Floor::Tool),
     ("xtask", Floor::Tool),
 ];
 
@@ -123,6 +125,7 @@ const TESTS_ACROSS: &[(&str, &str, &str)] = &[
     ("punktfunk-capture", "punktfunk-display", "captures a real compositor, which display starts"),
     ("punktfunk-host", "browser", "opens the console of a real host"),
     ("punktfunk-manage", "browser", "opens the console"),
+    ("punktfunk-nvdec", "punktfunk-codec", "encodes what is decoded"),
     ("punktfunk-perf-programs", "browser", "opens the report"),
 ];
 
