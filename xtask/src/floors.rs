@@ -65,6 +65,7 @@ const ROOMS: &[(&str, Floor)] = &[
     ("stand-in-common", Floor::Tool),
     ("stand-in-cuda", Floor::Tool),
     ("stand-in-nvdec", Floor::Tool),
+    ("stand-in-h264", Floor::Tool),
     ("xtask", Floor::Tool),
 ];
 
