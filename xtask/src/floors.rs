@@ -62,7 +62,6 @@ const ROOMS: &[(&str, Floor)] = &[
     ("benches", Floor::Tool),
     ("browser", Floor::Tool),
     ("fuzz", Floor::Tool),
-    ("stand-in-h264", Floor::Tool),
     ("stand-in-nvenc", Floor::Tool),
     ("stand-in-common", Floor::Tool),
     ("stand-in-cuda", Floor::Tool),
