@@ -234,6 +234,9 @@ pub enum GpuError {
         /// Who wants to read.
         wanted: &'static str,
     },
+    /// CUDA failed.
+    #[error("hand-over: {0}")]
+    Cuda(#[from] punktfunk_cuda::CudaError),
     /// Vulkan's device and the reader's are not the same GPU.
     #[error(
         "hand-over: the pictures are on {device} ({uuid}) and {reader} is another GPU; let the desktop draw on that one, \

@@ -378,6 +378,16 @@ impl Importer {
         Ok(())
     }
 
+    /// Whether a ticket's output is its reader's.
+    pub(crate) fn check_lent(&self, ticket: Ticket) -> Result<(), GpuError> {
+        self.lent(ticket).map(|_| ())
+    }
+
+    /// Counts a wait of this thread for a reader.
+    pub(crate) fn count_hand_over(&mut self) {
+        self.counters.host_waits_hand_over += 1;
+    }
+
     /// The output of a ticket that is the reader's.
     fn lent(&self, ticket: Ticket) -> Result<&Output, GpuError> {
         let output = self.outputs.get(ticket.output);

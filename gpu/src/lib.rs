@@ -11,6 +11,7 @@
 
 mod cache;
 mod counters;
+mod cuda;
 mod device;
 mod error;
 mod flight;
@@ -31,6 +32,7 @@ mod timeline;
 mod weights;
 
 pub use counters::Counters;
+pub use cuda::CudaOutputs;
 pub use device::{Caps, Choice, Description, Device, DrmNode, PciAddress, Priority, Uuid};
 pub use error::{Code, GpuError, Link};
 pub use importer::{Done, Handover, Importer, Ticket};

@@ -67,6 +67,7 @@ const ROOMS: &[(&str, Floor)] = &[
     ("stand-in-cuda", Floor::Tool),
     ("stand-in-nvdec", Floor::Tool),
     ("stand-in-h264", Floor::Tool),
+    ("stand-in-vulkan", Floor::Tool),
     ("xtask", Floor::Tool),
 ];
 

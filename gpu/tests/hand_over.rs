@@ -1,0 +1,120 @@
+//! Vulkan to CUDA with timelines that both share, by stand-ins: no thread waits, and every picture is whole.
+
+mod cuda;
+mod lavapipe;
+
+use std::os::fd::AsFd;
+use std::sync::{Once, OnceLock};
+use std::time::{Duration, Instant};
+
+use punktfunk_gpu::{Choice, Device, Done, GpuError, Handover, Importer, Input, Memory};
+use stand_in_common::{Loaded, Timeline};
+
+use cuda::SPEC;
+
+/// Stand-ins for both, and lavapipe with the one for Vulkan in it.
+fn begin() -> (Loaded, Device) {
+    lavapipe::only();
+    static LAYER: Once = Once::new();
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    LAYER.call_once(|| {
+        let folder = FOLDER.get_or_init(|| tempfile::tempdir().expect("there is room"));
+        stand_in_vulkan::lay(folder.path(), &stand_in_common::library("stand-in-vulkan"))
+            .expect("there is room");
+        // SAFETY: the loader, the one reader of these in this program, is not started before this returns.
+        unsafe {
+            std::env::set_var("VK_LAYER_PATH", folder.path());
+            std::env::set_var("VK_INSTANCE_LAYERS", stand_in_vulkan::NAME);
+        }
+    });
+    let loaded = Loaded::new(&["stand-in-cuda", "stand-in-vulkan"]);
+    let device = Device::open(&Choice::Software).expect("lavapipe opens");
+    assert!(device.caps().shares_timelines, "the layer is not in: {:?}", device.caps());
+    (loaded, device)
+}
+
+#[test]
+fn every_picture_comes_through_and_no_thread_waits() {
+    let (loaded, device) = begin();
+    {
+        let (context, stream) = cuda::begin(&device);
+        let mut importer = Importer::new(&device, SPEC, Handover::Exported).unwrap();
+        let outputs = importer.cuda(&context).unwrap();
+        assert!(outputs.shares_timelines() && outputs.memory(SPEC.buffers).is_none());
+        // No more than may be under way at once, so that nothing waits for room either.
+        let count = punktfunk_gpu::limits::IN_FLIGHT_MAX as u64;
+        let came = cuda::stream_through(&mut importer, &outputs, (&context, &stream), count);
+        cuda::check(&came);
+        let counters = importer.counters();
+        assert_eq!((counters.host_waits(), counters.conversions), (0, count));
+        let came = cuda::stream_through(&mut importer, &outputs, (&context, &stream), 200);
+        cuda::check(&came);
+        let counters = importer.counters();
+        // With more than may be under way it waits for room, and for nothing else.
+        assert_eq!(counters.host_waits(), counters.host_waits_full, "{counters:?}");
+    }
+    assert_eq!(loaded.breaches(), 0);
+}
+
+#[test]
+fn an_output_is_not_written_again_before_its_reader_is_done() {
+    let (loaded, device) = begin();
+    {
+        let mut importer = Importer::new(&device, SPEC, Handover::Exported).unwrap();
+        let (written, read) = importer.export_timelines().unwrap().unwrap();
+        let (written, read) = (Timeline::map(written.as_fd()).unwrap(), Timeline::map(read.as_fd()).unwrap());
+        let bytes = lavapipe::bytes(&cuda::picture(0), SPEC.width, 256);
+        let fourcc = punktfunk_gpu::format::Fourcc::XRGB8888;
+        let (width, height) = (SPEC.width, SPEC.height);
+        let memory = Memory { fourcc, width, height, stride: 256, bytes: &bytes, pages: None, overlay: None };
+        let input = Input::Memory(memory);
+        let soon = || Some(Instant::now() + Duration::from_secs(10));
+        let tickets: Vec<_> = (0..3).map(|_| importer.convert(&input).unwrap()).collect();
+        assert!(written.wait(tickets[2].value, soon()));
+        assert!(matches!(importer.convert(&input), Err(GpuError::Unreleased { output: 0 })));
+        for ticket in &tickets {
+            importer.release(*ticket, Done::AtValue).unwrap();
+            assert!(matches!(importer.release(*ticket, Done::AtValue), Err(GpuError::Stale { .. })));
+        }
+        let fourth = importer.convert(&input).unwrap();
+        assert!(
+            !written.wait(fourth.value, Some(Instant::now() + Duration::from_millis(80))),
+            "it was not read yet"
+        );
+        assert!(!importer.is_done(fourth).unwrap());
+        assert!(matches!(importer.mapped(fourth), Err(GpuError::NotDone { .. })));
+        read.signal(tickets[0].value).unwrap();
+        assert!(written.wait(fourth.value, soon()));
+        // The fifth is never read: who drops the importer does not hang.
+        importer.convert(&input).unwrap();
+    }
+    assert_eq!(loaded.breaches(), 0);
+}
+
+#[test]
+fn another_gpu_is_named_and_a_timeline_that_cannot_be_exported_too() {
+    let (loaded, device) = begin();
+    {
+        let (context, _stream) = cuda::begin(&device);
+        let importer = Importer::new(&device, SPEC, Handover::Mapped).unwrap();
+        assert!(matches!(importer.cuda(&context), Err(GpuError::HandOver { .. })));
+        // SAFETY: the stand-in reads it below.
+        unsafe { std::env::set_var("PUNKTFUNK_STANDIN_UUID", "00112233-4455-6677-8899-aabbccddeeff") };
+        let other = punktfunk_cuda::Cuda::load().unwrap().devices().unwrap().remove(0).context().unwrap();
+        let importer = Importer::new(&device, SPEC, Handover::Exported).unwrap();
+        let words = importer.cuda(&other).unwrap_err().to_string();
+        assert!(words.contains("llvmpipe") && words.contains("00112233-4455"), "{words}");
+        loaded.fail("vkGetSemaphoreFdKHR=-10");
+        let refused = importer.cuda(&context).unwrap_err();
+        assert!(matches!(refused, GpuError::Call { call: "vkGetSemaphoreFdKHR", .. }), "{refused}");
+        loaded.fail("cuImportExternalMemory=2");
+        assert!(
+            matches!(importer.cuda(&context).unwrap_err(), GpuError::Cuda(error) if error.is_out_of_memory())
+        );
+        loaded.fail("vkCreateSemaphore=-2");
+        let refused = Importer::new(&device, SPEC, Handover::Exported).unwrap_err();
+        assert!(matches!(refused, GpuError::Call { call: "vkCreateSemaphore", .. }), "{refused}");
+        loaded.fail("");
+    }
+    assert_eq!(loaded.breaches(), 0);
+}
