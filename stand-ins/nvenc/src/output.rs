@@ -131,7 +131,7 @@ impl Output {
     }
 
     /// Locks it and answers.
-    pub(crate) fn lock(&mut self, params: &mut NV_ENC_LOCK_BITSTREAM, report_offsets: bool) -> Answer {
+    pub(crate) fn lock(&mut self, params: &mut NV_ENC_LOCK_BITSTREAM, report_offsets: bool) {
         if report_offsets && !params.sliceOffsets.is_null() {
             let (offsets, count) = (self.offsets.as_ptr(), self.offsets.len());
             // SAFETY: the caller's array has room for as many slices as a picture has macroblocks; there are no more.
@@ -155,11 +155,10 @@ impl Output {
                 (params.intraMBCount, params.interMBCount) = facts.blocks;
             }
         }
-        Ok(())
     }
 
-    /// Unlocks it; a picture that was whole is read then. Whether it was.
-    pub(crate) fn unlock(&mut self) -> Answer<bool> {
+    /// Unlocks it; a picture that was whole is read then.
+    pub(crate) fn unlock(&mut self) -> Answer {
         let Some(was_whole) = self.locked.take() else {
             return Refused::breach(NV_ENC_ERR_INVALID_CALL, "the buffer is not locked");
         };
@@ -167,6 +166,6 @@ impl Output {
         if was_whole {
             self.progress = Progress::Idle;
         }
-        Ok(was_whole)
+        Ok(())
     }
 }

@@ -32,6 +32,15 @@ pub(crate) struct Session {
     said: Mutex<CString>,
 }
 
+/// A fault of the encoder's own ends the process: its callers would wait for ever.
+struct EndsProcess;
+
+impl Drop for EndsProcess {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}
+
 /// What changes.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -70,6 +79,26 @@ impl State {
             Some(setup) => Ok(setup),
             None => Refused::breach(NV_ENC_ERR_ENCODER_NOT_INITIALIZED, "the session was not initialized"),
         }
+    }
+
+    /// Forgets the pictures of an input that wait for more: nothing reads it yet. What comes next has no past.
+    fn give_up(&mut self, mapped: usize) {
+        let Self { held, outputs, unread, registered, force_idr, .. } = self;
+        held.retain(|job| {
+            if job.input != mapped {
+                return true;
+            }
+            for output in outputs.iter_mut().filter(|output| output.handle == job.output) {
+                output.progress = Progress::Idle;
+            }
+            unread.retain(|unread| *unread != job.output);
+            for input in registered.iter_mut().filter(|input| input.mapped == Some(mapped)) {
+                input.in_use -= 1;
+            }
+            job.done.open();
+            *force_idr = true;
+            false
+        });
     }
 
     fn output(&mut self, handle: usize) -> Answer<&mut Output> {
@@ -170,9 +199,11 @@ impl Session {
         })?;
         let engine = Engine::new(&setup)?;
         let session = Arc::clone(self);
-        let spawned = thread::Builder::new()
-            .name("stand-in-nvenc".to_owned())
-            .spawn(move || encoder::run(&session, engine, setup));
+        let spawned = thread::Builder::new().name("stand-in-nvenc".to_owned()).spawn(move || {
+            let ends = EndsProcess;
+            encoder::run(&session, engine, setup);
+            std::mem::forget(ends);
+        });
         match spawned {
             Ok(thread) => state.thread = Some(thread),
             Err(error) => return Refused::world(NV_ENC_ERR_OUT_OF_MEMORY, error.to_string()),
@@ -286,6 +317,7 @@ impl Session {
     /// nvEncUnmapInputResource.
     pub(crate) fn unmap(&self, mapped: usize) -> Answer {
         let mut state = self.state();
+        state.give_up(mapped);
         let is_stopped = state.is_stopped();
         let Some(input) = state.registered.iter_mut().find(|input| input.mapped == Some(mapped)) else {
             return Refused::breach(NV_ENC_ERR_RESOURCE_NOT_MAPPED, format!("{mapped:#x} is not mapped"));

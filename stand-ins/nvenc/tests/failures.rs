@@ -199,3 +199,17 @@ fn what_needs_more_input_cannot_be_locked() {
     ready.close();
     assert_eq!(driver.loaded.breaches(), 1);
 }
+
+#[test]
+fn a_picture_that_waits_for_more_is_given_up_with_its_input() {
+    let driver = Driver::new(Api::V13_0);
+    let mut ready = driver.ready(NV_ENC_CODEC_H264_GUID);
+    driver.loaded.fail("nvEncEncodePicture:1=NV_ENC_ERR_NEED_MORE_INPUT");
+    assert_eq!(ready.encode(0), NV_ENC_ERR_NEED_MORE_INPUT);
+    assert_eq!((ready.unmap(0), ready.map(0)), (NV_ENC_SUCCESS, NV_ENC_SUCCESS), "{}", ready.words());
+    assert_eq!(ready.encode(0), NV_ENC_SUCCESS, "{}", ready.words());
+    let (_, facts) = ready.read(0);
+    assert_eq!((facts.outputTimeStamp, facts.pictureType), (1, NV_ENC_PIC_TYPE_IDR));
+    ready.close();
+    assert_eq!(driver.loaded.breaches(), 0);
+}

@@ -314,6 +314,21 @@ fn more_input_is_asked_for_and_both_pictures_come() {
 }
 
 #[test]
+fn a_picture_can_stay_locked_while_the_next_one_is_read() {
+    let driver = Driver::new(Api::V13_0);
+    let mut ready = driver.ready_with(NV_ENC_CODEC_H264_GUID, rich);
+    assert_eq!(ready.encode(0), NV_ENC_SUCCESS);
+    let (_, first, _) = ready.lock(0, true);
+    let before = bytes_of(&first).to_vec();
+    assert_eq!(ready.encode(1), NV_ENC_SUCCESS);
+    ready.read(1);
+    assert_eq!(bytes_of(&first), before);
+    assert_eq!(ready.unlock(0), NV_ENC_SUCCESS);
+    ready.close();
+    assert_eq!(driver.loaded.breaches(), 0);
+}
+
+#[test]
 fn the_parameter_sets_can_be_had_by_themselves() {
     let driver = Driver::new(Api::V13_0);
     let mut ready = driver.ready(NV_ENC_CODEC_H264_GUID);

@@ -95,7 +95,12 @@ impl Session {
         if !has_something {
             return Refused::world(NV_ENC_ERR_LOCK_BUSY, "nothing is there yet");
         }
-        output.lock(params, setup.report_offsets)
+        output.lock(params, setup.report_offsets);
+        if output.progress == Progress::Done {
+            // Its reader may take its time; the next picture's buffer can be locked meanwhile.
+            state.unread.pop_front();
+        }
+        Ok(())
     }
 
     fn wait_for<'a>(
@@ -115,10 +120,7 @@ impl Session {
     pub(crate) fn unlock(&self, handle: usize) -> Answer {
         let mut state = self.state();
         state.setup()?;
-        if state.output(handle)?.unlock()? {
-            state.unread.pop_front();
-        }
-        Ok(())
+        state.output(handle)?.unlock()
     }
 }
 
