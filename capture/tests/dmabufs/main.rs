@@ -185,9 +185,12 @@ fn points_are_said_and_no_buffer_goes_back_before_it_is_released() {
         assert_eq!(memory::read(acquire.syncobj), number);
         assert!(memory::read(release.syncobj) < number);
     }
+    let counters = stage.source.counters();
     let seen = stage.producer.seen();
-    eprintln!("with timelines: {seen:?}, {:?}", stage.source.counters());
-    assert!(seen.early == 0 && seen.released > 30, "{seen:?}");
+    eprintln!("with timelines: {seen:?}, {counters:?}");
+    // PipeWire may give one back that nobody was shown, on a busy machine and at the start.
+    let unseen = seen.written - counters.captured;
+    assert!(seen.early <= unseen && seen.released > 30, "{seen:?}, {unseen} of them unseen");
     drop(stage);
 
     // Nobody here can signal them: the same producer's buffers come without.

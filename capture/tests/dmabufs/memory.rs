@@ -48,7 +48,13 @@ pub struct Memory {
 }
 
 impl Memory {
-    pub fn new(bytes: usize) -> Self {
+    /// That is handed on as what it is.
+    pub fn in_file(bytes: usize) -> Self {
+        let pages = file(bytes.next_multiple_of(4096) as u64);
+        Self { shared: pages.try_clone().unwrap(), pages }
+    }
+
+    pub fn dmabuf(bytes: usize) -> Self {
         let bytes = bytes.next_multiple_of(4096) as u64;
         let pages = file(bytes);
         let shared = match File::options().read(true).write(true).open("/dev/udmabuf") {

@@ -231,7 +231,8 @@ impl State {
     }
 
     fn add(&mut self, buffer: *mut pw_buffer) {
-        let memory = Memory::new(self.bytes() as usize);
+        let make = if self.kind == DataType::DmaBuf { Memory::dmabuf } else { Memory::in_file };
+        let memory = make(self.bytes() as usize);
         // SAFETY: a buffer that is being added is whole, and its blocks are for the producer to fill in.
         let (spa, datas) = unsafe {
             let spa = &*(*buffer).buffer;
