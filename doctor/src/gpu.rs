@@ -1,25 +1,24 @@
-//! The GPU's part of the chain, link by link: its render node, its driver, Vulkan, CUDA, NVENC.
+//! The GPU's part of the chain, link by link: its render node, its driver, Vulkan and what it shares, CUDA, NVENC, NVDEC.
 //!
-//! Promises: libraries are loaded and asked for their version only; no device is opened for work. Where all is well it is
-//! said that no picture goes through the GPU yet: this build encodes by the CPU.
+//! Promises: a machine without a GPU is told what that costs, and nothing of it is called broken: pictures are encoded by
+//! the CPU there. Devices are opened to ask what they can do, and closed; no work is given to them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 
-use crate::sys::{Library, Silent};
 use crate::{Verdict, View};
+
+mod nvidia;
+mod vulkan;
+
+pub(crate) use nvidia::{cuda, nvdec, nvenc, same_gpu};
+pub(crate) use vulkan::{dmabuf, sharing, vulkan};
 
 /// NVIDIA's number among PCI's vendors.
 const NVIDIA: &str = "0x10de";
 
-/// What an OK does not mean.
-const UNUSED: &str = "this build does not use it yet";
-
-/// What is done in its place.
-const ENCODED: &str = "pictures are encoded by the CPU (see encoder)";
-
-/// What being without a GPU costs.
-const SOFTWARE: &str = "pictures are encoded by the CPU, as they are with one in this build (see encoder)";
+/// What being without a GPU's encoder costs.
+const SOFTWARE: &str = "pictures are encoded by the CPU (see encoder)";
 
 /// A GPU on the bus.
 struct Gpu {
@@ -28,6 +27,11 @@ struct Gpu {
 }
 
 impl Gpu {
+    /// Whether it computes, which a virtual machine's frame buffer does not.
+    fn is_real(&self) -> bool {
+        !self.name().starts_with("a virtual machine's")
+    }
+
     fn name(&self) -> String {
         let vendor = match self.vendor.as_str() {
             NVIDIA => "NVIDIA",
@@ -63,6 +67,11 @@ fn nvidia_version(view: &View) -> Option<String> {
     line.split_whitespace().find(is_version).map(str::to_owned)
 }
 
+/// Whether there is a GPU for which a driver could be had.
+fn has_gpu(view: &View) -> bool {
+    nvidia_version(view).is_some() || gpus(view).iter().any(Gpu::is_real)
+}
+
 fn has_nvidia(view: &View) -> bool {
     nvidia_version(view).is_some() || gpus(view).iter().any(|gpu| gpu.vendor == NVIDIA)
 }
@@ -74,7 +83,7 @@ pub(crate) fn render_node(view: &View) -> Verdict {
     if nodes.is_empty() {
         return Verdict::degraded(
             "/dev/dri has no render node",
-            "no dmabufs: pictures are copied through main memory, and encoded by the CPU, as they are with one in this build",
+            "no dmabufs: pictures are copied through main memory, and encoded by the CPU (see encoder)",
         );
     }
     let open = |name: &String| {
@@ -85,7 +94,7 @@ pub(crate) fn render_node(view: &View) -> Verdict {
     if tried.iter().any(|(_, opened)| opened.is_ok()) {
         let opens: Vec<_> =
             tried.iter().filter(|(_, opened)| opened.is_ok()).map(|(name, _)| name.as_str()).collect();
-        return Verdict::ok(format!("/dev/dri/{} opens; {UNUSED}", opens.join(", ")));
+        return Verdict::ok(format!("/dev/dri/{} opens", opens.join(", ")));
     }
     let errors: Vec<_> = tried
         .iter()
@@ -127,120 +136,12 @@ pub(crate) fn driver(view: &View) -> Verdict {
             found,
             format!("{SOFTWARE}; the kernel's log says why no driver took it: dmesg"),
         ),
-        _ => Verdict::ok(format!("{found}; {UNUSED}: {ENCODED}")),
+        _ => Verdict::ok(found),
     }
-}
-
-/// Vulkan's loader, and what it would load.
-pub(crate) fn vulkan(view: &View) -> Verdict {
-    let drivers: Vec<_> = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
-        .iter()
-        .flat_map(|folder| view.names(folder))
-        .filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
-        .collect();
-    let has_gpu = !gpus(view).is_empty() || nvidia_version(view).is_some();
-    match Library::Vulkan.version() {
-        Ok(version) => {
-            let (major, minor, patch) = ((version >> 22) & 0x7f, (version >> 12) & 0x3ff, version & 0xfff);
-            let found = format!("loader {major}.{minor}.{patch}, drivers: {}", or_none(&drivers));
-            let is_software = |name: &String| name.starts_with("lvp") || name.contains("swrast");
-            if has_gpu && drivers.iter().all(is_software) {
-                return Verdict::degraded(found, format!("no driver of the GPU's is among them: {SOFTWARE}"));
-            }
-            Verdict::ok(format!("{found}; {UNUSED}"))
-        }
-        Err(Silent::NotLoaded(words)) if !is_there(&words) && !has_gpu => {
-            Verdict::ok("no loader, and no GPU that would need it")
-        }
-        Err(Silent::NotLoaded(words)) if !is_there(&words) => {
-            Verdict::degraded("no loader", format!("no Vulkan: {SOFTWARE}; apt install libvulkan1"))
-        }
-        Err(silent) => damaged(Library::Vulkan, &silent, "apt install --reinstall libvulkan1"),
-    }
-}
-
-fn or_none(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-}
-
-/// Whether the loader's words are of a library that was found and did not load.
-fn is_there(words: &str) -> bool {
-    !words.contains("cannot open shared object file: No such file")
-}
-
-/// CUDA's driver library.
-pub(crate) fn cuda(view: &View) -> Verdict {
-    let told = |version: u32| format!("libcuda, CUDA {}.{}", version / 1000, version % 1000 / 10);
-    of_nvidia(view, Library::Cuda, told)
-}
-
-/// NVENC's library.
-pub(crate) fn nvenc(view: &View) -> Verdict {
-    let told =
-        |version: u32| format!("libnvidia-encode, NVENC's interface {}.{}", version >> 4, version & 0xf);
-    of_nvidia(view, Library::Nvenc, told)
-}
-
-fn of_nvidia(view: &View, library: Library, told: impl Fn(u32) -> String) -> Verdict {
-    let (kernel, has_gpu) = (nvidia_version(view), has_nvidia(view));
-    match library.version() {
-        Ok(version) => judge_nvidia(&told(version), loaded_version(view, library), kernel, has_gpu),
-        Err(Silent::NotLoaded(words)) if !is_there(&words) && !has_gpu => {
-            Verdict::ok(format!("no {}, and no NVIDIA GPU that would need it", library.file()))
-        }
-        Err(Silent::NotLoaded(words)) if !is_there(&words) => Verdict::degraded(
-            format!("no {}", library.file()),
-            format!("no encoder of NVIDIA's: {SOFTWARE}; apt install libcuda1 libnvidia-encode1"),
-        ),
-        Err(silent) => damaged(
-            library,
-            &silent,
-            "the driver's parts do not fit: install it anew, and start the machine anew",
-        ),
-    }
-}
-
-fn judge_nvidia(told: &str, library: Option<String>, kernel: Option<String>, has_gpu: bool) -> Verdict {
-    let found = match &library {
-        Some(version) => format!("{told}, of driver {version}"),
-        None => told.to_owned(),
-    };
-    match (library, kernel) {
-        (Some(library), Some(kernel)) if library != kernel => Verdict::broken(
-            format!("{found}, while the kernel has {kernel}"),
-            "the driver was updated under a running kernel: start the machine anew",
-        ),
-        (_, Some(_)) => Verdict::ok(format!("{found}; {UNUSED}")),
-        (_, None) if has_gpu => Verdict::broken(
-            format!("{found}, and the kernel has no nvidia module"),
-            format!("modprobe nvidia, dmesg says why not; until then {SOFTWARE}"),
-        ),
-        (_, None) => Verdict::ok(format!("{found}; no NVIDIA GPU needs it")),
-    }
-}
-
-/// The driver's version in the name of the file that was loaded: libcuda.so.550.54.14.
-fn loaded_version(view: &View, library: Library) -> Option<String> {
-    let stem = library.file().trim_end_matches('1');
-    let maps = view.read("/proc/self/maps").ok()?;
-    let version = |line: &str| {
-        let (_, version) = line.rsplit_once('/')?.1.split_once(stem)?;
-        version.contains('.').then(|| version.to_owned())
-    };
-    maps.lines().find_map(version)
-}
-
-fn damaged(library: Library, silent: &Silent, remedy: &str) -> Verdict {
-    let cause = match silent {
-        Silent::NotLoaded(words) => words.clone(),
-        Silent::NoFunction(name) => format!("it has no {name}"),
-        Silent::Refused(code) => format!("it answers with error {code}"),
-    };
-    Verdict::broken(format!("{} does not work: {cause}", library.file()), remedy)
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::os::unix::fs::symlink;
 
     use punktfunk_manage::model::CheckState;
@@ -248,7 +149,7 @@ mod tests {
     use super::*;
     use crate::view::tests::machine;
 
-    const NVRM: &str = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.14  Thu Feb 22 01:44:30 UTC 2024\nGCC version: gcc 12.2.0";
+    pub(super) const NVRM: &str = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.14  Thu Feb 22 01:44:30 UTC 2024\nGCC version: gcc 12.2.0";
 
     #[test]
     fn a_machine_without_a_gpu_is_told_what_that_costs() {
@@ -256,6 +157,17 @@ mod tests {
         assert_eq!(driver(&view).state, CheckState::Degraded);
         assert!(driver(&view).remedy.contains("encoded by the CPU"));
         assert_eq!(render_node(&view).state, CheckState::Degraded);
+        assert!(!has_gpu(&view));
+    }
+
+    #[test]
+    fn a_virtual_machines_frame_buffer_is_no_gpu_to_compute_with() {
+        for (vendor, computes) in [("0x1af4", false), ("0x1002", true)] {
+            let device = "/sys/bus/pci/devices/0000:01:00.0";
+            let (class, vendor_file) = (format!("{device}/class"), format!("{device}/vendor"));
+            let (_dir, view) = machine(&[(class.as_str(), "0x030000\n"), (vendor_file.as_str(), vendor)]);
+            assert_eq!(has_gpu(&view), computes, "{vendor}");
+        }
     }
 
     #[test]
@@ -276,28 +188,6 @@ mod tests {
         fs::write(dir.path().join("proc/driver/nvidia/version"), NVRM).unwrap();
         let verdict = driver(&view);
         assert_eq!(verdict.state, CheckState::Ok, "{verdict:?}");
-        assert!(
-            verdict.found.starts_with("NVIDIA GPU: nvidia 550.54.14; this build does not use it yet"),
-            "{verdict:?}"
-        );
-        assert!(verdict.found.contains("encoded by the CPU"), "{verdict:?}");
-    }
-
-    #[test]
-    fn a_library_that_does_not_fit_the_kernel_is_broken() {
-        let (_dir, view) = machine(&[
-            ("/proc/driver/nvidia/version", NVRM),
-            ("/proc/self/maps", "7f00-7f01 r--p 0 00:00 5 /usr/lib/x86_64-linux-gnu/libcuda.so.550.54.15\n"),
-        ]);
-        let library = loaded_version(&view, Library::Cuda);
-        assert_eq!(library.as_deref(), Some("550.54.15"));
-        assert_eq!(loaded_version(&view, Library::Nvenc), None);
-        let kernel = nvidia_version(&view);
-        let verdict = judge_nvidia("libcuda, CUDA 12.4", library, kernel.clone(), true);
-        assert_eq!(verdict.state, CheckState::Broken, "{verdict:?}");
-        assert!(verdict.remedy.contains("start the machine anew"));
-        let fits = judge_nvidia("libcuda", kernel.clone(), kernel, true);
-        assert_eq!(fits, Verdict::ok("libcuda, of driver 550.54.14; this build does not use it yet"));
-        assert_eq!(judge_nvidia("libcuda", None, None, false).state, CheckState::Ok);
+        assert_eq!(verdict.found, "NVIDIA GPU: nvidia 550.54.14");
     }
 }

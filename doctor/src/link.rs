@@ -27,12 +27,20 @@ pub enum Link {
     RenderNode,
     /// The GPU's driver.
     GpuDriver,
-    /// Vulkan's loader.
+    /// Vulkan's loader and devices.
     Vulkan,
+    /// A producer's buffers as Vulkan's images.
+    Dmabuf,
+    /// What Vulkan shares with the encoder.
+    Sharing,
     /// NVIDIA's CUDA.
     Cuda,
+    /// The one GPU of Vulkan and CUDA.
+    SameGpu,
     /// NVIDIA's encoder.
     Nvenc,
+    /// NVIDIA's decoder.
+    Nvdec,
     /// The encoder that pictures go through.
     Encoder,
     /// What there is to compute with.
@@ -73,7 +81,7 @@ pub enum Link {
 
 impl Link {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 33] = [
         Self::RuntimeDir,
         Self::Desktop,
         Self::Compositors,
@@ -83,8 +91,12 @@ impl Link {
         Self::RenderNode,
         Self::GpuDriver,
         Self::Vulkan,
+        Self::Dmabuf,
+        Self::Sharing,
         Self::Cuda,
+        Self::SameGpu,
         Self::Nvenc,
+        Self::Nvdec,
         Self::Encoder,
         Self::Cores,
         Self::Realtime,
@@ -117,8 +129,12 @@ impl Link {
             Self::RenderNode => "render-node",
             Self::GpuDriver => "gpu-driver",
             Self::Vulkan => "vulkan",
+            Self::Dmabuf => "dmabuf",
+            Self::Sharing => "gpu-sharing",
             Self::Cuda => "cuda",
+            Self::SameGpu => "same-gpu",
             Self::Nvenc => "nvenc",
+            Self::Nvdec => "nvdec",
             Self::Encoder => "encoder",
             Self::Cores => "cores",
             Self::Realtime => "realtime",
@@ -156,9 +172,13 @@ impl Link {
                 "`/dev/dri/renderD*`: there, and open to this user (what dmabufs are shared by)"
             }
             Self::GpuDriver => "the GPUs on the bus, each one's driver and its version",
-            Self::Vulkan => "Vulkan's loader and its version, and the drivers it would load",
-            Self::Cuda => "`libcuda`: loads, and fits the kernel's driver",
-            Self::Nvenc => "`libnvidia-encode`: loads, and the interface it knows",
+            Self::Vulkan => "Vulkan's loader, and its devices with their drivers",
+            Self::Dmabuf => "the formats and modifiers in which Vulkan's device imports dmabufs",
+            Self::Sharing => "whether Vulkan's device exports timeline semaphores, and its work's priority",
+            Self::Cuda => "`libcuda`: loads, fits the kernel's driver, is new enough, and its devices",
+            Self::SameGpu => "whether a device of Vulkan's is one of CUDA's, by UUID",
+            Self::Nvenc => "`libnvidia-encode`: loads, fits, and the interface it knows",
+            Self::Nvdec => "`libnvcuvid`: loads, and fits; for a client on this machine",
             Self::Encoder => "the time that a picture of 1920×1080 takes to be encoded here",
             Self::Cores => "cores that this program may use, and AES instructions",
             Self::Realtime => "whether `SCHED_FIFO` is given",
@@ -196,10 +216,14 @@ impl Link {
             }
             Self::Portal => "KDE's screens cannot be shown, nor GNOME's where neither is there; sway's can",
             Self::Pipewire => "GNOME's and KDE's screens cannot be shown, by whichever door; sway's can",
-            Self::RenderNode => "nothing yet: this build shares no dmabufs",
-            Self::GpuDriver => "nothing yet: this build encodes by the CPU, whose time pictures take",
-            Self::Vulkan => "nothing yet: this build converts and encodes by the CPU",
-            Self::Cuda | Self::Nvenc => "nothing yet: this build has no encoder of NVIDIA's",
+            Self::RenderNode => "pictures are copied through main memory",
+            Self::GpuDriver => "pictures are encoded by the CPU, whose time they take",
+            Self::Vulkan => "pictures are converted and encoded by the CPU",
+            Self::Dmabuf => "pictures are copied through main memory, and uploaded",
+            Self::Sharing => "pictures are encoded by the CPU; or wait for games' and desktops' work",
+            Self::Cuda | Self::Nvenc => "no encoder of NVIDIA's: pictures are encoded by the CPU",
+            Self::SameGpu => "pictures are copied by the CPU from the one device to the other",
+            Self::Nvdec => "a client on this machine decodes by the CPU",
             Self::Encoder => "fewer pictures a second, or smaller ones",
             Self::Cores => "both stages on one thread; ChaCha20 in place of AES",
             Self::Realtime => "a busy machine's pictures wait for its other programs",
@@ -226,7 +250,14 @@ impl Link {
         match self {
             Self::Compositors => COMPOSITORS_MAX,
             Self::Desktop | Self::SessionBus | Self::Portal | Self::Pipewire => ASKING_MAX,
-            Self::Vulkan | Self::Cuda | Self::Nvenc | Self::Encoder => LIBRARY_MAX,
+            Self::Vulkan
+            | Self::Dmabuf
+            | Self::Sharing
+            | Self::Cuda
+            | Self::SameGpu
+            | Self::Nvenc
+            | Self::Nvdec
+            | Self::Encoder => LIBRARY_MAX,
             Self::RuntimeDir
             | Self::RenderNode
             | Self::GpuDriver
@@ -268,8 +299,12 @@ impl Link {
             | Self::RenderNode
             | Self::GpuDriver
             | Self::Vulkan
+            | Self::Dmabuf
+            | Self::Sharing
             | Self::Cuda
+            | Self::SameGpu
             | Self::Nvenc
+            | Self::Nvdec
             | Self::UdpPort
             | Self::Ipv6
             | Self::UdpBuffers
@@ -297,8 +332,12 @@ impl Link {
             Self::RenderNode => gpu::render_node(view),
             Self::GpuDriver => gpu::driver(view),
             Self::Vulkan => gpu::vulkan(view),
+            Self::Dmabuf => gpu::dmabuf(view),
+            Self::Sharing => gpu::sharing(view),
             Self::Cuda => gpu::cuda(view),
+            Self::SameGpu => gpu::same_gpu(view),
             Self::Nvenc => gpu::nvenc(view),
+            Self::Nvdec => gpu::nvdec(view),
             Self::Encoder => encoder::encoder(),
             Self::Cores => cores::cores(view),
             Self::Realtime => cores::realtime(view),

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_int, c_void};
 use std::io;
 
 /// Whether the kernel believes that somebody keeps the wall clock right.
@@ -22,15 +22,16 @@ pub(crate) fn become_realtime() -> io::Result<()> {
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A library that tells its version as a number, by a function that takes a place for it and returns 0.
+/// A library of NVIDIA's driver. All but one tell a version as a number, by a function that takes a place for it and
+/// returns 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Library {
-    /// `VkResult vkEnumerateInstanceVersion(uint32_t *)`, Vulkan 1.1.
-    Vulkan,
     /// `CUresult cuDriverGetVersion(int *)`, any time before `cuInit`.
     Cuda,
     /// `NVENCSTATUS NvEncodeAPIGetMaxSupportedVersion(uint32_t *)`.
     Nvenc,
+    /// It tells none; `cuvidGetDecoderCaps` is what it has since long.
+    Nvdec,
 }
 
 /// Why it does not tell.
@@ -47,9 +48,9 @@ pub(crate) enum Silent {
 impl Library {
     fn names(self) -> (&'static CStr, &'static CStr) {
         match self {
-            Self::Vulkan => (c"libvulkan.so.1", c"vkEnumerateInstanceVersion"),
             Self::Cuda => (c"libcuda.so.1", c"cuDriverGetVersion"),
             Self::Nvenc => (c"libnvidia-encode.so.1", c"NvEncodeAPIGetMaxSupportedVersion"),
+            Self::Nvdec => (c"libnvcuvid.so.1", c"cuvidGetDecoderCaps"),
         }
     }
 
@@ -58,8 +59,29 @@ impl Library {
         self.names().0.to_str().expect("a name above is ASCII")
     }
 
-    /// Loads it, for as long as this program lives: drivers do not like to be unloaded. Then asks its version.
+    /// Loads it, for as long as this program lives: drivers do not like to be unloaded.
+    pub(crate) fn load(self) -> Result<(), Silent> {
+        self.symbol().map(|_| ())
+    }
+
+    /// Loads it, and asks its version.
     pub(crate) fn version(self) -> Result<u32, Silent> {
+        let symbol = self.symbol()?;
+        if self == Self::Nvdec {
+            return Err(Silent::NoFunction("version"));
+        }
+        // SAFETY: each function of `names` but NVDEC's, which has left above, has this type in its vendor's header: one
+        // pointer to a 32-bit number, an enumeration of C back; and the library stays loaded.
+        let ask: unsafe extern "C" fn(*mut u32) -> c_int = unsafe { std::mem::transmute(symbol) };
+        let mut version = 0;
+        // SAFETY: the place is alive and ours for the call.
+        match unsafe { ask(&raw mut version) } {
+            0 => Ok(version),
+            code => Err(Silent::Refused(code)),
+        }
+    }
+
+    fn symbol(self) -> Result<*mut c_void, Silent> {
         let (file, function) = self.names();
         // SAFETY: the name ends with a zero. What a system's library does when it is loaded is its own affair; these
         // are made to be loaded by any program.
@@ -72,15 +94,7 @@ impl Library {
         if symbol.is_null() {
             return Err(Silent::NoFunction(function.to_str().expect("a name above is ASCII")));
         }
-        // SAFETY: each function of `names` has this type in its vendor's header: one pointer to a 32-bit number, an
-        // enumeration of C back; and the library stays loaded.
-        let ask: unsafe extern "C" fn(*mut u32) -> c_int = unsafe { std::mem::transmute(symbol) };
-        let mut version = 0;
-        // SAFETY: the place is alive and ours for the call.
-        match unsafe { ask(&raw mut version) } {
-            0 => Ok(version),
-            code => Err(Silent::Refused(code)),
-        }
+        Ok(symbol)
     }
 }
 
