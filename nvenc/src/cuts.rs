@@ -1,0 +1,221 @@
+//! Where an access unit is cut into slices, by what the driver reports while it encodes.
+//!
+//! Promises: the parts are one after the other, without a gap, from the first byte to the last; what precedes the first slice
+//! (parameter sets, SEI) goes with it. What a driver must not say is refused by name: offsets that do not rise or are outside,
+//! more slices than there is room for, bytes that go away, a slice that changes after it was finished.
+
+use std::ops::Range;
+
+use crate::error::Nonsense;
+
+/// What the driver says of an access unit, so far.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Report<'a> {
+    /// Where each slice begins that is finished.
+    pub(crate) offsets: &'a [u32],
+    /// Bytes that are written.
+    pub(crate) bytes: u32,
+    /// Whether it is all.
+    pub(crate) is_complete: bool,
+}
+
+/// How far it is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cuts {
+    slices: u32,
+    end: u32,
+    /// How many there are, where that is known before.
+    count: Option<u32>,
+    /// Whether the newest slice counts as finished only when the next has begun.
+    holds_back: bool,
+}
+
+impl Cuts {
+    pub(crate) fn new(count: Option<u32>, holds_back: bool) -> Cuts {
+        Cuts { slices: 0, end: 0, count, holds_back }
+    }
+
+    /// How many parts there were.
+    pub(crate) fn slices(&self) -> u32 {
+        self.slices
+    }
+
+    /// Whether every byte of a complete access unit was given.
+    #[cfg(test)]
+    pub(crate) fn is_at(&self, bytes: u32) -> bool {
+        self.end == bytes
+    }
+
+    /// Judges a report against itself and what was given before.
+    pub(crate) fn check(&self, report: &Report<'_>) -> Result<(), Nonsense> {
+        let bytes = report.bytes;
+        let mut before = 0;
+        for (slice, &offset) in (0..).zip(report.offsets) {
+            if offset >= bytes || (slice > 0 && offset <= before) {
+                return Err(Nonsense::Offset { slice, offset, before, bytes });
+            }
+            before = offset;
+        }
+        if bytes < self.end {
+            return Err(Nonsense::Moved { was: self.end, now: bytes });
+        }
+        if self.count == Some(self.slices) && bytes > self.end {
+            return Err(Nonsense::Moved { was: self.end, now: bytes });
+        }
+        // Where the first that was not given begins, the last that was given ends.
+        match report.offsets.get(self.slices as usize) {
+            Some(&now) if self.slices > 0 && now != self.end => Err(Nonsense::Moved { was: self.end, now }),
+            _ if report.is_complete && bytes == 0 => Err(Nonsense::Empty),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next finished part of a report that was judged, and whether it is the last; none where there is none yet.
+    pub(crate) fn next(&mut self, report: &Report<'_>) -> Option<(Range<u32>, bool)> {
+        if self.end == report.bytes {
+            return None;
+        }
+        let following = self.slices as usize + 1;
+        let end = match report.offsets.get(following) {
+            Some(&begin) => begin,
+            // The last of all, or what has no offsets.
+            None if report.is_complete => report.bytes,
+            // The newest.
+            None if report.offsets.len() == following && !self.holds_back => report.bytes,
+            None => return None,
+        };
+        let range = self.end..end;
+        self.slices += 1;
+        self.end = end;
+        let is_last = self.count == Some(self.slices) || report.is_complete && end == report.bytes;
+        Some((range, is_last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn report(offsets: &[u32], bytes: u32, is_complete: bool) -> Report<'_> {
+        Report { offsets, bytes, is_complete }
+    }
+
+    fn all(cuts: &mut Cuts, report: &Report<'_>) -> Vec<Range<u32>> {
+        cuts.check(report).expect("sound");
+        std::iter::from_fn(|| cuts.next(report)).map(|(range, _)| range).collect()
+    }
+
+    #[test]
+    fn slices_come_as_they_are_finished_and_parameter_sets_go_with_the_first() {
+        let mut cuts = Cuts::new(None, false);
+        assert!(all(&mut cuts, &report(&[], 0, false)).is_empty());
+        assert_eq!(all(&mut cuts, &report(&[30], 100, false)), vec![0..100]);
+        assert!(all(&mut cuts, &report(&[30], 100, false)).is_empty(), "nothing new");
+        assert_eq!(all(&mut cuts, &report(&[30, 100, 150], 180, false)), [100..150, 150..180]);
+        assert_eq!(all(&mut cuts, &report(&[30, 100, 150, 180], 200, true)), vec![180..200]);
+        assert!(cuts.is_at(200) && cuts.slices() == 4);
+    }
+
+    #[test]
+    fn where_the_newest_is_not_trusted_it_waits_for_the_next() {
+        let mut cuts = Cuts::new(None, true);
+        assert!(all(&mut cuts, &report(&[0], 100, false)).is_empty());
+        assert_eq!(all(&mut cuts, &report(&[0, 90], 120, false)), vec![0..90]);
+        assert_eq!(all(&mut cuts, &report(&[0, 90], 130, true)), vec![90..130]);
+    }
+
+    #[test]
+    fn the_last_of_a_known_count_is_known_before_the_driver_says_so() {
+        let lasts = |cuts: &mut Cuts, report: &Report<'_>| {
+            cuts.check(report).expect("sound");
+            std::iter::from_fn(|| cuts.next(report)).map(|(_, is_last)| is_last).collect::<Vec<bool>>()
+        };
+        let mut cuts = Cuts::new(Some(2), false);
+        assert_eq!(lasts(&mut cuts, &report(&[0], 40, false)), [false]);
+        assert_eq!(lasts(&mut cuts, &report(&[0, 40], 90, false)), [true], "before it is complete");
+        assert!(matches!(cuts.check(&report(&[0, 40, 90], 120, true)), Err(Nonsense::Moved { was: 90, .. })));
+        let mut cuts = Cuts::new(None, false);
+        assert_eq!(lasts(&mut cuts, &report(&[0, 40], 90, false)), [false, false]);
+        assert_eq!(lasts(&mut cuts, &report(&[0, 40, 90], 120, true)), [true]);
+        let mut cuts = Cuts::new(Some(4), false);
+        assert_eq!(lasts(&mut cuts, &report(&[0, 40], 90, true)), [false, true], "fewer than was said");
+    }
+
+    #[test]
+    fn without_offsets_it_is_one_part() {
+        let mut cuts = Cuts::new(None, false);
+        assert_eq!(all(&mut cuts, &report(&[], 70, true)), vec![0..70]);
+        assert!(cuts.is_at(70));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        let fresh = Cuts::new(None, false);
+        for (wrong, name) in [
+            (report(&[10, 10], 50, false), "slice 1 at byte 10"),
+            (report(&[10, 5], 50, true), "slice 1 at byte 5"),
+            (report(&[50], 50, false), "slice 0 at byte 50"),
+            (report(&[0, u32::MAX], 50, true), "slice 1 at byte 4294967295"),
+            (report(&[], 0, true), "no bytes"),
+        ] {
+            let error = fresh.check(&wrong).expect_err(name).to_string();
+            assert!(error.contains(name), "{error}");
+        }
+        let mut cuts = Cuts::new(None, false);
+        assert_eq!(all(&mut cuts, &report(&[0], 40, false)), vec![0..40]);
+        for wrong in [report(&[0, 44], 60, false), report(&[0], 30, true), report(&[0, 39], 60, true)] {
+            assert!(matches!(cuts.check(&wrong), Err(Nonsense::Moved { was: 40, .. })), "{wrong:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever is reported, the parts are a beginning of the access unit without gap or overlap, and never outside.
+        #[test]
+        fn parts_are_one_after_the_other(
+            reports in proptest::collection::vec(
+                (proptest::collection::vec(0u32..300, 0..6), 0u32..300, any::<bool>()), 1..12),
+            holds_back in any::<bool>(),
+        ) {
+            let mut cuts = Cuts::new(None, holds_back);
+            let mut end = 0;
+            for (offsets, bytes, is_complete) in &reports {
+                let report = report(offsets, *bytes, *is_complete);
+                if cuts.check(&report).is_err() {
+                    break;
+                }
+                while let Some((range, is_last)) = cuts.next(&report) {
+                    prop_assert_eq!(is_last, *is_complete && range.end == *bytes);
+                    prop_assert_eq!(range.start, end);
+                    prop_assert!(range.end > range.start && range.end <= *bytes);
+                    end = range.end;
+                }
+                prop_assert!(!is_complete || cuts.is_at(*bytes));
+                if *is_complete {
+                    break;
+                }
+            }
+        }
+
+        /// A sound driver, looked at in any moments, loses nothing.
+        #[test]
+        fn a_sound_driver_is_read_whole(
+            lengths in proptest::collection::vec(1u32..50, 1..10), looks in proptest::collection::vec(0usize..10, 0..20),
+            holds_back in any::<bool>(), lead in 0u32..1,
+        ) {
+            let begins: Vec<u32> = lengths.iter().scan(lead, |at, length| { let begin = *at; *at += length; Some(begin) }).collect();
+            let total = lead + lengths.iter().sum::<u32>();
+            let mut looks: Vec<usize> = looks.into_iter().map(|look| look.min(lengths.len())).collect();
+            looks.sort_unstable();
+            let mut cuts = Cuts::new(None, holds_back);
+            let mut parts = Vec::new();
+            for finished in looks {
+                let bytes = begins.get(finished).copied().unwrap_or(total);
+                parts.extend(all(&mut cuts, &report(&begins[..finished], bytes, false)));
+            }
+            parts.extend(all(&mut cuts, &report(&begins, total, true)));
+            prop_assert_eq!(parts.len(), lengths.len());
+            prop_assert!(cuts.is_at(total));
+        }
+    }
+}
