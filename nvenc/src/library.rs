@@ -3,6 +3,7 @@
 //! Promises: nothing links it; what is missing, too old or broken is said with a remedy. Asks for the driver's newest
 //! interface before anything else, since an older driver would refuse each later call without saying why.
 
+use std::error::Error as _;
 use std::fs;
 use std::mem::ManuallyDrop;
 use std::path::Path;
@@ -116,7 +117,8 @@ fn plain(status: NVENCSTATUS, call: &'static str) -> Result<(), NvencError> {
 
 /// Whether it is not there, or there and broken: the loader says that only in words.
 fn not_loaded(error: &libloading::Error) -> NvencError {
-    let reason = error.to_string();
+    // What the system's loader says is behind what libloading says.
+    let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
     if reason.contains("No such file") && reason.contains(&format!("{SONAME}: cannot open")) {
         NvencError::Absent
     } else {

@@ -32,7 +32,7 @@ pub struct PictureRequest {
     pub number: u64,
     /// An IDR, with its parameter sets.
     pub idr: bool,
-    /// An intra refresh that begins here and takes so many pictures; 0 for none.
+    /// An intra refresh that begins here and takes so many pictures; 0 for none. Only in a session whose plan has one.
     pub refresh: u32,
 }
 
@@ -278,6 +278,9 @@ impl Session {
         }
         if self.last_number.is_some_and(|last| request.number <= last) {
             return Err(NvencError::Request { what: "a picture's number that does not rise" });
+        }
+        if request.refresh > 0 && self.plan.refresh.is_none() {
+            return Err(NvencError::Request { what: "an intra refresh in a session without (see its plan)" });
         }
         if self.death.is_some() {
             self.rebuild()?;

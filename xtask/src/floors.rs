@@ -129,6 +129,7 @@ const TESTS_ACROSS: &[(&str, &str, &str)] = &[
     ("punktfunk-host", "browser", "opens the console of a real host"),
     ("punktfunk-manage", "browser", "opens the console"),
     ("punktfunk-nvdec", "punktfunk-codec", "encodes what is decoded"),
+    ("punktfunk-nvenc", "punktfunk-codec", "decodes what a stand-in encodes"),
     ("punktfunk-perf-programs", "browser", "opens the report"),
 ];
 
