@@ -42,6 +42,8 @@ struct Flight {
     began: Instant,
     /// What the last lock said, while it is locked.
     locked: Option<Look>,
+    /// Slices that were given before it was done.
+    early: u32,
     /// Whether a lock has said that it is done: then it is never locked again.
     is_done: bool,
 }
@@ -72,6 +74,7 @@ pub(crate) enum Next {
         qp: u32,
         bytes: u32,
         slices: u32,
+        early: u32,
     },
 }
 
@@ -233,8 +236,16 @@ impl Live {
         }
         // Where blocks are refreshed, the driver cuts as that needs.
         let cuts = Cuts::new(self.slices.filter(|_| wanted.refresh == 0), holds_back);
-        self.flight =
-            Some(Flight { output, mapped, number: wanted.number, cuts, began, locked: None, is_done: false });
+        self.flight = Some(Flight {
+            output,
+            mapped,
+            number: wanted.number,
+            cuts,
+            began,
+            locked: None,
+            early: 0,
+            is_done: false,
+        });
         Ok(())
     }
 
@@ -327,16 +338,17 @@ impl Live {
         };
         if let Some((range, is_last)) = flight.cuts.next(&report) {
             let Output::Locked(locked) = &self.outputs[flight.output] else { return Ok(None) };
+            flight.early += u32::from(!look.is_complete);
             return Ok(locked.lend(range).map(|slice| Next::Slice { slice, is_last }));
         }
         if !look.is_complete {
             return Ok(None);
         }
-        let (slices, at) = (flight.cuts.slices(), flight.output);
+        let (slices, early, at) = (flight.cuts.slices(), flight.early, flight.output);
         self.unmap()?;
         self.unlock(at)?;
         let Look { kind, qp, bytes, .. } = look;
-        Ok(Some(Next::Done { kind, qp, bytes, slices }))
+        Ok(Some(Next::Done { kind, qp, bytes, slices, early }))
     }
 
     /// The encoder is done with the picture's input.

@@ -56,6 +56,8 @@ pub struct Encoded {
     pub bytes: u32,
     /// Slices that were lent.
     pub slices: u32,
+    /// Those among them that were lent while the rest was still being encoded.
+    pub early: u32,
     /// The average quantiser, by which one sees what the bitrate does.
     pub qp: u32,
 }
@@ -452,7 +454,7 @@ impl Session {
             Next::Slice { slice, is_last } => Step::Slice { slice, is_last },
             Next::Nothing => Step::Nothing,
             Next::Lent => Step::Lent,
-            Next::Done { kind, qp, bytes, slices } => {
+            Next::Done { kind, qp, bytes, slices, early } => {
                 let wanted = self.current.take().unwrap_or(Wanted { number: 0, is_idr: false, refresh: 0 });
                 let is_idr = wanted.is_idr || kind == NV_ENC_PIC_TYPE_IDR;
                 self.counts.pictures += 1;
@@ -461,7 +463,16 @@ impl Session {
                     *pictures += 1;
                 }
                 let reference = self.reference.take().filter(|_| !is_idr);
-                Step::Done(Encoded { number: wanted.number, is_idr, kind, reference, bytes, slices, qp })
+                Step::Done(Encoded {
+                    number: wanted.number,
+                    is_idr,
+                    kind,
+                    reference,
+                    bytes,
+                    slices,
+                    early,
+                    qp,
+                })
             }
         })
     }

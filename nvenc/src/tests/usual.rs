@@ -16,7 +16,7 @@ fn slices_are_lent_while_the_rest_is_encoded() {
     // The first has the parameter sets; each look found one more.
     assert_eq!(slices, [120, 100, 100, 100]);
     assert_eq!(driver.state().calls["lock"], 4);
-    assert_eq!((encoded.bytes, encoded.slices, encoded.qp), (420, 4, 30));
+    assert_eq!((encoded.bytes, encoded.slices, encoded.early, encoded.qp), (420, 4, 3, 30));
     assert!(encoded.is_idr && encoded.reference.is_none(), "the first is one");
     let (encoded, _) = encode(&mut session, 2, false).expect("encoded");
     assert_eq!((encoded.is_idr, encoded.reference), (false, Some(1)));
