@@ -46,20 +46,20 @@ fn answer(call: &str, body: impl FnOnce() -> Answer) -> NVENCSTATUS {
     }
 }
 
-/// What becomes of a call on a session whose device is lost.
+/// What becomes of a call that fails on request, or on a session whose device is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lost {
+enum Failed {
     /// It is not done.
     Refuse,
-    /// The driver forgets what it is told to, and answers that the device is gone all the same.
-    Forget,
+    /// What it gives back is given back, and the answer is a failure all the same: nobody asks for that twice.
+    GiveBack,
 }
 
 /// A call on a session.
 fn on_session(
     call: &str,
     encoder: *mut c_void,
-    lost: Lost,
+    failed: Failed,
     body: impl FnOnce(&Arc<Session>, Option<NVENCSTATUS>) -> Answer,
 ) -> NVENCSTATUS {
     let Some(session) = driver::session(encoder as usize) else {
@@ -71,7 +71,7 @@ fn on_session(
         session.lose();
     }
     if session.is_lost() {
-        if lost == Lost::Forget {
+        if failed == Failed::GiveBack {
             // Its answer would be about a device that is no more.
             drop(body(&session, None));
         }
@@ -80,7 +80,8 @@ fn on_session(
     }
     let done = match asked {
         Some(status) if !(call == ENCODE && status == NV_ENC_ERR_NEED_MORE_INPUT) => {
-            Refused::world(status, format!("{} was asked for", status.name().unwrap_or("this")))
+            let done = if failed == Failed::GiveBack { body(&session, None) } else { Ok(()) };
+            done.and_then(|()| failure(status))
         }
         other => body(&session, other),
     };
@@ -94,6 +95,10 @@ fn on_session(
 }
 
 const ENCODE: &str = "nvEncEncodePicture";
+
+fn failure(status: NVENCSTATUS) -> Answer {
+    Refused::world(status, format!("{} was asked for", status.name().unwrap_or("this")))
+}
 
 /// The codec of a GUID that the caller asks about.
 fn codec_of(guid: GUID) -> Answer<Codec> {
@@ -161,7 +166,7 @@ unsafe extern "C" fn open_session(
 }
 
 unsafe extern "C" fn guid_count(encoder: *mut c_void, guids: *mut u32) -> NVENCSTATUS {
-    on_session("nvEncGetEncodeGUIDCount", encoder, Lost::Refuse, |_, _| {
+    on_session("nvEncGetEncodeGUIDCount", encoder, Failed::Refuse, |_, _| {
         // SAFETY: the caller's variable.
         unsafe { count(codecs().len(), guids) }
     })
@@ -173,7 +178,7 @@ unsafe extern "C" fn guids(
     room: u32,
     count: *mut u32,
 ) -> NVENCSTATUS {
-    on_session("nvEncGetEncodeGUIDs", encoder, Lost::Refuse, |_, _| {
+    on_session("nvEncGetEncodeGUIDs", encoder, Failed::Refuse, |_, _| {
         // SAFETY: the caller's array and variable.
         unsafe { list(&codecs(), array, room, count) }
     })
@@ -185,7 +190,7 @@ fn codecs() -> Vec<GUID> {
 }
 
 unsafe extern "C" fn profile_count(encoder: *mut c_void, codec: GUID, profiles: *mut u32) -> NVENCSTATUS {
-    on_session("nvEncGetEncodeProfileGUIDCount", encoder, Lost::Refuse, |_, _| {
+    on_session("nvEncGetEncodeProfileGUIDCount", encoder, Failed::Refuse, |_, _| {
         // SAFETY: the caller's variable.
         unsafe { count(codec_of(codec)?.profiles().len(), profiles) }
     })
@@ -198,14 +203,14 @@ unsafe extern "C" fn profiles(
     room: u32,
     count: *mut u32,
 ) -> NVENCSTATUS {
-    on_session("nvEncGetEncodeProfileGUIDs", encoder, Lost::Refuse, |_, _| {
+    on_session("nvEncGetEncodeProfileGUIDs", encoder, Failed::Refuse, |_, _| {
         // SAFETY: the caller's array and variable.
         unsafe { list(codec_of(codec)?.profiles(), array, room, count) }
     })
 }
 
 unsafe extern "C" fn format_count(encoder: *mut c_void, codec: GUID, formats: *mut u32) -> NVENCSTATUS {
-    on_session("nvEncGetInputFormatCount", encoder, Lost::Refuse, |_, _| {
+    on_session("nvEncGetInputFormatCount", encoder, Failed::Refuse, |_, _| {
         // SAFETY: the caller's variable.
         unsafe { count(driver::card().formats(codec_of(codec)?).len(), formats) }
     })
@@ -218,7 +223,7 @@ unsafe extern "C" fn formats(
     room: u32,
     count: *mut u32,
 ) -> NVENCSTATUS {
-    on_session("nvEncGetInputFormats", encoder, Lost::Refuse, |_, _| {
+    on_session("nvEncGetInputFormats", encoder, Failed::Refuse, |_, _| {
         // SAFETY: the caller's array and variable.
         unsafe { list(&driver::card().formats(codec_of(codec)?), array, room, count) }
     })
@@ -230,7 +235,7 @@ unsafe extern "C" fn caps(
     params: *mut NV_ENC_CAPS_PARAM,
     value: *mut i32,
 ) -> NVENCSTATUS {
-    on_session("nvEncGetEncodeCaps", encoder, Lost::Refuse, |session, _| {
+    on_session("nvEncGetEncodeCaps", encoder, Failed::Refuse, |session, _| {
         // SAFETY: the caller's structure and variable.
         let (params, value) = unsafe { (structure(params, session.api)?, output(value, "capsVal")?) };
         zero("NV_ENC_CAPS_PARAM::reserved", &params.reserved)?;
@@ -243,7 +248,7 @@ unsafe extern "C" fn caps(
 }
 
 unsafe extern "C" fn preset_count(encoder: *mut c_void, codec: GUID, presets: *mut u32) -> NVENCSTATUS {
-    on_session("nvEncGetEncodePresetCount", encoder, Lost::Refuse, |_, _| {
+    on_session("nvEncGetEncodePresetCount", encoder, Failed::Refuse, |_, _| {
         codec_of(codec)?;
         // SAFETY: the caller's variable.
         unsafe { count(PRESETS.len(), presets) }
@@ -257,7 +262,7 @@ unsafe extern "C" fn presets(
     room: u32,
     count: *mut u32,
 ) -> NVENCSTATUS {
-    on_session("nvEncGetEncodePresetGUIDs", encoder, Lost::Refuse, |_, _| {
+    on_session("nvEncGetEncodePresetGUIDs", encoder, Failed::Refuse, |_, _| {
         codec_of(codec)?;
         // SAFETY: the caller's array and variable.
         unsafe { list(PRESETS, array, room, count) }
@@ -271,7 +276,7 @@ unsafe extern "C" fn preset_config(
     tuning: NV_ENC_TUNING_INFO,
     config: *mut NV_ENC_PRESET_CONFIG,
 ) -> NVENCSTATUS {
-    on_session("nvEncGetEncodePresetConfigEx", encoder, Lost::Refuse, |session, _| {
+    on_session("nvEncGetEncodePresetConfigEx", encoder, Failed::Refuse, |session, _| {
         // SAFETY: the caller's structure.
         let config = unsafe { structure(config, session.api) }?;
         let codec = codec_of(codec)?;
@@ -287,7 +292,7 @@ unsafe extern "C" fn preset_config(
 }
 
 unsafe extern "C" fn initialize(encoder: *mut c_void, params: *mut NV_ENC_INITIALIZE_PARAMS) -> NVENCSTATUS {
-    on_session("nvEncInitializeEncoder", encoder, Lost::Refuse, |session, _| {
+    on_session("nvEncInitializeEncoder", encoder, Failed::Refuse, |session, _| {
         // SAFETY: the caller's structures.
         let setup =
             unsafe { Setup::read(structure(params, session.api)?, session.api, driver::card(), None) }?;
@@ -299,7 +304,7 @@ unsafe extern "C" fn reconfigure(
     encoder: *mut c_void,
     params: *mut NV_ENC_RECONFIGURE_PARAMS,
 ) -> NVENCSTATUS {
-    on_session("nvEncReconfigureEncoder", encoder, Lost::Refuse, |session, _| {
+    on_session("nvEncReconfigureEncoder", encoder, Failed::Refuse, |session, _| {
         // SAFETY: the caller's structure.
         let params = unsafe { structure(params, session.api) }?;
         use NV_ENC_RECONFIGURE_PARAMS as Params;
@@ -321,7 +326,7 @@ unsafe extern "C" fn parameter_sets(
     encoder: *mut c_void,
     params: *mut NV_ENC_SEQUENCE_PARAM_PAYLOAD,
 ) -> NVENCSTATUS {
-    on_session("nvEncGetSequenceParams", encoder, Lost::Refuse, |session, _| {
+    on_session("nvEncGetSequenceParams", encoder, Failed::Refuse, |session, _| {
         // SAFETY: the caller's structure.
         let params = unsafe { structure(params, session.api) }?;
         zero("NV_ENC_SEQUENCE_PARAM_PAYLOAD::reserved", &params.reserved)?;
@@ -347,7 +352,7 @@ unsafe extern "C" fn set_streams(
     input: NV_ENC_CUSTREAM_PTR,
     output: NV_ENC_CUSTREAM_PTR,
 ) -> NVENCSTATUS {
-    on_session("nvEncSetIOCudaStreams", encoder, Lost::Refuse, |session, _| {
+    on_session("nvEncSetIOCudaStreams", encoder, Failed::Refuse, |session, _| {
         // SAFETY: the caller's variables.
         unsafe { session.set_streams(input.cast(), output.cast()) }
     })
@@ -357,7 +362,7 @@ unsafe extern "C" fn create_output(
     encoder: *mut c_void,
     params: *mut NV_ENC_CREATE_BITSTREAM_BUFFER,
 ) -> NVENCSTATUS {
-    on_session("nvEncCreateBitstreamBuffer", encoder, Lost::Refuse, |session, _| {
+    on_session("nvEncCreateBitstreamBuffer", encoder, Failed::Refuse, |session, _| {
         // SAFETY: the caller's structure.
         let params = unsafe { structure(params, session.api) }?;
         zero("NV_ENC_CREATE_BITSTREAM_BUFFER::reserved1", &params.reserved1)?;
@@ -368,13 +373,13 @@ unsafe extern "C" fn create_output(
 }
 
 unsafe extern "C" fn destroy_output(encoder: *mut c_void, buffer: NV_ENC_OUTPUT_PTR) -> NVENCSTATUS {
-    on_session("nvEncDestroyBitstreamBuffer", encoder, Lost::Forget, |session, _| {
+    on_session("nvEncDestroyBitstreamBuffer", encoder, Failed::GiveBack, |session, _| {
         session.destroy_output(buffer as usize)
     })
 }
 
 unsafe extern "C" fn register(encoder: *mut c_void, params: *mut NV_ENC_REGISTER_RESOURCE) -> NVENCSTATUS {
-    on_session("nvEncRegisterResource", encoder, Lost::Refuse, |session, _| {
+    on_session("nvEncRegisterResource", encoder, Failed::Refuse, |session, _| {
         // SAFETY: the caller's structure.
         let params = unsafe { structure(params, session.api) }?;
         params.registeredResource = session.register(params)? as *mut c_void;
@@ -383,13 +388,13 @@ unsafe extern "C" fn register(encoder: *mut c_void, params: *mut NV_ENC_REGISTER
 }
 
 unsafe extern "C" fn unregister(encoder: *mut c_void, registered: NV_ENC_REGISTERED_PTR) -> NVENCSTATUS {
-    on_session("nvEncUnregisterResource", encoder, Lost::Forget, |session, _| {
+    on_session("nvEncUnregisterResource", encoder, Failed::GiveBack, |session, _| {
         session.unregister(registered as usize)
     })
 }
 
 unsafe extern "C" fn map(encoder: *mut c_void, params: *mut NV_ENC_MAP_INPUT_RESOURCE) -> NVENCSTATUS {
-    on_session("nvEncMapInputResource", encoder, Lost::Refuse, |session, _| {
+    on_session("nvEncMapInputResource", encoder, Failed::Refuse, |session, _| {
         // SAFETY: the caller's structure.
         let params = unsafe { structure(params, session.api) }?;
         zero("subResourceIndex", &[params.subResourceIndex])?;
@@ -404,18 +409,20 @@ unsafe extern "C" fn map(encoder: *mut c_void, params: *mut NV_ENC_MAP_INPUT_RES
 }
 
 unsafe extern "C" fn unmap(encoder: *mut c_void, mapped: NV_ENC_INPUT_PTR) -> NVENCSTATUS {
-    on_session("nvEncUnmapInputResource", encoder, Lost::Forget, |session, _| session.unmap(mapped as usize))
+    on_session("nvEncUnmapInputResource", encoder, Failed::GiveBack, |session, _| {
+        session.unmap(mapped as usize)
+    })
 }
 
 unsafe extern "C" fn encode(encoder: *mut c_void, params: *mut NV_ENC_PIC_PARAMS) -> NVENCSTATUS {
-    on_session(ENCODE, encoder, Lost::Refuse, |session, asked| {
+    on_session(ENCODE, encoder, Failed::Refuse, |session, asked| {
         // SAFETY: the caller's structure, and what it points to.
         unsafe { session.encode(structure(params, session.api)?, asked.is_some()) }
     })
 }
 
 unsafe extern "C" fn lock(encoder: *mut c_void, params: *mut NV_ENC_LOCK_BITSTREAM) -> NVENCSTATUS {
-    on_session("nvEncLockBitstream", encoder, Lost::Refuse, |session, _| {
+    on_session("nvEncLockBitstream", encoder, Failed::Refuse, |session, _| {
         // SAFETY: the caller's structure.
         let params = unsafe { structure(params, session.api) }?;
         use NV_ENC_LOCK_BITSTREAM as Lock;
@@ -429,11 +436,15 @@ unsafe extern "C" fn lock(encoder: *mut c_void, params: *mut NV_ENC_LOCK_BITSTRE
 }
 
 unsafe extern "C" fn unlock(encoder: *mut c_void, buffer: NV_ENC_OUTPUT_PTR) -> NVENCSTATUS {
-    on_session("nvEncUnlockBitstream", encoder, Lost::Forget, |session, _| session.unlock(buffer as usize))
+    on_session("nvEncUnlockBitstream", encoder, Failed::GiveBack, |session, _| {
+        session.unlock(buffer as usize)
+    })
 }
 
 unsafe extern "C" fn invalidate(encoder: *mut c_void, time_stamp: u64) -> NVENCSTATUS {
-    on_session("nvEncInvalidateRefFrames", encoder, Lost::Refuse, |session, _| session.invalidate(time_stamp))
+    on_session("nvEncInvalidateRefFrames", encoder, Failed::Refuse, |session, _| {
+        session.invalidate(time_stamp)
+    })
 }
 
 unsafe extern "C" fn destroy(encoder: *mut c_void) -> NVENCSTATUS {

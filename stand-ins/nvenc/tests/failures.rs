@@ -108,6 +108,22 @@ fn each_call_fails_with_each_code_and_works_after_it() {
             driver.loaded.fail(&format!("{name}:1={code}"));
             assert_eq!(call(&driver, &mut ready), status, "{name}");
             assert!(ready.words().contains(code), "{name}: {:?}", ready.words());
+            // What was to be given back is, whatever the answer.
+            match *name {
+                "nvEncUnlockBitstream" => {
+                    assert_eq!(ready.encode(0), NV_ENC_SUCCESS, "{}", ready.words());
+                    assert_eq!(ready.lock(0, true).0, NV_ENC_SUCCESS, "{}", ready.words());
+                }
+                "nvEncUnmapInputResource" => assert_eq!(ready.map(0), NV_ENC_SUCCESS, "{}", ready.words()),
+                "nvEncUnregisterResource" => {
+                    assert_eq!(ready.register(0), NV_ENC_SUCCESS, "{}", ready.words());
+                }
+                "nvEncDestroyBitstreamBuffer" => {
+                    ready.outputs.remove(0);
+                    assert_eq!(ready.create_output(), NV_ENC_SUCCESS);
+                }
+                _ => {}
+            }
         }
         assert_eq!(call(&driver, &mut ready), NV_ENC_SUCCESS, "{name}: {}", ready.words());
     }
