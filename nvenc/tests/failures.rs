@@ -1,0 +1,183 @@
+//! Each call of the driver's fails, with each code that it can have: the session goes on, or names what failed, and does nothing
+//! that the contract does not allow.
+#![allow(clippy::unwrap_used)] // clippy's leave for tests ends at the functions that they share
+
+mod rig;
+
+use std::time::{Duration, Instant};
+
+use rig::{Ground, HEIGHT, Picture, RICH_KBPS, WIDTH, config, encode};
+use punktfunk_codec::h264::Decoder;
+use punktfunk_nvenc::{Change, Config, NvencError, Session};
+
+/// What can fail before there is a session.
+const OPENING: &[&str] = &[
+    "nvEncOpenEncodeSessionEx",
+    "nvEncGetEncodeGUIDCount",
+    "nvEncGetEncodeGUIDs",
+    "nvEncGetInputFormatCount",
+    "nvEncGetInputFormats",
+    "nvEncGetEncodeCaps",
+    "nvEncGetEncodePresetConfigEx",
+    "nvEncInitializeEncoder",
+    "nvEncSetIOCudaStreams",
+    "nvEncCreateBitstreamBuffer",
+];
+
+/// What can fail with every picture.
+const PICTURES: &[&str] = &[
+    "nvEncRegisterResource",
+    "nvEncMapInputResource",
+    "nvEncEncodePicture",
+    "nvEncLockBitstream",
+    "nvEncUnlockBitstream",
+    "nvEncUnmapInputResource",
+    "nvEncInvalidateRefFrames",
+    "nvEncReconfigureEncoder",
+];
+
+const CODES: &[&str] = &[
+    "NV_ENC_ERR_OUT_OF_MEMORY",
+    "NV_ENC_ERR_ENCODER_BUSY",
+    "NV_ENC_ERR_LOCK_BUSY",
+    "NV_ENC_ERR_NEED_MORE_INPUT",
+    "NV_ENC_ERR_DEVICE_NOT_EXIST",
+    "NV_ENC_ERR_INVALID_PARAM",
+    "NV_ENC_ERR_GENERIC",
+];
+
+/// An error says which call failed, or what the machine lacks; and it is no novel.
+fn assert_named(error: &NvencError, call: &str) {
+    let words = error.to_string();
+    let says_call = words.contains(call);
+    let says_lack = matches!(
+        error,
+        NvencError::SessionLimit { .. } | NvencError::Unable { .. } | NvencError::NoEncoder { .. }
+    );
+    assert!(says_call || says_lack, "{call}: {words}");
+    assert!(words.len() < 400, "{words}");
+}
+
+#[test]
+fn a_session_that_cannot_be_opened_says_why_and_leaves_nothing() {
+    let ground = Ground::new();
+    for call in OPENING {
+        for code in CODES {
+            ground.stand_ins.fail(&format!("{call}:1={code}"));
+            match ground.open(config(RICH_KBPS)) {
+                Ok(session) => drop(session),
+                Err(error) => assert_named(&error, call),
+            }
+            ground.stand_ins.fail("");
+            let session = ground.open(config(RICH_KBPS));
+            assert!(session.is_ok(), "after {call} with {code}: {session:?}");
+        }
+    }
+    ground.close();
+}
+
+/// A session and its pictures, one of which fails.
+struct Played<'a> {
+    ground: &'a Ground,
+    session: Session,
+    picture: Picture,
+    decoder: Decoder,
+    number: u64,
+}
+
+impl Played<'_> {
+    /// Encodes the next picture, and decodes it.
+    fn next(&mut self) -> Result<bool, NvencError> {
+        self.number += 1;
+        self.picture.paint(&self.ground.stream, self.number);
+        let (au, encoded) = encode(&mut self.session, &self.picture.input, self.number)?;
+        self.picture.assert_decoded(&mut self.decoder, &au, &format!("picture {}", self.number));
+        Ok(encoded.is_idr)
+    }
+}
+
+/// One failure in the midst of a session: what came of it.
+fn played(ground: &Ground, call: &str, code: &str) -> Result<(), NvencError> {
+    let most = Config { width_max: 2 * WIDTH, height_max: 2 * HEIGHT, ..config(RICH_KBPS) };
+    let session = ground.open(most).unwrap();
+    let picture = ground.picture(WIDTH, HEIGHT);
+    let mut played = Played { ground, session, picture, decoder: Decoder::new().unwrap(), number: 0 };
+    if call != "nvEncRegisterResource" {
+        for _ in 0..3 {
+            played.next().unwrap();
+        }
+    }
+    ground.stand_ins.fail(&format!("{call}:1={code}"));
+    let invalidated = played.session.invalidate(played.number).map(drop);
+    let changed =
+        played.session.reconfigure(&Change { bitrate_kbps: Some(RICH_KBPS / 2), ..Change::default() });
+    let encoded = played.next().map(drop);
+    ground.stand_ins.fail("");
+    // Whatever it was, the session encodes on; a picture that was lost on the way is not referred to.
+    for _ in 0..3 {
+        let next = played.next();
+        assert!(next.is_ok(), "{call} with {code}, afterwards: {next:?}");
+    }
+    invalidated.and(changed).and(encoded)
+}
+
+#[test]
+fn a_session_survives_what_fails_once() {
+    let ground = Ground::new();
+    let mut named = 0;
+    for call in PICTURES {
+        for code in CODES {
+            let began = Instant::now();
+            if let Err(error) = played(&ground, call, code) {
+                assert_named(&error, call);
+                named += 1;
+            }
+            assert!(began.elapsed() < Duration::from_secs(5), "{call} with {code}: {:?}", began.elapsed());
+            assert_eq!(ground.stand_ins.breaches(), 0, "{call} with {code}");
+        }
+    }
+    assert!(named > 0, "some cannot be gone around");
+    ground.close();
+}
+
+#[test]
+fn a_lost_device_is_made_anew_once_and_then_reported() {
+    let ground = Ground::new();
+    {
+        let session = ground.open(config(RICH_KBPS)).unwrap();
+        let picture = ground.picture(WIDTH, HEIGHT);
+        let mut played =
+            Played { ground: &ground, session, picture, decoder: Decoder::new().unwrap(), number: 0 };
+        assert!(played.next().unwrap());
+        assert!(!played.next().unwrap());
+        ground.stand_ins.fail("nvEncEncodePicture:1=NV_ENC_ERR_DEVICE_NOT_EXIST");
+        assert!(played.next().unwrap(), "an IDR of the new session, in the same call");
+        assert_eq!(played.session.counts().rebuilds, 1);
+        assert!(!played.next().unwrap());
+        ground.stand_ins.fail("nvEncEncodePicture:1=NV_ENC_ERR_DEVICE_NOT_EXIST");
+        let error = played.next().unwrap_err();
+        assert!(matches!(error, NvencError::Died { rebuilt: true, .. }), "{error}");
+        assert!(error.to_string().contains("nvEncEncodePicture"), "{error}");
+        assert_eq!(played.session.counts().rebuilds, 1);
+    }
+    ground.close();
+}
+
+#[test]
+fn a_busy_encoder_is_waited_for() {
+    let ground = Ground::new();
+    {
+        let session = ground.open(config(RICH_KBPS)).unwrap();
+        let picture = ground.picture(WIDTH, HEIGHT);
+        let mut played =
+            Played { ground: &ground, session, picture, decoder: Decoder::new().unwrap(), number: 0 };
+        ground.stand_ins.fail(
+            "nvEncEncodePicture:2x3=NV_ENC_ERR_ENCODER_BUSY,nvEncLockBitstream:5x20=NV_ENC_ERR_LOCK_BUSY",
+        );
+        for _ in 0..6 {
+            played.next().unwrap();
+        }
+        assert_eq!((played.session.counts().busy, played.session.counts().rebuilds), (3, 0));
+    }
+    ground.close();
+}
