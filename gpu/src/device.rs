@@ -9,7 +9,7 @@ mod open;
 mod survey;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ash::vk;
 
@@ -18,6 +18,7 @@ pub(crate) use open::vulkan_format;
 pub use names::{Choice, DrmNode, PciAddress, Uuid};
 
 use crate::GpuError;
+use crate::error::Link;
 use crate::format::Fourcc;
 
 /// What a device is.
@@ -167,11 +168,12 @@ pub(crate) struct Shared {
     pub(crate) importable: Vec<(Fourcc, Vec<Importable>)>,
     pub(crate) device: ash::Device,
     pub(crate) family: u32,
-    pub(crate) queue: vk::Queue,
+    /// Whoever begins work holds it: importers of one device may be on several threads.
+    pub(crate) queue: Mutex<vk::Queue>,
     pub(crate) memory: vk::PhysicalDeviceMemoryProperties,
     pub(crate) extensions: open::Extensions,
     /// What the device is of: the last to go.
-    _vulkan: survey::Vulkan,
+    vulkan: survey::Vulkan,
 }
 
 impl Shared {
@@ -189,6 +191,21 @@ impl Shared {
                 .find(|(index, it)| allowed >> index & 1 == 1 && it.property_flags.contains(flags))
         };
         find(wanted | liked).or_else(|| find(wanted)).map(|(index, _)| index)
+    }
+}
+
+impl Shared {
+    /// What the device is of.
+    pub(crate) fn instance(&self) -> &ash::Instance {
+        &self.vulkan.instance
+    }
+
+    /// Begins work.
+    pub(crate) fn submit(&self, work: &vk::SubmitInfo2<'_>, link: Link) -> Result<(), GpuError> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the queue is held; what the work names is the caller's, who keeps it until the work is over.
+        unsafe { self.device.queue_submit2(*queue, std::slice::from_ref(work), vk::Fence::null()) }
+            .map_err(GpuError::call(link, "vkQueueSubmit2"))
     }
 }
 

@@ -141,9 +141,7 @@ impl Flight {
             .command_buffer_infos(&commands)
             .wait_semaphore_infos(waits)
             .signal_semaphore_infos(tells);
-        // SAFETY: the queue is this thread's: it was made for this device, whose one user holds it exclusively.
-        unsafe { self.device.device.queue_submit2(self.device.queue, &[submit], vk::Fence::null()) }
-            .map_err(GpuError::call(Link::Convert, "vkQueueSubmit2"))
+        self.device.submit(&submit, Link::Convert)
     }
 
     /// Notes work that has begun, which is over when the timeline comes to `value`.

@@ -24,6 +24,7 @@ mod memory;
 mod output;
 mod overlay;
 mod pipeline;
+pub mod producer;
 pub mod reference;
 mod source;
 mod sync;

@@ -93,7 +93,7 @@ impl Buffer {
         let mut external = vk::ExternalMemoryBufferCreateInfo::default().handle_types(shared_as);
         let mut create = vk::BufferCreateInfo::default()
             .size(bytes)
-            .usage(vk::BufferUsageFlags::STORAGE_BUFFER)
+            .usage(vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::TRANSFER_SRC)
             .sharing_mode(vk::SharingMode::EXCLUSIVE);
         if !shared_as.is_empty() {
             create = create.push_next(&mut external);

@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::{process, workspace};
 
 /// Tests that run elsewhere.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Tests {
     pub(crate) package: &'static str,
     /// A file of the package's tests; none for the tests beside its code.

@@ -1,6 +1,7 @@
 //! Opens a device: its queue, its extensions, and what it can do.
 
 use std::ffi::CStr;
+use std::sync::Mutex;
 
 use ash::{ext, khr, vk};
 
@@ -38,7 +39,7 @@ pub(super) fn open(
     names.extend(OPTIONAL.iter().filter(|name| has(&listed, name)));
     let (device, priority) = create(&vulkan, physical, family, &names, &listed)?;
     // SAFETY: the family and the index are what the device was made with.
-    let queue = unsafe { device.get_device_queue(family, 0) };
+    let queue = Mutex::new(unsafe { device.get_device_queue(family, 0) });
     // SAFETY: the device is of this instance.
     let memory = unsafe { vulkan.instance.get_physical_device_memory_properties(physical) };
     let mut caps = probe(&vulkan, physical, &names, priority);
@@ -59,7 +60,7 @@ pub(super) fn open(
             .then(|| ext::external_memory_host::Device::new(instance, &device)),
     };
     tracing::info!(device = %description, ?caps, "the GPU is open");
-    Ok(Shared { description, caps, importable, device, family, queue, memory, extensions, _vulkan: vulkan })
+    Ok(Shared { description, caps, importable, device, family, queue, memory, extensions, vulkan })
 }
 
 /// Whether the device has what there is no way around.

@@ -34,6 +34,8 @@ const PACKAGES: &[&str] = &[
     "gstreamer1.0-pipewire",
     "gstreamer1.0-plugins-base",
     "gstreamer1.0-tools",
+    // Vulkan on the CPU that imports dmabufs, for the virtual machine's tests.
+    "mesa-vulkan-drivers",
     // What the tests look and reach with, and what lets this machine's files go (umount).
     "iproute2",
     "mount",

@@ -10,7 +10,8 @@
 mod make;
 mod room;
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::args::UserlandOptions;
@@ -61,6 +62,30 @@ pub(crate) fn run_in_suite(install: bool) -> Result<(), Fault> {
     test(&room, &root, Scope::Workspace, &Interrupt::install()?)
 }
 
+/// A userland that was made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    /// Its root.
+    pub(crate) root: PathBuf,
+    /// What keeps others from making it anew meanwhile.
+    held: File,
+}
+
+/// Sees to it that the userland is there.
+pub(crate) fn ensure(root: &Path, install: bool) -> Result<Made, Fault> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(missing("only root may mount what it needs"));
+    }
+    packages::ensure(&[packages::USERLAND], install)?;
+    let folder = folder(root)?;
+    let held = make::ensure(&folder)?;
+    Ok(Made { root: folder.join(make::ROOT), held })
+}
+
+fn folder(root: &Path) -> Result<PathBuf, Fault> {
+    Ok(workspace::target_folder(root)?.join("userland"))
+}
+
 /// A room that programs can be run in.
 fn prepare(root: &Path, install: bool) -> Result<Room, Fault> {
     if !rustix::process::geteuid().is_root() {
@@ -73,15 +98,13 @@ fn prepare(root: &Path, install: bool) -> Result<Room, Fault> {
         }
     }
     room::check()?;
-    let target = workspace::target_folder(root)?;
-    let folder = target.join("userland");
-    let userland = make::ensure(&folder)?;
-    let (console, words) = room::console(&folder)?;
+    let made = ensure(root, install)?;
+    let (console, words) = room::console(&folder(root)?)?;
     Ok(Room {
-        userland: folder.join(make::ROOT),
+        userland: made.root,
         console,
-        shared: vec![root.to_owned(), target],
-        _held: vec![userland, words],
+        shared: vec![root.to_owned(), workspace::target_folder(root)?],
+        _held: vec![made.held, words],
     })
 }
 

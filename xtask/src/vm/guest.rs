@@ -123,6 +123,7 @@ impl Machine {
             word.push(path);
             word
         };
+        add(&["-device", "virtio-gpu-pci"]);
         args.extend([OsString::from("-kernel"), of("", &self.folder.join(KERNEL))]);
         args.extend([OsString::from("-initrd"), of("", first_files)]);
         for serial in [console, answer] {

@@ -18,7 +18,7 @@ use crate::args::VmOptions;
 use crate::fault::Fault;
 use crate::process::Interrupt;
 use crate::test_programs::{self, Scope, Tests};
-use crate::{packages, suite, workspace};
+use crate::{packages, suite, userland, workspace};
 
 /// How long a guest may take from its start to its end: on two free cores all tests take a minute, on busy ones two.
 const PATIENCE: Duration = Duration::from_secs(400);
@@ -41,15 +41,17 @@ const TESTS: &[Tests] = &[
     Tests { package: "punktfunk-net", file: Some("loopback"), filter: "" },
 ];
 
+/// What runs in the guest among a newer Debian's programs: of each program the tests that are ignored elsewhere.
+const USERLAND_TESTS: &[Tests] = &[Tests { package: "punktfunk-gpu", file: Some("dmabuf"), filter: "" }];
+
 /// Boots the machine and runs the tests in it, or what `options` ask for.
 pub(crate) fn run(options: &VmOptions) -> Result<(), Fault> {
     let root = workspace::root()?;
     let machine = prepare(&root, options.install)?;
-    let job = match options.command.split_first() {
-        Some(_) => command_job(&root, &options.command),
-        None => tests_job(&root, &test_programs::build(&root, Scope::Tests, TESTS)?),
-    };
-    machine.run(&job, PATIENCE, &Interrupt::install()?)
+    if options.command.is_empty() {
+        return test(&root, &machine, Scope::Tests, Some(userland::ensure(&root, options.install)?));
+    }
+    machine.run(&command_job(&root, &options.command), PATIENCE, &Interrupt::install()?)
 }
 
 /// As a part of the suite.
@@ -58,9 +60,24 @@ pub(crate) fn run_in_suite(install: bool) -> Result<(), Fault> {
     let Some(machine) = suite::unless_missing("the virtual machine", prepare(&root, install))? else {
         return Ok(());
     };
-    let programs = test_programs::build(&root, Scope::Workspace, TESTS)?;
+    let newer =
+        suite::unless_missing("the virtual machine's newer userland", userland::ensure(&root, install))?;
     eprintln!("\n== cargo xtask vm");
-    machine.run(&tests_job(&root, &programs), PATIENCE, &Interrupt::install()?)
+    test(&root, &machine, Scope::Workspace, newer)
+}
+
+/// Runs the tests, those among newer programs where there are any.
+fn test(
+    root: &Path,
+    machine: &guest::Machine,
+    scope: Scope,
+    newer: Option<userland::Made>,
+) -> Result<(), Fault> {
+    let all: Vec<Tests> = TESTS.iter().chain(newer.iter().flat_map(|_| USERLAND_TESTS)).copied().collect();
+    let programs = test_programs::build(root, scope, &all)?;
+    let (own, among_newer) = programs.split_at(TESTS.len());
+    let newer = newer.as_ref().map(|newer| (newer.root.as_path(), among_newer));
+    machine.run(&tests_job(root, own, newer), PATIENCE, &Interrupt::install()?)
 }
 
 /// A machine that can be booted.
@@ -77,19 +94,38 @@ fn prepare(root: &Path, install: bool) -> Result<guest::Machine, Fault> {
 
 /// Runs each program, and once more if it fails, as the suite does with tests over real sockets: a busy machine may stall
 /// an emulated one for longer than a test waits. The job fails if one fails twice.
-fn tests_job(root: &Path, programs: &[PathBuf]) -> String {
+fn tests_job(root: &Path, programs: &[PathBuf], newer: Option<(&Path, &[PathBuf])>) -> String {
     let mut job = format!("cd {}\nfailed=0\n{SET_APART}", quoted(&root.to_string_lossy()));
     for (program, tests) in programs.iter().zip(TESTS) {
-        let program = quoted(&program.to_string_lossy());
-        let (name, filter) = (tests.name(), tests.filter);
-        job.push_str(&format!(
-            "echo; echo \"-- {name}\"\n\
-             run() {{ timeout --kill-after=5 {PROGRAM_PATIENCE_S} {program} --test-threads=1 --nocapture {filter}; }}\n\
-             run || {{ echo; echo \"-- FLAKY or a fault: once more\"; run; }} || failed=1\n"
-        ));
+        run_twice(&mut job, tests, &quoted(&program.to_string_lossy()), "");
+    }
+    if let Some((newer, programs)) = newer {
+        job.push_str(&format!("newer={}\n{FURNISH}", quoted(&newer.to_string_lossy())));
+        for (program, tests) in programs.iter().zip(USERLAND_TESTS) {
+            let program = quoted(&program.to_string_lossy());
+            job.push_str(&format!("cp {program} \"$newer/tmp/program\"\n"));
+            run_twice(&mut job, tests, ENTER, "--ignored");
+        }
     }
     job.push_str("exit $failed\n");
     job
+}
+
+/// What a newer userland's root is given before anything runs in it.
+const FURNISH: &str = r#"for place in dev proc sys; do mount --bind "/$place" "$newer/$place"; done
+mount -t tmpfs tmp "$newer/tmp"
+"#;
+
+/// Runs the program that was put into a newer userland.
+const ENTER: &str = r#"chroot "$newer" /usr/bin/env HOME=/tmp TMPDIR=/tmp /tmp/program"#;
+
+fn run_twice(job: &mut String, tests: &Tests, program: &str, options: &str) {
+    let (name, filter) = (tests.name(), tests.filter);
+    job.push_str(&format!(
+        "echo; echo \"-- {name}\"\n\
+         run() {{ timeout --kill-after=5 {PROGRAM_PATIENCE_S} {program} --test-threads=1 --nocapture {options} {filter}; }}\n\
+         run || {{ echo; echo \"-- FLAKY or a fault: once more\"; run; }} || failed=1\n"
+    ));
 }
 
 /// Runs what a person asks for.
@@ -109,9 +145,15 @@ mod tests {
 
     #[test]
     fn a_job_fails_with_any_of_its_programs_and_spells_words_as_they_are() {
-        let job = tests_job(Path::new("/a b"), &[PathBuf::from("/t/it's-1")]);
+        let newer = (Path::new("/n r"), &[PathBuf::from("/t/2")][..]);
+        let job = tests_job(Path::new("/a b"), &[PathBuf::from("/t/it's-1")], Some(newer));
         assert!(job.starts_with("cd '/a b'\n") && job.ends_with("exit $failed\n"), "{job}");
-        assert!(job.contains(r"'/t/it'\''s-1' --test-threads=1 --nocapture ; }"), "{job}");
+        assert!(job.contains(r"'/t/it'\''s-1' --test-threads=1 --nocapture  ; }"), "{job}");
+        assert!(
+            job.contains("newer='/n r'\n") && job.contains("cp '/t/2' \"$newer/tmp/program\"\n"),
+            "{job}"
+        );
+        assert!(job.contains("/tmp/program --test-threads=1 --nocapture --ignored ; }"), "{job}");
         let words = ["echo", "$HOME", "it's"].map(str::to_owned);
         assert_eq!(command_job(Path::new("/"), &words), "cd '/'\nexec 'echo' '$HOME' 'it'\\''s'\n");
     }
