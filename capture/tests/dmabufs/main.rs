@@ -148,6 +148,45 @@ fn dmabufs_come_at_the_producers_rate_without_a_copy_and_go_back() {
     assert!(stage.source.describe().contains("as dmabufs, BGRx"), "{}", stage.source.describe());
 }
 
+/// What the capture's thread has had of a CPU.
+fn captures_cpu_time() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten().map(|task| task.path());
+    let is_it = |task: &std::path::PathBuf| {
+        std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "capture")
+    };
+    let task = tasks.into_iter().find(is_it).expect("it has a thread of its own");
+    let schedule = std::fs::read_to_string(task.join("schedstat")).unwrap();
+    Duration::from_nanos(schedule.split(' ').next().unwrap().parse().unwrap())
+}
+
+#[test]
+#[ignore = "needs a newer userland; cargo xtask userland"]
+fn a_dmabuf_costs_the_cpu_the_same_at_every_size_and_a_copy_does_not() {
+    let mut costs = Vec::new();
+    for (size, offered) in [(1920, 1080), (3840, 2160)]
+        .into_iter()
+        .flat_map(|size| [(size, Offered::Memory), (size, Offered::Open(vec![MODIFIER_LINEAR]))])
+    {
+        let plan = Plan { size, buffers: (5, 5), ..plan(std::slice::from_ref(&offered)) };
+        let mut stage = Stage::start(plan, wish(&[MODIFIER_LINEAR], None));
+        for _ in 0..30 {
+            stage.next();
+        }
+        let (before, cpu) = (stage.source.counters().captured, captures_cpu_time());
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(2) {
+            stage.next();
+        }
+        let pictures = stage.source.counters().captured - before;
+        let cost = (captures_cpu_time() - cpu) / u32::try_from(pictures).unwrap();
+        let way = if is_dmabuf(&stage.next()) { "as dmabufs" } else { "in memory" };
+        eprintln!("{}x{} {way}: {pictures} pictures, {cost:?} of a CPU each", size.0, size.1);
+        costs.push(cost);
+    }
+    let [_, _, copied, lent] = costs[..] else { panic!("{costs:?}") };
+    assert!(lent * 10 < copied, "{lent:?} against {copied:?}");
+}
+
 #[test]
 #[ignore = "needs a newer userland; cargo xtask userland"]
 fn of_few_buffers_none_is_kept_and_each_goes_back_at_once() {

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Mutex;
 
+use proptest::prelude::*;
 use rustix::fs::fstat;
 
 use super::*;
@@ -315,4 +316,126 @@ fn a_size_of_nothing_is_no_picture_once_sizes_were_told() {
     assert!(stage.lend([Told::dmabuf(2)]).is_some());
     assert!(stage.lend([Told::dmabuf(3).empty()]).is_none());
     assert!(stage.lend([Told { is_marked: true, ..Told::dmabuf(4) }]).is_none());
+}
+
+/// What somebody does: the producer, the encode stage, or a GPU.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    /// Fills so many buffers at once, as far as there are any.
+    Fill(usize),
+    /// Fills one with nothing new in it.
+    FillEmpty,
+    /// Fills one with what is no picture.
+    FillFlawed,
+    Take,
+    Skip,
+    GiveBack,
+    Keep,
+    /// Is done with what was kept first, or last.
+    Done {
+        is_first: bool,
+    },
+    /// Takes all buffers away and has as many others.
+    Change,
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        4 => (1_usize..4).prop_map(Act::Fill),
+        1 => Just(Act::FillEmpty),
+        1 => Just(Act::FillFlawed),
+        4 => Just(Act::Take),
+        1 => Just(Act::Skip),
+        1 => Just(Act::GiveBack),
+        4 => Just(Act::Keep),
+        3 => any::<bool>().prop_map(|is_first| Act::Done { is_first }),
+        1 => Just(Act::Change),
+    ];
+    proptest::collection::vec(act, 0..80)
+}
+
+/// A producer's side of it.
+struct Theirs {
+    buffers: usize,
+    generation: usize,
+    /// Those that it may write to.
+    free: VecDeque<usize>,
+    fates: Vec<Rc<Cell<Fate>>>,
+}
+
+impl Theirs {
+    /// Has others from now on; the stream tells of each.
+    fn change(&mut self, stage: &Stage) {
+        let number = |generation: usize, index: usize| 1 + generation * 8 + index;
+        for index in (0..self.buffers).filter(|_| self.generation > 0) {
+            // The same place in memory, as an allocator gives it.
+            stage.dmabufs().remove(key(number(self.generation % 2, index)));
+        }
+        self.generation += 1;
+        self.free = (0..self.buffers).map(|index| number(self.generation % 2, index)).collect();
+        self.free.iter().for_each(|number| stage.dmabufs().add(key(*number)));
+    }
+
+    fn fill(&mut self) -> Option<Told> {
+        let number = self.free.pop_front()?;
+        let told = Told::dmabuf(number);
+        self.fates.push(Rc::clone(&told.fate.0));
+        Some(told)
+    }
+
+    /// What was filled is out, or was given back by being dropped; what came home is free again.
+    fn settle(&mut self, filled: &[usize], stage: &Stage) {
+        let fates = self.fates.drain(..);
+        let back = filled.iter().zip(fates).filter(|(_, fate)| fate.get() == Fate::GivenBack);
+        self.free.extend(back.map(|(number, _)| *number));
+        for key in stage.home() {
+            let number = key.addr().get() / 64;
+            assert!(!self.free.contains(&number), "{number} came home twice");
+            assert_eq!((number - 1) / 8, self.generation % 2, "{number} was taken away");
+            self.free.push_back(number);
+        }
+        assert!(!self.free.is_empty(), "the producer has nothing to write to");
+    }
+}
+
+proptest! {
+    #[test]
+    fn each_buffer_comes_home_once_and_the_producer_always_has_one(buffers in 3_usize..7, acts in acts()) {
+        let mut stage = Stage::with_dmabufs(0, None);
+        let mut theirs =
+            Theirs { buffers, generation: 0, free: VecDeque::new(), fates: Vec::new() };
+        theirs.change(&stage);
+        let mut kept = VecDeque::new();
+        for act in acts {
+            let mut filled = Vec::new();
+            match act {
+                Act::Fill(count) => filled.extend((0..count).filter_map(|_| theirs.fill())),
+                Act::FillEmpty => filled.extend(theirs.fill().map(|told| Told { is_marked: true, ..told })),
+                Act::FillFlawed => filled.extend(theirs.fill().map(|told| Told { stride: 1, ..told })),
+                Act::Take => stage.receiver.exchange.take(&mut stage.lent).unwrap(),
+                Act::Skip => stage.receiver.exchange.skip(),
+                Act::GiveBack => stage.give_back(),
+                Act::Keep => {
+                    if let (Some(lease), Some(lent)) = (stage.keep(), &stage.lent) {
+                        let Pixels::Dmabuf(dmabuf) = lent.buffer.pixels() else { panic!("memory") };
+                        kept.push_back((lease, dmabuf.buffer));
+                    }
+                }
+                Act::Done { is_first: true } => drop(kept.pop_front()),
+                Act::Done { is_first: false } => drop(kept.pop_back()),
+                Act::Change => theirs.change(&stage),
+            }
+            prop_assert!(kept.len() <= buffers - 3);
+            let numbers: Vec<_> = filled.iter().map(|told| told.key).collect();
+            let mut filled = VecDeque::from(filled);
+            stage.receiver.spoiled_in_a_row = 0;
+            stage.receiver.take_in(|| filled.pop_front(), || None);
+            theirs.settle(&numbers, &stage);
+        }
+        kept.clear();
+        stage.give_back();
+        stage.receiver.exchange.skip();
+        theirs.settle(&[], &stage);
+        prop_assert_eq!(theirs.free.len(), buffers, "some are out for good");
+    }
 }
