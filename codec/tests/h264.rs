@@ -311,3 +311,81 @@ fn encoder_and_decoder_move_between_threads() {
     });
     assert!(decoded.join().unwrap());
 }
+
+/// The access units of a session with losses that were recovery points, and those that were IDRs.
+struct Course {
+    points: Vec<u64>,
+    idrs: Vec<u64>,
+}
+
+/// Encodes and decodes, with losses that are told so many pictures later: what a client drops is not decoded, and each
+/// decoded picture is the one that was encoded.
+fn lose(slices: u16, pictures: u64, told: u64, is_lost: impl Fn(u64) -> bool) -> Course {
+    let mut encoder = Encoder::recovering(config(320, 180, slices)).unwrap();
+    let mut decoder = Decoder::new().unwrap();
+    let mut course = Course { points: Vec::new(), idrs: Vec::new() };
+    let (mut missing, mut newest_lost) = (None, 0);
+    for number in 0..pictures {
+        let mut force = false;
+        if let Some(from) = missing.filter(|_| number == newest_lost + told) {
+            force = !encoder.leave_out(number - from).unwrap();
+        }
+        let picture = moving(320, 180, number as u32);
+        let au = encoder.encode(&picture.as_i420(), 0, force).unwrap();
+        assert!(!(au.is_recovery_point() && au.is_idr()));
+        course.points.extend(au.is_recovery_point().then_some(number));
+        course.idrs.extend(au.is_idr().then_some(number));
+        if is_lost(number) {
+            missing.get_or_insert(number);
+            newest_lost = number;
+            continue;
+        }
+        if missing.is_some() && !(au.is_recovery_point() || au.is_idr()) {
+            continue;
+        }
+        missing = None;
+        let decoded = decoder.decode(au.bytes()).unwrap().unwrap();
+        let psnr = luma_psnr(&decoded.as_i420(), &picture.as_i420());
+        assert!(psnr > 28.0, "picture {number}: {psnr:.1} dB");
+    }
+    assert_eq!(missing, None, "it heals: {:?} {:?}", course.points, course.idrs);
+    course
+}
+
+#[test]
+fn a_loss_is_healed_by_a_picture_that_was_kept() {
+    for slices in [1, 4] {
+        // The second is told of 4 pictures later, and is itself followed by a lost answer.
+        let course = lose(slices, 300, 4, |number| [20, 150, 154, 250].contains(&number));
+        assert_eq!(course.idrs, [0], "{slices} slices");
+        assert_eq!(course.points, [24, 154, 158, 254], "{slices} slices");
+    }
+}
+
+#[test]
+fn losses_of_every_distance_heal_and_each_picture_is_the_right_one() {
+    for seed in 0..8 {
+        let mut random = common::Random(seed);
+        let lost: Vec<u64> = (0..10).map(|_| 1 + random.below(150) as u64).collect();
+        let told = 1 + random.below(12) as u64;
+        let Course { points, idrs } = lose(2, 200, told, |number| lost.contains(&number));
+        println!("seed {seed}, told after {told}: recovery points {points:?}, IDRs {idrs:?}");
+        assert!(points.len() > idrs.len(), "seed {seed}: {points:?} {idrs:?}");
+    }
+}
+
+#[test]
+fn without_a_picture_that_is_old_enough_an_idr_is_to_be_made() {
+    let mut encoder = Encoder::recovering(config(320, 180, 1)).unwrap();
+    assert!(!encoder.leave_out(0).unwrap(), "nothing was encoded");
+    for number in 0..5 {
+        let picture = moving(320, 180, number);
+        encoder.encode(&picture.as_i420(), 0, false).unwrap();
+    }
+    assert!(!encoder.leave_out(5).unwrap(), "the IDR itself is missing");
+    assert!(!encoder.leave_out(9).unwrap());
+    assert!(encoder.leave_out(4).unwrap(), "the IDR is there");
+    let mut plain = Encoder::new(config(320, 180, 1)).unwrap();
+    plain.encode(&moving(320, 180, 0).as_i420(), 0, false).unwrap();
+    assert!(!plain.leave_out(0).unwrap(), "it keeps none");
+}

@@ -222,7 +222,8 @@ impl<D: Decode> DecodeStage<D> {
                 tracing::warn!(au = block.au, %reason, "the decoder refused an access unit");
                 add(&self.counters.dropped_decode_error, 1);
                 self.spent = Duration::ZERO;
-                self.handle_gap(block.au, block.au, done);
+                // Whether it still has what it had before is its own affair: many want an IDR now.
+                self.handle_gap(0, block.au, done);
             }
         }
         Ok(())

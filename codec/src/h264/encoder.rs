@@ -1,4 +1,7 @@
 //! The H.264 encoder: a picture in, an access unit lent out, slice by slice.
+//!
+//! One that recovers ([`Encoder::recovering`]) keeps long-term references: every ninth picture or later is marked, and is
+//! what a loss goes back to once it has settled, half a second later; before that it is the one before, or the IDR.
 
 use openh264_sys2::{
     CAMERA_VIDEO_REAL_TIME, CM_BT709, CONSTANT_ID, CP_BT709, ELevelIdc, LEVEL_4_1, LEVEL_4_2, LEVEL_5_0,
@@ -7,6 +10,7 @@ use openh264_sys2::{
 };
 
 use super::raw::RawEncoder;
+use super::references::LongTerms;
 use crate::error::{check_picture_size, check_setting, macroblocks};
 use crate::limits::{
     BITRATE_KBPS_MAX, BITRATE_KBPS_MIN, LIBRARY_RATE_MHZ_MAX, REFRESH_MHZ_MAX, REFRESH_MHZ_MIN, SIDE_MIN,
@@ -35,6 +39,10 @@ pub struct Encoder {
     config: EncoderConfig,
     level: Level,
     raw: RawEncoder,
+    /// What is kept to recover by; none for an encoder that does not.
+    long_terms: Option<LongTerms>,
+    /// The next picture is ordered to refer to what is kept.
+    recovers: bool,
     /// The library freed its state after an error; the next picture takes a new object.
     broken: bool,
     slice_ends: Vec<usize>,
@@ -46,6 +54,18 @@ impl Encoder {
     /// # Errors
     /// [`CodecError::Size`], [`CodecError::TooLarge`], [`CodecError::Setting`], [`CodecError::Library`].
     pub fn new(config: EncoderConfig) -> Result<Self, CodecError> {
+        Self::made(config, None)
+    }
+
+    /// The same; it can leave pictures out that were lost, see [`Encoder::leave_out`].
+    ///
+    /// # Errors
+    /// As of [`Encoder::new`].
+    pub fn recovering(config: EncoderConfig) -> Result<Self, CodecError> {
+        Self::made(config, Some(LongTerms::default()))
+    }
+
+    fn made(config: EncoderConfig, long_terms: Option<LongTerms>) -> Result<Self, CodecError> {
         let EncoderConfig { width, height, .. } = config;
         if width % 2 != 0 || height % 2 != 0 || width < SIDE_MIN || height < SIDE_MIN {
             return Err(CodecError::Size { width, height });
@@ -55,11 +75,13 @@ impl Encoder {
         check_setting("bitrate_kbps", config.bitrate_kbps, BITRATE_KBPS_MIN, BITRATE_KBPS_MAX)?;
         check_setting("slices", config.slices, 1_u16, SLICES_MAX)?;
         let level = Level::needed(&config);
-        let raw = RawEncoder::new(|params| configure(params, &config, level))?;
+        let raw = RawEncoder::new(|params| configure(params, &config, level, long_terms.is_some()))?;
         Ok(Self {
             config,
             level,
             raw,
+            long_terms,
+            recovers: false,
             broken: false,
             slice_ends: Vec::with_capacity(usize::from(SLICES_MAX)),
         })
@@ -85,15 +107,20 @@ impl Encoder {
             return Err(CodecError::SizeChanged { expected, came });
         }
         if self.broken {
-            self.raw = RawEncoder::new(|params| configure(params, &self.config, self.level))?;
+            let recovers = self.long_terms.is_some();
+            self.raw = RawEncoder::new(|params| configure(params, &self.config, self.level, recovers))?;
             self.broken = false;
         }
+        if let Some(word) = self.long_terms.as_mut().and_then(LongTerms::poll_word) {
+            self.raw.tell(word)?;
+        }
         let pts_ms = i64::try_from(pts_us / 1000).unwrap_or(i64::MAX);
+        let is_ordered = std::mem::take(&mut self.recovers) && !force_idr;
         if let Err(error) = self.raw.encode(picture, pts_ms, force_idr) {
             self.broken = true;
             return Err(error);
         }
-        let Self { raw, slice_ends, .. } = self;
+        let Self { raw, slice_ends, long_terms, .. } = self;
         slice_ends.clear();
         let mut end = 0;
         let bytes = raw.au(|nal_bytes, is_slice| {
@@ -102,7 +129,28 @@ impl Encoder {
                 slice_ends.push(end);
             }
         })?;
-        Ok(Encoded { bytes, slice_ends, idr: raw.is_idr() })
+        let is_back = long_terms.as_mut().is_some_and(|long_terms| long_terms.handle_au(bytes));
+        Ok(Encoded { bytes, slice_ends, idr: raw.is_idr(), recovery_point: is_ordered && is_back })
+    }
+
+    /// The client misses the oldest of the `newest` pictures that were encoded last, and with it all of them. Whether the
+    /// next picture can do without: it is a recovery point then ([`Encoded::is_recovery_point`] has the last word), and
+    /// none after it refers to one of them either. Else it is to be an IDR.
+    ///
+    /// # Errors
+    /// [`CodecError::Library`].
+    pub fn leave_out(&mut self, newest: u64) -> Result<bool, CodecError> {
+        let Some(long_terms) = self.long_terms.as_mut().filter(|_| !self.broken) else { return Ok(false) };
+        let (is_there, word) = long_terms.leave_out(newest);
+        let idr_pic_id = long_terms.idr_pic_id();
+        if let Some(word) = word {
+            self.raw.tell(word)?;
+        }
+        if is_there {
+            self.raw.recover(idr_pic_id)?;
+        }
+        self.recovers = is_there;
+        Ok(is_there)
     }
 
     /// The most that [`Encoder::set_bitrate`] takes, in kbit/s: what the level written into the parameter sets allows,
@@ -131,6 +179,7 @@ pub struct Encoded<'a> {
     bytes: &'a [u8],
     slice_ends: &'a [usize],
     idr: bool,
+    recovery_point: bool,
 }
 
 impl<'a> Encoded<'a> {
@@ -148,6 +197,11 @@ impl<'a> Encoded<'a> {
     /// Whether the access unit is an IDR.
     pub fn is_idr(&self) -> bool {
         self.idr
+    }
+
+    /// Whether it refers to none of the pictures that were left out before it ([`Encoder::leave_out`]).
+    pub fn is_recovery_point(&self) -> bool {
+        self.recovery_point
     }
 
     /// Whether the encoder made nothing of this picture. Its rate control is told never to skip, so this is
@@ -181,8 +235,11 @@ impl<'a> Iterator for Slices<'a> {
 
 impl ExactSizeIterator for Slices<'_> {}
 
+/// Pictures between two marks at least. The next one waits for the one before to settle anyway.
+const MARK_PERIOD: u32 = 8;
+
 /// Settings for the least latency; each line says why where it is not plain.
-fn configure(params: &mut SEncParamExt, config: &EncoderConfig, level: Level) {
+fn configure(params: &mut SEncParamExt, config: &EncoderConfig, level: Level, recovers: bool) {
     let bps = library_bps(config);
     // Screen content mode cannot do without scene-change IDRs (`ParamValidation`), which would burst unasked.
     params.iUsageType = CAMERA_VIDEO_REAL_TIME;
@@ -197,11 +254,14 @@ fn configure(params: &mut SEncParamExt, config: &EncoderConfig, level: Level) {
     params.iComplexityMode = LOW_COMPLEXITY;
     // Never an IDR but the first and those that are asked for.
     params.uiIntraPeriod = 0;
-    params.iNumRefFrame = 1;
+    // Two long-term ones beside the newest are what the library keeps, no other number.
+    params.iNumRefFrame = if recovers { 3 } else { 1 };
+    params.iLTRRefNum = if recovers { 2 } else { 0 };
+    params.iLtrMarkPeriod = MARK_PERIOD;
     // Parameter sets that come again with a later IDR are the same, so that any copy of them stays valid.
     params.eSpsPpsIdStrategy = CONSTANT_ID;
     params.iMultipleThreadIdc = 1;
-    params.bEnableLongTermReference = false;
+    params.bEnableLongTermReference = recovers;
     params.bEnableDenoise = false;
     // Guesses which macroblocks are background and skips them: wrong on a desktop.
     params.bEnableBackgroundDetection = false;

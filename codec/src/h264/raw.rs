@@ -13,13 +13,15 @@ use std::fmt;
 use std::ptr::NonNull;
 
 use openh264_sys2::{
-    API, DECODER_OPTION_ERROR_CON_IDC, DECODER_OPTION_TRACE_LEVEL, DynamicAPI, ENCODER_OPTION_BITRATE,
-    ENCODER_OPTION_TRACE_LEVEL, ERROR_CON_DISABLE, ISVCDecoder, ISVCDecoderVtbl, ISVCEncoder,
-    ISVCEncoderVtbl, SBitrateInfo, SBufferInfo, SDecodingParam, SEncParamExt, SFrameBSInfo,
-    SPATIAL_LAYER_ALL, SSourcePicture, VIDEO_BITSTREAM_AVC, VIDEO_CODING_LAYER, WELS_LOG_QUIET,
-    videoFormatI420, videoFrameTypeIDR,
+    API, DECODER_OPTION_ERROR_CON_IDC, DECODER_OPTION_TRACE_LEVEL, DynamicAPI, ENCODER_LTR_MARKING_FEEDBACK,
+    ENCODER_LTR_RECOVERY_REQUEST, ENCODER_OPTION_BITRATE, ENCODER_OPTION_TRACE_LEVEL, ERROR_CON_DISABLE,
+    ISVCDecoder, ISVCDecoderVtbl, ISVCEncoder, ISVCEncoderVtbl, LTR_MARKING_FAILED, LTR_MARKING_SUCCESS,
+    LTR_RECOVERY_REQUEST, SBitrateInfo, SBufferInfo, SDecodingParam, SEncParamExt, SFrameBSInfo,
+    SLTRMarkingFeedback, SLTRRecoverRequest, SPATIAL_LAYER_ALL, SSourcePicture, VIDEO_BITSTREAM_AVC,
+    VIDEO_CODING_LAYER, WELS_LOG_QUIET, videoFormatI420, videoFrameTypeIDR,
 };
 
+use super::references::Word;
 use crate::{CodecError, I420};
 
 #[cfg(target_arch = "x86_64")]
@@ -143,6 +145,32 @@ impl RawEncoder {
         })
     }
 
+    /// Tells what became of a marked picture.
+    pub(super) fn tell(&mut self, word: Word) -> Result<(), CodecError> {
+        let kind = if word.has_arrived { LTR_MARKING_SUCCESS } else { LTR_MARKING_FAILED };
+        let mut value = SLTRMarkingFeedback {
+            uiFeedbackType: kind.cast_unsigned(),
+            uiIDRPicId: word.idr_pic_id,
+            // At most 16 bits.
+            iLTRFrameNum: word.frame_num as c_int,
+            iLayerId: 0,
+        };
+        self.set_option(ENCODER_LTR_MARKING_FEEDBACK, &mut value, "take word of a marked picture")
+    }
+
+    /// Makes the next picture refer to a marked one that has arrived.
+    pub(super) fn recover(&mut self, idr_pic_id: u32) -> Result<(), CodecError> {
+        let mut value = SLTRRecoverRequest {
+            uiFeedbackType: LTR_RECOVERY_REQUEST.cast_unsigned(),
+            uiIDRPicId: idr_pic_id,
+            iLastCorrectFrameNum: 0,
+            // Not known, with which the library asks no more.
+            iCurrentFrameNum: -1,
+            iLayerId: 0,
+        };
+        self.set_option(ENCODER_LTR_RECOVERY_REQUEST, &mut value, "recover from a loss")
+    }
+
     /// Sets the target rate in bit/s.
     pub(super) fn set_bitrate(&mut self, bps: i32) -> Result<(), CodecError> {
         let mut value = SBitrateInfo { iLayer: SPATIAL_LAYER_ALL, iBitrate: bps };
@@ -152,7 +180,7 @@ impl RawEncoder {
     /// `value` must be of the type that the option's documentation names.
     fn set_option<T>(&mut self, option: c_int, value: &mut T, step: &'static str) -> Result<(), CodecError> {
         let set = self.vtable().SetOption.ok_or_else(|| refused("offer options", 0))?;
-        // SAFETY: `object` is a live encoder; the two callers pass the type that the option reads.
+        // SAFETY: `object` is a live encoder; every caller passes the type that the option reads.
         check(step, unsafe { set(self.object.as_ptr(), option, (&raw mut *value).cast::<c_void>()) })
     }
 
