@@ -72,7 +72,8 @@ impl Stream {
         // SAFETY: `to` is borrowed until the stream is done.
         let queued =
             unsafe { self.queue_read(from, from_rows, (to.as_mut_ptr(), to.len()), to_rows, extent) };
-        self.wait_surely().and(queued)
+        let waited = self.wait_surely();
+        queued.and(waited)
     }
 
     /// Copies to the device, after all that is queued, and waits for it.
@@ -90,7 +91,8 @@ impl Stream {
         let from_rows = Rows { offset: 0, pitch: from_pitch };
         // SAFETY: `from` is borrowed until the stream is done.
         let queued = unsafe { self.queue_write((from.as_ptr(), from.len()), from_rows, to, to_rows, extent) };
-        self.wait_surely().and(queued)
+        let waited = self.wait_surely();
+        queued.and(waited)
     }
 
     /// Waits until nothing queued uses the host's memory, whatever the driver says of it.

@@ -61,6 +61,8 @@ impl Decoder {
     /// # Errors
     /// [`NvdecError::is_refusal`]: there is no picture, and the next access unit may come. Else: the decoder cannot go on.
     pub fn finish(&mut self, part: &[u8]) -> Result<Frame, NvdecError> {
+        // What ends without further bytes is ended by a delimiter: no bytes at all say nothing to a parser.
+        let part = if part.is_empty() { self.codec.delimiter() } else { part };
         let fed = self.parse(part, PACKET_END_OF_PICTURE)?;
         self.au_bytes = 0;
         if fed == Fed::Passed {
