@@ -20,6 +20,7 @@ use crate::address::resolve;
 use crate::cli::ConnectArgs;
 use crate::commands::Commands;
 use crate::connect::{Files, Finished, Media, Session, agreed};
+use crate::decoder::Decoders;
 use crate::error::ClientError;
 use crate::ground::Ground;
 use crate::link::{Link, Waiting, greet};
@@ -80,6 +81,7 @@ pub struct Caller<'a> {
     identity: Identity,
     perf: Option<PerfTarget>,
     ground: Ground,
+    decoders: Decoders,
 }
 
 impl<'a> Caller<'a> {
@@ -97,7 +99,8 @@ impl<'a> Caller<'a> {
             .map_err(|error| ClientError::Usage(error.to_string()))?;
         let ground = Ground::look(told)?;
         let commands = args.commands.then(|| Commands::read(std::io::stdin())).transpose()?;
-        Ok(Self { args, trust, stop, commands, identity, perf, ground })
+        let decoders = Decoders::look(args.decoder);
+        Ok(Self { args, trust, stop, commands, identity, perf, ground, decoders })
     }
 
     /// Connects, streams, and sums up.
@@ -122,7 +125,7 @@ impl<'a> Caller<'a> {
         let commands = turn.until.and(self.commands.as_ref());
         let waiting = Waiting { stop: self.stop, commands, until: turn.until };
         let begun = greet(&mut link, &mut receiver, &hello, &waiting).and_then(|greeted| {
-            let media = Media::start(&mut link, &greeted, receiver, &self.ground, files)?;
+            let media = Media::start(&mut link, &greeted, receiver, (&self.ground, &self.decoders), files)?;
             if args.belief.open && turn.number == 1 {
                 let host = greeted.host_fingerprint;
                 say(&format!("--open believes any host; --trust {host} would believe this one only"));
@@ -155,7 +158,9 @@ impl<'a> Caller<'a> {
         let mode = Mode { width: asked.width(), height: asked.height(), refresh_mhz: asked.refresh_mhz() };
         let mut hello = self.ground.hello(args.name.clone(), mode, args.bitrate, host);
         hello.compositor.clone_from(&args.compositor);
-        hello.codecs = vec![Codec::H264, Codec::Pattern];
+        // A recording is made of H.264.
+        hello.codecs = if args.record.is_some() { vec![Codec::H264] } else { self.decoders.codecs() };
+        hello.codecs.push(Codec::Pattern);
         hello
     }
 }

@@ -8,6 +8,8 @@ use punktfunk_capture::Mode;
 use punktfunk_control::{Fingerprint, FingerprintError, Pin};
 use punktfunk_settings::{ConfigArgs, Shell};
 
+use crate::decoder::DecoderChoice;
+
 /// The host's port when none is given.
 pub const PORT_DEFAULT: u16 = 47_800;
 
@@ -78,6 +80,9 @@ pub struct ConnectArgs {
     /// The compositor asked for, by the name under which the host offers it, such as sway.
     #[arg(long, value_name = "NAME")]
     pub compositor: Option<String>,
+    /// What decodes: nvdec is NVIDIA's decoder, openh264 the CPU's; auto is NVIDIA's where there is one.
+    #[arg(long, value_name = "auto|nvdec|openh264", default_value = "auto")]
+    pub decoder: DecoderChoice,
     /// End after this many seconds of streaming; without it, at Ctrl-C or when the host ends.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: Option<u32>,

@@ -61,6 +61,8 @@ const KNOWN: &[&str] = &[
     "PUNKTFUNK_SESSIONS",
     "PUNKTFUNK_SOURCE",
     "PUNKTFUNK_SLICES",
+    "PUNKTFUNK_ENCODER",
+    "PUNKTFUNK_IMPORT",
     "PUNKTFUNK_MANAGE",
 ];
 
@@ -73,6 +75,7 @@ pub fn table() -> Table {
         flag("connect.mode", "PUNKTFUNK_MODE", "mode", Form::Text),
         flag("connect.bitrate_kbps", "PUNKTFUNK_BITRATE", "bitrate", Form::Number),
         flag("connect.compositor", "PUNKTFUNK_COMPOSITOR", "compositor", Form::Text),
+        flag("connect.decoder", "PUNKTFUNK_DECODER", "decoder", Form::Text),
         flag("connect.reconnect_s", "PUNKTFUNK_RECONNECT", "reconnect", Form::Number),
         flag("connect.name", "PUNKTFUNK_NAME", "name", Form::Text),
     ];

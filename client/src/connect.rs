@@ -23,6 +23,7 @@ use crate::changes::Changes;
 use crate::cli::{Approval, ConnectArgs};
 use crate::clocks::Clocks;
 use crate::commands::{Command, Commands};
+use crate::decoder::Decoders;
 use crate::error::ClientError;
 use crate::ground::Ground;
 use crate::link::{Greeted, Link, TICK};
@@ -30,7 +31,7 @@ use crate::out_file::OutFile;
 use crate::pictures::Pictures;
 use crate::report::Report;
 use crate::sealing::Sealing;
-use crate::sink::{CardTimes, Format, H264, Output, RecordingState, Sink};
+use crate::sink::{CardTimes, Format, Output, RecordingState, Sink, Video};
 use crate::sources::Sources;
 use crate::terminal::say;
 use crate::visitors::Visitors;
@@ -119,7 +120,7 @@ impl Media {
         link: &mut Link,
         Greeted { welcome, negotiated, secret, .. }: &Greeted,
         receiver: Receiver,
-        ground: &Ground,
+        (ground, decoders): (&Ground, &Decoders),
         files: Files,
     ) -> Result<Self, ClientError> {
         let now = Instant::now();
@@ -130,19 +131,16 @@ impl Media {
         let recording = Arc::new(RecordingState::default());
         let card_times = Arc::new(CardTimes::new(&welcome.source));
         let sink = match welcome.codec {
-            Codec::H264 => {
+            Codec::H264 | Codec::Hevc | Codec::Av1 => {
                 let (recording, card_times) = (Arc::clone(&recording), Arc::clone(&card_times));
                 let output = Output { record, recording, keep_picture: snapshot.is_some(), card_times };
-                Sink::H264(Box::new(H264::new(output, now)?))
+                Sink::Video(Box::new(Video::new(decoders.decoder(welcome.codec)?, output, now)?))
             }
             Codec::Pattern => {
                 if asked.record || asked.snapshot {
                     say("there is no picture to record: the host sends its test bitstream");
                 }
                 Sink::Verify(Box::default())
-            }
-            Codec::Hevc | Codec::Av1 => {
-                return Err(ClientError::Welcome(format!("we did not offer {}", welcome.codec)));
             }
         };
         let sealing = Sealing::of(welcome.cipher, ground)?;
@@ -398,12 +396,13 @@ impl Session {
             errors.push(reason.clone().into());
         }
         errors.extend(end.fault.map(ClientError::from));
-        let (mut card, mut verify) = (None, None);
+        let (mut card, mut verify, mut decoder) = (None, None, None);
         let (mut recorded, mut kept) = (false, false);
         match end.decode {
-            Some(Sink::H264(sink)) => {
+            Some(Sink::Video(sink)) => {
                 let made = sink.finish();
                 card = made.card;
+                decoder = Some(made.decoder);
                 recorded = made.recorded.as_ref().is_ok_and(|aus| *aus > 0);
                 errors.extend(made.recorded.err());
                 if let (Some(file), Some(picture)) = (self.snapshot.take(), made.kept) {
@@ -429,6 +428,7 @@ impl Session {
             sources: &self.sources,
             changes: &self.changes,
             card,
+            decoder: decoder.as_ref(),
             verify,
             recorded: self.asked.record.then_some(recorded),
             recording_dropped: self.recording.dropped(),

@@ -86,6 +86,9 @@ pub enum ClientError {
     /// The decoder could not be made.
     #[error(transparent)]
     Codec(#[from] CodecError),
+    /// The decoder cannot go on, and there is no other for the stream.
+    #[error("the decoder failed: {0}")]
+    Decoder(String),
     /// What the host welcomes us to cannot be.
     #[error("the host's Welcome cannot be: {0}; update the older of the two programs")]
     Welcome(String),
@@ -126,6 +129,7 @@ impl ClientError {
             Self::SpeedTestRefused(_) => 5,
             Self::Control(_)
             | Self::Codec(_)
+            | Self::Decoder(_)
             | Self::Discover(_)
             | Self::Net(_)
             | Self::Engine(_)

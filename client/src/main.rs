@@ -14,6 +14,7 @@ mod clocks;
 mod commands;
 mod config;
 mod connect;
+mod decoder;
 mod discover;
 mod error;
 mod ground;

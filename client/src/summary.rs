@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::changes::Changes;
 use crate::clocks::Clocks;
+use crate::decoder::DecoderReport;
 use crate::pictures::Pictures;
 use crate::sealing::Sealing;
 use crate::sink::{CardReport, VerifyReport};
@@ -47,6 +48,8 @@ pub struct Figures<'a> {
     pub changes: &'a Changes,
     /// The card's numbers.
     pub card: Option<CardReport>,
+    /// What decoded the pictures.
+    pub decoder: Option<&'a DecoderReport>,
     /// The bitstream's check.
     pub verify: Option<VerifyReport>,
     /// Whether the stream was recorded; none when nobody asked.
@@ -116,7 +119,7 @@ impl Figures<'_> {
             "sources": self.sources.json(), "reconfigured": self.changes.json(),
             "falls": falls_json(host),
             "compositors": compositors_json(&self.welcome.compositors),
-            "encoder": self.welcome.encoder,
+            "encoder": self.welcome.encoder, "decoder": self.decoder.map(DecoderReport::json),
             "sealing": self.sealing.json(),
             "pictures": {
                 "captured": host.map(|host| host.pictures_captured),

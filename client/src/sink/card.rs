@@ -32,6 +32,11 @@ impl CardTimes {
         self.0.store(u64::from(from_au) << 1 | u64::from(is_card(source)), Ordering::Relaxed);
     }
 
+    /// Whether `au` is a card's picture.
+    pub fn is_card(&self, au: u32) -> bool {
+        self.since(au).is_some()
+    }
+
     /// Since which access unit `au` has been a card's picture, if it is one.
     fn since(&self, au: u32) -> Option<u32> {
         let word = self.0.load(Ordering::Relaxed);

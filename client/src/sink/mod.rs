@@ -4,22 +4,22 @@
 //! of this version cannot name.
 
 mod card;
-mod h264;
 mod recording;
 mod verify;
+mod video;
 
 use punktfunk_engine::{Decode, DecodeOutcome, StageFault};
 use punktfunk_proto::DeliveredBlock;
 
 pub use card::{CardReport, CardTimes};
-pub use h264::{H264, Output};
 pub use recording::{Format, RecordingState};
 pub use verify::{Verify, VerifyReport};
+pub use video::{Output, Video};
 
 /// The fittings that there are.
 pub enum Sink {
-    /// H.264 in software.
-    H264(Box<H264>),
+    /// Pictures.
+    Video(Box<Video>),
     /// The verifiable bitstream.
     Verify(Box<Verify>),
 }
@@ -27,21 +27,21 @@ pub enum Sink {
 impl Decode for Sink {
     fn has_references(&self) -> bool {
         match self {
-            Self::H264(inner) => inner.has_references(),
+            Self::Video(inner) => inner.has_references(),
             Self::Verify(inner) => inner.has_references(),
         }
     }
 
     fn handle_block(&mut self, block: &DeliveredBlock) -> Result<DecodeOutcome, StageFault> {
         match self {
-            Self::H264(inner) => inner.handle_block(block),
+            Self::Video(inner) => inner.handle_block(block),
             Self::Verify(inner) => inner.handle_block(block),
         }
     }
 
     fn abandon(&mut self) {
         match self {
-            Self::H264(inner) => inner.abandon(),
+            Self::Video(inner) => inner.abandon(),
             Self::Verify(inner) => inner.abandon(),
         }
     }

@@ -1,18 +1,18 @@
-//! H.264 in software: decode, record, keep a picture, read the card.
+//! Video: decode, record, keep a picture, read the card.
 //!
 //! Promises: the recording holds each access unit that was decoded, from an IDR on. Refuses to copy every picture for
-//! the sake of a snapshot, and to wait for a disk.
+//! the sake of a snapshot, to gather what a decoder takes as it comes, and to wait for a disk.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use punktfunk_codec::h264::Decoder;
 use punktfunk_codec::{CodecError, I420, I420Buffer};
 use punktfunk_engine::{Decode, DecodeOutcome, StageFault};
 use punktfunk_proto::DeliveredBlock;
 
 use super::recording::{Format, Picture, Recording, RecordingState};
 use super::{CardReport, CardTimes};
+use crate::decoder::{Decoded, Decoder, DecoderReport, Last};
 use crate::error::ClientError;
 use crate::out_file::OutFile;
 
@@ -40,11 +40,14 @@ pub struct Made {
     pub card: Option<CardReport>,
     /// How many access units are in the recording, or why it is not whole.
     pub recorded: Result<u64, ClientError>,
+    /// What decoded it.
+    pub decoder: DecoderReport,
 }
 
 /// A decoder with what is made of its pictures.
-pub struct H264 {
+pub struct Video {
     decoder: Decoder,
+    /// The open access unit, where somebody wants it whole.
     au: Vec<u8>,
     recording: Option<Recording>,
     keep_picture: bool,
@@ -54,17 +57,17 @@ pub struct H264 {
     card: Option<CardReport>,
 }
 
-impl H264 {
-    /// A decoder that waits for its first IDR.
+impl Video {
+    /// What is made of what `decoder` gives.
     ///
     /// # Errors
-    /// No decoder, or the recording cannot be begun.
-    pub fn new(output: Output, now: Instant) -> Result<Self, ClientError> {
+    /// The recording cannot be begun.
+    pub fn new(decoder: Decoder, output: Output, now: Instant) -> Result<Self, ClientError> {
         let state = output.recording;
         let begin = |(file, format)| Recording::new(file, format, state);
         let recording = output.record.map(begin).transpose()?;
         Ok(Self {
-            decoder: Decoder::new()?,
+            decoder,
             au: Vec::with_capacity(1 << 20),
             recording,
             keep_picture: output.keep_picture,
@@ -78,51 +81,61 @@ impl H264 {
     /// Ends the recording and gives what was made of the stream.
     pub fn finish(self) -> Made {
         let recorded = self.recording.map_or(Ok(0), Recording::finish);
-        Made { kept: self.kept, card: self.card, recorded }
+        Made { kept: self.kept, card: self.card, recorded, decoder: self.decoder.report() }
     }
 
     /// Decodes the access unit that ends with `last`.
-    fn decode(&mut self, last: &DeliveredBlock) -> Result<DecodeOutcome, CodecError> {
-        let picture = match self.decoder.decode(&self.au) {
-            Ok(Some(picture)) => picture.as_i420(),
-            Ok(None) => return Ok(DecodeOutcome::Refused("there is no picture in it".into())),
-            Err(error @ (CodecError::Damaged { .. } | CodecError::AuTooLarge { .. })) => {
-                return Ok(DecodeOutcome::Refused(error.to_string()));
-            }
-            Err(error) => return Err(error),
+    fn decode(&mut self, last: &DeliveredBlock) -> Result<DecodeOutcome, ClientError> {
+        let (idr, now) = (last.flags.idr(), Instant::now());
+        let is_card = self.card_times.is_card(last.au);
+        let is_kept = self.keep_picture && now >= self.next_keep;
+        let decoded = self.decoder.finish(&Last {
+            part: last.span.as_ref(),
+            whole: &self.au,
+            is_idr: idr,
+            is_looked_at: is_card || is_kept,
+        })?;
+        let (sides, seen) = match decoded {
+            Decoded::Picture { sides, seen } => (sides, seen),
+            Decoded::Refused(why) => return Ok(DecodeOutcome::Refused(why)),
         };
-        CardReport::read_if_card(&mut self.card, &self.card_times, last.au, &picture);
-        let now = Instant::now();
-        if self.keep_picture && now >= self.next_keep {
+        if let Some(seen) = seen.filter(|_| is_card) {
+            CardReport::read_if_card(&mut self.card, &self.card_times, last.au, &seen);
+        }
+        if let Some(seen) = seen.filter(|_| is_kept) {
             self.next_keep = now + KEEP_INTERVAL;
-            keep(&mut self.kept, &picture)?;
+            keep(&mut self.kept, &seen)?;
         }
         if let Some(recording) = &mut self.recording {
-            let (au, pts_us, idr) = (last.au, last.pts_us, last.flags.idr());
-            let sides = (picture.width(), picture.height());
+            let (au, pts_us) = (last.au, last.pts_us);
             recording.write(&Picture { au, pts_us, idr, sides, bytes: &self.au }, now);
         }
         Ok(DecodeOutcome::Picture)
     }
 }
 
-impl Decode for H264 {
+impl Decode for Video {
     fn has_references(&self) -> bool {
         true
     }
 
     fn handle_block(&mut self, block: &DeliveredBlock) -> Result<DecodeOutcome, StageFault> {
-        self.au.extend_from_slice(block.span.as_ref());
-        if !block.flags.last_block() {
-            return Ok(DecodeOutcome::Pending);
+        if self.recording.is_some() || self.decoder.gathers() {
+            self.au.extend_from_slice(block.span.as_ref());
         }
-        let outcome = self.decode(block).map_err(|error| StageFault::new("decode", error));
-        self.au.clear();
-        outcome
+        let outcome = if block.flags.last_block() {
+            let outcome = self.decode(block);
+            self.au.clear();
+            outcome
+        } else {
+            self.decoder.feed(block.span.as_ref()).map(|()| DecodeOutcome::Pending)
+        };
+        outcome.map_err(|error| StageFault::new("decode", error))
     }
 
     fn abandon(&mut self) {
         self.au.clear();
+        self.decoder.abandon();
     }
 }
 

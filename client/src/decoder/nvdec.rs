@@ -1,0 +1,167 @@
+//! NVIDIA's decoder, and its pictures copied for who looks at them.
+
+use std::fmt;
+
+use punktfunk_codec::{I420, I420Buffer};
+use punktfunk_control::Codec;
+use punktfunk_cuda::{Context, Cuda, CudaError, Stream};
+use punktfunk_nvdec::{Codec as Coding, Decoder, Depth, Frame, Library, NvdecError, Plane};
+
+/// A device that decodes, and what it does.
+pub struct Device {
+    library: Library,
+    context: Context,
+    codings: Vec<Coding>,
+}
+
+impl Device {
+    /// The first device that decodes H.264.
+    ///
+    /// # Errors
+    /// There is none, or what is needed to reach it.
+    pub fn look() -> Result<Self, NvdecError> {
+        let cuda = Cuda::load()?;
+        let library = Library::load()?;
+        let mut why = None;
+        for device in cuda.devices()? {
+            match Self::of(&library, device.context()) {
+                Ok(device) => return Ok(device),
+                Err(error) => why = why.or(Some(error)),
+            }
+        }
+        Err(why.unwrap_or(NvdecError::Absent))
+    }
+
+    fn of(library: &Library, context: Result<Context, CudaError>) -> Result<Self, NvdecError> {
+        let context = context?;
+        let mut codings = Vec::new();
+        for coding in Coding::ALL {
+            if library.caps(&context, coding, Depth::Eight)?.is_some() {
+                codings.push(coding);
+            }
+        }
+        if !codings.contains(&Coding::H264) {
+            let (device, codec) = (context.device().name().to_owned(), Coding::H264);
+            return Err(NvdecError::Unsupported { device, codec, depth: Depth::Eight });
+        }
+        Ok(Self { library: library.clone(), context, codings })
+    }
+
+    /// Whether it decodes this.
+    pub fn has(&self, codec: Codec) -> bool {
+        coding(codec).is_some_and(|coding| self.codings.contains(&coding))
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NVDEC on {}", self.context.device().name())
+    }
+}
+
+/// Whether the machine has nothing of NVIDIA's, which is no fault of it.
+pub fn is_absent(error: &NvdecError) -> bool {
+    matches!(error, NvdecError::Cuda(CudaError::Absent))
+}
+
+fn coding(codec: Codec) -> Option<Coding> {
+    match codec {
+        Codec::H264 => Some(Coding::H264),
+        Codec::Hevc => Some(Coding::Hevc),
+        Codec::Av1 => Some(Coding::Av1),
+        Codec::Pattern => None,
+    }
+}
+
+/// A stream's decoder of NVIDIA's.
+pub struct Nvdec {
+    decoder: Decoder,
+    /// The newest picture.
+    frame: Option<Frame>,
+    /// A plane as it came from the device.
+    rows: Vec<u8>,
+    picture: Option<I420Buffer>,
+}
+
+impl Nvdec {
+    /// A decoder that waits for its first IDR.
+    ///
+    /// # Errors
+    /// The device has none for this.
+    pub fn new(device: &Device, codec: Codec) -> Result<Self, NvdecError> {
+        // Nobody offers what is no coding of pictures.
+        let coding = coding(codec).unwrap_or(Coding::H264);
+        let decoder = Decoder::new(&device.library, &device.context, coding)?;
+        Ok(Self { decoder, frame: None, rows: Vec::new(), picture: None })
+    }
+
+    /// Takes a part of an access unit that is not its last.
+    ///
+    /// # Errors
+    /// It cannot go on, and why.
+    pub fn feed(&mut self, part: &[u8]) -> Result<(), String> {
+        self.decoder.feed(part).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Takes an access unit's last part, and holds its picture; in memory, too, where somebody looks at it.
+    ///
+    /// # Errors
+    /// The picture is refused, or it cannot go on.
+    pub fn finish(&mut self, part: &[u8], is_looked_at: bool) -> Result<(), NvdecError> {
+        self.frame = None;
+        let frame = self.decoder.finish(part)?;
+        if is_looked_at {
+            self.copy(&frame)?;
+        }
+        self.frame = Some(frame);
+        Ok(())
+    }
+
+    /// The access unit that is open will not be completed.
+    ///
+    /// # Errors
+    /// It cannot go on, and why.
+    pub fn abandon(&mut self) -> Result<(), String> {
+        self.decoder.abandon().map_err(|error| error.to_string())
+    }
+
+    /// Visible pixels of the picture that is held.
+    pub fn sides(&self) -> (u32, u32) {
+        self.frame.as_ref().map_or((0, 0), |frame| (frame.width(), frame.height()))
+    }
+
+    /// The last picture that was looked at, with 8 bits a sample.
+    pub fn seen(&self) -> Option<I420<'_>> {
+        self.picture.as_ref().map(I420Buffer::as_i420)
+    }
+
+    fn copy(&mut self, frame: &Frame) -> Result<(), NvdecError> {
+        let (width, height) = (frame.width(), frame.height());
+        let fits = self.picture.as_ref().is_some_and(|it| (it.width(), it.height()) == (width, height));
+        if !fits {
+            // Odd sides, which no screen has: nothing is seen of them.
+            self.picture = I420Buffer::new(width, height).ok();
+        }
+        let Some(picture) = &mut self.picture else { return Ok(()) };
+        let (y, u, v) = picture.planes_mut();
+        let bytes = frame.depth().sample_bytes();
+        let (stream, rows) = (self.decoder.stream(), &mut self.rows);
+        read(stream, frame, frame.luma(), rows)?;
+        // A sample's upper byte is its last one, and its only one where it has 8 bits.
+        for (to, from) in y.iter_mut().zip(rows.chunks_exact(bytes)) {
+            *to = from[bytes - 1];
+        }
+        read(stream, frame, frame.chroma(), rows)?;
+        for ((u, v), pair) in u.iter_mut().zip(v).zip(rows.chunks_exact(2 * bytes)) {
+            (*u, *v) = (pair[bytes - 1], pair[2 * bytes - 1]);
+        }
+        Ok(())
+    }
+}
+
+/// Copies a plane's rows to memory, without gaps.
+fn read(stream: &Stream, frame: &Frame, plane: Plane, rows: &mut Vec<u8>) -> Result<(), CudaError> {
+    let width_bytes = plane.extent.width_bytes;
+    rows.resize(width_bytes * plane.extent.rows, 0);
+    stream.read(frame, plane.rows, rows, width_bytes, plane.extent)
+}
