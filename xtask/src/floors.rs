@@ -130,7 +130,6 @@ const TESTS_ACROSS: &[(&str, &str, &str)] = &[
     ("punktfunk-manage", "browser", "opens the console"),
     ("punktfunk-nvdec", "punktfunk-codec", "encodes what is decoded"),
     ("punktfunk-nvenc", "punktfunk-codec", "decodes what a stand-in encodes"),
-    ("punktfunk-nvenc", "punktfunk-codec", "decodes what the stand-in for the driver encodes"),
     ("punktfunk-perf-programs", "browser", "opens the report"),
 ];
 
