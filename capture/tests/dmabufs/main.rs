@@ -61,6 +61,11 @@ fn plan(offers: &[Offered]) -> Plan {
     }
 }
 
+/// Whether this is the virtual machine, where everything takes its time.
+fn is_emulated() -> bool {
+    std::env::var_os("PUNKTFUNK_VM").is_some()
+}
+
 /// A producer, and what captures it.
 struct Stage {
     // In this order they end.
@@ -145,8 +150,9 @@ fn dmabufs_come_at_the_producers_rate_without_a_copy_and_go_back() {
     assert_eq!((counters.memory_falls, counters.spoiled), (0, 0));
     assert_eq!(seen.agreed, [Some(MODIFIER_LINEAR)]);
     assert!(buffers.len() <= seen.buffers && seen.buffers >= 5, "{buffers:?} of {}", seen.buffers);
-    assert!(seen.starved <= 3, "the producer had nothing to write to");
-    assert!(rate >= 50.0, "{rate:.1} pictures/s");
+    let (starved_most, rate_least) = if is_emulated() { (30, 25.0) } else { (3, 50.0) };
+    assert!(seen.starved <= starved_most, "the producer had nothing to write to");
+    assert!(rate >= rate_least, "{rate:.1} pictures/s");
     assert!(stage.source.describe().contains("as dmabufs, BGRx"), "{}", stage.source.describe());
 }
 
@@ -164,7 +170,7 @@ fn captures_cpu_time() -> Duration {
 #[test]
 #[ignore = "needs a newer userland; cargo xtask userland"]
 fn a_dmabuf_costs_the_cpu_the_same_at_every_size_and_a_copy_does_not() {
-    if std::env::var_os("PUNKTFUNK_VM").is_some() {
+    if is_emulated() {
         return eprintln!("an emulated CPU tells nothing of a real one, and cannot copy so much in time");
     }
     let mut costs = Vec::new();
