@@ -28,6 +28,7 @@ mod hostile;
 mod leaving;
 mod loss;
 mod mtu;
+mod nvdec;
 mod pairing;
 mod rate;
 mod recording;
