@@ -14,6 +14,7 @@ mod demo;
 mod fault;
 mod floors;
 mod fuzz;
+mod headers;
 mod instructions;
 mod machine;
 mod package;

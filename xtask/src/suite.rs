@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use crate::args::TestOptions;
 use crate::fault::Fault;
-use crate::{packages, process, unpacked, userland, vm, workspace};
+use crate::{headers, packages, process, unpacked, userland, vm, workspace};
 
 // One run names all that fails.
 const NEXTEST: [&str; 4] = ["nextest", "run", "--locked", "--no-fail-fast"];
@@ -20,6 +20,7 @@ pub(crate) fn run(options: &TestOptions) -> Result<(), Fault> {
     packages::ensure(&[packages::BUILD, packages::DESKTOP, packages::TESTS], options.install)?;
     let root = workspace::root()?;
     unpacked::ensure(&root, options.install)?;
+    headers::ensure(&root, options.install)?;
     build_programs(&root)?;
     let has_nextest = has_nextest();
     let runner = if has_nextest { &NEXTEST[..] } else { &CARGO_TEST[..] };
