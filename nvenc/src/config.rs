@@ -270,10 +270,13 @@ fn readback(config: &Config, caps: &Caps, api: Api) -> Readback {
 fn slices(config: &Config, readback: Readback) -> u32 {
     let row = match config.codec {
         Codec::H264 => 16,
-        Codec::Hevc => 32,
-        Codec::Av1 => 64,
+        // As large as a card makes its coding trees.
+        Codec::Hevc | Codec::Av1 => 64,
     };
-    let most = config.slices.clamp(1, SLICES_MAX).min(config.height.div_ceil(row));
+    let rows = config.height.div_ceil(row);
+    let most = config.slices.clamp(1, SLICES_MAX).min(rows);
+    // Slices of so many whole rows: twelve rows are no eight slices, but six.
+    let most = rows.div_ceil(rows.div_ceil(most));
     match (config.codec, readback) {
         // Rows of tiles halve the picture, and halve it again.
         (Codec::Av1, _) => 1 << most.ilog2(),
@@ -440,6 +443,19 @@ mod tests {
         assert_eq!(h264_level(176, 144, 15), Some(10));
         assert_eq!(h264_level(8192, 4352, 60), Some(61));
         assert_eq!(h264_level(16384, 8192, 60), None);
+    }
+
+    #[test]
+    fn slices_are_of_whole_rows() {
+        let of = |height, slices| slices_of(Codec::H264, height, slices);
+        assert_eq!(of(192, 8), 6, "twelve rows, two each");
+        assert_eq!((of(1080, 4), of(1080, 8), of(2160, 16)), (4, 8, 15));
+        assert_eq!((of(64, 32), of(16, 4)), (4, 1));
+        assert_eq!((slices_of(Codec::Hevc, 1080, 4), slices_of(Codec::Av1, 1080, 6)), (4, 4));
+    }
+
+    fn slices_of(codec: Codec, height: u32, slices: u32) -> u32 {
+        super::slices(&Config { slices, ..config(codec, 1920, height, 60) }, Readback::SubFrame)
     }
 
     proptest! {

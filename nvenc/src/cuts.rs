@@ -24,15 +24,14 @@ pub(crate) struct Report<'a> {
 pub(crate) struct Cuts {
     slices: u32,
     end: u32,
-    /// How many there are, where that is known before.
+    /// How many there are, where that is known before. Where it is not, the newest slice waits for the next to begin: it
+    /// might be the last, and whoever sends it must be told so with it.
     count: Option<u32>,
-    /// Whether the newest slice counts as finished only when the next has begun.
-    holds_back: bool,
 }
 
 impl Cuts {
-    pub(crate) fn new(count: Option<u32>, holds_back: bool) -> Cuts {
-        Cuts { slices: 0, end: 0, count, holds_back }
+    pub(crate) fn new(count: Option<u32>) -> Cuts {
+        Cuts { slices: 0, end: 0, count }
     }
 
     /// How many parts there were.
@@ -59,8 +58,17 @@ impl Cuts {
         if bytes < self.end {
             return Err(Nonsense::Moved { was: self.end, now: bytes });
         }
-        if self.count == Some(self.slices) && bytes > self.end {
-            return Err(Nonsense::Moved { was: self.end, now: bytes });
+        match self.count {
+            Some(count) if count == self.slices && bytes > self.end => {
+                return Err(Nonsense::Moved { was: self.end, now: bytes });
+            }
+            // All was given, and none of it as the last.
+            Some(expected)
+                if (1..expected).contains(&self.slices) && report.is_complete && bytes == self.end =>
+            {
+                return Err(Nonsense::Slices { got: self.slices, expected });
+            }
+            _ => {}
         }
         // Where the first that was not given begins, the last that was given ends.
         match report.offsets.get(self.slices as usize) {
@@ -81,7 +89,7 @@ impl Cuts {
             // The last of all, or what has no offsets.
             None if report.is_complete => report.bytes,
             // The newest.
-            None if report.offsets.len() == following && !self.holds_back => report.bytes,
+            None if report.offsets.len() == following && self.count.is_some() => report.bytes,
             None => return None,
         };
         let range = self.end..end;
@@ -108,7 +116,7 @@ mod tests {
 
     #[test]
     fn slices_come_as_they_are_finished_and_parameter_sets_go_with_the_first() {
-        let mut cuts = Cuts::new(None, false);
+        let mut cuts = Cuts::new(Some(4));
         assert!(all(&mut cuts, &report(&[], 0, false)).is_empty());
         assert_eq!(all(&mut cuts, &report(&[30], 100, false)), vec![0..100]);
         assert!(all(&mut cuts, &report(&[30], 100, false)).is_empty(), "nothing new");
@@ -118,8 +126,8 @@ mod tests {
     }
 
     #[test]
-    fn where_the_newest_is_not_trusted_it_waits_for_the_next() {
-        let mut cuts = Cuts::new(None, true);
+    fn where_their_number_is_not_known_the_newest_waits_for_the_next() {
+        let mut cuts = Cuts::new(None);
         assert!(all(&mut cuts, &report(&[0], 100, false)).is_empty());
         assert_eq!(all(&mut cuts, &report(&[0, 90], 120, false)), vec![0..90]);
         assert_eq!(all(&mut cuts, &report(&[0, 90], 130, true)), vec![90..130]);
@@ -131,27 +139,31 @@ mod tests {
             cuts.check(report).expect("sound");
             std::iter::from_fn(|| cuts.next(report)).map(|(_, is_last)| is_last).collect::<Vec<bool>>()
         };
-        let mut cuts = Cuts::new(Some(2), false);
+        let mut cuts = Cuts::new(Some(2));
         assert_eq!(lasts(&mut cuts, &report(&[0], 40, false)), [false]);
         assert_eq!(lasts(&mut cuts, &report(&[0, 40], 90, false)), [true], "before it is complete");
         assert!(matches!(cuts.check(&report(&[0, 40, 90], 120, true)), Err(Nonsense::Moved { was: 90, .. })));
-        let mut cuts = Cuts::new(None, false);
-        assert_eq!(lasts(&mut cuts, &report(&[0, 40], 90, false)), [false, false]);
-        assert_eq!(lasts(&mut cuts, &report(&[0, 40, 90], 120, true)), [true]);
-        let mut cuts = Cuts::new(Some(4), false);
+        let mut cuts = Cuts::new(None);
+        assert_eq!(lasts(&mut cuts, &report(&[0, 40], 90, false)), [false]);
+        assert_eq!(lasts(&mut cuts, &report(&[0, 40], 90, true)), [true]);
+        let mut cuts = Cuts::new(Some(4));
         assert_eq!(lasts(&mut cuts, &report(&[0, 40], 90, true)), [false, true], "fewer than was said");
+        let mut cuts = Cuts::new(Some(4));
+        assert_eq!(lasts(&mut cuts, &report(&[0, 40], 90, false)), [false, false]);
+        let fewer = cuts.check(&report(&[0, 40], 90, true));
+        assert_eq!(fewer, Err(Nonsense::Slices { got: 2, expected: 4 }), "too late to say so of the last");
     }
 
     #[test]
     fn without_offsets_it_is_one_part() {
-        let mut cuts = Cuts::new(None, false);
+        let mut cuts = Cuts::new(None);
         assert_eq!(all(&mut cuts, &report(&[], 70, true)), vec![0..70]);
         assert!(cuts.is_at(70));
     }
 
     #[test]
     fn what_cannot_be_is_refused_by_name() {
-        let fresh = Cuts::new(None, false);
+        let fresh = Cuts::new(None);
         for (wrong, name) in [
             (report(&[10, 10], 50, false), "slice 1 at byte 10"),
             (report(&[10, 5], 50, true), "slice 1 at byte 5"),
@@ -162,7 +174,7 @@ mod tests {
             let error = fresh.check(&wrong).expect_err(name).to_string();
             assert!(error.contains(name), "{error}");
         }
-        let mut cuts = Cuts::new(None, false);
+        let mut cuts = Cuts::new(Some(3));
         assert_eq!(all(&mut cuts, &report(&[0], 40, false)), vec![0..40]);
         for wrong in [report(&[0, 44], 60, false), report(&[0], 30, true), report(&[0, 39], 60, true)] {
             assert!(matches!(cuts.check(&wrong), Err(Nonsense::Moved { was: 40, .. })), "{wrong:?}");
@@ -175,9 +187,9 @@ mod tests {
         fn parts_are_one_after_the_other(
             reports in proptest::collection::vec(
                 (proptest::collection::vec(0u32..300, 0..6), 0u32..300, any::<bool>()), 1..12),
-            holds_back in any::<bool>(),
+            count in proptest::option::of(1u32..8),
         ) {
-            let mut cuts = Cuts::new(None, holds_back);
+            let mut cuts = Cuts::new(count);
             let mut end = 0;
             for (offsets, bytes, is_complete) in &reports {
                 let report = report(offsets, *bytes, *is_complete);
@@ -185,7 +197,8 @@ mod tests {
                     break;
                 }
                 while let Some((range, is_last)) = cuts.next(&report) {
-                    prop_assert_eq!(is_last, *is_complete && range.end == *bytes);
+                    let is_count = count == Some(cuts.slices());
+                    prop_assert_eq!(is_last, is_count || *is_complete && range.end == *bytes);
                     prop_assert_eq!(range.start, end);
                     prop_assert!(range.end > range.start && range.end <= *bytes);
                     end = range.end;
@@ -201,13 +214,13 @@ mod tests {
         #[test]
         fn a_sound_driver_is_read_whole(
             lengths in proptest::collection::vec(1u32..50, 1..10), looks in proptest::collection::vec(0usize..10, 0..20),
-            holds_back in any::<bool>(), lead in 0u32..1,
+            is_counted in any::<bool>(), lead in 0u32..1,
         ) {
             let begins: Vec<u32> = lengths.iter().scan(lead, |at, length| { let begin = *at; *at += length; Some(begin) }).collect();
             let total = lead + lengths.iter().sum::<u32>();
             let mut looks: Vec<usize> = looks.into_iter().map(|look| look.min(lengths.len())).collect();
             looks.sort_unstable();
-            let mut cuts = Cuts::new(None, holds_back);
+            let mut cuts = Cuts::new(is_counted.then_some(lengths.len() as u32));
             let mut parts = Vec::new();
             for finished in looks {
                 let bytes = begins.get(finished).copied().unwrap_or(total);

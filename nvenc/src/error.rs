@@ -293,6 +293,14 @@ pub enum Nonsense {
         /// The one that is said now.
         now: u32,
     },
+    /// Fewer slices than were asked for, which showed after the last.
+    #[error("{got} slices where {expected} were asked for")]
+    Slices {
+        /// What came.
+        got: u32,
+        /// What was due.
+        expected: u32,
+    },
     /// Another picture than the one that was handed in.
     #[error("picture {got} instead of {expected}")]
     Picture {

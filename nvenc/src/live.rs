@@ -235,7 +235,7 @@ impl Live {
             return Err(error);
         }
         // Where blocks are refreshed, the driver cuts as that needs.
-        let cuts = Cuts::new(self.slices.filter(|_| wanted.refresh == 0), holds_back);
+        let cuts = Cuts::new(self.slices.filter(|_| wanted.refresh == 0 && !holds_back));
         self.flight = Some(Flight {
             output,
             mapped,

@@ -15,7 +15,7 @@ use punktfunk_cuda::{Context, Stream};
 use crate::caps::Caps;
 use crate::config::{Config, Plan, Rate, check_request, plan};
 use crate::encoder::{CudaGround, Encoder, Ground};
-use crate::error::{Lack, NvencError, Said};
+use crate::error::{Lack, Nonsense, NvencError, Said};
 use crate::home::Slice;
 use crate::input::{Input, InputCounts};
 use crate::library::Library;
@@ -116,7 +116,7 @@ pub struct Counts {
     pub abandoned: u64,
     /// Times that a dead session was made anew.
     pub rebuilds: u64,
-    /// 1 where the driver calls slices finished that are not, and the newest waits for the next since.
+    /// 1 where the driver called slices finished that were not, or miscounted: the newest waits for the next since.
     pub holds_back: u64,
 }
 
@@ -444,11 +444,9 @@ impl Session {
             if error.is_session_lost() {
                 self.death = Some(error.clone());
             }
-            // A driver that moves what it called finished is not trusted about the newest slice any more.
-            let NvencError::Hostile { what: crate::error::Nonsense::Moved { .. }, .. } = error else {
-                return;
-            };
-            self.holds_back = true;
+            // A driver that moves what it called finished, or miscounts, is not trusted about the newest slice any more.
+            let NvencError::Hostile { what, .. } = error else { return };
+            self.holds_back |= matches!(what, Nonsense::Moved { .. } | Nonsense::Slices { .. });
         })?;
         Ok(match next {
             Next::Slice { slice, is_last } => Step::Slice { slice, is_last },

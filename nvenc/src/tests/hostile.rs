@@ -71,6 +71,25 @@ fn a_driver_that_moves_what_it_called_finished_is_not_trusted_again() {
 }
 
 #[test]
+fn a_driver_that_makes_fewer_slices_than_it_is_told_is_read_with_more_care() {
+    let driver = Driver::new();
+    let mut session = open(&driver, config()).expect("it opens");
+    // Three slices: the third is called finished, and then the picture.
+    driver.state().tamper = Some(Box::new(|lock, look| {
+        lock.numSlices = lock.numSlices.min(3);
+        lock.bitstreamSizeInBytes = lock.bitstreamSizeInBytes.min(320);
+        lock.hwEncodeStatus = if look == 4 { 2 } else { 1 };
+    }));
+    let error = encode(&mut session, 1, false).expect_err("none was called the last");
+    assert!(
+        matches!(error, NvencError::Hostile { what: Nonsense::Slices { got: 3, expected: 4 }, .. }),
+        "{error}"
+    );
+    let (encoded, slices) = encode(&mut session, 2, false).expect("read with more care");
+    assert_eq!((encoded.is_idr, slices), (true, vec![120, 100, 100]));
+}
+
+#[test]
 fn a_session_that_dies_is_made_anew_once_and_then_reported() {
     let driver = Driver::new();
     let mut session = open(&driver, config()).expect("it opens");
