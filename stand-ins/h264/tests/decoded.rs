@@ -4,6 +4,7 @@
 use std::fs;
 use std::process::Command;
 
+use proptest::prelude::*;
 use punktfunk_codec::h264::Decoder;
 use stand_in_h264::{Chroma, Coded, Config, Kind, Part, Planes, Profile, Refusal, Request, Source, Writer};
 
@@ -264,6 +265,80 @@ fn frame_numbers_wrap_around() {
                 &writer.reconstruction().unwrap(),
                 &format!("picture {number}"),
             );
+        }
+    }
+}
+
+/// What happens to one picture.
+#[derive(Debug, Clone)]
+struct Fate {
+    idr: bool,
+    arrives: bool,
+    budget: Option<u64>,
+    slices: u32,
+    refresh: std::ops::Range<u32>,
+    /// Rows that change.
+    changed: std::ops::Range<usize>,
+}
+
+fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    let budget = proptest::option::of(0u64..60_000);
+    let rows = (0usize..200, 0usize..200).prop_map(|(from, rows)| from..from + rows);
+    let refresh = (0u32..6, 0u32..3).prop_map(|(from, rows)| from..from + rows);
+    let fate = (0u32..12, 0u32..5, budget, 1u32..6, refresh, rows);
+    let fate = fate.prop_map(|(idr, arrives, budget, slices, refresh, changed)| Fate {
+        idr: idr == 0,
+        arrives: arrives > 0,
+        budget,
+        slices,
+        refresh,
+        changed,
+    });
+    proptest::collection::vec(fate, 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever is lost, changed, cut short or refreshed: what can be decoded is what the writer says, and a loss that is told of
+    /// late is gone around.
+    #[test]
+    fn every_picture_that_can_be_decoded_is_exact(
+        fates in fates(), delay in 1usize..4, columns in 1u32..7, rows in 1u32..12,
+    ) {
+        let config = Config { references: 5, ..config(columns * 18, rows * 10) };
+        let mut writer = Writer::new(config).unwrap();
+        let mut decoder = Decoder::new().unwrap();
+        let mut decodable: Vec<u64> = Vec::new();
+        let mut told = Vec::new();
+        for (number, fate) in fates.iter().enumerate() {
+            let id = number as u64;
+            // What could not be decoded so long ago is told of now.
+            if let Some(lost) = number.checked_sub(delay).map(|number| number as u64)
+                && !decodable.contains(&lost)
+                && writer.holds(lost)
+            {
+                told.push(lost);
+                prop_assert!(writer.invalidate(lost));
+            }
+            writer.set_slices(fate.slices);
+            // Nothing is left that was not lost, an IDR perhaps with it: its numbers mean others to a decoder without it.
+            let is_lost = number > 0 && writer.valid().next().is_none();
+            let request = Request {
+                id,
+                idr: fate.idr || is_lost,
+                budget_bits: fate.budget,
+                refresh_rows: fate.refresh.clone(),
+                ..Request::default()
+            };
+            let (coded, au) = written(&mut writer, &picture(&config, id, fate.changed.clone()), &request);
+            prop_assert!(!coded.reference.is_some_and(|reference| told.contains(&reference)));
+            let is_whole = coded.reference.is_none_or(|reference| decodable.contains(&reference));
+            // The very first must arrive, or nothing ever does.
+            if is_whole && (fate.arrives || number == 0) {
+                decodable.push(id);
+                assert_decodes(&mut decoder, &au, &writer.reconstruction().unwrap(), &format!("picture {id}"));
+            }
         }
     }
 }

@@ -30,22 +30,14 @@ pub(crate) struct References {
     is_started: bool,
 }
 
-/// What a name stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
-    /// In the buffer.
-    Held,
-    /// Not, or not any more.
-    Not,
-}
-
 impl References {
     pub(crate) fn new(depth: u32) -> Self {
         Self { held: Vec::with_capacity(depth as usize), depth: depth.max(1) as usize, is_started: false }
     }
 
-    pub(crate) fn find(&self, id: u64) -> Known {
-        if self.held.iter().any(|held| held.id == id) { Known::Held } else { Known::Not }
+    /// Whether the picture is in the buffer, valid or not.
+    pub(crate) fn holds(&self, id: u64) -> bool {
+        self.held.iter().any(|held| held.id == id)
     }
 
     /// The next picture's kind and reference.
@@ -68,16 +60,16 @@ impl References {
         (kind, reference)
     }
 
-    /// Marks `id` and what was built on it.
-    pub(crate) fn invalidate(&mut self, id: u64) -> Known {
-        let Some(first) = self.held.iter().position(|held| held.id == id) else { return Known::Not };
+    /// Marks `id` and what was built on it. Whether it is in the buffer.
+    pub(crate) fn invalidate(&mut self, id: u64) -> bool {
+        let Some(first) = self.held.iter().position(|held| held.id == id) else { return false };
         self.held[first].is_valid = false;
         for at in first + 1..self.held.len() {
             let reference = self.held[at].reference;
             let spoilt = self.held[first..at].iter().any(|held| Some(held.id) == reference && !held.is_valid);
             self.held[at].is_valid &= !spoilt;
         }
-        Known::Held
+        true
     }
 
     /// Begins anew: what comes next is an IDR.
@@ -97,14 +89,14 @@ mod tests {
         for id in 11..15 {
             assert_eq!(references.take(id, false), (Kind::Predicted, Some(id - 1)));
         }
-        assert_eq!(references.find(10), Known::Not, "it has slid out");
-        assert_eq!(references.invalidate(10), Known::Not);
-        assert_eq!(references.invalidate(13), Known::Held);
+        assert!(!references.holds(10), "it has slid out");
+        assert!(!references.invalidate(10));
+        assert!(references.invalidate(13));
         assert_eq!(references.take(15, false), (Kind::Predicted, Some(12)));
         assert_eq!(references.take(16, false), (Kind::Predicted, Some(15)), "and on from there");
-        assert_eq!(references.invalidate(13), Known::Held, "once more, to no effect");
+        assert!(references.invalidate(13), "once more, to no effect");
         assert_eq!(references.take(17, false), (Kind::Predicted, Some(16)));
-        assert_eq!(references.invalidate(15), Known::Held);
+        assert!(references.invalidate(15));
         assert_eq!(references.take(18, false), (Kind::Intra, None), "nothing is left");
         assert_eq!(references.take(19, true), (Kind::Idr, None));
         references.restart(2);

@@ -13,7 +13,7 @@ use crate::driver;
 use crate::encoder::{self, Command};
 use crate::engine::Engine;
 use crate::output::{Output, Progress};
-use crate::references::{Known, References};
+use crate::references::References;
 use crate::resource::{Layout, Registered};
 use crate::status::{Answer, Fault, Refused, require};
 
@@ -361,8 +361,8 @@ impl Session {
         require(driver::card().rfi == 1, NV_ENC_ERR_UNSUPPORTED_PARAM, || {
             "the card cannot invalidate reference pictures".to_owned()
         })?;
-        let known = state.references.invalidate(id);
-        require(known == Known::Held, NV_ENC_ERR_INVALID_PARAM, || {
+        let is_held = state.references.invalidate(id);
+        require(is_held, NV_ENC_ERR_INVALID_PARAM, || {
             format!("no picture of time stamp {id} is in the decoded picture buffer")
         })?;
         state.commands.push_back(Command::Invalidate(id));

@@ -9,7 +9,7 @@ use crate::cuda::Gate;
 use crate::encoder::{Command, Job, is_settled};
 use crate::output::{Facts, Progress};
 use crate::picture::{Asked, Wish};
-use crate::references::{Kind, Known};
+use crate::references::Kind;
 use crate::resource::Layout;
 use crate::status::{Answer, Refused, require};
 
@@ -154,7 +154,7 @@ impl State {
         require([0, layout.width, layout.pitch].contains(&wish.pitch), NV_ENC_ERR_INVALID_PARAM, || {
             format!("inputPitch is {}, and what is mapped has {}", wish.pitch, layout.pitch)
         })?;
-        require(self.references.find(wish.time_stamp) == Known::Not, NV_ENC_ERR_INVALID_PARAM, || {
+        require(!self.references.holds(wish.time_stamp), NV_ENC_ERR_INVALID_PARAM, || {
             format!(
                 "inputTimeStamp {} is that of a reference picture: none could be told from it",
                 wish.time_stamp
