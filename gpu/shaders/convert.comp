@@ -9,6 +9,7 @@
 // Built three times: FROM_IMAGE reads an imported dmabuf; FROM_PLANES reads Y, U and V of 4:2:0 in a buffer, whose samples mean
 // what the output's do, and only scales them; the third reads words of RGB in a buffer.
 
+#extension GL_EXT_control_flow_attributes : require
 #ifdef FROM_IMAGE
 #extension GL_EXT_samplerless_texture_functions : require
 #endif
@@ -150,11 +151,11 @@ COLOUR scaled(uint plane, uint x, uint y, uvec2 from, uvec2 to) {
 // Samples of a row's block, as the words of one plane. `count` samples, from the first.
 void put(uint samples[BLOCK_MAX], uint count, uint at) {
     if (IS_WIDE) {
-        for (uint index = 0; index < count; index += 2) {
+        [[unroll]] for (uint index = 0; index < count; index += 2) {
             picture_words[at + index / 2] = samples[index] << 6 | samples[index + 1] << 22;
         }
     } else {
-        for (uint index = 0; index < count; index += 4) {
+        [[unroll]] for (uint index = 0; index < count; index += 4) {
             picture_words[at + index / 4] = samples[index] | samples[index + 1] << 8
                 | samples[index + 2] << 16 | samples[index + 3] << 24;
         }
@@ -183,8 +184,8 @@ void main() {
     uint samples[BLOCK_MAX];
     for (uint plane = 0; plane < (IS_420 ? 1u : 3u); ++plane) {
         uint plane_at = plane == 0u ? 0u : plane == 1u ? job.first_chroma_at : job.second_chroma_at;
-        for (uint row = 0; row < 2u; ++row) {
-            for (uint index = 0; index < BLOCK; ++index) {
+        [[unroll]] for (uint row = 0; row < 2u; ++row) {
+            [[unroll]] for (uint index = 0; index < BLOCK; ++index) {
                 samples[index] = sample_at(plane, at.x + index, at.y + row, 1u);
             }
             put(samples, BLOCK, plane_at + (at.y + row) * job.luma_pitch + (at.x << sample_bytes_log2) / 4u);
@@ -192,14 +193,14 @@ void main() {
     }
     if (FORMAT == I420) {
         for (uint plane = 1; plane < 3u; ++plane) {
-            for (uint pair = 0; pair < BLOCK / 2; ++pair) {
+            [[unroll]] for (uint pair = 0; pair < BLOCK / 2; ++pair) {
                 samples[pair] = sample_at(plane, at.x / 2u + pair, block.y, 2u);
             }
             uint plane_at = plane == 1u ? job.first_chroma_at : job.second_chroma_at;
             put(samples, BLOCK / 2, plane_at + block.y * job.chroma_pitch + at.x / 8u);
         }
     } else if (IS_420) {
-        for (uint index = 0; index < BLOCK; ++index) {
+        [[unroll]] for (uint index = 0; index < BLOCK; ++index) {
             samples[index] = sample_at(1u + index % 2u, at.x / 2u + index / 2u, block.y, 2u);
         }
         put(samples, BLOCK, job.first_chroma_at + block.y * job.chroma_pitch + (at.x << sample_bytes_log2) / 4u);
@@ -227,15 +228,15 @@ void main() {
     uint sample_bytes_log2 = IS_WIDE ? 1u : 0u;
     // Chroma's filter, gathered row by row: with TOP_LEFT from the row above on.
     uvec3 gathered[BLOCK_MAX / 2];
-    for (uint pair = 0; pair < BLOCK / 2; ++pair) gathered[pair] = uvec3(0);
+    [[unroll]] for (uint pair = 0; pair < BLOCK / 2; ++pair) gathered[pair] = uvec3(0);
     uint first_row = IS_420 && SITING == TOP_LEFT ? 0u : 1u;
-    for (uint row = first_row; row < 3u; ++row) {
+    [[unroll]] for (uint row = first_row; row < 3u; ++row) {
         // Row 0 is the one above the block, of which only chroma is made.
         uint y = uint(max(int(at.y + row) - 1 - int(job.place_at.y), 0));
         uint row_weight = SITING == TOP_LEFT && row == 1u ? 2u : 1u;
         uint luma[BLOCK_MAX], first[BLOCK_MAX], second[BLOCK_MAX];
         uvec3 before = uvec3(0);
-        for (uint index = 0; index < BLOCK; ++index) {
+        [[unroll]] for (uint index = 0; index < BLOCK; ++index) {
             uint column = at.x + index;
             bool is_bar = is_beside || column < job.place_at.x || column >= job.place_at.x + job.place_size.x;
             uint x = column - job.place_at.x;
@@ -271,7 +272,7 @@ void main() {
     uint weights_log2 = SITING == CENTRE ? 2u : SITING == LEFT ? 3u : 4u;
     uint half_weights = 1u << weights_log2 - 1u;
     uint first[BLOCK_MAX], second[BLOCK_MAX];
-    for (uint pair = 0; pair < BLOCK / 2; ++pair) {
+    [[unroll]] for (uint pair = 0; pair < BLOCK / 2; ++pair) {
         uvec3 mean = (gathered[pair] + half_weights) >> weights_log2;
         uint blue = sample_of(mean, job.blue_chroma), red = sample_of(mean, job.red_chroma);
         if (FORMAT == I420) {

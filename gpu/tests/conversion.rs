@@ -95,7 +95,7 @@ fn difference(case: &Case) -> Option<u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn every_sample_is_within_one_of_the_real_valued_result(case in cases()) {
         let difference = difference(&case);

@@ -94,6 +94,16 @@ impl Shared {
         Self { device, is_exportable, file: None, is_wanted, carriers: Vec::new() }
     }
 
+    /// Lets its carriers end.
+    fn end(self) {
+        self.is_wanted.store(false, Ordering::Relaxed);
+        for carrier in self.carriers {
+            if carrier.join().is_err() {
+                CONTROLS.breach("vkDestroySemaphore", format_args!("a carrier of its values has failed"));
+            }
+        }
+    }
+
     /// Begins to carry values between the semaphore and the file.
     fn carry(&mut self, functions: &Arc<Functions>, semaphore: vk::Semaphore, file: OwnedFd) -> Option<()> {
         let timeline = Arc::new(Timeline::map(file.as_fd()).ok()?);
@@ -165,12 +175,7 @@ pub(crate) unsafe extern "system" fn destroy(
     allocator: *const vk::AllocationCallbacks<'_>,
 ) {
     if let Some(shared) = with(|all| all.remove(&semaphore.as_raw())) {
-        shared.is_wanted.store(false, Ordering::Relaxed);
-        for carrier in shared.carriers {
-            if carrier.join().is_err() {
-                CONTROLS.breach("vkDestroySemaphore", format_args!("a carrier of its values has failed"));
-            }
-        }
+        shared.end();
     }
     // SAFETY: the application's call.
     if let Some(functions) = unsafe { Functions::of(device) } {
@@ -258,10 +263,12 @@ pub(crate) unsafe extern "system" fn import(
     })
 }
 
-/// Whether a device leaves shared semaphores behind (VUID-vkDestroyDevice-device-05137).
+/// Looks whether a device leaves shared semaphores behind (VUID-vkDestroyDevice-device-05137), and lets their carriers end.
 pub(crate) fn check_none_of(device: vk::Device) {
-    let left = with(|all| all.values().filter(|shared| shared.device == device).count());
-    if left > 0 {
-        CONTROLS.breach("vkDestroyDevice", format_args!("{left} shared semaphores are left"));
+    let left: Vec<Shared> =
+        with(|all| all.extract_if(|_, shared| shared.device == device).map(|(_, shared)| shared).collect());
+    if !left.is_empty() {
+        CONTROLS.breach("vkDestroyDevice", format_args!("{} shared semaphores are left", left.len()));
     }
+    left.into_iter().for_each(Shared::end);
 }
