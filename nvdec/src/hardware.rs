@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use punktfunk_cuda::{Context, Stream};
+use punktfunk_cuda::{Context, CudaError, Stream};
 
 use crate::caps::{Codec, Depth};
 use crate::error::{Flaw, NvdecError};
@@ -19,6 +19,9 @@ use crate::sys::{
     CUVIDPICPARAMS, CUVIDPROCPARAMS, CUvideodecoder, DEINTERLACE_WEAVE, Rectangle, STATUS_ERROR,
     STATUS_ERROR_CONCEALED, ShortRectangle,
 };
+
+/// `CUDA_ERROR_NOT_SUPPORTED`
+const NOT_SUPPORTED: i32 = 801;
 
 /// A sequence that was found to be one that is decoded here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,10 +139,7 @@ impl Hardware {
         };
         // From here on its drop gives it back.
         let frame = Frame::new(self.clone(), pointer, pitch);
-        match self.status(surface)? {
-            STATUS_ERROR | STATUS_ERROR_CONCEALED => Err(NvdecError::Refused(Flaw::Damaged)),
-            _ => Ok(frame),
-        }
+        if self.is_damaged(surface)? { Err(NvdecError::Refused(Flaw::Damaged)) } else { Ok(frame) }
     }
 
     fn map_raw(&self, surface: c_int, stream: &Stream) -> Result<(u64, usize), NvdecError> {
@@ -162,15 +162,20 @@ impl Hardware {
         Ok((pointer, pitch as usize))
     }
 
-    fn status(&self, surface: c_int) -> Result<c_int, NvdecError> {
+    /// Whether the decoder met an error in the picture. It tells of H.264 and HEVC only, and older ones not even of those.
+    fn is_damaged(&self, surface: c_int) -> Result<bool, NvdecError> {
         // SAFETY: the structure is numbers and unused pointers, for which zeros are right.
         let mut status: CUVIDGETDECODESTATUS = unsafe { std::mem::zeroed() };
-        Library::within(&self.context, || {
+        let asked = Library::within(&self.context, || {
             let status = &raw mut status;
             // SAFETY: the structure is filled, and has the size that the driver knows.
             unsafe { call!(self.library, self.context, cuvidGetDecodeStatus(self.raw, surface, status)) }
-        })?;
-        Ok(status.decodeStatus)
+        });
+        match asked {
+            Ok(()) => Ok(matches!(status.decodeStatus, STATUS_ERROR | STATUS_ERROR_CONCEALED)),
+            Err(CudaError::Call { code, .. }) if code.value() == NOT_SUPPORTED => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Gives a mapped picture back, once nothing uses it.

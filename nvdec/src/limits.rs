@@ -3,9 +3,9 @@
 /// The longest side of a picture: 8192, the most that any of NVIDIA's decoders does for HEVC and AV1.
 pub const SIDE_MAX: u32 = 8192;
 
-/// Surfaces that pictures are decoded into: 16 references of H.264 level 5.2 at a small size, the one being decoded, and
-/// what the parser holds. A stream that asks for more is not made for a screen.
-pub const SURFACES_MAX: u8 = 20;
+/// Surfaces that pictures are decoded into: the most that NVDECODE takes. A small stream that says nothing of its references
+/// is owed the 16 of its level, and what the parser holds besides.
+pub const SURFACES_MAX: u8 = 32;
 
 /// Pictures that may be lent at the same time: one that is copied or shown, and the next.
 pub const FRAMES_MAX: u32 = 2;

@@ -170,6 +170,18 @@ fn each_call_that_fails_is_named() {
 }
 
 #[test]
+fn a_decoder_that_tells_of_no_errors_is_believed() {
+    let stand_in = loaded();
+    {
+        let context = context();
+        let mut decoder = decoder(&context);
+        stand_in.fail("cuvidGetDecodeStatus=801");
+        drop(decode(&mut decoder, &stream(SIDES, 1, 1)[0]).unwrap());
+    }
+    assert_eq!(stand_in.breaches(), 0);
+}
+
+#[test]
 fn too_many_bytes_are_refused_and_the_next_picture_comes() {
     let stand_in = loaded();
     {
