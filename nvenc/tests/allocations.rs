@@ -2,13 +2,13 @@
 #![allow(clippy::unwrap_used)] // clippy's leave for tests ends at the functions that they share
 #![allow(unsafe_code)] // an allocator is
 
-mod rig;
+mod ground;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use rig::{Ground, HEIGHT, PATIENCE, WIDTH, config};
-use punktfunk_nvenc::{PictureRequest, Recovery, Step};
+use ground::{Ground, PATIENCE, config};
+use punktfunk_nvenc::{Codec, Format, PictureRequest, Recovery, Step};
 
 /// Counts what the thread allocates that asks for it.
 struct Counting;
@@ -39,8 +39,8 @@ fn a_picture_allocates_nothing() {
     // The stand-ins have allocators of their own, as the driver has: what is counted is ours.
     let ground = Ground::new();
     {
-        let mut session = ground.open(config(20_000)).unwrap();
-        let pictures = [ground.picture(WIDTH, HEIGHT), ground.picture(WIDTH, HEIGHT)];
+        let mut session = ground.open(config(Codec::H264)).unwrap();
+        let pictures = [0, 1].map(|_| ground.pictures(Format::Nv12, 320, 192).input());
         let mut allocations = Vec::with_capacity(200);
         for number in 0..200u64 {
             let before = COUNT.get();
@@ -48,7 +48,7 @@ fn a_picture_allocates_nothing() {
                 assert!(matches!(session.invalidate(number - 2), Ok(Recovery::Reference { .. })));
             }
             let request = PictureRequest { number, idr: number % 50 == 0, refresh: 0 };
-            let mut flight = session.encode(&pictures[number as usize % 2].input, &request).unwrap();
+            let mut flight = session.encode(&pictures[number as usize % 2], &request).unwrap();
             let mut bytes = 0;
             loop {
                 match flight.next(PATIENCE).unwrap() {

@@ -2,13 +2,16 @@
 //! that the contract does not allow.
 #![allow(clippy::unwrap_used)] // clippy's leave for tests ends at the functions that they share
 
-mod rig;
+mod ground;
 
 use std::time::{Duration, Instant};
 
-use rig::{Ground, HEIGHT, Picture, RICH_KBPS, WIDTH, config, encode};
+use ground::{Ground, Pictures, config, encode, request};
 use punktfunk_codec::h264::Decoder;
-use punktfunk_nvenc::{Change, Config, NvencError, Session};
+use punktfunk_nvenc::{Change, Codec, Config, Format, NvencError, Session};
+
+const WIDTH: u32 = 320;
+const HEIGHT: u32 = 192;
 
 /// What can fail before there is a session.
 const OPENING: &[&str] = &[
@@ -63,13 +66,13 @@ fn a_session_that_cannot_be_opened_says_why_and_leaves_nothing() {
     let ground = Ground::new();
     for call in OPENING {
         for code in CODES {
-            ground.stand_ins.fail(&format!("{call}:1={code}"));
-            match ground.open(config(RICH_KBPS)) {
+            ground.loaded.fail(&format!("{call}:1={code}"));
+            match ground.open(config(Codec::H264)) {
                 Ok(session) => drop(session),
                 Err(error) => assert_named(&error, call),
             }
-            ground.stand_ins.fail("");
-            let session = ground.open(config(RICH_KBPS));
+            ground.loaded.fail("");
+            let session = ground.open(config(Codec::H264));
             assert!(session.is_ok(), "after {call} with {code}: {session:?}");
         }
     }
@@ -80,7 +83,7 @@ fn a_session_that_cannot_be_opened_says_why_and_leaves_nothing() {
 struct Played<'a> {
     ground: &'a Ground,
     session: Session,
-    picture: Picture,
+    picture: Pictures,
     decoder: Decoder,
     number: u64,
 }
@@ -89,30 +92,29 @@ impl Played<'_> {
     /// Encodes the next picture, and decodes it.
     fn next(&mut self) -> Result<bool, NvencError> {
         self.number += 1;
-        self.picture.paint(&self.ground.stream, self.number);
-        let (au, encoded) = encode(&mut self.session, &self.picture.input, self.number)?;
-        self.picture.assert_decoded(&mut self.decoder, &au, &format!("picture {}", self.number));
-        Ok(encoded.is_idr)
+        let noise = self.ground.noise(&self.picture, self.number);
+        let au = encode(&mut self.session, &self.picture.input(), &request(self.number))?;
+        noise.assert_decoded(&mut self.decoder, &au.bytes, &format!("picture {}", self.number));
+        Ok(au.encoded.is_idr)
     }
 }
 
 /// One failure in the midst of a session: what came of it.
 fn played(ground: &Ground, call: &str, code: &str) -> Result<(), NvencError> {
-    let most = Config { width_max: 2 * WIDTH, height_max: 2 * HEIGHT, ..config(RICH_KBPS) };
+    let most = Config { width_max: 2 * WIDTH, height_max: 2 * HEIGHT, ..config(Codec::H264) };
     let session = ground.open(most).unwrap();
-    let picture = ground.picture(WIDTH, HEIGHT);
+    let picture = ground.pictures(Format::Nv12, WIDTH, HEIGHT);
     let mut played = Played { ground, session, picture, decoder: Decoder::new().unwrap(), number: 0 };
     if call != "nvEncRegisterResource" {
         for _ in 0..3 {
             played.next().unwrap();
         }
     }
-    ground.stand_ins.fail(&format!("{call}:1={code}"));
+    ground.loaded.fail(&format!("{call}:1={code}"));
     let invalidated = played.session.invalidate(played.number).map(drop);
-    let changed =
-        played.session.reconfigure(&Change { bitrate_kbps: Some(RICH_KBPS / 2), ..Change::default() });
+    let changed = played.session.reconfigure(&Change { bitrate_kbps: Some(100_000), ..Change::default() });
     let encoded = played.next().map(drop);
-    ground.stand_ins.fail("");
+    ground.loaded.fail("");
     // Whatever it was, the session encodes on; a picture that was lost on the way is not referred to.
     for _ in 0..3 {
         let next = played.next();
@@ -133,7 +135,7 @@ fn a_session_survives_what_fails_once() {
                 named += 1;
             }
             assert!(began.elapsed() < Duration::from_secs(5), "{call} with {code}: {:?}", began.elapsed());
-            assert_eq!(ground.stand_ins.breaches(), 0, "{call} with {code}");
+            assert_eq!(ground.loaded.breaches(), 0, "{call} with {code}");
         }
     }
     assert!(named > 0, "some cannot be gone around");
@@ -144,17 +146,17 @@ fn a_session_survives_what_fails_once() {
 fn a_lost_device_is_made_anew_once_and_then_reported() {
     let ground = Ground::new();
     {
-        let session = ground.open(config(RICH_KBPS)).unwrap();
-        let picture = ground.picture(WIDTH, HEIGHT);
+        let session = ground.open(config(Codec::H264)).unwrap();
+        let picture = ground.pictures(Format::Nv12, WIDTH, HEIGHT);
         let mut played =
             Played { ground: &ground, session, picture, decoder: Decoder::new().unwrap(), number: 0 };
         assert!(played.next().unwrap());
         assert!(!played.next().unwrap());
-        ground.stand_ins.fail("nvEncEncodePicture:1=NV_ENC_ERR_DEVICE_NOT_EXIST");
+        ground.loaded.fail("nvEncEncodePicture:1=NV_ENC_ERR_DEVICE_NOT_EXIST");
         assert!(played.next().unwrap(), "an IDR of the new session, in the same call");
         assert_eq!(played.session.counts().rebuilds, 1);
         assert!(!played.next().unwrap());
-        ground.stand_ins.fail("nvEncEncodePicture:1=NV_ENC_ERR_DEVICE_NOT_EXIST");
+        ground.loaded.fail("nvEncEncodePicture:1=NV_ENC_ERR_DEVICE_NOT_EXIST");
         let error = played.next().unwrap_err();
         assert!(matches!(error, NvencError::Died { rebuilt: true, .. }), "{error}");
         assert!(error.to_string().contains("nvEncEncodePicture"), "{error}");
@@ -167,11 +169,11 @@ fn a_lost_device_is_made_anew_once_and_then_reported() {
 fn a_busy_encoder_is_waited_for() {
     let ground = Ground::new();
     {
-        let session = ground.open(config(RICH_KBPS)).unwrap();
-        let picture = ground.picture(WIDTH, HEIGHT);
+        let session = ground.open(config(Codec::H264)).unwrap();
+        let picture = ground.pictures(Format::Nv12, WIDTH, HEIGHT);
         let mut played =
             Played { ground: &ground, session, picture, decoder: Decoder::new().unwrap(), number: 0 };
-        ground.stand_ins.fail(
+        ground.loaded.fail(
             "nvEncEncodePicture:2x3=NV_ENC_ERR_ENCODER_BUSY,nvEncLockBitstream:5x20=NV_ENC_ERR_LOCK_BUSY",
         );
         for _ in 0..6 {

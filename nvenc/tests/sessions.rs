@@ -1,38 +1,49 @@
 //! Whole sessions against the stand-ins of CUDA and NVENC, which complain of whatever their contracts do not allow.
 #![allow(clippy::unwrap_used)] // clippy's leave for tests ends at the functions that they share
 
-mod rig;
+mod ground;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rig::{Ground, HEIGHT, PATIENCE, RICH_KBPS, WIDTH, config, drain, encode, is_apart};
+use ground::{AccessUnit, Ground, config, encode, is_apart, request};
 use punktfunk_codec::{annexb, h264::Decoder};
 use punktfunk_cuda::{Extent, Rows};
 use punktfunk_nvenc::sys::Api;
 use punktfunk_nvenc::{
-    Change, Codec, Config, IdrReason, Library, NvencError, PictureRequest, Readback, Recovery, Refresh, Step,
+    Change, Codec, Config, Format, IdrReason, Library, NvencError, PictureRequest, Readback, Recovery,
+    Refresh, Step,
 };
+
+const WIDTH: u32 = 320;
+const HEIGHT: u32 = 192;
+
+/// H.264 of so many bits.
+fn at(bitrate_kbps: u32) -> Config {
+    Config { bitrate_kbps, ..config(Codec::H264) }
+}
 
 /// Two pictures' memory by turns, each painted with its number.
 fn assert_comes_out_as_it_went_in(api: Api) {
     let ground = Ground::new();
     assert_eq!(ground.library.api(), api);
     {
-        let mut session = ground.open(config(RICH_KBPS)).unwrap();
-        let mut pictures = [ground.picture(WIDTH, HEIGHT), ground.picture(WIDTH, HEIGHT)];
+        let mut session = ground.open(config(Codec::H264)).unwrap();
+        let pictures =
+            [ground.pictures(Format::Nv12, WIDTH, HEIGHT), ground.pictures(Format::Nv12, WIDTH, HEIGHT)];
         let mut decoder = Decoder::new().unwrap();
         for number in 0..24u64 {
-            let picture = &mut pictures[number as usize % 2];
-            picture.paint(&ground.stream, number);
+            let picture = &pictures[number as usize % 2];
+            let noise = ground.noise(picture, number);
             let idr = number == 10;
             let request = PictureRequest { number, idr, refresh: 0 };
-            let (au, encoded) = drain(&mut session.encode(&picture.input, &request).unwrap()).unwrap();
+            let AccessUnit { bytes: au, encoded, .. } =
+                encode(&mut session, &picture.input(), &request).unwrap();
             let is_idr = idr || number == 0;
             assert_eq!((encoded.number, encoded.is_idr), (number, is_idr));
             assert_eq!(encoded.reference, (!is_idr).then(|| number - 1));
             assert_eq!((encoded.bytes as usize, encoded.slices), (au.len(), 4));
             assert_eq!((annexb::has_parameter_sets(&au), annexb::slices(&au).count()), (is_idr, 4));
-            picture.assert_decoded(&mut decoder, &au, &format!("{api}, picture {number}"));
+            noise.assert_decoded(&mut decoder, &au, &format!("{api}, picture {number}"));
         }
         let counts = session.counts();
         assert_eq!((counts.pictures, counts.idrs, counts.rebuilds), (24, 2, 0));
@@ -66,58 +77,19 @@ fn a_driver_that_is_too_old_is_named() {
 }
 
 #[test]
-fn slices_are_lent_before_their_picture_is_done() {
-    let variables = [("PUNKTFUNK_STANDIN_SLICE_US", "50000")];
-    if !is_apart("slices_are_lent_before_their_picture_is_done", &variables) {
-        return;
-    }
-    let ground = Ground::new();
-    {
-        let mut session = ground.open(config(RICH_KBPS)).unwrap();
-        assert_eq!(session.plan().readback, Readback::SubFrame);
-        let mut picture = ground.picture(WIDTH, HEIGHT);
-        let mut decoder = Decoder::new().unwrap();
-        for number in 0..2 {
-            picture.paint(&ground.stream, number);
-            let began = Instant::now();
-            let request = PictureRequest { number, ..PictureRequest::default() };
-            let mut flight = session.encode(&picture.input, &request).unwrap();
-            let (mut au, mut came) = (Vec::new(), Vec::new());
-            loop {
-                match flight.next(PATIENCE).unwrap() {
-                    Step::Slice { slice, .. } => {
-                        came.push(began.elapsed());
-                        au.extend_from_slice(slice.as_ref());
-                    }
-                    Step::Done(_) => break,
-                    other => panic!("{other:?}"),
-                }
-            }
-            let done = began.elapsed();
-            assert_eq!(came.len(), 4);
-            assert!(
-                done >= Duration::from_millis(200) && came[0] + Duration::from_millis(75) < done,
-                "{came:?}"
-            );
-            picture.assert_decoded(&mut decoder, &au, "a picture in slices");
-        }
-    }
-    ground.close();
-}
-
-#[test]
 fn what_is_lent_holds_the_next_slice_back_and_no_longer() {
     let ground = Ground::new();
     {
-        let mut session = ground.open(config(RICH_KBPS)).unwrap();
-        let mut pictures = [ground.picture(WIDTH, HEIGHT), ground.picture(WIDTH, HEIGHT)];
+        let mut session = ground.open(config(Codec::H264)).unwrap();
+        let pictures =
+            [ground.pictures(Format::Nv12, WIDTH, HEIGHT), ground.pictures(Format::Nv12, WIDTH, HEIGHT)];
         let mut decoder = Decoder::new().unwrap();
         let mut lent = Vec::new();
         for number in 0..6u64 {
-            let picture = &mut pictures[number as usize % 2];
-            picture.paint(&ground.stream, number);
-            let request = PictureRequest { number, ..PictureRequest::default() };
-            let mut flight = session.encode(&picture.input, &request).unwrap();
+            let picture = &pictures[number as usize % 2];
+            let noise = ground.noise(picture, number);
+            let request = request(number);
+            let mut flight = session.encode(&picture.input(), &request).unwrap();
             let mut au = Vec::new();
             loop {
                 match flight.next(Duration::from_millis(20)).unwrap() {
@@ -131,7 +103,7 @@ fn what_is_lent_holds_the_next_slice_back_and_no_longer() {
                 }
             }
             // The last slices may be out while the next picture is encoded.
-            picture.assert_decoded(&mut decoder, &au, &format!("picture {number}"));
+            noise.assert_decoded(&mut decoder, &au, &format!("picture {number}"));
         }
         assert!(!lent.is_empty());
         drop(lent);
@@ -143,8 +115,8 @@ fn what_is_lent_holds_the_next_slice_back_and_no_longer() {
 fn a_loss_is_answered_by_a_picture_that_the_client_has() {
     let ground = Ground::new();
     {
-        let mut session = ground.open(config(RICH_KBPS)).unwrap();
-        let mut picture = ground.picture(WIDTH, HEIGHT);
+        let mut session = ground.open(config(Codec::H264)).unwrap();
+        let picture = ground.pictures(Format::Nv12, WIDTH, HEIGHT);
         let mut decoder = Decoder::new().unwrap();
         for number in 0..40u64 {
             // Of ten pictures the seventh and what follows it are lost, and the host hears of it two later.
@@ -153,22 +125,24 @@ fn a_loss_is_answered_by_a_picture_that_the_client_has() {
                 let from = number - 2;
                 assert_eq!(session.invalidate(from).unwrap(), Recovery::Reference { picture: from - 1 });
             }
-            picture.paint(&ground.stream, number);
-            let (au, encoded) = encode(&mut session, &picture.input, number).unwrap();
+            let noise = ground.noise(&picture, number);
+            let AccessUnit { bytes: au, encoded, .. } =
+                encode(&mut session, &picture.input(), &request(number)).unwrap();
             assert_eq!(encoded.is_idr, number == 0);
             assert_eq!(encoded.reference, number.checked_sub(if hears { 3 } else { 1 }));
             if !(6..8).contains(&(number % 10)) {
-                picture.assert_decoded(&mut decoder, &au, &format!("picture {number}"));
+                noise.assert_decoded(&mut decoder, &au, &format!("picture {number}"));
             }
         }
         let counts = session.counts();
         assert_eq!((counts.idrs, counts.recoveries, counts.recoveries_by_idr), (1, 4, 0));
         // A loss that is older than all that the encoder holds.
         assert_eq!(session.invalidate(20).unwrap(), Recovery::Idr { reason: IdrReason::NothingLeft });
-        picture.paint(&ground.stream, 40);
-        let (au, encoded) = encode(&mut session, &picture.input, 40).unwrap();
+        let noise = ground.noise(&picture, 40);
+        let AccessUnit { bytes: au, encoded, .. } =
+            encode(&mut session, &picture.input(), &request(40)).unwrap();
         assert!(encoded.is_idr);
-        picture.assert_decoded(&mut Decoder::new().unwrap(), &au, "the IDR");
+        noise.assert_decoded(&mut Decoder::new().unwrap(), &au, "the IDR");
     }
     ground.close();
 }
@@ -181,18 +155,19 @@ fn without_invalidation_a_loss_takes_an_idr() {
     }
     let ground = Ground::new();
     {
-        let mut session = ground.open(config(RICH_KBPS)).unwrap();
+        let mut session = ground.open(config(Codec::H264)).unwrap();
         assert_eq!(session.plan().readback, Readback::Whole);
-        let mut picture = ground.picture(WIDTH, HEIGHT);
+        let picture = ground.pictures(Format::Nv12, WIDTH, HEIGHT);
         let mut decoder = Decoder::new().unwrap();
         for number in 0..4 {
-            picture.paint(&ground.stream, number);
+            let noise = ground.noise(&picture, number);
             if number == 3 {
                 assert_eq!(session.invalidate(2).unwrap(), Recovery::Idr { reason: IdrReason::Unable });
             }
-            let (au, encoded) = encode(&mut session, &picture.input, number).unwrap();
+            let AccessUnit { bytes: au, encoded, .. } =
+                encode(&mut session, &picture.input(), &request(number)).unwrap();
             assert_eq!(encoded.is_idr, number % 3 == 0);
-            picture.assert_decoded(&mut decoder, &au, "a picture at once");
+            noise.assert_decoded(&mut decoder, &au, "a picture at once");
         }
     }
     ground.close();
@@ -202,13 +177,13 @@ fn without_invalidation_a_loss_takes_an_idr() {
 fn the_bitrate_is_followed_without_a_new_session() {
     let ground = Ground::new();
     {
-        let mut session = ground.open(config(8_000)).unwrap();
-        let mut picture = ground.picture(WIDTH, HEIGHT);
+        let mut session = ground.open(at(8_000)).unwrap();
+        let picture = ground.pictures(Format::Nv12, WIDTH, HEIGHT);
         let mut number = 0;
         let mut next = |session: &mut punktfunk_nvenc::Session| {
-            picture.paint(&ground.stream, number);
+            ground.noise(&picture, number);
             number += 1;
-            encode(session, &picture.input, number).unwrap().1
+            encode(session, &picture.input(), &request(number)).unwrap().encoded
         };
         next(&mut session);
         for kbps in [8_000, 24_000, 4_000] {
@@ -231,19 +206,20 @@ fn the_bitrate_is_followed_without_a_new_session() {
 fn the_size_changes_without_a_new_session() {
     let ground = Ground::new();
     {
-        let most = Config { width_max: 2 * WIDTH, height_max: 2 * HEIGHT, ..config(RICH_KBPS) };
+        let most = Config { width_max: 2 * WIDTH, height_max: 2 * HEIGHT, ..config(Codec::H264) };
         let mut session = ground.open(most).unwrap();
         let mut decoder = Decoder::new().unwrap();
         let mut number = 0;
         for (width, height) in [(WIDTH, HEIGHT), (2 * WIDTH, 2 * HEIGHT), (258, 130)] {
             session.reconfigure(&Change { size: Some((width, height)), ..Change::default() }).unwrap();
-            let mut picture = ground.picture(width, height);
+            let picture = ground.pictures(Format::Nv12, width, height);
             for round in 0..4 {
                 number += 1;
-                picture.paint(&ground.stream, number);
-                let (au, encoded) = encode(&mut session, &picture.input, number).unwrap();
+                let noise = ground.noise(&picture, number);
+                let AccessUnit { bytes: au, encoded, .. } =
+                    encode(&mut session, &picture.input(), &request(number)).unwrap();
                 assert_eq!(encoded.is_idr, round == 0, "{width}x{height}");
-                picture.assert_decoded(&mut decoder, &au, &format!("{width}x{height}, picture {round}"));
+                noise.assert_decoded(&mut decoder, &au, &format!("{width}x{height}, picture {round}"));
             }
         }
         let beyond = session.reconfigure(&Change { size: Some((4 * WIDTH, HEIGHT)), ..Change::default() });
@@ -257,8 +233,8 @@ fn the_size_changes_without_a_new_session() {
 fn a_picture_is_read_in_its_streams_order() {
     let ground = Ground::new();
     {
-        let mut session = ground.open(config(RICH_KBPS)).unwrap();
-        let picture = ground.picture(WIDTH, HEIGHT);
+        let mut session = ground.open(config(Codec::H264)).unwrap();
+        let picture = ground.pictures(Format::Nv12, WIDTH, HEIGHT);
         let mut decoder = Decoder::new().unwrap();
         let place = Rows { offset: 0, pitch: picture.memory.pitch() };
         let extent = Extent { width_bytes: WIDTH as usize, rows: HEIGHT as usize * 3 / 2 };
@@ -266,11 +242,11 @@ fn a_picture_is_read_in_its_streams_order() {
             let shade = 20 + number as u8;
             ground.stream.on_reached(|| std::thread::sleep(Duration::from_millis(5))).unwrap();
             ground.stream.fill(&*picture.memory, place, extent, shade).unwrap();
-            let request = PictureRequest { number, ..PictureRequest::default() };
-            let mut flight = session.encode(&picture.input, &request).unwrap();
+            let request = request(number);
+            let mut flight = session.encode(&picture.input(), &request).unwrap();
             // Nobody waits: the next picture's pixels are queued already.
             ground.stream.fill(&*picture.memory, place, extent, 200).unwrap();
-            let (au, _) = drain(&mut flight).unwrap();
+            let au = ground::drain(&mut flight).unwrap().bytes;
             let decoded = decoder.decode(&au).unwrap().unwrap();
             assert!(decoded.as_i420().y()[..WIDTH as usize].iter().all(|sample| *sample == shade));
         }
@@ -284,15 +260,16 @@ fn every_codec_reads_each_picture_once() {
     for codec in [Codec::Hevc, Codec::Av1] {
         let ground = Ground::new();
         {
-            let mut session = ground.open(Config { codec, ..config(10_000) }).unwrap();
-            let mut picture = ground.picture(WIDTH, HEIGHT);
+            let mut session = ground.open(config(codec)).unwrap();
+            let picture = ground.pictures(Format::Nv12, WIDTH, HEIGHT);
             let mut sums = Vec::new();
             for number in 0..6u64 {
-                picture.paint(&ground.stream, number);
+                ground.noise(&picture, number);
                 if number == 4 {
                     assert_eq!(session.invalidate(2).unwrap(), Recovery::Reference { picture: 1 });
                 }
-                let (au, encoded) = encode(&mut session, &picture.input, number).unwrap();
+                let AccessUnit { bytes: au, encoded, .. } =
+                    encode(&mut session, &picture.input(), &request(number)).unwrap();
                 let text = String::from_utf8_lossy(&au).into_owned();
                 let reference = if number == 4 { Some(1) } else { number.checked_sub(1) };
                 let words = reference.map_or("none".to_owned(), |number| number.to_string());
@@ -312,13 +289,13 @@ fn intra_refresh_goes_on_by_itself_and_on_request() {
     let ground = Ground::new();
     {
         let refresh = Some(Refresh { period: 10, length: 3 });
-        let mut session = ground.open(Config { refresh, ..config(RICH_KBPS) }).unwrap();
-        let mut picture = ground.picture(WIDTH, HEIGHT);
-        picture.paint(&ground.stream, 1);
+        let mut session = ground.open(Config { refresh, ..config(Codec::H264) }).unwrap();
+        let picture = ground.pictures(Format::Nv12, WIDTH, HEIGHT);
+        ground.noise(&picture, 1);
         for number in 0..20u64 {
             let refresh = if number == 15 { 2 } else { 0 };
             let request = PictureRequest { number, idr: false, refresh };
-            let (au, _) = drain(&mut session.encode(&picture.input, &request).unwrap()).unwrap();
+            let au = encode(&mut session, &picture.input(), &request).unwrap().bytes;
             // The picture stays the same: what is written is refreshed.
             let is_written = number == 0 || (10..13).contains(&number) || (15..17).contains(&number);
             assert_eq!(au.len() > 10_000, is_written, "picture {number}: {} bytes", au.len());

@@ -2,12 +2,14 @@
 #![allow(dead_code)] // each test program uses its part
 #![allow(clippy::unwrap_used)] // clippy's leave for tests ends at the functions that they share
 
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use punktfunk_codec::h264::Decoder;
 use punktfunk_cuda::{Context, Cuda, DeviceMemory, Extent, Priority, Rows, Stream};
 use punktfunk_nvenc::{
-    Codec, Config, Encoded, Format, Input, Library, NvencError, PictureRequest, Rate, Session, Step,
+    Codec, Config, Encoded, Format, InFlight, Input, Library, NvencError, PictureRequest, Rate, Session, Step,
 };
 use stand_in_common::Loaded;
 
@@ -44,6 +46,28 @@ impl Ground {
         self.stream.fill(&*picture.memory, rows, extent, shade).unwrap();
     }
 
+    /// Noise that only `number` makes, in NV12: it shows each sample that is not the right one.
+    pub fn noise(&self, picture: &Pictures, number: u64) -> Noise {
+        let (width, rows) = (picture.width as usize, Format::Nv12.rows(picture.height));
+        let mut state = number << 20 | 1;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        let bytes: Vec<u8> = (0..width * rows).map(|_| next()).collect();
+        let place = Rows { offset: 0, pitch: picture.memory.pitch() };
+        let extent = Extent { width_bytes: width, rows };
+        self.stream.write(&bytes, width, &*picture.memory, place, extent).unwrap();
+        Noise { width, bytes }
+    }
+
+    /// Ends, and tells of whatever was done against a contract.
+    pub fn close(self) {
+        let Ground { loaded, library, context, stream } = self;
+        drop((library, stream, context));
+        assert_eq!(loaded.breaches(), 0);
+    }
+
     pub fn pictures(&self, format: Format, width: u32, height: u32) -> Pictures {
         let memory =
             DeviceMemory::pitched(&self.context, format.row_bytes(width), format.rows(height)).unwrap();
@@ -67,6 +91,33 @@ impl Pictures {
     }
 }
 
+/// What a picture's memory was filled with.
+#[derive(Debug)]
+pub struct Noise {
+    width: usize,
+    bytes: Vec<u8>,
+}
+
+impl Noise {
+    /// The access unit decodes to this, to the last bit.
+    pub fn assert_decoded(&self, decoder: &mut Decoder, au: &[u8], what: &str) {
+        let picture = decoder.decode(au).unwrap_or_else(|error| panic!("{what}: {error}")).expect(what);
+        let picture = picture.as_i420();
+        let (width, height) = (self.width, self.bytes.len() / self.width * 2 / 3);
+        assert_eq!((picture.width() as usize, picture.height() as usize), (width, height), "{what}");
+        for (row, expected) in self.bytes.chunks_exact(width).take(height).enumerate() {
+            let at = row * picture.stride_y();
+            assert_eq!(&picture.y()[at..at + width], expected, "{what}: row {row}");
+        }
+        for (row, expected) in self.bytes.chunks_exact(width).skip(height).enumerate() {
+            let at = row * picture.stride_uv();
+            let (u, v) = (&picture.u()[at..at + width / 2], &picture.v()[at..at + width / 2]);
+            let both: Vec<u8> = u.iter().zip(v).flat_map(|(u, v)| [*u, *v]).collect();
+            assert_eq!(both, expected, "{what}: chroma row {row}");
+        }
+    }
+}
+
 /// A mode whose budget lets every picture be exact; of what is no picture at all, less.
 pub fn config(codec: Codec) -> Config {
     let kbps = if codec == Codec::H264 { 200_000 } else { 20_000 };
@@ -87,7 +138,11 @@ pub fn encode(
     input: &Input,
     request: &PictureRequest,
 ) -> Result<AccessUnit, NvencError> {
-    let mut picture = session.encode(input, request)?;
+    drain(&mut session.encode(input, request)?)
+}
+
+/// Takes a picture to its end, each slice given back at once.
+pub fn drain(picture: &mut InFlight<'_>) -> Result<AccessUnit, NvencError> {
     let (mut bytes, mut parts, mut ended) = (Vec::new(), 0, false);
     loop {
         match picture.next(PATIENCE)? {
@@ -108,4 +163,20 @@ pub fn encode(
 
 pub fn request(number: u64) -> PictureRequest {
     PictureRequest { number, ..PictureRequest::default() }
+}
+
+/// Runs a test of this program in a process of its own, with other variables, where it must pass. Whether this is that.
+pub fn is_apart(test: &str, variables: &[(&str, &str)]) -> bool {
+    if std::env::var_os("NVENC_TEST_APART").is_some() {
+        return true;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads", "1"])
+        .envs(variables.iter().copied())
+        .env("NVENC_TEST_APART", "1")
+        .output()
+        .unwrap();
+    let ran = String::from_utf8_lossy(&output.stdout).contains("1 passed");
+    assert!(output.status.success() && ran, "{}", String::from_utf8_lossy(&output.stderr));
+    false
 }
