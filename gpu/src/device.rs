@@ -171,6 +171,8 @@ pub(crate) struct Shared {
     /// Whoever begins work holds it: importers of one device may be on several threads.
     pub(crate) queue: Mutex<vk::Queue>,
     pub(crate) memory: vk::PhysicalDeviceMemoryProperties,
+    /// Bytes that a shader can be given at once.
+    pub(crate) storage_bytes_max: u64,
     pub(crate) extensions: open::Extensions,
     /// What the device is of: the last to go.
     vulkan: survey::Vulkan,

@@ -90,6 +90,14 @@ impl Buffer {
         shared_as: vk::ExternalMemoryHandleTypeFlags,
         what: &'static str,
     ) -> Result<Self, GpuError> {
+        if bytes > device.storage_bytes_max {
+            return Err(GpuError::Missing {
+                link: Link::Convert,
+                device: device.description.to_string(),
+                what: "shader that reads so large a picture at once",
+                remedy: "ask for a smaller mode",
+            });
+        }
         let mut external = vk::ExternalMemoryBufferCreateInfo::default().handle_types(shared_as);
         let mut create = vk::BufferCreateInfo::default()
             .size(bytes)

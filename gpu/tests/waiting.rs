@@ -105,21 +105,13 @@ fn pages_are_read_where_they_are() {
     importer.release(plain, Done::Now).unwrap();
 
     let length = (bytes.len() + 64).next_multiple_of(4096);
-    // SAFETY: a new mapping at an address of the system's choice harms nobody.
-    let start = unsafe {
-        let flags = MapFlags::PRIVATE;
-        rustix::mm::mmap_anonymous(std::ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, flags)
-            .unwrap()
-    };
-    // SAFETY: the mapping is this test's alone.
-    let mapping = unsafe { std::slice::from_raw_parts_mut(start.cast::<u8>(), length) };
-    mapping[64..][..bytes.len()].copy_from_slice(&bytes);
+    let mapping = Mapping::new(length, &[&[0; 64], &bytes[..]].concat());
     let copied_before = importer.counters().bytes_copied;
     for round in 0..5 {
         let (width, height, stride) = (SPEC.width, SPEC.height, SPEC.width as usize * 4);
         // SAFETY: the mapping stays until the buffer is forgotten, and is not written to meanwhile.
-        let pages = Some(unsafe { Pages::new(3, (start.cast(), length)) });
-        let pixels = &mapping[64..][..bytes.len()];
+        let pages = Some(unsafe { Pages::new(3, (mapping.start.cast(), length)) });
+        let pixels = &mapping.bytes()[64..][..bytes.len()];
         let fourcc = Fourcc::XRGB8888;
         let input = Memory { fourcc, width, height, stride, bytes: pixels, pages, overlay: None };
         let ticket = importer.convert(&Input::Memory(input)).unwrap();
@@ -133,8 +125,71 @@ fn pages_are_read_where_they_are() {
     assert_eq!((counters.bytes_copied, counters.uploads_in_place), (copied_before, 5), "{counters:?}");
     assert_eq!((counters.imports, counters.cache_hits), (1, 4));
     importer.forget(3).unwrap();
-    // SAFETY: the mapping is this test's, and the importer has let it go.
-    unsafe { rustix::mm::munmap(start, length).unwrap() };
+}
+
+#[test]
+fn what_was_used_longest_ago_makes_room_and_nothing_is_left() {
+    let device = lavapipe::device();
+    let mut importer = Importer::new(&device, SPEC, Handover::Mapped).unwrap();
+    let bytes = pixels();
+    let length = bytes.len().next_multiple_of(4096);
+    let kept = punktfunk_gpu::limits::IMPORTS_MAX as u64;
+    let mappings: Vec<_> = (0..kept + 8).map(|number| (number, Mapping::new(length, &bytes))).collect();
+    let make = |importer: &mut Importer, number: u64, mapping: &Mapping| {
+        let (width, height, stride) = (SPEC.width, SPEC.height, SPEC.width as usize * 4);
+        // SAFETY: the mapping stays until the importer is dropped, and is not written to.
+        let pages = Some(unsafe { Pages::new(number, (mapping.start.cast(), length)) });
+        let (fourcc, bytes) = (Fourcc::XRGB8888, mapping.bytes());
+        let input = Memory { fourcc, width, height, stride, bytes, pages, overlay: None };
+        let ticket = importer.convert(&Input::Memory(input)).unwrap();
+        // It is let go of at once: the GPU may still be reading the pages of several.
+        importer.release(ticket, Done::Now).unwrap();
+    };
+    for (number, mapping) in &mappings {
+        make(&mut importer, *number, mapping);
+        // The first one stays in use, and so is kept.
+        make(&mut importer, 0, &mappings[0].1);
+    }
+    let counters = importer.counters();
+    assert_eq!((counters.imports, counters.evictions), (kept + 8, 8), "{counters:?}");
+    assert_eq!((counters.cache_hits, counters.bytes_copied), (kept + 8, 0), "{counters:?}");
+    // The second one had to go, and comes again.
+    make(&mut importer, 1, &mappings[1].1);
+    assert_eq!(importer.counters().imports, kept + 9);
+    drop(importer);
+    drop(mappings);
+}
+
+/// Pages of this test's own.
+struct Mapping {
+    start: *mut std::ffi::c_void,
+    length: usize,
+}
+
+impl Mapping {
+    fn new(length: usize, bytes: &[u8]) -> Self {
+        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+        // SAFETY: a new mapping at an address of the system's choice harms nobody; it is long enough for the bytes.
+        let start = unsafe {
+            let start = rustix::mm::mmap_anonymous(std::ptr::null_mut(), length, protection, flags);
+            let start = start.expect("there is memory");
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), start.cast(), bytes.len());
+            start
+        };
+        Self { start, length }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: it is mapped for as long as this lives, and nobody writes to it.
+        unsafe { std::slice::from_raw_parts(self.start.cast(), self.length) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: it is this one's, and nobody reads it any more.
+        let _ = unsafe { rustix::mm::munmap(self.start, self.length) };
+    }
 }
 
 #[test]

@@ -50,6 +50,9 @@ pub(super) fn open(
     };
     caps.imports_dmabufs = !importable.is_empty();
     let instance = &vulkan.instance;
+    // SAFETY: as above.
+    let limits = unsafe { vulkan.instance.get_physical_device_properties(physical) }.limits;
+    let storage_bytes_max = limits.max_storage_buffer_range.into();
     let extensions = Extensions {
         memory_fd: khr::external_memory_fd::Device::new(instance, &device),
         semaphore_fd: names
@@ -60,7 +63,18 @@ pub(super) fn open(
             .then(|| ext::external_memory_host::Device::new(instance, &device)),
     };
     tracing::info!(device = %description, ?caps, "the GPU is open");
-    Ok(Shared { description, caps, importable, device, family, queue, memory, extensions, vulkan })
+    Ok(Shared {
+        description,
+        caps,
+        importable,
+        device,
+        family,
+        queue,
+        memory,
+        storage_bytes_max,
+        extensions,
+        vulkan,
+    })
 }
 
 /// Whether the device has what there is no way around.
