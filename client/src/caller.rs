@@ -158,8 +158,7 @@ impl<'a> Caller<'a> {
         let mode = Mode { width: asked.width(), height: asked.height(), refresh_mhz: asked.refresh_mhz() };
         let mut hello = self.ground.hello(args.name.clone(), mode, args.bitrate, host);
         hello.compositor.clone_from(&args.compositor);
-        // A recording is made of H.264.
-        hello.codecs = if args.record.is_some() { vec![Codec::H264] } else { self.decoders.codecs() };
+        hello.codecs = self.decoders.codecs(args.record.is_some());
         hello.codecs.push(Codec::Pattern);
         hello
     }

@@ -249,6 +249,7 @@ impl Figures<'_> {
             ));
         }
         text.push_str(&format!("{}\n", self.sealing));
+        text.push_str(&self.decoder.map_or_else(String::new, DecoderReport::text));
         text.push_str(&falls_text(host));
         text.push_str(&rate_text(host));
         text.push_str(&stamps_text(host));

@@ -86,11 +86,10 @@ impl Decoders {
         }
     }
 
-    /// What a stream may be coded by, best first: what can go on in software is best.
-    pub fn codecs(&self) -> Vec<Codec> {
-        let by_device = [Codec::Hevc, Codec::Av1].into_iter();
-        let has = |codec: &Codec| self.device.as_ref().is_some_and(|device| device.has(*codec));
-        [Codec::H264].into_iter().chain(by_device.filter(has)).collect()
+    /// What a stream may be coded by, best first: what can go on in software is best. A recording is made of H.264 alone.
+    pub fn codecs(&self, is_recorded: bool) -> Vec<Codec> {
+        let has = |codec| self.device.as_ref().is_some_and(|device| device.has(codec));
+        offered(has, is_recorded)
     }
 
     /// A decoder for one stream, which waits for its first IDR.
@@ -123,6 +122,11 @@ impl Decoders {
     }
 }
 
+fn offered(has: impl Fn(Codec) -> bool, is_recorded: bool) -> Vec<Codec> {
+    let by_device = [Codec::Hevc, Codec::Av1].into_iter().filter(|codec| !is_recorded && has(*codec));
+    [Codec::H264].into_iter().chain(by_device).collect()
+}
+
 const OPENH264: &str = "openh264";
 
 /// Which decoder was used, and why not another.
@@ -142,6 +146,13 @@ impl DecoderReport {
         say(&format!("NVDEC failed: {why}; openh264 goes on with the next IDR"));
         self.fallbacks += 1;
         (self.used, self.why) = (OPENH264.to_owned(), Some(why.to_owned()));
+    }
+
+    /// The same for people.
+    pub fn text(&self) -> String {
+        let why = self.why.as_ref().filter(|_| self.fallbacks > 0);
+        let why = why.map(|why| format!("; NVDEC: {why}")).unwrap_or_default();
+        format!("decoded by {}{why}\n", self.used)
     }
 
     /// A part of the summary.

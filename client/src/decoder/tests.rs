@@ -85,6 +85,7 @@ fn a_decoder_that_fails_gives_way_at_the_next_idr() {
             assert!(decode(&mut decoder, &access_units[3], true).unwrap().is_some(), "{call}");
             let report = decoder.report();
             assert_eq!((report.fallbacks, report.used.as_str()), (1, "openh264"), "{call}");
+            assert!(report.text().starts_with("decoded by openh264; NVDEC: cu"), "{}", report.text());
             let name = call.split(':').next().unwrap();
             assert!(report.why.is_some_and(|why| why.contains(name)), "{call}");
         }
@@ -115,13 +116,21 @@ fn what_was_asked_for_and_is_not_there_is_counted() {
         [(DecoderChoice::Nvdec, 1), (DecoderChoice::Auto, 0), (DecoderChoice::Openh264, 0)]
     {
         let decoders = Decoders::look(asked);
-        assert_eq!(decoders.codecs(), [Codec::H264], "nothing but what openh264 does is offered");
+        assert_eq!(decoders.codecs(false), [Codec::H264], "nothing but what openh264 does is offered");
         let report = decoders.decoder(Codec::H264).unwrap().report();
         assert_eq!((report.fallbacks, report.used.as_str()), (fallbacks, "openh264"));
         let is_named = report.why.is_some_and(|why| why.contains("SYSTEM_DRIVER_MISMATCH"));
         assert_eq!(is_named, asked != DecoderChoice::Openh264);
         assert!(decoders.decoder(Codec::Hevc).is_err(), "was not offered");
     }
+}
+
+#[test]
+fn what_only_the_device_decodes_is_offered_last_and_never_recorded() {
+    let av1 = |codec| codec == Codec::Av1;
+    assert_eq!(offered(|_| true, false), [Codec::H264, Codec::Hevc, Codec::Av1]);
+    assert_eq!(offered(av1, false), [Codec::H264, Codec::Av1]);
+    assert_eq!(offered(|_| true, true), [Codec::H264]);
 }
 
 #[test]
