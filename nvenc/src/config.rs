@@ -278,8 +278,11 @@ fn slices(config: &Config, readback: Readback) -> u32 {
     // Slices of so many whole rows: twelve rows are no eight slices, but six.
     let most = rows.div_ceil(rows.div_ceil(most));
     match (config.codec, readback) {
-        // Rows of tiles halve the picture, and halve it again.
-        (Codec::Av1, _) => 1 << most.ilog2(),
+        // Rows of tiles halve the picture, and halve it again: as often as whole rows of blocks allow (AV1 5.9.15).
+        (Codec::Av1, _) => {
+            let halved = (0..=most.ilog2()).rev().map(|times| 1 << times);
+            halved.clone().find(|tiles| rows.div_ceil(rows.div_ceil(*tiles)) == *tiles).unwrap_or(1)
+        }
         // An engine's part ends where a slice ends.
         (_, Readback::Split { engines }) => {
             most.next_multiple_of(engines).min(SLICES_MAX / engines * engines)
@@ -452,6 +455,11 @@ mod tests {
         assert_eq!((of(1080, 4), of(1080, 8), of(2160, 16)), (4, 8, 15));
         assert_eq!((of(64, 32), of(16, 4)), (4, 1));
         assert_eq!((slices_of(Codec::Hevc, 1080, 4), slices_of(Codec::Av1, 1080, 6)), (4, 4));
+        assert_eq!(
+            slices_of(Codec::Av1, 2160, 8),
+            4,
+            "eight would be five rows of blocks each, of 34: seven"
+        );
     }
 
     fn slices_of(codec: Codec, height: u32, slices: u32) -> u32 {

@@ -85,6 +85,7 @@ fn what_is_lent_holds_the_next_slice_back_and_no_longer() {
             [ground.pictures(Format::Nv12, WIDTH, HEIGHT), ground.pictures(Format::Nv12, WIDTH, HEIGHT)];
         let mut decoder = Decoder::new().unwrap();
         let mut lent = Vec::new();
+        let mut out_at_the_end = 0;
         for number in 0..6u64 {
             let picture = &pictures[number as usize % 2];
             let noise = ground.noise(picture, number);
@@ -102,10 +103,12 @@ fn what_is_lent_holds_the_next_slice_back_and_no_longer() {
                     Step::Done(encoded) => break assert_eq!(encoded.slices, 4),
                 }
             }
-            // The last slices may be out while the next picture is encoded.
+            // The last slices may be out while the next picture is encoded, unless the driver called the picture done a moment
+            // after its last slice.
+            out_at_the_end += u32::from(!lent.is_empty());
             noise.assert_decoded(&mut decoder, &au, &format!("picture {number}"));
         }
-        assert!(!lent.is_empty());
+        assert!(out_at_the_end > 0);
         drop(lent);
     }
     ground.close();
