@@ -90,7 +90,9 @@ fn what_is_lent_holds_the_next_slice_back_and_no_longer() {
             let picture = &pictures[number as usize % 2];
             let noise = ground.noise(picture, number);
             let request = request(number);
+            let before = std::mem::take(&mut lent);
             let mut flight = session.encode(&picture.input(), &request).unwrap();
+            drop(before);
             let mut au = Vec::new();
             loop {
                 match flight.next(Duration::from_millis(20)).unwrap() {
