@@ -107,7 +107,7 @@ fn pass() -> Meddler {
 }
 
 #[test]
-fn a_cut_is_counted_and_got_over_with_an_idr() {
+fn a_cut_is_counted_and_got_over_without_an_idr() {
     let (_turn, place) = (session_turn(), Place::new());
     let host = HostStart::new(&place, "card").args(&["--once"]).ready();
     let (cut, cut_aus) = lose_aus(|au| CUT.contains(&au));
@@ -131,8 +131,12 @@ fn a_cut_is_counted_and_got_over_with_an_idr() {
     assert!(decoded > u64::from(CUT.end), "{decoded} of {sent}");
     let what = "how many pictures the cut took";
     if between.kept_up(what) && machine_kept_up(&summary, what) {
-        // Those that were cut, those that wait for the IDR, and what is sent while a busy machine's threads stand still.
+        // Those that were cut, those that wait for the recovery point, and what is sent while a busy machine's threads
+        // stand still.
         assert!(sent - decoded <= 4 * CUT.len() as u64, "{decoded} of {sent}");
+        let (idrs, points) = (of("/recovery/idrs"), of("/recovery/recovery_points"));
+        let healed = of("/recovery/healed_by_recovery_point");
+        assert!(idrs == 1 && points > 0 && healed > 0, "{:#}", summary["recovery"]);
     }
     if let Some(recorded) = probe_recording(&recording, false) {
         assert_eq!(recorded.pictures, decoded);
