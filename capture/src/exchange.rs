@@ -125,6 +125,7 @@ impl<O: Origin> Exchange<O> {
         state.counters.captured += 1;
         state.counters.stamped_here += u64::from(!stamp.is_told);
         state.counters.dmabufs += u64::from(!buffer.is_ours());
+        state.counters.copied_bytes += buffer.copied_bytes();
         let captured_at = stamp.at;
         if let Some(older) = state.newest.replace(Captured { buffer, mode, captured_at, number }) {
             state.counters.superseded += 1;

@@ -70,6 +70,9 @@ pub struct Counters {
     pub spoiled: u64,
     /// Of the captured those that were stamped when they came: their producer gave no time on our clock.
     pub stamped_here: u64,
+    /// Bytes of the captured that were copied out of their producers' buffers by the CPU; that a pointer was drawn into one
+    /// more copy is not in it.
+    pub copied_bytes: u64,
     /// Of the captured those that came as dmabufs.
     pub dmabufs: u64,
     /// How often pictures began to come in memory where dmabufs were wished for.

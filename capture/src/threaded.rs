@@ -46,6 +46,11 @@ pub trait Holds {
         true
     }
 
+    /// Bytes that the CPU copied to have it; none where its producer wrote it here.
+    fn copied_bytes(&self) -> u64 {
+        0
+    }
+
     /// What keeps it from going back to its producer, where one more may be kept.
     fn lease(&self) -> Option<Lease> {
         None

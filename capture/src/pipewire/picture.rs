@@ -52,6 +52,13 @@ impl Holds for Received {
         matches!(self, Self::Copied(_))
     }
 
+    fn copied_bytes(&self) -> u64 {
+        match self {
+            Self::Copied(copied) => copied.bytes.len() as u64,
+            Self::Dmabuf(_) => 0,
+        }
+    }
+
     fn lease(&self) -> Option<Lease> {
         match self {
             Self::Copied(_) => None,

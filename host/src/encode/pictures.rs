@@ -166,7 +166,7 @@ impl Encode for Pictures {
             superseded: now.superseded - before.superseded,
             spoiled: now.spoiled - before.spoiled,
             stamped_here: now.stamped_here - before.stamped_here,
-            copied_bytes: 0,
+            copied_bytes: now.copied_bytes - before.copied_bytes,
         }
     }
 }

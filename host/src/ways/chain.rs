@@ -456,6 +456,7 @@ fn sum(a: Counters, b: Counters) -> Counters {
         skipped: a.skipped + b.skipped,
         spoiled: a.spoiled + b.spoiled,
         stamped_here: a.stamped_here + b.stamped_here,
+        copied_bytes: a.copied_bytes + b.copied_bytes,
         dmabufs: a.dmabufs + b.dmabufs,
         memory_falls: a.memory_falls + b.memory_falls,
     }
@@ -468,6 +469,7 @@ fn difference(now: Counters, before: Counters) -> Counters {
         skipped: now.skipped - before.skipped,
         spoiled: now.spoiled - before.spoiled,
         stamped_here: now.stamped_here - before.stamped_here,
+        copied_bytes: now.copied_bytes - before.copied_bytes,
         dmabufs: now.dmabufs - before.dmabufs,
         memory_falls: now.memory_falls - before.memory_falls,
     }
