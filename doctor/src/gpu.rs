@@ -11,7 +11,7 @@ use crate::{Verdict, View};
 mod nvidia;
 mod vulkan;
 
-pub(crate) use nvidia::{cuda, nvdec, nvenc, same_gpu};
+pub(crate) use nvidia::{cuda, nvdec, nvenc, nvenc_codecs, same_gpu};
 pub(crate) use vulkan::{dmabuf, sharing, vulkan};
 
 /// NVIDIA's number among PCI's vendors.

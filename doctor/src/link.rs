@@ -39,6 +39,8 @@ pub enum Link {
     SameGpu,
     /// NVIDIA's encoder.
     Nvenc,
+    /// What it makes.
+    NvencCodecs,
     /// NVIDIA's decoder.
     Nvdec,
     /// The encoder that pictures go through.
@@ -81,7 +83,7 @@ pub enum Link {
 
 impl Link {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::RuntimeDir,
         Self::Desktop,
         Self::Compositors,
@@ -96,6 +98,7 @@ impl Link {
         Self::Cuda,
         Self::SameGpu,
         Self::Nvenc,
+        Self::NvencCodecs,
         Self::Nvdec,
         Self::Encoder,
         Self::Cores,
@@ -134,6 +137,7 @@ impl Link {
             Self::Cuda => "cuda",
             Self::SameGpu => "same-gpu",
             Self::Nvenc => "nvenc",
+            Self::NvencCodecs => "nvenc-codecs",
             Self::Nvdec => "nvdec",
             Self::Encoder => "encoder",
             Self::Cores => "cores",
@@ -178,6 +182,9 @@ impl Link {
             Self::Cuda => "`libcuda`: loads, fits the kernel's driver, is new enough, and its devices",
             Self::SameGpu => "whether a device of Vulkan's is one of CUDA's, by UUID",
             Self::Nvenc => "`libnvidia-encode`: loads, fits, and the interface it knows",
+            Self::NvencCodecs => {
+                "codecs and sizes that the card's encoder makes, and what it can do with a loss"
+            }
             Self::Nvdec => "`libnvcuvid`: loads, and fits; for a client on this machine",
             Self::Encoder => "the time that a picture of 1920×1080 takes to be encoded here",
             Self::Cores => "cores that this program may use, and AES instructions",
@@ -221,7 +228,9 @@ impl Link {
             Self::Vulkan => "pictures are converted and encoded by the CPU",
             Self::Dmabuf => "pictures are copied through main memory, and uploaded",
             Self::Sharing => "pictures are encoded by the CPU; or wait for games' and desktops' work",
-            Self::Cuda | Self::Nvenc => "no encoder of NVIDIA's: pictures are encoded by the CPU",
+            Self::Cuda | Self::Nvenc | Self::NvencCodecs => {
+                "no encoder of NVIDIA's: pictures are encoded by the CPU"
+            }
             Self::SameGpu => "pictures are copied by the CPU from the one device to the other",
             Self::Nvdec => "a client on this machine decodes by the CPU",
             Self::Encoder => "fewer pictures a second, or smaller ones",
@@ -256,6 +265,7 @@ impl Link {
             | Self::Cuda
             | Self::SameGpu
             | Self::Nvenc
+            | Self::NvencCodecs
             | Self::Nvdec
             | Self::Encoder => LIBRARY_MAX,
             Self::RuntimeDir
@@ -304,6 +314,7 @@ impl Link {
             | Self::Cuda
             | Self::SameGpu
             | Self::Nvenc
+            | Self::NvencCodecs
             | Self::Nvdec
             | Self::UdpPort
             | Self::Ipv6
@@ -337,6 +348,7 @@ impl Link {
             Self::Cuda => gpu::cuda(view),
             Self::SameGpu => gpu::same_gpu(view),
             Self::Nvenc => gpu::nvenc(view),
+            Self::NvencCodecs => gpu::nvenc_codecs(view),
             Self::Nvdec => gpu::nvdec(view),
             Self::Encoder => encoder::encoder(),
             Self::Cores => cores::cores(view),

@@ -1,10 +1,11 @@
 //! NVIDIA's links: CUDA's driver, the one GPU that Vulkan and CUDA both know, NVENC and NVDEC.
 //!
-//! Promises: what is absent is degraded, what is there and does not work is broken, each with what helps. Refuses to open
-//! an encoder or a decoder: cards have few, and streams need them.
+//! Promises: what is absent is degraded, what is there and does not work is broken, each with what helps. An encoder is
+//! opened for the moment that its card is asked in, because it says nothing else; no picture is given to it.
 
 use punktfunk_cuda::{Cuda, CudaError};
 use punktfunk_gpu::{Device, GpuError};
+use punktfunk_nvenc::{Caps, Codec, NvencError};
 
 use super::{SOFTWARE, has_nvidia, nvidia_version};
 use crate::sys::{Library, Silent};
@@ -159,6 +160,65 @@ fn judge_nvenc(version: u32, library: Option<String>, kernel: Option<String>, ha
             format!("{found}, and 12.1 is needed"),
             format!("install NVIDIA's driver 535 or newer; until then {SOFTWARE}"),
         ),
+    }
+}
+
+/// What the first card's encoder makes, by codec.
+pub(crate) fn nvenc_codecs(view: &View) -> Verdict {
+    judge_codecs(ask_codecs(), has_nvidia(view))
+}
+
+/// The card's name, and what it says of each codec.
+type Told = (String, Vec<(Codec, Result<String, NvencError>)>);
+
+fn ask_codecs() -> Result<Told, NvencError> {
+    let library = punktfunk_nvenc::Library::load()?;
+    let Some(device) = Cuda::load()?.devices()?.into_iter().next() else {
+        return Err(CudaError::Absent.into());
+    };
+    let context = device.context()?;
+    let ask = |codec| (codec, library.caps(&context, codec).map(|caps| told(&caps)));
+    Ok((device.name().to_owned(), Codec::ALL.map(ask).into()))
+}
+
+fn told(caps: &Caps) -> String {
+    let has = [
+        (caps.ten_bits, ", 10 bits"),
+        (caps.full_chroma, ", 4:4:4"),
+        (!caps.sub_frame, ", slices only when all are done"),
+        (!caps.invalidation, ", an IDR for each loss"),
+    ];
+    let words: String = has.iter().filter(|(has, _)| *has).map(|(_, words)| *words).collect();
+    format!("to {}×{}{words}", caps.width_max, caps.height_max)
+}
+
+fn judge_codecs(asked: Result<Told, NvencError>, has_gpu: bool) -> Verdict {
+    let (name, codecs) = match asked {
+        Ok(told) => told,
+        Err(NvencError::Absent | NvencError::Cuda(CudaError::Absent)) => {
+            return Verdict::degraded("no encoder of NVIDIA's to ask (see cuda, nvenc)", SOFTWARE);
+        }
+        Err(error) => return judge_nvenc_error(&error, has_gpu),
+    };
+    let made: Vec<_> =
+        codecs.iter().filter_map(|(codec, told)| Some(format!("{codec} {}", told.as_ref().ok()?))).collect();
+    if !made.is_empty() {
+        return Verdict::ok(format!("{name}: {}", made.join("; ")));
+    }
+    match codecs.into_iter().find_map(|(_, told)| told.err()) {
+        Some(error) => judge_nvenc_error(&error, has_gpu),
+        None => Verdict::degraded(format!("{name} makes no codec"), SOFTWARE),
+    }
+}
+
+fn judge_nvenc_error(error: &NvencError, has_gpu: bool) -> Verdict {
+    let found = error.to_string();
+    match error {
+        NvencError::NoEncoder { .. } | NvencError::SessionLimit { .. } | NvencError::Unable { .. } => {
+            Verdict::degraded(found, SOFTWARE)
+        }
+        _ if has_gpu => Verdict::broken(found, format!("do what these words say; until then {SOFTWARE}")),
+        _ => Verdict::degraded(format!("{found}; no NVIDIA GPU needs it"), SOFTWARE),
     }
 }
 
@@ -319,6 +379,32 @@ mod tests {
     }
 
     #[test]
+    fn a_card_says_what_it_makes_and_one_without_an_engine_is_no_fault() {
+        let driver = Loaded::new(&["stand-in-cuda", "stand-in-nvenc"]);
+        let (_dir, view) = machine(&[("/proc/driver/nvidia/version", NVRM)]);
+        let verdict = nvenc_codecs(&view);
+        assert!(verdict.state == CheckState::Ok && verdict.found.contains("H.264 to "), "{verdict:?}");
+        for (fault, state, words) in [
+            ("nvEncOpenEncodeSessionEx=NV_ENC_ERR_NO_ENCODE_DEVICE", CheckState::Degraded, "no NVENC engine"),
+            (
+                "nvEncOpenEncodeSessionEx=NV_ENC_ERR_OUT_OF_MEMORY",
+                CheckState::Degraded,
+                "no more encoder sessions",
+            ),
+            ("nvEncOpenEncodeSessionEx=NV_ENC_ERR_GENERIC", CheckState::Broken, "nvEncOpenEncodeSessionEx"),
+            ("cuInit=999", CheckState::Broken, "nvidia-modprobe"),
+        ] {
+            driver.fail(fault);
+            let verdict = nvenc_codecs(&view);
+            assert!(verdict.state == state && verdict.found.contains(words), "{fault}: {verdict:?}");
+            assert!(verdict.remedy.contains(SOFTWARE), "{verdict:?}");
+        }
+        driver.fail("");
+        assert_eq!(driver.breaches(), 0);
+        assert_eq!(judge_codecs(Err(NvencError::Absent), false).state, CheckState::Degraded);
+    }
+
+    #[test]
     fn an_interface_that_is_too_old_is_broken() {
         let driver = || Some("550.54.14".to_owned());
         assert_eq!(judge_nvenc(12 << 4 | 1, driver(), driver(), true).state, CheckState::Ok);
@@ -330,7 +416,7 @@ mod tests {
     #[test]
     fn without_a_driver_and_a_card_nothing_is_broken() {
         let (_dir, view) = machine(&[]);
-        for verdict in [cuda(&view), same_gpu(&view), nvenc(&view), nvdec(&view)] {
+        for verdict in [cuda(&view), same_gpu(&view), nvenc(&view), nvenc_codecs(&view), nvdec(&view)] {
             assert_eq!(verdict.state, CheckState::Degraded, "{verdict:?}");
             assert!(!verdict.remedy.contains("apt"), "{verdict:?}");
         }
