@@ -157,14 +157,15 @@ fn names_a_gpu_driver_whose_library_does_not_work() {
         let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status();
         assert!(built.unwrap().success());
     };
-    build("int cuDriverGetVersion(int *version) { *version = 12040; return 0; }");
-    patient.diagnose().expect("cuda", "ok", &["CUDA 12.4"]);
-    build("int cuDriverGetVersion(int *version) { return 35; }");
-    patient.diagnose().expect("cuda", "broken", &["error 35", "install it anew"]);
+    // Nobody's loss where there is no GPU of NVIDIA's.
+    let has_gpu = fs::exists("/proc/driver/nvidia/version").unwrap();
+    let state = if has_gpu { "broken" } else { "degraded" };
     build("int another(void) { return 0; }");
-    patient.diagnose().expect("cuda", "broken", &["it has no cuDriverGetVersion"]);
+    patient.diagnose().expect("cuda", state, &["libcuda.so.1 has no cu", "encoded by the CPU"]);
     fs::write(folder.join("libcuda.so.1"), "no library").unwrap();
-    patient.diagnose().expect("cuda", "broken", &["libcuda.so.1 does not work"]);
+    let seen = patient.diagnose();
+    seen.expect("cuda", state, &["libcuda.so.1 cannot be loaded", "encoded by the CPU"]);
+    assert_eq!(seen.broken().is_empty(), !has_gpu, "{seen:?}");
 }
 
 #[test]
