@@ -42,7 +42,14 @@ const TESTS: &[Tests] = &[
 ];
 
 /// What runs in the guest among a newer Debian's programs: of each program the tests that are ignored elsewhere.
-const USERLAND_TESTS: &[Tests] = &[Tests { package: "punktfunk-gpu", file: Some("dmabuf"), filter: "" }];
+const USERLAND_TESTS: &[Tests] = &[
+    Tests { package: "punktfunk-gpu", file: Some("dmabuf"), filter: "" },
+    Tests {
+        package: "punktfunk-capture",
+        file: Some("dmabufs"),
+        filter: "dmabufs_come_at a_timeline_of points_are_said another_size",
+    },
+];
 
 /// Boots the machine and runs the tests in it, or what `options` ask for.
 pub(crate) fn run(options: &VmOptions) -> Result<(), Fault> {
@@ -113,7 +120,8 @@ fn tests_job(root: &Path, programs: &[PathBuf], newer: Option<(&Path, &[PathBuf]
 
 /// What a newer userland's root is given before anything runs in it.
 const FURNISH: &str = r#"for place in dev proc sys; do mount --bind "/$place" "$newer/$place"; done
-mount -t tmpfs tmp "$newer/tmp"
+for place in tmp run; do mount -t tmpfs "$place" "$newer/$place"; done
+mkdir "$newer/run/dbus"
 "#;
 
 /// Runs the program that was put into a newer userland.
