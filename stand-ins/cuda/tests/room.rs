@@ -128,6 +128,7 @@ fn events_order_streams_and_tell_the_time() {
         let (before, after) = (Event::new(&context).unwrap(), Event::new(&context).unwrap());
         assert!(before.is_reached().unwrap(), "never recorded");
         before.record(&first).unwrap();
+        before.wait().unwrap();
         first.wait_until(&semaphore, 1).unwrap();
         after.record(&first).unwrap();
         second.wait_for(&after).unwrap();
