@@ -31,7 +31,10 @@ pub fn check(
     encoders: &Encoders,
 ) -> Result<(), HostError> {
     check_shards(hello)?;
-    check_codec(hello, spec.codec())?;
+    match spec.codec() {
+        Some(codec) => check_codec(hello, codec)?,
+        None => drop(encoders.codec(&hello.codecs)?),
+    }
     if spec.has_own_rate() {
         return Ok(());
     }
@@ -216,7 +219,8 @@ mod tests {
         hello.codecs.push(Codec::Pattern);
         let doors: Arc<dyn Open> = Arc::new(Doors::default());
         let patience = Patience::until(Instant::now() + OPENING_MAX);
-        let means = Means { doors: &doors, encoders: &Arc::default(), patience: &patience };
+        let codecs = &[Codec::H264];
+        let means = Means { doors: &doors, encoders: &Arc::default(), codecs, patience: &patience };
         for source in ["card", "bitstream:rate=5M,fps=60,slices=2"] {
             let spec = source.parse().unwrap();
             let prepared = prepare(&spec, mode, 2, means, |_| ()).unwrap();
@@ -247,7 +251,8 @@ mod tests {
         let asked = punktfunk_control::Mode { width: 320, height: 180, refresh_mhz: 60_000 };
         let doors: Arc<dyn Open> = Arc::new(Doors::default());
         let patience = Patience::until(Instant::now() + OPENING_MAX);
-        let means = Means { doors: &doors, encoders: &Arc::default(), patience: &patience };
+        let codecs = &[Codec::H264];
+        let means = Means { doors: &doors, encoders: &Arc::default(), codecs, patience: &patience };
         let prepared = prepare(&"card".parse().unwrap(), mode, 2, means, |_| ()).unwrap();
         let agreed = |kbps, au_bytes_max| {
             let hello = Hello { au_bytes_max, ..Hello::new("test", asked, kbps) };

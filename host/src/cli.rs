@@ -248,7 +248,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=16))]
     pub slices: u16,
     /// What encodes pictures: auto is the best one that is there.
-    #[arg(long, value_name = "auto|openh264", default_value = "auto")]
+    #[arg(long, value_name = "auto|nvenc|openh264", default_value = "auto")]
     pub encoder: EncoderChoice,
     /// What makes pictures the encoder's, reading dmabufs where the desktop gives them: gpu is Vulkan, cpu reads pictures
     /// in memory only; auto is the GPU for a GPU's encoder.

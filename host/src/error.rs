@@ -136,6 +136,14 @@ pub enum HostError {
     /// The encoder failed, or a file holds no stream.
     #[error(transparent)]
     Codec(#[from] CodecError),
+    /// An encoder that was asked for by name, or agreed on, is not to be had.
+    #[error("{wanted} cannot be had: {why}")]
+    NoEncoder {
+        /// Which.
+        wanted: &'static str,
+        /// Why.
+        why: String,
+    },
     /// A GPU cannot make pictures the encoder's.
     #[error(transparent)]
     Gpu(#[from] GpuError),
@@ -194,6 +202,7 @@ impl HostError {
             | Self::Identity(IdentityError::NoHome)
             | Self::Net(NetError::BackendUnknown { .. }) => EXIT_USAGE,
             Self::Fault(fault) if fault.stage == "capture" => 10,
+            Self::NoEncoder { .. } => 8,
             Self::Gpu(GpuError::Loader { .. } | GpuError::NoDevice { .. } | GpuError::Missing { .. }) => 8,
             Self::Broken { .. }
             | Self::Engine(_)
@@ -279,6 +288,7 @@ impl HostError {
             | Self::Capture(_)
             | Self::Codec(_)
             | Self::Gpu(_)
+            | Self::NoEncoder { .. }
             | Self::Late(_)
             | Self::Engine(_)
             | Self::Fault(_)

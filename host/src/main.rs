@@ -140,6 +140,26 @@ fn caps(socket: &Socket, wishes: Wishes, seal: Backends) -> Vec<String> {
     caps
 }
 
+/// How every session's source is opened, and with which encoder.
+fn opening(args: &ServeArgs, told: &Config, source: SourceSpec) -> Result<OpeningConfig, HostError> {
+    let encoders = Arc::new(Encoders::probe(args.encoder, args.import)?);
+    tracing::info!("encoder: {}", encoders.describe());
+    let doors = Doors {
+        token_file: token_file(args.identity.as_deref()),
+        encoders: Arc::clone(&encoders),
+        dmabufs: encoders.dmabufs(),
+        ..Doors::default()
+    };
+    Ok(OpeningConfig {
+        source,
+        doors: Arc::new(doors),
+        encoders,
+        slices: args.slices,
+        redundancy: args.redundancy,
+        ciphers: ciphers(told)?,
+    })
+}
+
 fn serve(args: &ServeArgs, told: &Config, logs: LogRing) -> Result<(), HostError> {
     let wishes = Wishes::of(|name| told.os(name)).map_err(|error| HostError::Usage(error.to_string()))?;
     let source = SourceSpec::of(&args.source)?;
@@ -153,23 +173,9 @@ fn serve(args: &ServeArgs, told: &Config, logs: LogRing) -> Result<(), HostError
     tracing::info!("{}", socket.caps());
     tracing::info!("FEC by {}", wishes.fec_kernel);
     tracing::info!("{seal}");
-    let encoders = Arc::new(Encoders::probe(args.encoder, args.import)?);
-    tracing::info!("encoder: {}", encoders.describe());
     let config = ServeConfig {
         told: told.clone(),
-        opening: OpeningConfig {
-            source,
-            doors: Arc::new(Doors {
-                token_file: token_file(args.identity.as_deref()),
-                encoders: Arc::clone(&encoders),
-                dmabufs: encoders.dmabufs(),
-                ..Doors::default()
-            }),
-            encoders,
-            slices: args.slices,
-            redundancy: args.redundancy,
-            ciphers: ciphers(told)?,
-        },
+        opening: opening(args, told, source)?,
         once: args.once,
         sessions_max: args.sessions.into(),
         recordings: identity_folder(args.identity.as_deref())?.join("recordings"),

@@ -22,7 +22,7 @@ use crate::error::HostError;
 use crate::pick::picked;
 use crate::redundancy::Redundancy;
 use crate::screen::Screen;
-use crate::source::{Means, SourceSpec, prepare};
+use crate::source::{Fitted, Means, SourceSpec, prepare};
 use crate::ways::{Fall, News, OPENING_MAX, Open};
 
 /// What the operator set for every session's opening.
@@ -163,13 +163,14 @@ pub fn open(
     };
     check(hello, &source, redundancy, &config.encoders)?;
     let cipher = agree_cipher(hello, &config.ciphers)?;
-    let means = Means { doors: &config.doors, encoders: &config.encoders, patience };
+    let codecs = &hello.codecs;
+    let means = Means { doors: &config.doors, encoders: &config.encoders, codecs, patience };
     let mut prepared = prepare(&source, wanted, slices, means, waits)?;
     let negotiated = agree(hello, &prepared, slices, redundancy)?;
     let (mode, codec, falls) = (prepared.mode, prepared.codec, prepared.falls.clone());
-    let (source, encoder) = (prepared.source.clone(), prepared.encoder.clone());
-    let news = prepared.news.take();
-    let (fitting, desktop) = prepared.fit(PicturesConfig::new(&negotiated, redundancy))?;
+    let (source, news) = (prepared.source.clone(), prepared.news.take());
+    let Fitted { fitting, desktop, encoder } =
+        prepared.fit(PicturesConfig::new(&negotiated, redundancy, codec))?;
     let screen = Screen::new(desktop);
     Ok(Opened {
         fitting,

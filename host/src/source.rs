@@ -17,7 +17,7 @@ use punktfunk_codec::bitstream::BitstreamSpec;
 use punktfunk_control::Codec;
 
 use crate::desktop::{self, Desktop};
-use crate::encode::{self, AnnexB, Bitstream, Encoders, Fitting, Pictures, PicturesConfig};
+use crate::encode::{self, AnnexB, Bitstream, Encoders, Encoding, Fitting, Pictures, PicturesConfig};
 use crate::error::HostError;
 use crate::ways::{Begun, Chain, Fall, News, Open, Way, left_out, ways_of};
 
@@ -99,7 +99,7 @@ impl SourceSpec {
             Self::Wayland(output) => desktop::check(output.as_deref()),
             Self::File(path) => {
                 let any = Mode::new(1280, 720, 60_000).map_err(CaptureError::from)?;
-                prepare_file(path, any, slices, &Arc::default()).map(drop)
+                prepare_file(path, any, slices, (&Arc::default(), Codec::H264)).map(drop)
             }
             Self::PipeWire(_) | Self::Mutter(_) | Self::MutterVirtual if !cfg!(feature = "pipewire") => {
                 Err(HostError::NotBuilt { what: "PipeWire" })
@@ -118,10 +118,11 @@ impl SourceSpec {
 }
 
 impl SourceSpec {
-    /// How its pictures will be encoded.
-    pub fn codec(&self) -> Codec {
+    /// The codec that it has of its own; none: its pictures are encoded.
+    pub fn codec(&self) -> Option<Codec> {
         match self {
-            Self::Bitstream(_) => Codec::Pattern,
+            Self::Bitstream(_) => Some(Codec::Pattern),
+            Self::File(path) if !is_y4m(path) => Some(Codec::H264),
             Self::Auto
             | Self::PipeWire(_)
             | Self::Mutter(_)
@@ -130,7 +131,7 @@ impl SourceSpec {
             | Self::Sway
             | Self::Card
             | Self::File(_)
-            | Self::Several(_) => Codec::H264,
+            | Self::Several(_) => None,
         }
     }
 
@@ -179,6 +180,16 @@ pub struct Prepared {
     pub news: Option<Receiver<News>>,
 }
 
+/// A source with its encoder.
+pub struct Fitted {
+    /// The two.
+    pub fitting: Fitting,
+    /// What is shown, or the card's modes.
+    pub desktop: Option<Desktop>,
+    /// The encoder in words.
+    pub encoder: String,
+}
+
 /// Who decides on a stream's rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rate {
@@ -207,9 +218,14 @@ pub struct Means<'a> {
     pub doors: &'a Arc<dyn Open>,
     /// What encodes its pictures.
     pub encoders: &'a Arc<Encoders>,
+    /// What the client decodes, best first.
+    pub codecs: &'a [Codec],
     /// How long somebody waits for it.
     pub patience: &'a Patience,
 }
+
+/// What encodes a source's pictures, and as what.
+type By<'a> = (&'a Arc<Encoders>, Codec);
 
 /// Makes a source ready for a client that asks for `wanted` in at most `slices` slices; `waits` is told what takes its time.
 ///
@@ -222,17 +238,22 @@ pub fn prepare(
     means: Means<'_>,
     waits: impl FnMut(&str),
 ) -> Result<Prepared, HostError> {
+    // What a source with a codec of its own is not encoded by.
+    let codec = spec.codec().map_or_else(|| means.encoders.codec(means.codecs), Ok)?;
+    let by = (means.encoders, codec);
     match spec {
-        SourceSpec::Card => Ok(prepare_card(wanted, means.encoders)),
-        SourceSpec::File(path) => prepare_file(path, wanted, slices, means.encoders),
-        SourceSpec::Bitstream(bitstream) => prepare_bitstream(*bitstream, wanted, means.encoders),
+        SourceSpec::Card => Ok(prepare_card(wanted, by)),
+        SourceSpec::File(path) => prepare_file(path, wanted, slices, by),
+        SourceSpec::Bitstream(bitstream) => prepare_bitstream(*bitstream, wanted, by),
         SourceSpec::Auto
         | SourceSpec::PipeWire(_)
         | SourceSpec::Mutter(_)
         | SourceSpec::MutterVirtual
         | SourceSpec::Wayland(_)
         | SourceSpec::Sway
-        | SourceSpec::Several(_) => prepare_ways(ways_of(spec, desktop::look_around()), wanted, means, waits),
+        | SourceSpec::Several(_) => {
+            prepare_ways(ways_of(spec, desktop::look_around()), wanted, (means, codec), waits)
+        }
     }
 }
 
@@ -240,23 +261,23 @@ pub fn prepare(
 fn prepare_ways(
     ways: Vec<Way>,
     wanted: Mode,
-    means: Means<'_>,
+    (means, codec): (Means<'_>, Codec),
     waits: impl FnMut(&str),
 ) -> Result<Prepared, HostError> {
     let Begun { chain, desktop, text, news } =
         Chain::begin(ways, wanted, Arc::clone(means.doors), means.patience, waits)?;
     let (mode, falls) = (chain.mode(), chain.falls());
-    let pictures = pictures(Kind::Pictures(Box::new(chain)), mode, text, means.encoders);
+    let pictures = pictures(Kind::Pictures(Box::new(chain)), mode, text, (means.encoders, codec));
     Ok(Prepared { desktop, falls, news: Some(news), ..pictures })
 }
 
-fn pictures(kind: Kind, mode: Mode, source: String, encoders: &Arc<Encoders>) -> Prepared {
+fn pictures(kind: Kind, mode: Mode, source: String, (encoders, codec): By<'_>) -> Prepared {
     Prepared {
         kind,
         encoders: Arc::clone(encoders),
         desktop: None,
         mode,
-        codec: Codec::H264,
+        codec,
         source,
         encoder: encoders.describe(),
         au_bytes_max: 0,
@@ -266,20 +287,15 @@ fn pictures(kind: Kind, mode: Mode, source: String, encoders: &Arc<Encoders>) ->
     }
 }
 
-fn prepare_card(mode: Mode, encoders: &Arc<Encoders>) -> Prepared {
-    pictures(Kind::Card, mode, format!("test card {mode}"), encoders)
+fn prepare_card(mode: Mode, by: By<'_>) -> Prepared {
+    pictures(Kind::Card, mode, format!("test card {mode}"), by)
 }
 
-fn prepare_file(
-    path: &Path,
-    wanted: Mode,
-    slices: u16,
-    encoders: &Arc<Encoders>,
-) -> Result<Prepared, HostError> {
+fn prepare_file(path: &Path, wanted: Mode, slices: u16, by: By<'_>) -> Result<Prepared, HostError> {
     if is_y4m(path) {
         let file = Y4m::open(path, Some(wanted.refresh_mhz()), Instant::now())?;
         let (mode, text) = (file.mode(), file.describe());
-        return Ok(pictures(Kind::Pictures(Box::new(file)), mode, text, encoders));
+        return Ok(pictures(Kind::Pictures(Box::new(file)), mode, text, by));
     }
     let file = AnnexB::open(path, wanted.refresh_mhz(), slices)?;
     let mode = file.mode();
@@ -288,15 +304,12 @@ fn prepare_file(
         encoder: "none: the file's own stream is passed through".into(),
         au_bytes_max: file.au_bytes_max(),
         rate: Rate::Own { au_bytes_mean: file.au_bytes_mean(), slices: file.slices_max() },
-        ..pictures(Kind::AnnexB(Box::new(file)), mode, text, encoders)
+        codec: Codec::H264,
+        ..pictures(Kind::AnnexB(Box::new(file)), mode, text, by)
     })
 }
 
-fn prepare_bitstream(
-    spec: BitstreamSpec,
-    wanted: Mode,
-    encoders: &Arc<Encoders>,
-) -> Result<Prepared, HostError> {
+fn prepare_bitstream(spec: BitstreamSpec, wanted: Mode, by: By<'_>) -> Result<Prepared, HostError> {
     let mode = Mode::new(wanted.width(), wanted.height(), spec.refresh_mhz())
         .map_err(|error| HostError::Impossible(error.to_string()))?;
     let text = format!(
@@ -313,7 +326,7 @@ fn prepare_bitstream(
             au_bytes_mean: spec.rate_bps() * 125 / u64::from(spec.refresh_mhz()),
             slices: spec.slices(),
         },
-        ..pictures(Kind::Bitstream(spec), mode, text, encoders)
+        ..pictures(Kind::Bitstream(spec), mode, text, by)
     })
 }
 
@@ -322,14 +335,19 @@ impl Prepared {
     ///
     /// # Errors
     /// The encoder or the card cannot do the mode.
-    pub fn fit(mut self, config: PicturesConfig) -> Result<(Fitting, Option<Desktop>), HostError> {
+    pub fn fit(mut self, config: PicturesConfig) -> Result<Fitted, HostError> {
         // The encoder's No comes before a canvas of that size is painted.
         let source: Box<dyn Source> = match self.kind {
             Kind::Bitstream(spec) => {
                 let source = encode::Source::Bitstream(Box::new(Bitstream::new(spec)));
-                return Ok((Fitting::new(source), self.desktop));
+                let (desktop, encoder) = (self.desktop, self.encoder);
+                return Ok(Fitted { fitting: Fitting::new(source), desktop, encoder });
             }
-            Kind::AnnexB(file) => return Ok((Fitting::new(encode::Source::AnnexB(file)), self.desktop)),
+            Kind::AnnexB(file) => {
+                let (desktop, encoder) = (self.desktop, self.encoder);
+                let fitting = Fitting::new(encode::Source::AnnexB(file));
+                return Ok(Fitted { fitting, desktop, encoder });
+            }
             Kind::Card => {
                 self.encoders.check_mode(self.mode)?;
                 let card = Card::new(self.mode, Instant::now())?;
@@ -338,9 +356,15 @@ impl Prepared {
             }
             Kind::Pictures(source) => source,
         };
-        let encoder = self.encoders.open(self.mode, &config)?;
-        let pictures = Pictures::new(source, (encoder, self.encoders), config);
-        Ok((Fitting::new(encode::Source::Pictures(Box::new(pictures))), self.desktop))
+        let (encoder, why_lesser) = self.encoders.open(self.mode, &config)?;
+        let encoding = Encoding::new(encoder, self.encoders, config);
+        let mut text = self.encoder;
+        if let Some(why) = why_lesser {
+            encoding.count_lesser();
+            text = format!("openh264 in software on the CPU ({why})");
+        }
+        let source = encode::Source::Pictures(Box::new(Pictures::new(source, encoding)));
+        Ok(Fitted { fitting: Fitting::new(source), desktop: self.desktop, encoder: text })
     }
 }
 
@@ -358,7 +382,8 @@ mod tests {
     fn prepare(spec: &SourceSpec, wanted: Mode, slices: u16) -> Result<Prepared, HostError> {
         let doors: Arc<dyn Open> = Arc::new(Doors::default());
         let patience = Patience::until(Instant::now() + OPENING_MAX);
-        let means = Means { doors: &doors, encoders: &Arc::default(), patience: &patience };
+        let codecs = &[Codec::H264];
+        let means = Means { doors: &doors, encoders: &Arc::default(), codecs, patience: &patience };
         super::prepare(spec, wanted, slices, means, |_| ())
     }
 
@@ -407,7 +432,7 @@ mod tests {
         for (mode, said) in [("8192x8192@60", "too large"), ("160x90@60", "at least 320x180")] {
             let prepared = prepare(&SourceSpec::Card, mode.parse().unwrap(), 4).unwrap();
             let error = prepared
-                .fit(PicturesConfig::new(&negotiated, Redundancy::fixed(100)))
+                .fit(PicturesConfig::new(&negotiated, Redundancy::fixed(100), Codec::H264))
                 .err()
                 .expect("no such card");
             assert!(error.to_string().contains(said), "{error}");
@@ -429,8 +454,8 @@ mod tests {
             let negotiated = Negotiated::new(1408, 20_000, 60_000, 1, 100, 4 << 20).unwrap();
             let wanted = Mode::new(320, 180, 60_000).unwrap();
             let prepared = prepare(&spec.parse().unwrap(), wanted, 1).unwrap();
-            let (mut fitting, _) =
-                prepared.fit(PicturesConfig::new(&negotiated, Redundancy::fixed(100))).unwrap();
+            let Fitted { mut fitting, .. } =
+                prepared.fit(PicturesConfig::new(&negotiated, Redundancy::fixed(100), Codec::H264)).unwrap();
             // The client takes its time to say Start.
             std::thread::sleep(Duration::from_millis(200));
             let waits = Instant::now();

@@ -19,7 +19,7 @@ use punktfunk_proto::{BitratePolicy, FeedbackReport, FillerSent, Lost, SessionCl
 use punktfunk_seal::{Backends, Cipher, Direction, Plane, PlaneKeys, Sealer, Secret};
 
 use crate::bitrate;
-use crate::encode::{Encoders, Fitting};
+use crate::encode::{EncoderFalls, Encoders, Fitting};
 use crate::error::HostError;
 use crate::opening::Opened;
 use crate::report::Report;
@@ -66,6 +66,7 @@ pub struct Stream {
     follows_rate: bool,
     redundancy_per_mille: u16,
     falls: Vec<Fall>,
+    encoder_falls: EncoderFalls,
     news: Option<Receiver<News>>,
     /// The answer to a change of mode that the desktop's end has overtaken.
     overtaken: Option<Reconfigured>,
@@ -119,19 +120,11 @@ impl Stream {
         (config, perf): (&StreamConfig, Option<&(PerfTarget, String)>),
         now: Instant,
     ) -> Result<Self, Box<(HostError, Screen)>> {
-        let ((cipher, cipher_reason), codec) = (opened.cipher, opened.codec);
-        let Opened {
-            fitting, encoders, screen, source, encoder, falls, news, negotiated, redundancy, ..
-        } = opened;
-        let mut comments = vec![
-            format!("punktfunk-host {}", env!("CARGO_PKG_VERSION")),
-            format!("source: {source}"),
-            format!("mode: {}x{}@{}", mode.width, mode.height, f64::from(mode.refresh_mhz) / 1e3),
-            format!("encoder: {encoder}"),
-            format!("cipher: {cipher}, because {cipher_reason}"),
-        ];
-        comments.extend(config.caps.iter().cloned());
+        let ((cipher, _), codec) = (opened.cipher, opened.codec);
+        let mut comments = comments(&opened, mode, config);
+        let Opened { fitting, encoders, screen, falls, news, negotiated, redundancy, .. } = opened;
         let (clock, follows_rate) = (SessionClock::new(now), fitting.follows_rate());
+        let encoder_falls = fitting.falls();
         let bitrate = bitrate::policy(config.bitrate, follows_rate, config.link_kbps.is_some());
         comments.push(format!("bitrate: {}", bitrate::word(bitrate)));
         let host = HostConfig {
@@ -170,6 +163,7 @@ impl Stream {
             follows_rate,
             redundancy_per_mille: redundancy.per_mille_at_start(),
             falls,
+            encoder_falls,
             news,
             overtaken: None,
             shard_bytes_max: negotiated.shard_bytes_max,
@@ -239,7 +233,8 @@ impl Stream {
             return None;
         }
         self.next_stats = now + STATS_INTERVAL;
-        let message = with_falls(&self.falls, self.report.message(&stats, false, now));
+        let message =
+            with_falls(&all(&self.falls, &self.encoder_falls), self.report.message(&stats, false, now));
         Some((message, self.report.lately()))
     }
 
@@ -287,9 +282,10 @@ impl Stream {
             self.falls = falls;
         }
         let sent_by_lesser = stats.protect.fallbacks;
-        let stats = with_falls(&self.falls, self.report.message(&stats, true, now));
+        let falls = all(&self.falls, &self.encoder_falls);
+        let stats = with_falls(&falls, self.report.message(&stats, true, now));
         screens.push(self.screen);
-        let lesser = self.falls.iter().filter(|fall| fall.is_lesser);
+        let lesser = falls.iter().filter(|fall| fall.is_lesser);
         let fallen: u64 = lesser.map(|fall| fall.count).sum();
         StreamEnd { stats, fallbacks: fallen + sent_by_lesser, fault, fitting, screens, hanging }
     }
@@ -317,7 +313,26 @@ fn sealers((secret, cipher): (&Secret, Cipher), seal: Backends, now: Instant) ->
     Sealers::with_probe(Sealer::new(keys(Plane::Video), now), keys(Plane::Probe), now)
 }
 
-/// The figures with the source's falls among them.
+/// The head of a session's log.
+fn comments(opened: &Opened, mode: punktfunk_control::Mode, config: &StreamConfig) -> Vec<String> {
+    let Opened { source, encoder, cipher: (cipher, why), .. } = opened;
+    let mut comments = vec![
+        format!("punktfunk-host {}", env!("CARGO_PKG_VERSION")),
+        format!("source: {source}"),
+        format!("mode: {}x{}@{}", mode.width, mode.height, f64::from(mode.refresh_mhz) / 1e3),
+        format!("encoder: {encoder}"),
+        format!("cipher: {cipher}, because {why}"),
+    ];
+    comments.extend(config.caps.iter().cloned());
+    comments
+}
+
+/// The source's falls, and the encoder's.
+fn all(falls: &[Fall], encoder_falls: &EncoderFalls) -> Vec<Fall> {
+    falls.iter().cloned().chain(encoder_falls.all()).collect()
+}
+
+/// The figures with the falls among them.
 fn with_falls(falls: &[Fall], stats: HostStats) -> HostStats {
     let count = |fall: &Fall| FallCount {
         from: fall.from.to_owned(),

@@ -18,7 +18,7 @@ use punktfunk_engine::{
 };
 
 use super::sps::picture_sides;
-use super::{SlicePool, push};
+use super::{Slice, SlicePool, push};
 use crate::agreement::slices_for;
 use crate::error::HostError;
 
@@ -150,7 +150,7 @@ fn sides(stream: &[u8]) -> Result<(u32, u32), &'static str> {
 }
 
 impl Encode for AnnexB {
-    type Slice = Vec<u8>;
+    type Slice = Slice;
 
     fn wait_picture(&mut self, timeout: Duration) -> Result<Wait, StageFault> {
         let now = Instant::now();
@@ -167,7 +167,7 @@ impl Encode for AnnexB {
     fn encode(
         &mut self,
         request: &EncodeRequest,
-        out: &mut SliceSink<'_, Vec<u8>>,
+        out: &mut SliceSink<'_, Slice>,
     ) -> Result<EncodeOutcome, StageFault> {
         if request.idr {
             self.next = self.idr_at_or_before(self.next);
@@ -191,7 +191,7 @@ impl Encode for AnnexB {
         Ok(EncodeOutcome::Encoded)
     }
 
-    fn recycle(&mut self, slice: Vec<u8>) {
+    fn recycle(&mut self, slice: Slice) {
         self.pool.put(slice);
     }
 

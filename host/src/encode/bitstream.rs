@@ -7,7 +7,7 @@ use punktfunk_capture::schedule::Schedule;
 use punktfunk_codec::bitstream::{BitstreamSpec, Generator};
 use punktfunk_engine::{Encode, EncodeOutcome, EncodeRequest, SliceSink, SourceCounts, StageFault, Wait};
 
-use super::{SlicePool, push};
+use super::{Slice, SlicePool, push};
 
 /// Access units whose slices may be out at once: those in flight, and one being filled.
 const AUS_POOLED: usize = 4;
@@ -44,7 +44,7 @@ impl Bitstream {
 }
 
 impl Encode for Bitstream {
-    type Slice = Vec<u8>;
+    type Slice = Slice;
 
     fn wait_picture(&mut self, timeout: Duration) -> Result<Wait, StageFault> {
         let due = self.schedule.next_due();
@@ -65,7 +65,7 @@ impl Encode for Bitstream {
     fn encode(
         &mut self,
         _request: &EncodeRequest,
-        out: &mut SliceSink<'_, Vec<u8>>,
+        out: &mut SliceSink<'_, Slice>,
     ) -> Result<EncodeOutcome, StageFault> {
         out.set_number(self.number);
         let plan = self.generator.next_au();
@@ -78,7 +78,7 @@ impl Encode for Bitstream {
         Ok(EncodeOutcome::Encoded)
     }
 
-    fn recycle(&mut self, slice: Vec<u8>) {
+    fn recycle(&mut self, slice: Slice) {
         self.pool.put(slice);
     }
 

@@ -4,13 +4,18 @@
 //! an encoder that is asked for by name and not there, and modes and rates that it cannot do; each No says what can be had.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
+use punktfunk_capture::dmabuf::Timelines;
 use punktfunk_capture::{DmabufWish, Mode};
 use punktfunk_codec::h264::{Encoder, EncoderConfig};
 use punktfunk_codec::limits::{BITRATE_KBPS_MAX, BITRATE_KBPS_MIN};
+use punktfunk_control::{Codec, RefusalCode};
 use punktfunk_gpu::{Choice, Device};
 
-use super::{PicturesConfig, Software, payload_kbps};
+use super::nvenc::{Means, Nvenc};
+use super::software::Software;
+use super::{PictureEncoder, PicturesConfig, payload_kbps};
 use crate::error::HostError;
 
 /// Which encoder is asked for.
@@ -19,6 +24,8 @@ pub enum EncoderChoice {
     /// The best one that is there.
     #[default]
     Auto,
+    /// NVIDIA's.
+    Nvenc,
     /// openh264, on the CPU.
     OpenH264,
 }
@@ -29,8 +36,9 @@ impl FromStr for EncoderChoice {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "auto" => Ok(Self::Auto),
+            "nvenc" => Ok(Self::Nvenc),
             "openh264" => Ok(Self::OpenH264),
-            _ => Err("an encoder is auto or openh264".to_owned()),
+            _ => Err("an encoder is auto, nvenc or openh264".to_owned()),
         }
     }
 }
@@ -60,10 +68,19 @@ impl FromStr for ImportChoice {
     }
 }
 
+/// The most that a card is asked for, in kbit/s of access-unit bytes: twice what NVENC's levels end with.
+const CARD_KBPS_MAX: u32 = 1_600_000;
+
 /// The encoders of this host.
 #[derive(Debug, Default)]
 pub struct Encoders {
-    /// Where pictures are made the encoder's; none: on the CPU.
+    /// Whether the card's was asked for by name, so that nothing takes its place when a session begins.
+    is_named: bool,
+    /// The card's; none: the software encoder is all that there is.
+    card: Option<Arc<Means>>,
+    /// Why there is no card's, where one was looked for.
+    why_no_card: Option<String>,
+    /// Where pictures are made the software encoder's; none: on the CPU.
     device: Option<Device>,
 }
 
@@ -73,29 +90,66 @@ impl Encoders {
     /// # Errors
     /// It is asked for by name and not there.
     pub fn probe(encoder: EncoderChoice, import: ImportChoice) -> Result<Self, HostError> {
-        match encoder {
-            EncoderChoice::Auto | EncoderChoice::OpenH264 => {}
-        }
-        let device = match import {
-            ImportChoice::Gpu => Some(Device::open(&Choice::Automatic)?),
-            ImportChoice::Auto | ImportChoice::Cpu => None,
+        let (card, why_no_card) = match (encoder, Self::card(encoder, import)) {
+            (_, Ok(card)) => (card, None),
+            (EncoderChoice::Nvenc, Err(why)) => return Err(HostError::NoEncoder { wanted: "nvenc", why }),
+            (_, Err(why)) => (None, Some(why)),
         };
-        Ok(Self { device })
+        let device = match (import, &card) {
+            (ImportChoice::Gpu, None) => Some(Device::open(&Choice::Automatic)?),
+            (ImportChoice::Gpu | ImportChoice::Auto | ImportChoice::Cpu, _) => None,
+        };
+        Ok(Self { is_named: encoder == EncoderChoice::Nvenc, card, why_no_card, device })
+    }
+
+    fn card(encoder: EncoderChoice, import: ImportChoice) -> Result<Option<Arc<Means>>, String> {
+        match (encoder, import) {
+            (EncoderChoice::OpenH264, _) => Ok(None),
+            (_, ImportChoice::Cpu) => {
+                Err("it takes pictures from the GPU only, and --import cpu was asked for".into())
+            }
+            _ => Means::probe().map(|means| Some(Arc::new(means))).map_err(|why| why.to_string()),
+        }
     }
 
     /// The encoder in words.
     pub fn describe(&self) -> String {
-        let software = "openh264 in software on the CPU (no GPU encoder is built in)";
+        if let Some(card) = &self.card {
+            return format!("NVENC on {}", card.name());
+        }
+        let software = match &self.why_no_card {
+            Some(why) => format!("openh264 in software on the CPU (no NVENC: {why})"),
+            None => "openh264 in software on the CPU, as was asked for".to_owned(),
+        };
         match &self.device {
             Some(device) => format!("{software}, pictures converted by {}", device.description()),
-            None => software.to_owned(),
+            None => software,
         }
     }
 
     /// The dmabufs that pictures may come in.
     pub fn dmabufs(&self) -> DmabufWish {
-        let formats = self.device.as_ref().map(Device::import_formats).unwrap_or_default();
-        DmabufWish { formats, ..DmabufWish::default() }
+        let device = self.card.as_deref().map(Means::device).or(self.device.as_ref());
+        let formats = device.map(Device::import_formats).unwrap_or_default();
+        if formats.is_empty() {
+            return DmabufWish::default();
+        }
+        DmabufWish { formats, timelines: timelines(), ..DmabufWish::default() }
+    }
+
+    /// The best of what a client decodes that can be encoded here.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn codec(&self, offered: &[Codec]) -> Result<Codec, HostError> {
+        let can = |codec: &Codec| {
+            *codec == Codec::H264 || self.card.as_ref().is_some_and(|card| card.caps(*codec).is_some())
+        };
+        offered.iter().copied().find(can).ok_or_else(|| {
+            let why =
+                format!("the client decodes {}, and {} makes none of these", list(offered), self.describe());
+            HostError::Unagreed { code: RefusalCode::Codec, why }
+        })
     }
 
     /// Whether the encoder can do pictures of this mode.
@@ -103,6 +157,13 @@ impl Encoders {
     /// # Errors
     /// The encoder's own No.
     pub fn check_mode(&self, mode: Mode) -> Result<(), HostError> {
+        let is_the_cards = self.card.as_ref().and_then(|card| card.caps(Codec::H264)).is_some_and(|caps| {
+            (caps.width_min..=caps.width_max).contains(&mode.width())
+                && (caps.height_min..=caps.height_max).contains(&mode.height())
+        });
+        if is_the_cards {
+            return Ok(());
+        }
         Encoder::new(EncoderConfig {
             width: mode.width(),
             height: mode.height(),
@@ -123,31 +184,113 @@ impl Encoders {
         redundancy_per_mille: u16,
         shard_bytes: u16,
     ) -> Result<(), HostError> {
-        if payload_kbps(wire_kbps, redundancy_per_mille, shard_bytes) <= BITRATE_KBPS_MAX {
+        let payload_max = if self.card.is_some() { CARD_KBPS_MAX } else { BITRATE_KBPS_MAX };
+        if payload_kbps(wire_kbps, redundancy_per_mille, shard_bytes) <= payload_max {
             return Ok(());
         }
         let shard = u64::from(shard_bytes);
         let datagram = shard + punktfunk_proto::DATAGRAM_OVERHEAD as u64;
         let most =
-            u64::from(BITRATE_KBPS_MAX) * datagram * (1000 + u64::from(redundancy_per_mille)) / 1000 / shard;
+            u64::from(payload_max) * datagram * (1000 + u64::from(redundancy_per_mille)) / 1000 / shard;
         Err(HostError::Rate { asked_kbps: wire_kbps, most_kbps: u32::try_from(most).unwrap_or(u32::MAX) })
     }
 
-    /// An encoder for pictures of this mode, at the rate of the session's beginning.
+    /// An encoder for pictures of this mode, at the rate of the session's beginning; and why it is a lesser one than there
+    /// should be.
     ///
     /// # Errors
     /// The encoder's No.
-    pub fn open(&self, mode: Mode, config: &PicturesConfig) -> Result<Software, HostError> {
-        self.encoder(mode, config.payload_kbps(), config.slices)
+    pub fn open(
+        &self,
+        mode: Mode,
+        config: &PicturesConfig,
+    ) -> Result<(PictureEncoder, Option<String>), HostError> {
+        let kbps = config.payload_kbps();
+        match self.encoder(mode, kbps, config) {
+            Ok(encoder) => Ok((encoder, None)),
+            Err(why) if self.card.is_none() || self.is_named => Err(why),
+            Err(why) => match self.in_its_place(mode, kbps, config) {
+                Ok(software) => {
+                    tracing::warn!(%why, "the card's encoder begins no session; openh264 takes its place in software");
+                    Ok((software, Some(why.to_string())))
+                }
+                Err(other) => Err(HostError::NoEncoder { wanted: "nvenc", why: format!("{why}; {other}") }),
+            },
+        }
     }
 
     /// The same at this rate, of access-unit bytes.
     ///
     /// # Errors
     /// The encoder's No.
-    pub fn encoder(&self, mode: Mode, kbps: u32, slices: u16) -> Result<Software, HostError> {
-        Software::new(mode, kbps, slices, self.device.as_ref())
+    pub fn encoder(
+        &self,
+        mode: Mode,
+        kbps: u32,
+        config: &PicturesConfig,
+    ) -> Result<PictureEncoder, HostError> {
+        let Some(card) = &self.card else { return self.software(mode, kbps, config, self.device.as_ref()) };
+        match Nvenc::new(card, config.codec, mode, kbps, config.slices) {
+            Ok(nvenc) => Ok(PictureEncoder::Nvenc(Box::new(nvenc))),
+            Err(why) => Err(HostError::NoEncoder { wanted: "nvenc", why: why.to_string() }),
+        }
     }
+
+    /// The software encoder, in place of a card's that is of no use. The card may still convert pictures; if it does not, they
+    /// have to come in memory.
+    ///
+    /// # Errors
+    /// It does not make that codec, or its own No.
+    pub fn in_its_place(
+        &self,
+        mode: Mode,
+        kbps: u32,
+        config: &PicturesConfig,
+    ) -> Result<PictureEncoder, HostError> {
+        let device = self.card.as_deref().map(Means::device).or(self.device.as_ref());
+        self.software(mode, kbps, config, device).or_else(|why| {
+            tracing::warn!(%why, "the GPU converts no pictures any more either");
+            self.software(mode, kbps, config, None)
+        })
+    }
+
+    fn software(
+        &self,
+        mode: Mode,
+        kbps: u32,
+        config: &PicturesConfig,
+        device: Option<&Device>,
+    ) -> Result<PictureEncoder, HostError> {
+        if config.codec != Codec::H264 {
+            let why = format!("openh264 makes no {}", config.codec);
+            return Err(HostError::NoEncoder { wanted: "openh264", why });
+        }
+        let software = Software::new(mode, kbps.min(BITRATE_KBPS_MAX), config.slices, device)?;
+        Ok(PictureEncoder::Software(Box::new(software)))
+    }
+}
+
+/// Who signals a producer's timelines where no GPU does.
+#[cfg(feature = "pipewire")]
+fn timelines() -> Option<Arc<dyn Timelines>> {
+    match punktfunk_capture::dmabuf::drm::DrmTimelines::open() {
+        Ok(timelines) => Some(Arc::new(timelines)),
+        Err(error) => {
+            tracing::info!(%error, "producers are not asked for explicit synchronisation: no DRM node could signal them");
+            None
+        }
+    }
+}
+
+/// Without PipeWire nobody gives dmabufs.
+#[cfg(not(feature = "pipewire"))]
+fn timelines() -> Option<Arc<dyn Timelines>> {
+    None
+}
+
+fn list(codecs: &[Codec]) -> String {
+    let names: Vec<String> = codecs.iter().map(ToString::to_string).collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
 #[cfg(test)]

@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 
 use punktfunk_capture::dmabuf as lent;
 use punktfunk_capture::{Picture, PixelFormat, Pixels};
+use punktfunk_engine::StageFault;
 use punktfunk_gpu::format::{Colour, Fourcc, OutputFormat};
 use punktfunk_gpu::{
     Device, Dmabuf, DmabufPlane, Done, GpuError, Handover, Importer, Input, Memory, OutputSpec, Overlay,
     SyncPoint, Ticket,
 };
 
+use super::picture_encoder::EncodeFault;
+
 /// Outputs that are written in turn: one is read, one is written, one waits.
-const OUTPUTS: usize = 3;
+pub const OUTPUTS: usize = 3;
 
 /// The most planes that memory of any modifier has.
 const PLANES_MAX: usize = 4;
-
-/// Planar 4:2:0, by DRM's name.
-const I420: Fourcc = Fourcc(u32::from_le_bytes(*b"YU12"));
 
 /// What a conversion took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,14 +86,27 @@ impl Import {
     }
 }
 
+/// What an importer's No means for the pictures after.
+pub fn import_fault(picture: &Picture<'_>, error: GpuError) -> EncodeFault {
+    let fault = |error: &GpuError| StageFault::new("import", error);
+    match (error, picture.pixels) {
+        (error @ (GpuError::Late { .. } | GpuError::Size { .. }), _) => EncodeFault::Picture(fault(&error)),
+        (error @ GpuError::Lost { .. }, _) => EncodeFault::Encoder(fault(&error)),
+        (error, Pixels::Dmabuf(dmabuf)) => {
+            EncodeFault::Dmabuf { fourcc: dmabuf.fourcc, modifier: dmabuf.modifier, why: error.to_string() }
+        }
+        (error, Pixels::Memory { .. }) => EncodeFault::Encoder(fault(&error)),
+    }
+}
+
 /// Tells `take` of a picture in the importer's words.
-fn with_input<T>(picture: &Picture<'_>, take: impl FnOnce(&Input<'_>) -> T) -> T {
+pub fn with_input<T>(picture: &Picture<'_>, take: impl FnOnce(&Input<'_>) -> T) -> T {
     let (width, height) = (picture.width, picture.height);
     let dmabuf = match picture.pixels {
         Pixels::Memory { format, stride, bytes } => {
             let fourcc = match format {
                 PixelFormat::Bgrx => Fourcc::XRGB8888,
-                PixelFormat::I420 => I420,
+                PixelFormat::I420 => Fourcc::YUV420,
             };
             return take(&Input::Memory(Memory {
                 fourcc,

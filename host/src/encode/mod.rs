@@ -1,14 +1,19 @@
 //! What the host fits to the engine's encode stage: a source of pictures with its encoder.
 //!
-//! Promises: slices are pooled buffers that come home and are used again; a bitrate change reaches the
-//! encoder with the next picture; schedules begin with the first wait, so that nothing was missed before the
+//! Promises: slices are pooled buffers that come home and are used again, or lent by an encoder whose memory they lie in; a
+//! bitrate change reaches the encoder with the next picture; schedules begin with the first wait, so that nothing was missed before the
 //! pipeline ran. Refuses rates and modes that the encoder cannot do; each fitting names its faults.
 
 mod annexb;
 mod bitstream;
 mod encoders;
+mod encoding;
+mod falls;
 mod import;
+mod nvenc;
+mod picture_encoder;
 mod pictures;
+mod slice;
 mod software;
 mod sps;
 mod trim;
@@ -21,8 +26,11 @@ use punktfunk_engine::{Encode, EncodeOutcome, EncodeRequest, SliceSink, SourceCo
 pub use annexb::AnnexB;
 pub use bitstream::Bitstream;
 pub use encoders::{EncoderChoice, Encoders, ImportChoice};
-pub use pictures::{Pictures, PicturesConfig};
-pub use software::Software;
+pub use encoding::{Encoding, PicturesConfig};
+pub use falls::EncoderFalls;
+pub use picture_encoder::PictureEncoder;
+pub use pictures::Pictures;
+pub use slice::{Slice, SlicePool};
 
 /// The stage's name in faults.
 const STAGE: &str = "encode";
@@ -59,6 +67,14 @@ impl Fitting {
         }
     }
 
+    /// What takes another's place between the source and the wire, as it goes on.
+    pub fn falls(&self) -> EncoderFalls {
+        match &self.source {
+            Source::Pictures(inner) => inner.falls(),
+            Source::Bitstream(_) | Source::AnnexB(_) | Source::Nothing => EncoderFalls::default(),
+        }
+    }
+
     fn restart(&mut self, started: Instant) {
         match &mut self.source {
             Source::Pictures(inner) => inner.restart(started),
@@ -69,7 +85,7 @@ impl Fitting {
     }
 
     /// None where there is no picture.
-    fn inner(&mut self) -> Option<&mut dyn Encode<Slice = Vec<u8>>> {
+    fn inner(&mut self) -> Option<&mut dyn Encode<Slice = Slice>> {
         match &mut self.source {
             Source::Pictures(inner) => Some(&mut **inner),
             Source::Bitstream(inner) => Some(&mut **inner),
@@ -80,7 +96,7 @@ impl Fitting {
 }
 
 impl Encode for Fitting {
-    type Slice = Vec<u8>;
+    type Slice = Slice;
 
     fn wait_picture(&mut self, timeout: Duration) -> Result<Wait, StageFault> {
         if !self.begun {
@@ -99,7 +115,7 @@ impl Encode for Fitting {
     fn encode(
         &mut self,
         request: &EncodeRequest,
-        out: &mut SliceSink<'_, Vec<u8>>,
+        out: &mut SliceSink<'_, Slice>,
     ) -> Result<EncodeOutcome, StageFault> {
         self.inner().map_or(Ok(EncodeOutcome::Skipped), |inner| inner.encode(request, out))
     }
@@ -107,7 +123,7 @@ impl Encode for Fitting {
     fn repeat(
         &mut self,
         request: &EncodeRequest,
-        out: &mut SliceSink<'_, Vec<u8>>,
+        out: &mut SliceSink<'_, Slice>,
     ) -> Result<EncodeOutcome, StageFault> {
         self.inner().map_or(Ok(EncodeOutcome::Skipped), |inner| inner.repeat(request, out))
     }
@@ -121,7 +137,7 @@ impl Encode for Fitting {
         }
     }
 
-    fn recycle(&mut self, slice: Vec<u8>) {
+    fn recycle(&mut self, slice: Slice) {
         if let Some(inner) = self.inner() {
             inner.recycle(slice);
         }
@@ -137,48 +153,15 @@ impl Encode for Fitting {
     }
 }
 
-/// Buffers for slices, used again and again.
-#[derive(Debug, Default)]
-pub struct SlicePool {
-    free: Vec<Vec<u8>>,
-}
-
-impl SlicePool {
-    /// A pool of `count` buffers with room for `bytes` each.
-    pub fn new(count: usize, bytes: usize) -> Self {
-        let mut free = Vec::with_capacity(count);
-        free.resize_with(count, || {
-            // Written with something else than zeros, which the kernel would only promise: no page fault shall
-            // meet the first access units.
-            let mut buffer = vec![0xA5; bytes];
-            buffer.clear();
-            buffer
-        });
-        Self { free }
-    }
-
-    /// An empty buffer; a new one while the pool has not reached its working size.
-    pub fn take(&mut self) -> Vec<u8> {
-        let mut buffer = self.free.pop().unwrap_or_default();
-        buffer.clear();
-        buffer
-    }
-
-    /// Takes a buffer back.
-    pub fn put(&mut self, buffer: Vec<u8>) {
-        self.free.push(buffer);
-    }
-}
-
 /// Pushes a slice; one that the sink refuses comes home at once.
 fn push(
     pool: &mut SlicePool,
-    out: &mut SliceSink<'_, Vec<u8>>,
+    out: &mut SliceSink<'_, Slice>,
     slice: Vec<u8>,
     idr: bool,
     last: bool,
 ) -> Result<(), StageFault> {
-    out.push(slice, idr, last).map_err(|(slice, fault)| {
+    out.push(Slice::Pooled(slice), idr, last).map_err(|(slice, fault)| {
         pool.put(slice);
         fault
     })
@@ -201,16 +184,5 @@ mod tests {
     fn the_rate_that_the_encoder_begins_with_is_never_above_the_wires() {
         assert_eq!(payload_kbps(20_000, 0, 1408), 20_000 * 1408 / 1448);
         assert_eq!(payload_kbps(0, 1000, 1408), BITRATE_KBPS_MIN);
-    }
-
-    #[test]
-    fn buffers_are_used_again() {
-        let mut pool = SlicePool::new(1, 4096);
-        let mut first = pool.take();
-        let place = first.as_ptr();
-        first.extend_from_slice(&[1; 100]);
-        pool.put(first);
-        let again = pool.take();
-        assert_eq!((again.as_ptr(), again.len()), (place, 0));
     }
 }

@@ -1,7 +1,8 @@
 //! The software encoder as a stage: one conversion and one encode a picture. The conversion is the CPU's, or that of a GPU
 //! that reads dmabufs, whose work is then waited for.
 //!
-//! Promises: a picture that is encoded again needs no source; a rate above what the encoder was made for gets a new one,
+//! Promises: what the client misses is left out of what follows where a picture from before is kept, else it takes an IDR; a
+//! picture that is encoded again needs no source; a rate above what the encoder was made for gets a new one,
 //! which begins with an IDR, and that is said. Refuses what the encoder and the importer refuse, in their words.
 
 use std::time::Instant;
@@ -9,13 +10,15 @@ use std::time::Instant;
 use punktfunk_capture::dmabuf::fourcc_name;
 use punktfunk_capture::{Mode, Picture, PixelFormat, Pixels};
 use punktfunk_codec::h264::{Encoder, EncoderConfig};
+use punktfunk_codec::limits::BITRATE_KBPS_MAX;
 use punktfunk_codec::{CodecError, I420, I420Buffer, convert};
 use punktfunk_engine::{CpuCopies, EncodeOutcome, EncodeRequest, SliceSink, StageFault};
 use punktfunk_gpu::format::{Colour, OutputFormat};
 use punktfunk_gpu::{Device, GpuError, Handover};
 
-use super::import::Import;
-use super::{STAGE, SlicePool, push};
+use super::import::{Import, import_fault};
+use super::picture_encoder::EncodeFault;
+use super::{STAGE, Slice, SlicePool, push};
 use crate::error::HostError;
 
 /// openh264, with the memory that its pictures are converted into.
@@ -45,7 +48,7 @@ impl Software {
     /// The encoder's No, or the importer's.
     pub fn new(mode: Mode, kbps: u32, slices: u16, device: Option<&Device>) -> Result<Self, HostError> {
         let (width, height) = (mode.width(), mode.height());
-        let encoder = Encoder::new(EncoderConfig {
+        let encoder = Encoder::recovering(EncoderConfig {
             width,
             height,
             refresh_mhz: mode.refresh_mhz(),
@@ -69,17 +72,18 @@ impl Software {
         (config.width, config.height, config.refresh_mhz)
     }
 
-    /// Sets the rate from the next picture on.
+    /// Sets the rate from the next picture on: what was agreed on with another encoder may be more than this one makes.
     ///
     /// # Errors
     /// The encoder broke.
     pub fn set_rate(&mut self, kbps: u32) -> Result<(), StageFault> {
+        let kbps = kbps.min(BITRATE_KBPS_MAX);
         if kbps <= self.encoder.bitrate_kbps_max() {
             return self.encoder.set_bitrate(kbps).map_err(fault);
         }
         tracing::info!(kbps, "the rate passes what this encoder was made for; a new one begins with an IDR");
         let config = EncoderConfig { bitrate_kbps: kbps, ..*self.encoder.config() };
-        self.encoder = Encoder::new(config).map_err(fault)?;
+        self.encoder = Encoder::recovering(config).map_err(fault)?;
         Ok(())
     }
 
@@ -91,12 +95,12 @@ impl Software {
         &mut self,
         picture: &Picture<'_>,
         request: &EncodeRequest,
-        out: &mut SliceSink<'_, Vec<u8>>,
-    ) -> Result<EncodeOutcome, StageFault> {
+        out: &mut SliceSink<'_, Slice>,
+    ) -> Result<EncodeOutcome, EncodeFault> {
         self.newest = Newest::None;
         let lent = match (&mut self.import, picture.pixels) {
             (Some(import), _) => {
-                let converted = import.convert(picture).map_err(import_fault)?;
+                let converted = import.convert(picture).map_err(|error| import_fault(picture, error))?;
                 out.set_import(converted.waited);
                 if let Some(on_gpu) = converted.on_gpu {
                     out.set_convert(on_gpu);
@@ -121,12 +125,13 @@ impl Software {
             (None, Pixels::Dmabuf(dmabuf)) => {
                 let what = fourcc_name(dmabuf.fourcc);
                 let why = format!("a dmabuf ({what}) came, which this encoder cannot read");
-                return Err(StageFault::new(STAGE, why));
+                let (fourcc, modifier) = (dmabuf.fourcc, dmabuf.modifier);
+                return Err(EncodeFault::Dmabuf { fourcc, modifier, why });
             }
         };
         match lent {
-            Some(planes) => encode_planes(&mut self.encoder, &mut self.pool, &planes, request, out),
-            None => self.repeat(request, out),
+            Some(planes) => Ok(encode_planes(&mut self.encoder, &mut self.pool, &planes, request, out)?),
+            None => Ok(self.repeat(request, out)?),
         }
     }
 
@@ -137,14 +142,14 @@ impl Software {
     pub fn repeat(
         &mut self,
         request: &EncodeRequest,
-        out: &mut SliceSink<'_, Vec<u8>>,
+        out: &mut SliceSink<'_, Slice>,
     ) -> Result<EncodeOutcome, StageFault> {
         let Self { encoder, converted, import, newest, pool } = self;
         let planes = match (newest, import) {
             (Newest::None, _) => return Ok(EncodeOutcome::Skipped),
             (Newest::Converted, _) => converted.as_i420(),
             (Newest::Imported, import) => {
-                let newest = import.as_ref().map_or(Ok(None), Import::newest).map_err(import_fault)?;
+                let newest = import.as_ref().map_or(Ok(None), Import::newest).map_err(mapped_fault)?;
                 let Some((bytes, pitch)) = newest else { return Ok(EncodeOutcome::Skipped) };
                 let (width, height) = (encoder.config().width, encoder.config().height);
                 I420::contiguous(width, height, pitch, bytes).map_err(fault)?
@@ -154,7 +159,7 @@ impl Software {
     }
 
     /// Takes a slice back.
-    pub fn recycle(&mut self, slice: Vec<u8>) {
+    pub fn recycle(&mut self, slice: Slice) {
         self.pool.put(slice);
     }
 }
@@ -163,7 +168,7 @@ fn fault(error: CodecError) -> StageFault {
     StageFault::new(STAGE, error)
 }
 
-fn import_fault(error: GpuError) -> StageFault {
+fn mapped_fault(error: GpuError) -> StageFault {
     StageFault::new("import", error)
 }
 
@@ -172,10 +177,17 @@ fn encode_planes(
     pool: &mut SlicePool,
     planes: &I420<'_>,
     request: &EncodeRequest,
-    out: &mut SliceSink<'_, Vec<u8>>,
+    out: &mut SliceSink<'_, Slice>,
 ) -> Result<EncodeOutcome, StageFault> {
     let submitted = Instant::now();
-    let encoded = encoder.encode(planes, 0, request.idr).map_err(fault)?;
+    let idr = match request.lost.filter(|_| !request.idr) {
+        Some(lost) => {
+            let newest = u64::from(request.au.saturating_sub(lost.from_au));
+            !encoder.leave_out(newest).map_err(fault)?
+        }
+        None => request.idr,
+    };
+    let encoded = encoder.encode(planes, 0, idr).map_err(fault)?;
     if encoded.skipped() {
         return Ok(EncodeOutcome::Skipped);
     }
@@ -183,6 +195,9 @@ fn encode_planes(
     let ready = Instant::now();
     out.set_submit(ready - submitted);
     out.add_copies(CpuCopies { slices: encoded.bytes().len() as u64, ..CpuCopies::default() });
+    if encoded.is_recovery_point() {
+        out.set_recovery_point();
+    }
     let idr = encoded.is_idr();
     let mut slices = encoded.slices().peekable();
     while let Some(slice) = slices.next() {

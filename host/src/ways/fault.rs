@@ -59,7 +59,9 @@ impl Fault {
             HostError::NoDesktop(_) | HostError::NoOutput(_) => ("not-there", Outlook::Permanent),
             HostError::NotBuilt { .. } => ("not-built", Outlook::Permanent),
             // The mode of a desktop is its person's to change.
-            HostError::Codec(_) | HostError::Gpu(_) => ("unusable", Outlook::Passing),
+            HostError::Codec(_) | HostError::Gpu(_) | HostError::NoEncoder { .. } => {
+                ("unusable", Outlook::Passing)
+            }
             // The machine and what was asked for: the same the next time.
             HostError::Usage(_)
             | HostError::Settings(_)

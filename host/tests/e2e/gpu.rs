@@ -1,11 +1,25 @@
-//! The GPU's way where there is none: Vulkan on the CPU makes a desktop's pictures the encoder's.
+//! The GPU's way where there is none: Vulkan on the CPU makes pictures the encoder's, and stand-ins for NVIDIA's driver, which
+//! keep to its contract and hold the host to it, encode them.
 
+use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use serde_json::Value;
+use stand_in_common::{lay, library};
+
+use crate::loss::{lose_aus, pass};
 use crate::support::{
-    ClientStart, HostStart, PATIENCE, Place, assert_all_came, count, session_turn, sway_turn,
+    Between, ClientStart, Host, HostStart, PATIENCE, Place, assert_adds_up, assert_all_came, count,
+    machine_kept_up, session_turn, sway_turn,
 };
+
+/// Some pictures long.
+const A_WHILE: Duration = Duration::from_secs(1);
+
+/// Single access units that get lost, with time between them to get over each.
+const LOST: [u32; 3] = [60, 80, 100];
 
 /// The manifest of Vulkan's driver on the CPU, so that no other one is asked.
 fn lavapipe() -> PathBuf {
@@ -14,6 +28,221 @@ fn lavapipe() -> PathBuf {
         .map(|entry| entry.path())
         .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("lvp_icd")))
         .expect("lavapipe is installed (apt install mesa-vulkan-drivers)")
+}
+
+/// A host whose card is a stand-in. The first breach of a contract ends it.
+fn with_card<'a>(place: &'a Place, source: &str) -> HostStart<'a> {
+    let libraries = place.path("nvidia");
+    for (name, package) in [("libcuda.so.1", "stand-in-cuda"), ("libnvidia-encode.so.1", "stand-in-nvenc")] {
+        lay(&libraries, name, &library(package)).unwrap();
+    }
+    let devices = punktfunk_gpu::Device::all().unwrap();
+    let uuid = devices.iter().find(|device| device.is_software).expect("lavapipe is there").uuid;
+    HostStart::new(place, source)
+        .env("LD_LIBRARY_PATH", libraries)
+        .env("VK_DRIVER_FILES", lavapipe())
+        .env("VK_ICD_FILENAMES", lavapipe())
+        .env("PUNKTFUNK_STANDIN_UUID", uuid.to_string())
+        .env("PUNKTFUNK_STANDIN_STRICT", "1")
+}
+
+#[test]
+fn the_card_is_encoded_by_nvenc_and_every_number_is_read() {
+    let (_turn, place) = (session_turn(), Place::new());
+    let host = with_card(&place, "card").args(&["--once", "--encoder", "nvenc"]).ready();
+    let client = ClientStart::new(&place, host.port).args(&[
+        "--mode",
+        "320x192@30",
+        "--bitrate",
+        "40000",
+        "--seconds",
+        "4",
+    ]);
+    let ended = client.run_for(Duration::from_secs(4));
+    ended.expect_code(0).expect_said(&[]);
+    host.ends();
+    let summary = ended.json();
+    assert_all_came(&summary);
+    let of = |pointer| count(&summary, pointer);
+    assert!(summary["encoder"].as_str().unwrap().contains("NVENC"), "{summary:#}");
+    assert!(of("/pictures/decoded") > 60, "{summary:#}");
+    assert_eq!((of("/card/out_of_order"), of("/card/unreadable")), (0, 0), "{summary:#}");
+    assert_eq!(of("/card/read"), of("/pictures/decoded"), "{summary:#}");
+    // Out of the encoder's memory nothing was copied.
+    assert_eq!(of("/copied_by_cpu/slices"), 0, "{summary:#}");
+}
+
+/// Streams the test card through the stand-in for a few seconds; the figures.
+fn stream(place: &Place, host: Host, port: u16, mode: &str, seconds: u32) -> Value {
+    let client = ClientStart::new(place, port).args(&[
+        "--mode",
+        mode,
+        "--bitrate",
+        "40000",
+        "--seconds",
+        &seconds.to_string(),
+    ]);
+    let ended = client.run_for(Duration::from_secs(seconds.into()));
+    ended.expect_code(0).expect_said(&[]);
+    host.ends();
+    let summary = ended.json();
+    assert_adds_up(&summary);
+    // Whatever was done to the way: what was shown is what was drawn, in order.
+    let of = |pointer| count(&summary, pointer);
+    assert_eq!((of("/card/out_of_order"), of("/card/unreadable")), (0, 0), "{summary:#}");
+    summary
+}
+
+/// What took the place of what, and why.
+#[derive(Debug)]
+struct Fall {
+    from: String,
+    to: String,
+    reason: String,
+}
+
+fn falls(summary: &Value) -> Vec<Fall> {
+    let text = |fall: &Value, key: &str| fall[key].as_str().unwrap().to_owned();
+    let of = |fall| Fall { from: text(fall, "from"), to: text(fall, "to"), reason: text(fall, "reason") };
+    summary["falls"].as_array().unwrap().iter().map(of).collect()
+}
+
+#[test]
+fn slices_leave_while_the_rest_is_encoded() {
+    let (_turn, place) = (session_turn(), Place::new());
+    // Four slices of 4 ms each: whoever waits for the last one is late by twelve.
+    let host = with_card(&place, "card")
+        .env("PUNKTFUNK_STANDIN_SLICE_US", "4000")
+        .args(&["--once", "--encoder", "nvenc"])
+        .ready();
+    let port = host.port;
+    let summary = stream(&place, host, port, "320x192@30", 4);
+    let of = |pointer| count(&summary, pointer);
+    let (sent, early) = (of("/pictures/sent"), of("/recovery/aus_sent_early"));
+    eprintln!("{early} of {sent} access units had a datagram sent before their last slice was there");
+    assert!(early * 10 >= sent * 9, "{early} of {sent}: {summary:#}");
+    let stage = |name: &str| summary["stages"][name].clone();
+    assert!(stage("slice_ready")["count"].as_u64() >= Some(4 * (sent - 1)), "{summary:#}");
+    assert!(stage("overlap")["p50"].as_u64() > Some(2_000), "{summary:#}");
+    assert!(stage("convert")["count"].as_u64() > Some(0), "{summary:#}");
+}
+
+#[test]
+fn what_is_lost_is_left_out_of_what_follows_without_an_idr() {
+    let _turn = session_turn();
+    for encoder in ["nvenc", "openh264"] {
+        let place = Place::new();
+        let host = with_card(&place, "card").args(&["--once", "--encoder", encoder]).ready();
+        let (lose, lost) = lose_aus(|au| LOST.contains(&au));
+        let between = Between::start(host.port, pass(), lose);
+        let summary = stream(&place, host, between.port(), "320x192@30", 5);
+        let of = |pointer| count(&summary, pointer);
+        assert_eq!(lost.load(Ordering::Relaxed), LOST.len() as u64);
+        let what = "that no loss took an IDR";
+        if between.kept_up(what) && machine_kept_up(&summary, what) {
+            assert_eq!(
+                (of("/recovery/idrs"), of("/recovery/idrs_no_reference")),
+                (1, 0),
+                "{encoder}: {summary:#}"
+            );
+            assert!(of("/recovery/healed_by_recovery_point") >= LOST.len() as u64, "{encoder}: {summary:#}");
+        }
+        assert!(of("/pictures/decoded") > u64::from(LOST[LOST.len() - 1]), "{encoder}: {summary:#}");
+    }
+}
+
+/// Calls that fail, and what took the place of what because of it.
+const SURVIVED: [(&str, &[Fallen]); 7] = [
+    ("nvEncEncodePicture:20=NV_ENC_ERR_DEVICE_NOT_EXIST", &[("nvenc", "nvenc", "session-made-anew")]),
+    ("nvEncEncodePicture:20=NV_ENC_ERR_NEED_MORE_INPUT", &[("nvenc", "nvenc", "session-made-anew")]),
+    ("nvEncMapInputResource:20=NV_ENC_ERR_OUT_OF_MEMORY", &[("nvenc", "nvenc", "picture-failed")]),
+    ("nvEncLockBitstream:40x3=NV_ENC_ERR_LOCK_BUSY", &[]),
+    ("nvEncEncodePicture:20x9999=NV_ENC_ERR_DEVICE_NOT_EXIST", &[("nvenc", "openh264", "encoder-lost")]),
+    // Three are opened to ask what the card can do.
+    ("nvEncOpenEncodeSessionEx:4x99=NV_ENC_ERR_OUT_OF_MEMORY", &[("nvenc", "openh264", "not-opened")]),
+    ("cuImportExternalMemory=2", &[("nvenc", "openh264", "not-opened")]),
+];
+
+/// From, to and reason.
+type Fallen = (&'static str, &'static str, &'static str);
+
+#[test]
+fn what_fails_in_the_driver_is_survived_and_counted() {
+    let _turn = session_turn();
+    for (failure, expected) in SURVIVED {
+        let place = Place::new();
+        let host = with_card(&place, "card")
+            .env("PUNKTFUNK_STANDIN_FAIL", failure)
+            .args(&["--once", "--encoder", "auto"])
+            .ready();
+        let port = host.port;
+        let summary = stream(&place, host, port, "320x192@30", 3);
+        let falls = falls(&summary);
+        for (from, to, reason) in expected {
+            let is_it = |fall: &&Fall| {
+                (fall.from.as_str(), fall.to.as_str(), fall.reason.as_str()) == (*from, *to, *reason)
+            };
+            assert!(falls.iter().any(|fall| is_it(&fall)), "{failure}: {falls:?}");
+        }
+        assert_eq!(falls.is_empty(), expected.is_empty(), "{failure}: {falls:?}");
+        // It went on.
+        assert!(count(&summary, "/card/newest") > 60, "{failure}: {summary:#}");
+    }
+}
+
+#[test]
+fn a_driver_that_is_of_no_use_is_named_and_openh264_takes_its_place() {
+    let _turn = session_turn();
+    for (variable, value, said) in [
+        ("PUNKTFUNK_STANDIN_CUDA_VERSION", "11080", "11.8"),
+        ("PUNKTFUNK_STANDIN_NVENC_VERSION", "11.1", "11.1"),
+        ("PUNKTFUNK_STANDIN_FAIL", "cuInit=100", "100"),
+        ("PUNKTFUNK_STANDIN_UUID", "00112233445566778899aabbccddeeff", "00112233"),
+    ] {
+        let place = Place::new();
+        let host = with_card(&place, "card").env(variable, value).args(&["--once"]).ready();
+        let port = host.port;
+        let summary = stream(&place, host, port, "320x192@30", 2);
+        let encoder = summary["encoder"].as_str().unwrap();
+        assert!(encoder.starts_with("openh264") && encoder.contains(said), "{variable}: {encoder}");
+
+        let place = Place::new();
+        let ended = with_card(&place, "card").env(variable, value).args(&["--encoder", "nvenc"]).refused();
+        ended.expect_code(8).expect_said(&["nvenc cannot be had", said]);
+    }
+}
+
+#[test]
+fn bitrate_and_mode_change_in_one_session_of_the_encoder() {
+    let (_turn, place) = (session_turn(), Place::new());
+    let host = with_card(&place, "card").args(&["--once", "--encoder", "nvenc"]).ready();
+    let client = ClientStart::new(&place, host.port).args(&[
+        "--mode",
+        "320x192@30",
+        "--bitrate",
+        "40000",
+        "--commands",
+    ]);
+    let (client, mut typed) = client.start_telling_and_typed();
+    client.has_pictures(1);
+    // Enough for all of a larger picture: the stand-in leaves out what the rate does not carry.
+    typed.write_all(b"bitrate 80000\n").unwrap();
+    std::thread::sleep(A_WHILE);
+    typed.write_all(b"mode 480x272@30\n").unwrap();
+    std::thread::sleep(A_WHILE);
+    typed.write_all(b"quit\n").unwrap();
+    let ended = client.program.wait(PATIENCE);
+    ended.expect_code(0);
+    let summary = ended.json();
+    let host = host.ends();
+    let of = |pointer: &str| count(&summary, pointer);
+    let now = |key: &str| of(&format!("/reconfigured/now/{key}"));
+    assert_eq!((now("width"), now("height"), now("bitrate_kbps")), (480, 272, 80_000), "{summary:#}");
+    assert_eq!((of("/card/out_of_order"), of("/card/unreadable")), (0, 0), "{summary:#}");
+    // The first, and that of the new size.
+    assert_eq!(of("/recovery/idrs"), 2, "{summary:#}");
+    assert!(falls(&summary).is_empty(), "{summary:#}");
+    assert!(!host.stderr.contains("a new session"), "{}", host.stderr);
 }
 
 #[test]

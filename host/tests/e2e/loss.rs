@@ -87,7 +87,7 @@ fn au_of(datagram: &[u8]) -> Option<u32> {
 
 /// Lets all datagrams but those of some access units pass, and counts these access units. By number and not by the
 /// clock: what a while takes depends on how busy the machine is.
-fn lose_aus(which: impl Fn(u32) -> bool + Send + 'static) -> (Meddler, Arc<AtomicU64>) {
+pub(crate) fn lose_aus(which: impl Fn(u32) -> bool + Send + 'static) -> (Meddler, Arc<AtomicU64>) {
     let (lost, mut seen) = (Arc::new(AtomicU64::new(0)), BTreeSet::new());
     let counted = Arc::clone(&lost);
     let meddler: Meddler = Box::new(move |datagram, send| {
@@ -102,7 +102,7 @@ fn lose_aus(which: impl Fn(u32) -> bool + Send + 'static) -> (Meddler, Arc<Atomi
     (meddler, lost)
 }
 
-fn pass() -> Meddler {
+pub(crate) fn pass() -> Meddler {
     Box::new(|datagram, send| send(datagram))
 }
 

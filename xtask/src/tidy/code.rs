@@ -26,6 +26,7 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("engine/src/departure.rs", "the pacer's driver: waits for a departure time"),
     ("host/src/encode/annexb.rs", "a paced source: waits for a picture's time"),
     ("host/src/encode/bitstream.rs", "a paced source: waits for a picture's time"),
+    ("host/src/encode/nvenc.rs", "waits for slices that another thread sends, which wakes nobody for each"),
     ("nvenc/src/live.rs", "looks at an encoder that has no event to wait for, until a deadline"),
     ("perf/programs/src/cadence.rs", "a paced source: waits for a picture's time"),
     ("net/src/send.rs", "the bounded pause when even waiting is refused"),
