@@ -30,11 +30,12 @@ part 'the card' bash -c 'nvidia-smi -L 2>/dev/null || echo "not here: nvidia-smi
 part 'Vulkan: import, conversion, hand-over to CUDA' "$programs/chain" --check
 part 'NVDEC on streams of ours' "$programs/nvdec"
 printf '\n== every link, as the doctor sees it\n'
-# Whatever else it finds broken about this machine is not this script's.
-"$programs/punktfunk-host" doctor --json |
-  python3 -c 'import json, sys
-wanted = {"vulkan", "render-node", "gpu-driver", "gpu-dmabuf", "gpu-sharing", "cuda", "same-gpu", "nvenc", "nvdec", "encoder"}
-for link in json.load(sys.stdin)["links"]:
-    if link["id"] in wanted or link.get("name") in wanted:
-        print("  {:<12} {}".format(link["id"], link.get("verdict") or link))' || true
+# It ends with 1 where it finds anything of this machine broken, which need not be the GPU.
+found=$("$programs/punktfunk-host" doctor --json) || [ $? = 1 ] || { echo '== FAILED: the doctor did not begin'; status=1; }
+printf '%s' "$found" | python3 -c 'import json, sys
+links = "render-node gpu-driver vulkan dmabuf gpu-sharing cuda same-gpu nvenc nvenc-codecs nvdec encoder".split()
+checks = {check["name"]: check for check in json.load(sys.stdin)["checks"]}
+for name in links:
+    check = checks.get(name, {"state": "not looked at", "found": "this doctor has no such link", "remedy": ""})
+    print("  {:<13} {:<9} {}{}".format(name, check["state"], check["found"], "; " + check["remedy"] if check["remedy"] else ""))'
 exit "$status"

@@ -231,7 +231,7 @@ impl Link {
             Self::Cuda | Self::Nvenc | Self::NvencCodecs => {
                 "no encoder of NVIDIA's: pictures are encoded by the CPU"
             }
-            Self::SameGpu => "pictures are copied by the CPU from the one device to the other",
+            Self::SameGpu => "NVENC takes no pictures: they are encoded by the CPU",
             Self::Nvdec => "a client on this machine decodes by the CPU",
             Self::Encoder => "fewer pictures a second, or smaller ones",
             Self::Cores => "both stages on one thread; ChaCha20 in place of AES",

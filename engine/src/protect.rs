@@ -244,14 +244,15 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
                 None => self.send_late_end(),
             }
         }
-        if item.last {
-            self.finish_au(item.captured_at);
-        }
         if let Some(slice) = item.slice
             && self.home.push(slice).is_err()
         {
             // The ring home has a place for each slice that can be out; only a gone encode stage refuses.
             tracing::debug!("a slice came home after its encoder had gone");
+        }
+        // Not before: whoever sees an access unit done finds its slices home.
+        if item.last {
+            self.finish_au(item.captured_at);
         }
     }
 

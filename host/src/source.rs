@@ -356,7 +356,7 @@ impl Prepared {
             }
             Kind::Pictures(source) => source,
         };
-        let (encoder, why_lesser) = self.encoders.open(self.mode, &config)?;
+        let (encoder, why_lesser) = self.encoders.open(self.mode, config.payload_kbps(), &config)?;
         let encoding = Encoding::new(encoder, self.encoders, config);
         let mut text = self.encoder;
         if let Some(why) = why_lesser {

@@ -15,7 +15,7 @@ pub const DRIVER_MIN: &str = "530.41.03";
 pub const SLICES_MAX: u32 = 32;
 
 /// Pictures that may have slices out at once: one that is encoded, one whose last slices are being sealed, one to spare.
-pub const OUTPUTS: usize = 3;
+pub const OUTPUTS: usize = 4;
 
 /// Registered inputs at most: a converter's outputs (four), those of the mode before, and room for a source that gives its
 /// buffers directly. Each holds a mapping in the driver.

@@ -135,7 +135,7 @@ fn judge_same(
     };
     Verdict::degraded(
         format!("Vulkan has {}, CUDA has {}, and none is both", names(&vulkan), names(&cuda)),
-        "pictures are copied by the CPU from the one to the other: install NVIDIA's Vulkan driver (nvidia_icd.json)",
+        "NVENC takes no pictures then, and the CPU encodes: install NVIDIA's Vulkan driver (nvidia_icd.json)",
     )
 }
 

@@ -111,6 +111,12 @@ impl<S: AsRef<[u8]>> SliceSink<'_, S> {
         self.recovery_point = self.may_recover;
     }
 
+    /// Whether a slice of this access unit was handed on.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.slices > 0
+    }
+
     /// Replaces the stamp that [`super::Encode::wait_picture`] gave by the picture's own. Before the first slice.
     pub fn set_captured_at(&mut self, captured_at: Instant) {
         self.captured_at = captured_at;

@@ -195,17 +195,16 @@ impl Encoders {
         Err(HostError::Rate { asked_kbps: wire_kbps, most_kbps: u32::try_from(most).unwrap_or(u32::MAX) })
     }
 
-    /// An encoder for pictures of this mode, at the rate of the session's beginning; and why it is a lesser one than there
-    /// should be.
+    /// An encoder for pictures of this mode at this rate, of access-unit bytes; and why it is a lesser one than there should be.
     ///
     /// # Errors
     /// The encoder's No.
     pub fn open(
         &self,
         mode: Mode,
+        kbps: u32,
         config: &PicturesConfig,
     ) -> Result<(PictureEncoder, Option<String>), HostError> {
-        let kbps = config.payload_kbps();
         match self.encoder(mode, kbps, config) {
             Ok(encoder) => Ok((encoder, None)),
             Err(why) if self.card.is_none() || self.is_named => Err(why),
@@ -219,16 +218,7 @@ impl Encoders {
         }
     }
 
-    /// The same at this rate, of access-unit bytes.
-    ///
-    /// # Errors
-    /// The encoder's No.
-    pub fn encoder(
-        &self,
-        mode: Mode,
-        kbps: u32,
-        config: &PicturesConfig,
-    ) -> Result<PictureEncoder, HostError> {
+    fn encoder(&self, mode: Mode, kbps: u32, config: &PicturesConfig) -> Result<PictureEncoder, HostError> {
         let Some(card) = &self.card else { return self.software(mode, kbps, config, self.device.as_ref()) };
         match Nvenc::new(card, config.codec, mode, kbps, config.slices) {
             Ok(nvenc) => Ok(PictureEncoder::Nvenc(Box::new(nvenc))),
@@ -248,10 +238,13 @@ impl Encoders {
         config: &PicturesConfig,
     ) -> Result<PictureEncoder, HostError> {
         let device = self.card.as_deref().map(Means::device).or(self.device.as_ref());
-        self.software(mode, kbps, config, device).or_else(|why| {
-            tracing::warn!(%why, "the GPU converts no pictures any more either");
-            self.software(mode, kbps, config, None)
-        })
+        match self.software(mode, kbps, config, device) {
+            Err(HostError::Gpu(why)) => {
+                tracing::warn!(%why, "the GPU converts no pictures any more either");
+                self.software(mode, kbps, config, None)
+            }
+            made => made,
+        }
     }
 
     fn software(

@@ -5,6 +5,7 @@
 //! another's place is counted. Refuses what the encoders refuse, in their words.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use punktfunk_capture::{Mode, Picture};
@@ -106,7 +107,11 @@ impl Encoding {
         let kbps = self.kbps();
         tracing::debug!(kbps, factor = self.trim.factor(), "the encoder's rate");
         match self.encoder.set_rate(kbps) {
-            Ok(()) => Ok(()),
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.falls.count(self.encoder.name(), self.encoder.name(), "rate-refused");
+                Ok(())
+            }
             Err(fault) => self.settle(Err(EncodeFault::Encoder(fault))).map(drop),
         }
     }
@@ -120,15 +125,19 @@ impl Encoding {
         if shape == self.encoder.shape() {
             return Ok(());
         }
-        tracing::warn!(%mode, "the source changed its mode; the next picture is an IDR");
+        tracing::warn!(%mode, "the source changed its mode");
         let kbps = self.kbps();
         match self.encoder.reshape(shape, kbps) {
             Ok(true) => return Ok(()),
             Ok(false) => {}
             Err(fault) => tracing::warn!(%fault, "the encoder is made anew for another mode"),
         }
-        let other = self.encoders.encoder(mode, kbps, &self.config);
-        self.encoder = other.map_err(|error| StageFault::new(STAGE, error))?;
+        let other = self.encoders.open(mode, kbps, &self.config);
+        let (other, why_lesser) = other.map_err(|error| StageFault::new(STAGE, error))?;
+        if why_lesser.is_some() && other.name() != self.encoder.name() {
+            self.falls.count(self.encoder.name(), other.name(), "not-opened");
+        }
+        self.replace(other);
         Ok(())
     }
 
@@ -142,6 +151,17 @@ impl Encoding {
         request: &EncodeRequest,
         out: &mut SliceSink<'_, Slice>,
     ) -> Result<(EncodeOutcome, Option<Memory>), StageFault> {
+        let outcome = self.encoder.encode(picture, request, out);
+        let is_the_encoders = match &outcome {
+            Err(EncodeFault::Encoder(_)) => true,
+            Err(EncodeFault::Picture(fault)) => fault.stage == STAGE,
+            Ok(_) | Err(EncodeFault::Dmabuf { .. }) => false,
+        };
+        let settled = self.settle(outcome)?;
+        if !is_the_encoders || out.is_begun() {
+            return Ok(settled);
+        }
+        // It is still there, and on a screen that stands still none may come after it.
         let outcome = self.encoder.encode(picture, request, out);
         self.settle(outcome)
     }
@@ -205,7 +225,24 @@ impl Encoding {
             .map_err(|error| StageFault::new(STAGE, format!("{fault}; and in its place: {error}")))?;
         tracing::warn!(%fault, "the card's encoder is of no use any more; openh264 goes on in software, with an IDR");
         self.falls.count(self.encoder.name(), software.name(), "encoder-lost");
-        self.encoder = software;
+        self.replace(software);
         Ok(())
+    }
+
+    /// Goes on with another encoder. The one before ends elsewhere: it waits for slices of its own to come home, and it is
+    /// this thread that brings them.
+    fn replace(&mut self, encoder: PictureEncoder) {
+        let before = std::mem::replace(&mut self.encoder, encoder);
+        match before {
+            PictureEncoder::Software(_) => {}
+            PictureEncoder::Nvenc(before) => {
+                // Without a thread it ends here, which takes it two seconds at most.
+                if let Err(error) =
+                    thread::Builder::new().name("encoder-end".into()).spawn(move || drop(before))
+                {
+                    tracing::warn!(%error, "the system has no thread for an encoder's end");
+                }
+            }
+        }
     }
 }

@@ -12,8 +12,8 @@ use punktfunk_capture::{Picture, PixelFormat, Pixels};
 use punktfunk_engine::StageFault;
 use punktfunk_gpu::format::{Colour, Fourcc, OutputFormat};
 use punktfunk_gpu::{
-    Device, Dmabuf, DmabufPlane, Done, GpuError, Handover, Importer, Input, Memory, OutputSpec, Overlay,
-    SyncPoint, Ticket,
+    Device, Dmabuf, DmabufPlane, Done, GpuError, Handover, Importer, Input, Link, Memory, OutputSpec,
+    Overlay, SyncPoint, Ticket,
 };
 
 use super::picture_encoder::EncodeFault;
@@ -91,11 +91,17 @@ pub fn import_fault(picture: &Picture<'_>, error: GpuError) -> EncodeFault {
     let fault = |error: &GpuError| StageFault::new("import", error);
     match (error, picture.pixels) {
         (error @ (GpuError::Late { .. } | GpuError::Size { .. }), _) => EncodeFault::Picture(fault(&error)),
-        (error @ GpuError::Lost { .. }, _) => EncodeFault::Encoder(fault(&error)),
-        (error, Pixels::Dmabuf(dmabuf)) => {
-            EncodeFault::Dmabuf { fourcc: dmabuf.fourcc, modifier: dmabuf.modifier, why: error.to_string() }
-        }
-        (error, Pixels::Memory { .. }) => EncodeFault::Encoder(fault(&error)),
+        (
+            error @ (GpuError::Format { .. }
+            | GpuError::Modifier { .. }
+            | GpuError::Plane { .. }
+            | GpuError::Call { link: Link::Import, .. }
+            | GpuError::Memory { link: Link::Import, .. }
+            | GpuError::System { link: Link::Import, .. }
+            | GpuError::Missing { link: Link::Import, .. }),
+            Pixels::Dmabuf(dmabuf),
+        ) => EncodeFault::Dmabuf { fourcc: dmabuf.fourcc, modifier: dmabuf.modifier, why: error.to_string() },
+        (error, _) => EncodeFault::Encoder(fault(&error)),
     }
 }
 

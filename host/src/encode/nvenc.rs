@@ -15,9 +15,12 @@ use punktfunk_control::Codec;
 use punktfunk_cuda::{Context, Cuda, Device as Card, DeviceBuffer, Priority, Rows, Stream};
 use punktfunk_engine::{CpuCopies, EncodeOutcome, EncodeRequest, SliceSink, StageFault};
 use punktfunk_gpu::format::{Colour, OutputFormat};
-use punktfunk_gpu::{Choice, CudaOutputs, Device, GpuError, Handover, Importer, OutputSpec, Ticket, Uuid};
+use punktfunk_gpu::{
+    Choice, CudaOutputs, Device, Done, GpuError, Handover, Importer, OutputSpec, Ticket, Uuid,
+};
 use punktfunk_nvenc::{
-    Caps, Change, Config, Format, Input, Library, NvencError, PictureRequest, Rate, Recovery, Session, Step,
+    Caps, Change, Config, Format, InFlight, Input, Library, NvencError, PictureRequest, Rate, Recovery,
+    Session, Step,
 };
 
 use super::import::{OUTPUTS, import_fault, with_input};
@@ -29,6 +32,9 @@ const SLICE_WAIT: Duration = Duration::from_millis(1);
 
 /// How long is slept while slices have to come home first.
 const HOME_WAIT: Duration = Duration::from_micros(50);
+
+/// How long slices may be out: longer than any access unit is paced.
+const HOME_MAX: Duration = Duration::from_secs(2);
 
 /// Pictures that may fail in a row.
 const FAILURES_MAX: u32 = 3;
@@ -138,12 +144,15 @@ pub struct Nvenc {
     failures: u32,
     /// Times that the session had been made anew when that was last told.
     rebuilds: u64,
+    /// The rate that a session which died was to have.
+    rate_due: Option<u32>,
 }
 
 /// The conversion into memory that the encoder reads.
 struct Converter {
-    importer: Importer,
+    /// Goes first: what it has queued is done before the importer's timelines are brought to their end.
     outputs: CudaOutputs,
+    importer: Importer,
     inputs: Vec<Input>,
     stream: Arc<Stream>,
 }
@@ -170,8 +179,21 @@ impl Converter {
     /// Begins a picture; the stream waits for it.
     fn begin(&mut self, picture: &Picture<'_>) -> Result<Ticket, GpuError> {
         let ticket = with_input(picture, |input| self.importer.convert(input))?;
-        self.outputs.wait(&mut self.importer, ticket, &self.stream)?;
+        if let Err(error) = self.outputs.wait(&mut self.importer, ticket, &self.stream) {
+            // Nobody will read it.
+            self.importer.release(ticket, Done::Now)?;
+            return Err(error);
+        }
         Ok(ticket)
+    }
+
+    /// Waits until a picture's producer may have its buffer back, where the encoder did not come to read it.
+    fn settle(&mut self, ticket: Ticket) {
+        if !ticket.may_return
+            && let Err(error) = self.importer.wait(ticket)
+        {
+            tracing::warn!(%error, "a producer has its buffer back before it was read");
+        }
     }
 
     /// Lets a picture's output be written again once the stream is done with it.
@@ -213,6 +235,7 @@ impl Nvenc {
             tried: (0, 0),
             failures: 0,
             rebuilds: 0,
+            rate_due: None,
         })
     }
 
@@ -232,13 +255,23 @@ impl Nvenc {
         std::mem::replace(&mut self.rebuilds, rebuilds) != rebuilds
     }
 
-    /// Sets the rate from the next picture on.
-    ///
-    /// # Errors
-    /// The encoder broke.
-    pub fn set_rate(&mut self, kbps: u32) -> Result<(), StageFault> {
+    /// Sets the rate from the next picture on; whether the card takes it. One that does not keeps the rate that it has. A
+    /// session that dies of it is made anew with the next picture, and asked again after that.
+    pub fn set_rate(&mut self, kbps: u32) -> bool {
+        self.rate_due = None;
         let change = Change { bitrate_kbps: Some(kbps), ..Change::default() };
-        self.session.reconfigure(&change).map_err(fault)
+        match self.session.reconfigure(&change) {
+            Ok(()) => true,
+            Err(error) if error.is_session_lost() => {
+                tracing::warn!(%error, "the encoder's session died of another rate");
+                self.rate_due = Some(kbps);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, kbps, "the encoder keeps the rate that it has");
+                false
+            }
+        }
     }
 
     /// Takes pictures of other sides or another rate from now on; false where that takes a new session.
@@ -325,9 +358,13 @@ impl Nvenc {
         match outcome {
             Ok(()) => {
                 self.failures = 0;
+                if let Some(kbps) = self.rate_due.take() {
+                    self.set_rate(kbps);
+                }
                 Ok(EncodeOutcome::Encoded)
             }
             Err(error) => {
+                self.pictures.settle(ticket);
                 self.failures += 1;
                 let is_last = matches!(error, NvencError::Died { rebuilt: true, .. });
                 let is_over = is_last || self.failures == FAILURES_MAX;
@@ -357,28 +394,39 @@ impl Nvenc {
         }
         let tries = if self.tried.0 == request.au { self.tried.1.saturating_add(1) } else { 0 };
         self.tried = (request.au, tries);
+        // The driver's memory must be free before the next picture, and only here are slices given back to it.
+        while out.take_home().is_some() {}
         let begun = Instant::now();
         let wanted = PictureRequest { number: number(request.au, tries), idr: request.idr, refresh: 0 };
-        let mut in_flight = self.session.encode(&self.pictures.inputs[ticket.output], &wanted)?;
+        let in_flight = self.session.encode(&self.pictures.inputs[ticket.output], &wanted)?;
         out.set_submit(begun.elapsed());
-        let idr = in_flight.is_idr();
-        loop {
-            match in_flight.next(SLICE_WAIT)? {
-                Step::Slice { slice, is_last } => {
-                    out.set_slice_ready(Instant::now());
-                    out.push(Slice::Lent(slice), idr, is_last).map_err(|(_, refused)| {
-                        tracing::error!(%refused, "NVENC gave a slice too many; this is our fault");
-                        NvencError::Request { what: "more slices than were agreed on" }
-                    })?;
-                }
-                Step::Nothing => while out.take_home().is_some() {},
-                Step::Lent => {
-                    if out.take_home().is_none() {
-                        thread::sleep(HOME_WAIT);
-                    }
-                }
-                Step::Done(_) => return Ok(()),
+        hand_on(in_flight, out)
+    }
+}
+
+/// Hands on each slice as it is finished, until the picture is done.
+fn hand_on(mut in_flight: InFlight<'_>, out: &mut SliceSink<'_, Slice>) -> Result<(), NvencError> {
+    let idr = in_flight.is_idr();
+    let (mut patience, mut moved_at) = (SLICE_WAIT, Instant::now());
+    loop {
+        while out.take_home().is_some() {}
+        match in_flight.next(patience)? {
+            Step::Slice { slice, is_last } => {
+                out.set_slice_ready(Instant::now());
+                out.push(Slice::Lent(slice), idr, is_last).map_err(|(_, refused)| {
+                    tracing::error!(%refused, "NVENC gave a slice too many; this is our fault");
+                    NvencError::Request { what: "more slices than were agreed on" }
+                })?;
+                // While a slice is out nothing is to be waited for in there: it comes home here.
+                (patience, moved_at) = (Duration::ZERO, Instant::now());
             }
+            Step::Nothing => patience = SLICE_WAIT,
+            Step::Lent if moved_at.elapsed() > HOME_MAX => return Err(NvencError::StillLent),
+            Step::Lent => {
+                thread::sleep(HOME_WAIT);
+                patience = Duration::ZERO;
+            }
+            Step::Done(_) => return Ok(()),
         }
     }
 }

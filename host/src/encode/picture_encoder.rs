@@ -59,14 +59,14 @@ impl PictureEncoder {
         }
     }
 
-    /// Sets the rate from the next picture on, in kbit/s of access-unit bytes.
+    /// Sets the rate from the next picture on, in kbit/s of access-unit bytes; whether the encoder takes it.
     ///
     /// # Errors
     /// The encoder broke.
-    pub fn set_rate(&mut self, kbps: u32) -> Result<(), StageFault> {
+    pub fn set_rate(&mut self, kbps: u32) -> Result<bool, StageFault> {
         match self {
-            Self::Software(inner) => inner.set_rate(kbps),
-            Self::Nvenc(inner) => inner.set_rate(kbps),
+            Self::Software(inner) => inner.set_rate(kbps).map(|()| true),
+            Self::Nvenc(inner) => Ok(inner.set_rate(kbps)),
         }
     }
 

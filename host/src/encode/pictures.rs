@@ -22,6 +22,8 @@ pub struct Pictures {
     before: Counters,
     /// How often the source's pictures had come from elsewhere when one was last encoded.
     changes: u64,
+    /// How often its pictures had come in memory where dmabufs were wished for, when that was last looked at.
+    memory_falls: u64,
 }
 
 impl Pictures {
@@ -30,6 +32,7 @@ impl Pictures {
         Self {
             before: source.counters(),
             changes: source.changes(),
+            memory_falls: 0,
             source,
             encoding,
             started: Instant::now(),
@@ -80,6 +83,10 @@ impl Encode for Pictures {
         out.set_number(picture.number);
         let (outcome, unread) = self.encoding.encode(&picture, &request, out)?;
         self.source.give_back();
+        let memory_falls = self.source.counters().memory_falls;
+        if std::mem::replace(&mut self.memory_falls, memory_falls) != memory_falls {
+            self.encoding.falls().count("dmabuf", "memory", "no-dmabufs");
+        }
         if let Some((fourcc, modifier)) = unread {
             self.source.decline(fourcc, modifier);
         }

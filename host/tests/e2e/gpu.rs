@@ -127,6 +127,29 @@ fn slices_leave_while_the_rest_is_encoded() {
     assert!(stage("convert")["count"].as_u64() > Some(0), "{summary:#}");
 }
 
+/// The host's two stages on a thread each, a paced link, and slices that take as long as a card's do.
+#[test]
+fn slices_come_home_in_time_from_another_thread() {
+    let (_turn, place) = (session_turn(), Place::new());
+    let host = with_card(&place, "card")
+        .env("PUNKTFUNK_STANDIN_SLICE_US", "300")
+        .env("PUNKTFUNK_STAGES", "apart")
+        .args(&["--once", "--encoder", "nvenc", "--link", "30000"])
+        .ready();
+    let port = host.port;
+    let summary = stream(&place, host, port, "320x192@60", 4);
+    let of = |pointer: &str| count(&summary, pointer);
+    let p50 = |name: &str| of(&format!("/stages/{name}/p50"));
+    eprintln!("slice_ready {} µs, encode {} µs", p50("slice_ready"), p50("encode"));
+    // Whoever waited for slices that only he brings home would stand still for seconds at a time.
+    assert!(of("/pictures/decoded") > 120, "{summary:#}");
+    assert!(falls(&summary).is_empty(), "{summary:#}");
+    if machine_kept_up(&summary, "how long a slice took") {
+        // Four slices of 300 µs, and what it takes to hand them on.
+        assert!(p50("encode") < 4_000, "{summary:#}");
+    }
+}
+
 #[test]
 fn what_is_lost_is_left_out_of_what_follows_without_an_idr() {
     let _turn = session_turn();
@@ -152,11 +175,13 @@ fn what_is_lost_is_left_out_of_what_follows_without_an_idr() {
 }
 
 /// Calls that fail, and what took the place of what because of it.
-const SURVIVED: [(&str, &[Fallen]); 7] = [
+const SURVIVED: [(&str, &[Fallen]); 9] = [
     ("nvEncEncodePicture:20=NV_ENC_ERR_DEVICE_NOT_EXIST", &[("nvenc", "nvenc", "session-made-anew")]),
     ("nvEncEncodePicture:20=NV_ENC_ERR_NEED_MORE_INPUT", &[("nvenc", "nvenc", "session-made-anew")]),
     ("nvEncMapInputResource:20=NV_ENC_ERR_OUT_OF_MEMORY", &[("nvenc", "nvenc", "picture-failed")]),
     ("nvEncLockBitstream:40x3=NV_ENC_ERR_LOCK_BUSY", &[]),
+    ("nvEncLockBitstream:60=NV_ENC_ERR_DEVICE_NOT_EXIST", &[("nvenc", "nvenc", "session-made-anew")]),
+    ("cuStreamSynchronize:20x9999=700", &[("nvenc", "openh264", "encoder-lost")]),
     ("nvEncEncodePicture:20x9999=NV_ENC_ERR_DEVICE_NOT_EXIST", &[("nvenc", "openh264", "encoder-lost")]),
     // Three are opened to ask what the card can do.
     ("nvEncOpenEncodeSessionEx:4x99=NV_ENC_ERR_OUT_OF_MEMORY", &[("nvenc", "openh264", "not-opened")]),
@@ -187,6 +212,38 @@ fn what_fails_in_the_driver_is_survived_and_counted() {
         assert_eq!(falls.is_empty(), expected.is_empty(), "{failure}: {falls:?}");
         // It went on.
         assert!(count(&summary, "/card/newest") > 60, "{failure}: {summary:#}");
+    }
+}
+
+#[test]
+fn a_rate_that_the_card_refuses_costs_no_encoder() {
+    let _turn = session_turn();
+    for (code, reason) in
+        [("NV_ENC_ERR_INVALID_PARAM", "rate-refused"), ("NV_ENC_ERR_DEVICE_NOT_EXIST", "session-made-anew")]
+    {
+        let place = Place::new();
+        let host = with_card(&place, "card")
+            .env("PUNKTFUNK_STANDIN_FAIL", format!("nvEncReconfigureEncoder:1={code}"))
+            .args(&["--once", "--encoder", "nvenc"])
+            .ready();
+        let client = ClientStart::new(&place, host.port).args(&[
+            "--mode",
+            "320x192@30",
+            "--bitrate",
+            "40000",
+            "--commands",
+        ]);
+        let (client, mut typed) = client.start_telling_and_typed();
+        client.has_pictures(1);
+        typed.write_all(b"bitrate 30000\n").unwrap();
+        std::thread::sleep(A_WHILE);
+        typed.write_all(b"quit\n").unwrap();
+        let ended = client.program.wait(PATIENCE);
+        ended.expect_code(0);
+        host.ends();
+        let falls = falls(&ended.json());
+        assert!(falls.iter().any(|fall| fall.reason == reason && fall.to == "nvenc"), "{code}: {falls:?}");
+        assert!(falls.iter().all(|fall| fall.to == "nvenc"), "{code}: {falls:?}");
     }
 }
 
