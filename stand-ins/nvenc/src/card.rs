@@ -2,7 +2,8 @@
 //!
 //! `PUNKTFUNK_STANDIN_CAPS="engines=2,yuv444=0"` changes any of [`Card`]'s fields by name; what is not said is as on a common
 //! card of 2022. `PUNKTFUNK_STANDIN_NVENC_VERSION=12.1` is the newest interface that the driver speaks, and
-//! `PUNKTFUNK_STANDIN_SLICE_US=200` how long a slice takes. What cannot be read ends the process: it is a test's mistake.
+//! `PUNKTFUNK_STANDIN_SLICE_US=200` how long a slice takes. `PUNKTFUNK_STANDIN_PARTIAL=begins` (or `grows`, or `pointer`) changes
+//! what is said of a picture that is not done ([`Partial`]). What cannot be read ends the process: it is a test's mistake.
 
 use std::time::Duration;
 
@@ -219,6 +220,41 @@ pub(crate) fn slice_time(text: Option<&str>) -> Result<Duration, String> {
     Ok(Duration::from_micros(micros))
 }
 
+/// What a lock says of a picture that is not done, for which the SDK has no words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Partial {
+    /// The slices that are finished; busy before the first.
+    #[default]
+    Finished,
+    /// Where the slice begins that is at work, too: behind the last byte.
+    Begins,
+    /// … and what there is of it: half.
+    Grows,
+    /// As [`Partial::Finished`], but never busy: before the first slice it is a pointer to nothing.
+    Pointer,
+}
+
+impl Partial {
+    pub(crate) fn parse(text: Option<&str>) -> Result<Self, String> {
+        match text {
+            None => Ok(Self::Finished),
+            Some("begins") => Ok(Self::Begins),
+            Some("grows") => Ok(Self::Grows),
+            Some("pointer") => Ok(Self::Pointer),
+            Some(other) => Err(format!("no reading of what is not done: {other:?}")),
+        }
+    }
+
+    /// How much of a slice of so many bytes is there while it is at work; none where it is not told of before.
+    pub(crate) fn ahead(self, bytes: usize) -> Option<usize> {
+        match self {
+            Self::Finished | Self::Pointer => None,
+            Self::Begins => Some(0),
+            Self::Grows => Some(bytes / 2),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,5 +280,8 @@ mod tests {
         assert!(version(Some("12")).is_err() && version(Some("a.b")).is_err());
         assert_eq!(slice_time(Some("5")), Ok(Duration::from_micros(5)));
         assert!(slice_time(Some("soon")).is_err());
+        assert_eq!(Partial::parse(None), Ok(Partial::Finished));
+        assert_eq!(Partial::parse(Some("grows")).unwrap().ahead(9), Some(4));
+        assert!(Partial::parse(Some("some")).is_err());
     }
 }

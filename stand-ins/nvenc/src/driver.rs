@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use punktfunk_nvenc::sys::Api;
 
-use crate::card::{self, Card};
+use crate::card::{self, Card, Partial};
 use crate::session::Session;
 
 /// What is fixed when the library is first asked.
@@ -17,6 +17,7 @@ struct Settings {
     version: Api,
     card: Card,
     slice_time: Duration,
+    partial: Partial,
 }
 
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
@@ -31,6 +32,7 @@ fn settings() -> &'static Settings {
                 version: card::version(text("PUNKTFUNK_STANDIN_NVENC_VERSION").as_deref())?,
                 card: Card::parse(text("PUNKTFUNK_STANDIN_CAPS").as_deref().unwrap_or_default())?,
                 slice_time: card::slice_time(text("PUNKTFUNK_STANDIN_SLICE_US").as_deref())?,
+                partial: Partial::parse(text("PUNKTFUNK_STANDIN_PARTIAL").as_deref())?,
             })
         };
         read().unwrap_or_else(|what| {
@@ -52,6 +54,11 @@ pub(crate) fn card() -> &'static Card {
 /// How long a slice takes.
 pub(crate) fn slice_time() -> Duration {
     settings().slice_time
+}
+
+/// What is said of a picture that is not done.
+pub(crate) fn partial() -> Partial {
+    settings().partial
 }
 
 /// A name that was never given to anything: what a caller holds as a pointer, and what nobody follows.

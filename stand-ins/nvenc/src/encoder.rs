@@ -114,11 +114,14 @@ fn encode(session: &Session, engine: &mut Engine, setup: &Setup, rate: &mut Rate
     };
     let mut bytes_written = 0;
     let blocks = engine.write(&order, setup, &mut |slice, bytes| {
-        if let Some(slice) = slice {
-            session.wait_until(began + driver::slice_time() * (slice + 1));
-        }
         bytes_written += bytes.len();
-        session.append(job.output, slice.is_some(), bytes);
+        let Some(slice) = slice else { return session.append(job.output, false, bytes) };
+        let ahead = driver::partial().ahead(bytes.len());
+        if let Some(ahead) = ahead {
+            session.append(job.output, true, &bytes[..ahead]);
+        }
+        session.wait_until(began + driver::slice_time() * (slice + 1));
+        session.append(job.output, ahead.is_none(), &bytes[ahead.unwrap_or(0)..]);
     });
     rate.spend(bytes_written);
     // SAFETY: as above.

@@ -142,7 +142,11 @@ impl Output {
         params.numSlices = if report_offsets { self.offsets.len() as u32 } else { 0 };
         params.bitstreamSizeInBytes = self.bytes as u32;
         params.bitstreamBufferPtr = self.memory.address();
-        params.hwEncodeStatus = if self.progress == Progress::Done { 2 } else { 1 };
+        params.hwEncodeStatus = match self.progress {
+            Progress::Done => 2,
+            _ if self.bytes > 0 => 1,
+            _ => 0,
+        };
         params.pictureStruct = NV_ENC_PIC_STRUCT_FRAME;
         params.frameAvgQP = 20;
         if let Some(facts) = &self.facts {

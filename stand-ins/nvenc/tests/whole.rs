@@ -130,6 +130,51 @@ fn slices_are_there_before_their_picture_is() {
     assert_eq!(driver.loaded.breaches(), 0);
 }
 
+/// What the first lock says of a picture that is not done: its slices' begins, how many bytes there are, and the status.
+fn first_said(test: &str, partial: &str) -> Option<(Vec<u32>, u32, u32)> {
+    if !is_child() {
+        let variables = [("PUNKTFUNK_STANDIN_SLICE_US", "100000"), ("PUNKTFUNK_STANDIN_PARTIAL", partial)];
+        assert_in_child(test, &variables);
+        return None;
+    }
+    let driver = Driver::new(Api::V13_0);
+    let mut ready = driver.ready_with(NV_ENC_CODEC_H264_GUID, rich);
+    ready.inputs[0].paint(1);
+    assert_eq!(ready.encode(0), NV_ENC_SUCCESS);
+    let (facts, offsets) = loop {
+        let (status, facts, offsets) = ready.lock(0, false);
+        if status == NV_ENC_SUCCESS {
+            break (facts, offsets);
+        }
+        assert_eq!(status, NV_ENC_ERR_LOCK_BUSY, "{}", ready.words());
+        std::thread::yield_now();
+    };
+    assert_eq!(ready.unlock(0), NV_ENC_SUCCESS);
+    let (au, _) = ready.read(0);
+    assert_shows(&mut Decoder::new().unwrap(), &au, &ready.inputs[0], partial);
+    ready.close();
+    assert_eq!(driver.loaded.breaches(), 0);
+    Some((offsets, facts.bitstreamSizeInBytes, facts.hwEncodeStatus))
+}
+
+#[test]
+fn a_slice_may_be_told_of_before_its_first_byte() {
+    let said = first_said("a_slice_may_be_told_of_before_its_first_byte", "begins");
+    assert!(said.is_none_or(|(offsets, bytes, status)| (offsets.last(), status) == (Some(&bytes), 1)));
+}
+
+#[test]
+fn a_slice_may_be_told_of_before_its_last_byte() {
+    let said = first_said("a_slice_may_be_told_of_before_its_last_byte", "grows");
+    assert!(said.is_none_or(|(offsets, bytes, _)| offsets.last().is_some_and(|begin| *begin < bytes)));
+}
+
+#[test]
+fn a_lock_may_give_a_pointer_to_nothing() {
+    let said = first_said("a_lock_may_give_a_pointer_to_nothing", "pointer");
+    assert!(said.is_none_or(|(offsets, _, status)| offsets.is_empty() && status < 2));
+}
+
 #[test]
 fn a_loss_is_gone_around_without_an_idr() {
     let driver = Driver::new(Api::V13_0);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use punktfunk_nvenc::sys::*;
 
 use super::{Session, State};
+use crate::card::Partial;
 use crate::cuda::Gate;
+use crate::driver;
 use crate::encoder::{Command, Job, is_settled};
 use crate::output::{Facts, Progress};
 use crate::picture::{Asked, Wish};
@@ -91,7 +93,8 @@ impl Session {
             state.unread.pop_front();
             return refused;
         }
-        let has_something = output.progress == Progress::Done || setup.sub_frame && output.slices() > 0;
+        let is_told = output.slices() > 0 || driver::partial() == Partial::Pointer;
+        let has_something = output.progress == Progress::Done || setup.sub_frame && is_told;
         if !has_something {
             return Refused::world(NV_ENC_ERR_LOCK_BUSY, "nothing is there yet");
         }
