@@ -140,7 +140,7 @@ impl Config {
 pub enum Readback {
     /// One by one, while the rest is encoded.
     SubFrame,
-    /// All at once: the card cannot do otherwise.
+    /// All at once: the card cannot do otherwise, or is not believed to.
     Whole,
     /// All at once, since so many engines encode a part each: the picture is too large for one.
     Split {
@@ -252,6 +252,9 @@ fn check_able(config: &Config, caps: &Caps, api: Api) -> Result<(), Lack> {
 }
 
 /// Several engines where one is too slow for the size, and slices on the way where one is enough: a card does not do both.
+///
+/// AV1 is read whole: tiles are no units of their own. Where a card writes all of them into one OBU, its size, and theirs, stand
+/// before bytes that were sent already; whether one does, NVIDIA does not say.
 fn readback(config: &Config, caps: &Caps, api: Api) -> Readback {
     let pixels = u64::from(config.width) * u64::from(config.height);
     let is_large =
@@ -259,7 +262,7 @@ fn readback(config: &Config, caps: &Caps, api: Api) -> Readback {
     let engines = caps.engines.min(if api >= Api::V13_0 { 4 } else { 3 });
     if is_large && engines > 1 && config.codec != Codec::H264 {
         Readback::Split { engines }
-    } else if caps.sub_frame {
+    } else if caps.sub_frame && config.codec != Codec::Av1 {
         Readback::SubFrame
     } else {
         Readback::Whole
@@ -383,6 +386,12 @@ mod tests {
         assert_eq!(chosen(&config(Codec::Hevc, 3840, 2160, 60), &caps).readback, Readback::SubFrame);
         caps.sub_frame = false;
         assert_eq!(chosen(&config(Codec::Hevc, 1920, 1080, 60), &caps).readback, Readback::Whole);
+    }
+
+    #[test]
+    fn tiles_are_not_taken_before_the_last() {
+        let plan = chosen(&config(Codec::Av1, 1920, 1080, 60), &common(Codec::Av1));
+        assert_eq!((plan.readback, plan.slices), (Readback::Whole, 4));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Promises: the parts are one after the other, without a gap, from the first byte to the last; what precedes the first slice
 //! (parameter sets, SEI) goes with it. What a driver must not say is refused by name: offsets that do not rise or are outside,
-//! more slices than there is room for, bytes that go away, a slice that changes after it was finished.
+//! more slices than there is room for, bytes that go away, a slice that changes after it was finished. NVIDIA does not write
+//! down what it says of a picture that is not done: where a slice that is announced has no byte yet, it is not there yet.
 
 use std::ops::Range;
 
@@ -11,12 +12,21 @@ use crate::error::Nonsense;
 /// What the driver says of an access unit, so far.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Report<'a> {
-    /// Where each slice begins that is finished.
-    pub(crate) offsets: &'a [u32],
+    /// Where each slice begins of which something is there.
+    offsets: &'a [u32],
     /// Bytes that are written.
-    pub(crate) bytes: u32,
+    bytes: u32,
     /// Whether it is all.
-    pub(crate) is_complete: bool,
+    is_complete: bool,
+}
+
+impl<'a> Report<'a> {
+    /// What the driver says, without the slices at its end that have no byte yet. A picture that is done has none of those.
+    pub(crate) fn new(offsets: &'a [u32], bytes: u32, is_complete: bool) -> Report<'a> {
+        let is_there = |offset: &u32| is_complete || *offset < bytes;
+        let there = offsets.iter().rposition(is_there).map_or(0, |last| last + 1);
+        Report { offsets: &offsets[..there], bytes, is_complete }
+    }
 }
 
 /// How far it is cut.
@@ -106,7 +116,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn report(offsets: &[u32], bytes: u32, is_complete: bool) -> Report<'_> {
-        Report { offsets, bytes, is_complete }
+        Report::new(offsets, bytes, is_complete)
     }
 
     fn all(cuts: &mut Cuts, report: &Report<'_>) -> Vec<Range<u32>> {
@@ -155,6 +165,18 @@ mod tests {
     }
 
     #[test]
+    fn a_slice_that_is_announced_is_not_there_before_its_first_byte() {
+        let mut cuts = Cuts::new(Some(3));
+        assert!(all(&mut cuts, &report(&[30], 30, false)).is_empty());
+        assert_eq!(all(&mut cuts, &report(&[30, 100], 100, false)), vec![0..100]);
+        assert_eq!(all(&mut cuts, &report(&[30, 100, 150, 150], 150, false)), vec![100..150]);
+        assert_eq!(all(&mut cuts, &report(&[30, 100, 150], 200, true)), vec![150..200]);
+        let mut cuts = Cuts::new(None);
+        assert!(all(&mut cuts, &report(&[0, 90], 90, false)).is_empty(), "it might be the last");
+        assert_eq!(all(&mut cuts, &report(&[0, 90], 91, false)), vec![0..90]);
+    }
+
+    #[test]
     fn without_offsets_it_is_one_part() {
         let mut cuts = Cuts::new(None);
         assert_eq!(all(&mut cuts, &report(&[], 70, true)), vec![0..70]);
@@ -167,7 +189,8 @@ mod tests {
         for (wrong, name) in [
             (report(&[10, 10], 50, false), "slice 1 at byte 10"),
             (report(&[10, 5], 50, true), "slice 1 at byte 5"),
-            (report(&[50], 50, false), "slice 0 at byte 50"),
+            (report(&[50], 50, true), "slice 0 at byte 50"),
+            (report(&[50, 20], 50, false), "slice 0 at byte 50"),
             (report(&[0, u32::MAX], 50, true), "slice 1 at byte 4294967295"),
             (report(&[], 0, true), "no bytes"),
         ] {

@@ -155,6 +155,11 @@ impl Live {
         self.flight.is_some()
     }
 
+    /// Whether what the last lock said was of a picture that is not done.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.readback == Readback::SubFrame && self.flight.as_ref().is_some_and(|flight| !flight.is_done)
+    }
+
     pub(crate) fn register(&mut self, input: &Input) -> Result<(), NvencError> {
         let encoder = &*self.encoder;
         let _current = encoder.enter()?;
@@ -331,11 +336,7 @@ impl Live {
             return Err(NvencError::Request { what: "a slice where no picture is encoded" });
         };
         let Some(look) = flight.locked else { return Ok(None) };
-        let report = Report {
-            offsets: &self.offsets[..look.slices],
-            bytes: look.bytes,
-            is_complete: look.is_complete,
-        };
+        let report = Report::new(&self.offsets[..look.slices], look.bytes, look.is_complete);
         if let Some((range, is_last)) = flight.cuts.next(&report) {
             let Output::Locked(locked) = &self.outputs[flight.output] else { return Ok(None) };
             flight.early += u32::from(!look.is_complete);
@@ -378,11 +379,7 @@ impl Live {
     fn look(&mut self) -> Result<bool, NvencError> {
         let Some(look) = self.lock_output()? else { return Ok(false) };
         let Some(flight) = self.flight.as_mut() else { return Ok(false) };
-        let report = Report {
-            offsets: &self.offsets[..look.slices],
-            bytes: look.bytes,
-            is_complete: look.is_complete,
-        };
+        let report = Report::new(&self.offsets[..look.slices], look.bytes, look.is_complete);
         let hostile = |what| NvencError::Hostile { call: "nvEncLockBitstream", what };
         flight.cuts.check(&report).map_err(hostile)?;
         if look.is_complete && self.lock.outputTimeStamp != flight.number {

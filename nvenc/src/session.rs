@@ -3,7 +3,8 @@
 //! Promises: pictures go in by their numbers, which rise; each comes out before the next goes in, slice by slice while it is
 //! encoded where the card can. A session that dies is made anew once, and its next picture is an IDR; what dies again within
 //! [`REBUILD_PICTURES`] is reported. What the client misses is answered by a reference that it has, or by an IDR with the
-//! reason. What was done instead of what was asked for is counted.
+//! reason. A driver whose word on a picture that is not done cannot be true is not asked for it again: from the next picture on
+//! whole ones are read, by a session without sub-frame readback. What was done instead of what was asked for is counted.
 //!
 //! Refuses: B pictures, lookahead, groups of pictures, anything that keeps a picture back.
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 use punktfunk_cuda::{Context, Stream};
 
 use crate::caps::Caps;
-use crate::config::{Config, Plan, Rate, check_request, plan};
+use crate::config::{Config, Plan, Rate, Readback, check_request, plan};
 use crate::encoder::{CudaGround, Encoder, Ground};
 use crate::error::{Lack, Nonsense, NvencError, Said};
 use crate::home::Slice;
@@ -118,6 +119,8 @@ pub struct Counts {
     pub rebuilds: u64,
     /// 1 where the driver called slices finished that were not, or miscounted: the newest waits for the next since.
     pub holds_back: u64,
+    /// 1 where the driver said of a picture that was not done what cannot be: whole pictures are read since.
+    pub reads_whole: u64,
 }
 
 /// An encoder with its bitstream.
@@ -135,6 +138,8 @@ pub struct Session {
     last_number: Option<u64>,
     idr_is_due: bool,
     holds_back: bool,
+    /// The next picture is read whole, and all that follow.
+    whole_is_due: bool,
     /// Pictures since it was made anew; none where it never was.
     since_rebuild: Option<u64>,
     death: Option<NvencError>,
@@ -196,6 +201,7 @@ impl Session {
             last_number: None,
             idr_is_due: true,
             holds_back: false,
+            whole_is_due: false,
             since_rebuild: None,
             death: None,
             current: None,
@@ -204,7 +210,7 @@ impl Session {
         })
     }
 
-    /// What the card can do.
+    /// What the card can do; without sub-frame readback once whole pictures are read since what it said of others was wrong.
     #[must_use]
     pub fn caps(&self) -> &Caps {
         &self.caps
@@ -286,6 +292,8 @@ impl Session {
         }
         if self.death.is_some() {
             self.rebuild()?;
+        } else if self.whole_is_due {
+            self.reopen()?;
         }
         match self.begin(input, request) {
             Err(error) if error.is_session_lost() => {
@@ -323,6 +331,13 @@ impl Session {
         if self.since_rebuild.is_some_and(|pictures| pictures < REBUILD_PICTURES) {
             return Err(after_rebuild(death));
         }
+        self.since_rebuild = Some(0);
+        self.counts.rebuilds += 1;
+        self.reopen()
+    }
+
+    /// Ends the driver's session, and begins another as it is planned now, with an IDR.
+    fn reopen(&mut self) -> Result<(), NvencError> {
         if let Some(live) = self.live.take() {
             let (inputs, before) = (live.inputs().counts, &mut self.inputs_before);
             before.registered += inputs.registered;
@@ -330,8 +345,10 @@ impl Session {
             before.evicted += inputs.evicted;
             self.busy_before += live.busy();
         }
-        self.since_rebuild = Some(0);
-        self.counts.rebuilds += 1;
+        if std::mem::take(&mut self.whole_is_due) {
+            self.caps.sub_frame = false;
+            self.plan.readback = Readback::Whole;
+        }
         let encoder = Encoder::open(&self.library, &self.ground)?;
         self.live = Some(Live::start(encoder, &self.config, &self.plan)?);
         self.references.clear();
@@ -439,15 +456,9 @@ impl Session {
     /// What there is of the picture that is encoded.
     fn next(&mut self, patience: Duration) -> Result<Step, NvencError> {
         let live = self.live.as_mut().ok_or_else(|| gone("nvEncLockBitstream"))?;
-        let next = live.next(patience).inspect_err(|error| {
-            self.idr_is_due = true;
-            if error.is_session_lost() {
-                self.death = Some(error.clone());
-            }
-            // A driver that moves what it called finished, or miscounts, is not trusted about the newest slice any more.
-            let NvencError::Hostile { what, .. } = error else { return };
-            self.holds_back |= matches!(what, Nonsense::Moved { .. } | Nonsense::Slices { .. });
-        })?;
+        let next = live.next(patience);
+        let is_partial = live.is_partial();
+        let next = next.inspect_err(|error| self.judge(error, is_partial))?;
         Ok(match next {
             Next::Slice { slice, is_last } => Step::Slice { slice, is_last },
             Next::Nothing => Step::Nothing,
@@ -473,6 +484,20 @@ impl Session {
                 })
             }
         })
+    }
+
+    /// What follows from an answer, which may have been of a picture that was not done.
+    fn judge(&mut self, error: &NvencError, is_partial: bool) {
+        self.idr_is_due = true;
+        self.bury(error);
+        let NvencError::Hostile { what, .. } = error else { return };
+        if is_partial {
+            self.whole_is_due = true;
+            self.counts.reads_whole = 1;
+        } else {
+            // A driver that moves what it called finished, or miscounts, is not trusted about the newest slice any more.
+            self.holds_back |= matches!(what, Nonsense::Moved { .. } | Nonsense::Slices { .. });
+        }
     }
 
     /// Gives up what is still encoded.

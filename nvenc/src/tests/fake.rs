@@ -43,6 +43,7 @@ pub(super) struct Fake {
     pub(super) set_bytes: u32,
     pub(super) records: bool,
     slices: u32,
+    sub_frame: bool,
     number: u64,
     looks: u32,
     memory: Vec<u8>,
@@ -96,6 +97,7 @@ impl Driver {
             set_bytes: 20,
             records: true,
             slices: 1,
+            sub_frame: false,
             number: 0,
             looks: 0,
             memory: vec![0; 1 << 12],
@@ -268,6 +270,7 @@ unsafe extern "C" fn initialize(encoder: *mut c_void, params: *mut NV_ENC_INITIA
     play!(encoder, "initialize", |fake| {
         // SAFETY: the tests that look encode H.264.
         fake.slices = unsafe { config.encodeCodecConfig.h264Config.sliceModeData }.max(1);
+        fake.sub_frame = NV_ENC_INITIALIZE_PARAMS::enableSubFrameWrite.of(params.flags) == 1;
         fake.initialized.push((params, config));
     })
 }
@@ -368,9 +371,9 @@ unsafe extern "C" fn lock(encoder: *mut c_void, params: *mut NV_ENC_LOCK_BITSTRE
         }
         fake.locked += 1;
         fake.looks += 1;
-        let waits = params.flags == 0;
+        let is_whole = params.flags == 0 || !fake.sub_frame;
         // A slice more with each look.
-        let finished = if waits { fake.slices } else { fake.looks.min(fake.slices) };
+        let finished = if is_whole { fake.slices } else { fake.looks.min(fake.slices) };
         for slice in 0..finished {
             // SAFETY: there is room for as many as the picture has blocks.
             unsafe { *params.sliceOffsets.add(slice as usize) = fake.set_bytes + slice * SLICE };

@@ -4,7 +4,7 @@ use super::fake::{Driver, LACKS_LOCK, NEWEST, load};
 use super::*;
 use crate::limits::REBUILD_PICTURES;
 use crate::sys::*;
-use crate::{Nonsense, Recovery};
+use crate::{Nonsense, Readback, Recovery};
 
 /// What a picture gives whose lock is tampered with.
 fn tampered(tamper: impl Fn(&mut NV_ENC_LOCK_BITSTREAM, u32) + Send + 'static) -> NvencError {
@@ -50,12 +50,50 @@ fn what_a_lock_cannot_say_is_refused_by_name() {
 }
 
 #[test]
+fn a_driver_that_lies_about_what_is_not_done_is_read_whole_from_then_on() {
+    let lies: [fn(&mut NV_ENC_LOCK_BITSTREAM); 4] = [
+        |lock| lock.numSlices = 100_000,
+        |lock| lock.bitstreamSizeInBytes = u32::MAX,
+        |lock| lock.bitstreamBufferPtr = std::ptr::null_mut(),
+        // SAFETY: there is room for two.
+        |lock| unsafe {
+            lock.numSlices = 2;
+            *lock.sliceOffsets.add(1) = 0;
+        },
+    ];
+    for lie in lies {
+        let driver = Driver::new();
+        let mut session = open(&driver, config()).expect("it opens");
+        driver.state().tamper = Some(Box::new(move |lock, _| {
+            if lock.hwEncodeStatus != 2 {
+                lie(lock);
+            }
+        }));
+        encode(&mut session, 1, false).expect_err("a lie");
+        let before = driver.state().calls["lock"];
+        for number in 2..=5 {
+            let (encoded, slices) =
+                encode(&mut session, number, false).expect("whole pictures are told right");
+            assert_eq!((encoded.is_idr, encoded.early), (number == 2, 0));
+            assert_eq!(slices, [120, 100, 100, 100]);
+        }
+        assert_eq!(driver.state().calls["lock"] - before, 4, "once for each");
+        let counts = session.counts();
+        assert_eq!((counts.reads_whole, counts.holds_back, counts.rebuilds), (1, 0, 0));
+        assert_eq!((session.plan().readback, session.plan().slices), (Readback::Whole, 4));
+        assert_eq!(driver.state().calls["open"], 2, "the second without sub-frame readback");
+        drop(session);
+        driver.assert_clean();
+    }
+}
+
+#[test]
 fn a_driver_that_moves_what_it_called_finished_is_not_trusted_again() {
     let driver = Driver::new();
     let mut session = open(&driver, config()).expect("it opens");
     // The first look calls 110 bytes finished; the second says that the second slice begins at 120.
     driver.state().tamper = Some(Box::new(|lock, look| {
-        if look == 1 {
+        if look == 1 && lock.hwEncodeStatus != 2 {
             lock.bitstreamSizeInBytes = 110;
         }
     }));
@@ -64,8 +102,9 @@ fn a_driver_that_moves_what_it_called_finished_is_not_trusted_again() {
         matches!(error, NvencError::Hostile { what: Nonsense::Moved { was: 110, now: 120 }, .. }),
         "{error}"
     );
-    assert_eq!(session.counts().holds_back, 1);
-    let (encoded, slices) = encode(&mut session, 2, false).expect("the same driver, read with more care");
+    let counts = session.counts();
+    assert_eq!((counts.reads_whole, counts.holds_back), (1, 0));
+    let (encoded, slices) = encode(&mut session, 2, false).expect("the same driver, asked for less");
     assert!(encoded.is_idr);
     assert_eq!(slices, [120, 100, 100, 100]);
 }
@@ -85,6 +124,8 @@ fn a_driver_that_makes_fewer_slices_than_it_is_told_is_read_with_more_care() {
         matches!(error, NvencError::Hostile { what: Nonsense::Slices { got: 3, expected: 4 }, .. }),
         "{error}"
     );
+    let counts = session.counts();
+    assert_eq!((counts.reads_whole, counts.holds_back), (0, 1), "all that was not done was right");
     let (encoded, slices) = encode(&mut session, 2, false).expect("read with more care");
     assert_eq!((encoded.is_idr, slices), (true, vec![120, 100, 100]));
 }
