@@ -146,6 +146,8 @@ pub struct Nvenc {
     rebuilds: u64,
     /// The rate that a session which died was to have.
     rate_due: Option<u32>,
+    /// Whether it was said that whole pictures are read, since what was told of others cannot be.
+    whole_is_said: bool,
 }
 
 /// The conversion into memory that the encoder reads.
@@ -236,6 +238,7 @@ impl Nvenc {
             failures: 0,
             rebuilds: 0,
             rate_due: None,
+            whole_is_said: false,
         })
     }
 
@@ -365,6 +368,10 @@ impl Nvenc {
             }
             Err(error) => {
                 self.pictures.settle(ticket);
+                let reads_whole = self.session.counts().reads_whole > 0;
+                if reads_whole && !std::mem::replace(&mut self.whole_is_said, reads_whole) {
+                    tracing::warn!(%error, "slices on the way cannot be believed: whole pictures are read from now on");
+                }
                 self.failures += 1;
                 let is_last = matches!(error, NvencError::Died { rebuilt: true, .. });
                 let is_over = is_last || self.failures == FAILURES_MAX;
