@@ -270,7 +270,7 @@ fn readback(config: &Config, caps: &Caps, api: Api) -> Readback {
 }
 
 /// As many as were asked for, and as there are rows of blocks.
-fn slices(config: &Config, readback: Readback) -> u32 {
+pub(crate) fn slices(config: &Config, readback: Readback) -> u32 {
     let row = match config.codec {
         Codec::H264 => 16,
         // As large as a card makes its coding trees.

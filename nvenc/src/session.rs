@@ -14,7 +14,7 @@ use std::time::Duration;
 use punktfunk_cuda::{Context, Stream};
 
 use crate::caps::Caps;
-use crate::config::{Config, Plan, Rate, Readback, check_request, plan};
+use crate::config::{Config, Plan, Rate, Readback, check_request, plan, slices};
 use crate::encoder::{CudaGround, Encoder, Ground};
 use crate::error::{Lack, Nonsense, NvencError, Said};
 use crate::home::Slice;
@@ -414,8 +414,9 @@ impl Session {
             codec: config.codec,
             what,
         })?;
-        // What the session has chosen for good stays.
-        let plan = Plan { size_max: self.plan.size_max, readback: self.plan.readback, ..plan };
+        // What the session has chosen for good stays, and what follows from it.
+        let (size_max, readback) = (self.plan.size_max, self.plan.readback);
+        let plan = Plan { size_max, readback, slices: slices(&config, readback), ..plan };
         if let Some(live) = self.live.as_mut().filter(|_| self.death.is_none()) {
             live.reconfigure(&config, &plan, is_other_size).inspect_err(|error| {
                 if error.is_session_lost() {

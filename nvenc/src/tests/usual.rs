@@ -206,6 +206,22 @@ fn bitrate_rate_and_size_change_within_a_session() {
 }
 
 #[test]
+fn another_rate_makes_no_other_number_of_slices() {
+    let driver = Driver::new();
+    driver.state().caps.insert(NV_ENC_CAPS_NUM_ENCODER_ENGINES.0, 3);
+    let four_k = Config::new(Codec::Hevc, 3840, 2160, Rate::per_second(60), 50_000);
+    let mut session = open(&driver, four_k).expect("it opens");
+    assert_eq!((session.plan().readback, session.plan().slices), (Readback::SubFrame, 4));
+    // A session that begins at this rate is split, with as many slices for each engine.
+    let rate = Some(Rate::per_second(144));
+    session.reconfigure(&Change { rate, ..Change::default() }).expect("changed");
+    assert_eq!((session.plan().readback, session.plan().slices), (Readback::SubFrame, 4));
+    let (_, chosen, _) = driver.state().changed[0];
+    // SAFETY: it is HEVC's.
+    assert_eq!(unsafe { chosen.encodeCodecConfig.hevcConfig }.sliceModeData, 4);
+}
+
+#[test]
 fn inputs_are_registered_once_and_the_oldest_goes() {
     let driver = Driver::new();
     let mut session = open(&driver, config()).expect("it opens");
