@@ -32,7 +32,7 @@ pub const OUTPUT_PER_INPUT: u64 = 2;
 /// How often an encoder that is at work is looked at. Slices take some hundred microseconds each; a look costs two.
 pub const POLL: Duration = Duration::from_micros(50);
 
-/// How long a picture may take in all before the encoder counts as stuck. A 5K picture takes 15 ms on one engine; a GPU
+/// How long a picture may take in all before the encoder counts as stuck, however it is read. A 5K picture takes 15 ms on one engine; a GPU
 /// that is shared with a game at full load has been seen to take ten times as long.
 pub const PICTURE_MAX: Duration = Duration::from_millis(1500);
 

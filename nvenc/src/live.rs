@@ -92,6 +92,8 @@ pub(crate) struct Live {
     slices: Option<u32>,
     bytes_max: u32,
     busy: u64,
+    /// Whether a lock waits in the driver, which does not say otherwise when a whole picture is done.
+    waits: bool,
     /// It goes after all that is made of it, or is left to the driver.
     encoder: ManuallyDrop<Encoder>,
 }
@@ -119,6 +121,7 @@ impl Live {
             slices: exact_slices(plan),
             bytes_max: u32::try_from(OUTPUT_PER_INPUT * raw + (1 << 16)).unwrap_or(u32::MAX),
             busy: 0,
+            waits: false,
             encoder: ManuallyDrop::new(encoder),
         };
         live.initialize(config, plan)?;
@@ -149,6 +152,11 @@ impl Live {
     /// How often the encoder was busy.
     pub(crate) fn busy(&self) -> u64 {
         self.busy
+    }
+
+    /// Whether the driver has to be waited for without a bound.
+    pub(crate) fn waits(&self) -> bool {
+        self.waits
     }
 
     pub(crate) fn is_encoding(&self) -> bool {
@@ -378,6 +386,10 @@ impl Live {
     /// Locks the picture's buffer; whether there is anything new. It stays locked only then.
     fn look(&mut self) -> Result<bool, NvencError> {
         let Some(look) = self.lock_output()? else { return Ok(false) };
+        if !look.is_complete && self.readback != Readback::SubFrame {
+            self.let_go(Duration::ZERO)?;
+            return Ok(false);
+        }
         let Some(flight) = self.flight.as_mut() else { return Ok(false) };
         let report = Report::new(&self.offsets[..look.slices], look.bytes, look.is_complete);
         let hostile = |what| NvencError::Hostile { call: "nvEncLockBitstream", what };
@@ -406,9 +418,8 @@ impl Live {
         let at = flight.output;
         let Output::Open(open) = &self.outputs[at] else { return Ok(None) };
         let _current = encoder.enter()?;
-        let is_sub_frame = self.readback == Readback::SubFrame;
         self.lock.flags = 0;
-        NV_ENC_LOCK_BITSTREAM::doNotWait.set(&mut self.lock.flags, u32::from(is_sub_frame));
+        NV_ENC_LOCK_BITSTREAM::doNotWait.set(&mut self.lock.flags, u32::from(!self.waits));
         self.lock.outputBitstream = open.raw();
         self.lock.sliceOffsets = self.offsets.as_mut_ptr();
         (self.lock.numSlices, self.lock.hwEncodeStatus, self.lock.bitstreamSizeInBytes) = (0, 0, 0);
@@ -416,13 +427,13 @@ impl Live {
         // SAFETY: the buffer is this session's and not locked; there is room for as many offsets as the picture has blocks.
         match unsafe { encoder.lock(&mut self.lock) } {
             NV_ENC_SUCCESS => {}
-            NV_ENC_ERR_LOCK_BUSY if is_sub_frame => return Ok(None),
+            NV_ENC_ERR_LOCK_BUSY => return Ok(None),
             status => return Err(encoder.failed(call, status)),
         }
         let Output::Open(open) = std::mem::replace(&mut self.outputs[at], Output::Gone) else {
             return Ok(None);
         };
-        let is_complete = !is_sub_frame || self.lock.hwEncodeStatus == HW_DONE;
+        let is_complete = self.waits || self.lock.hwEncodeStatus == HW_DONE;
         if let Some(flight) = self.flight.as_mut() {
             flight.is_done = is_complete;
         }
@@ -432,6 +443,8 @@ impl Live {
         // SAFETY: it is locked now. Where the driver gives no address, no bytes are.
         let locked = unsafe { open.locked(begin.unwrap_or(NonNull::dangling()), begin.map_or(0, |_| sane)) };
         self.outputs[at] = Output::Locked(locked);
+        // Whole pictures are there or not: one that is neither is asked for so that the answer is sure.
+        self.waits |= !is_complete && self.readback != Readback::SubFrame;
         if bytes > self.bytes_max {
             return Err(hostile(Nonsense::Size { got: bytes, most: self.bytes_max }));
         }
@@ -451,30 +464,28 @@ impl Live {
         }))
     }
 
-    /// Gives the picture up that is encoded: waits for its slices and for the encoder, and forgets it.
+    /// Gives the picture up that is encoded: waits for its slices, and `patience` for the encoder, and forgets it.
     ///
     /// # Errors
     /// The session is of no use any more.
-    pub(crate) fn abandon(&mut self) -> Result<(), NvencError> {
-        let Some(flight) = &self.flight else { return Ok(()) };
-        let is_done = flight.is_done;
+    pub(crate) fn abandon(&mut self, patience: Duration) -> Result<(), NvencError> {
         if !self.let_go(HOME_MAX)? {
             return Err(NvencError::StillLent);
         }
-        if is_done {
-            return self.unmap();
+        // The encoder must be done before its input may be written to again.
+        let until = Instant::now() + patience;
+        while self.flight.as_ref().is_some_and(|flight| !flight.is_done) {
+            match self.lock_output() {
+                Err(NvencError::Hostile { .. }) | Ok(Some(_)) => _ = self.let_go(HOME_MAX)?,
+                Ok(None) => {}
+                Err(error) => return Err(error),
+            }
+            if Instant::now() > until {
+                return Err(NvencError::Stuck);
+            }
+            std::thread::sleep(POLL);
         }
-        // The encoder must be done before its input may be written to again; here it may take its time.
-        let readback = std::mem::replace(&mut self.readback, Readback::Whole);
-        let locked = self.lock_output();
-        self.readback = readback;
-        let released = self.let_go(HOME_MAX);
-        let unmapped = self.unmap();
-        match locked {
-            Err(NvencError::Hostile { .. }) | Ok(_) => {}
-            Err(error) => return Err(error),
-        }
-        released.and(unmapped)
+        self.unmap()
     }
 }
 

@@ -20,7 +20,7 @@ use crate::error::{Lack, Nonsense, NvencError, Said};
 use crate::home::Slice;
 use crate::input::{Input, InputCounts};
 use crate::library::Library;
-use crate::limits::REBUILD_PICTURES;
+use crate::limits::{PICTURE_MAX, REBUILD_PICTURES};
 use crate::live::{Live, Next};
 use crate::picture::Wanted;
 use crate::references::{IdrReason, Recovery, References};
@@ -121,6 +121,8 @@ pub struct Counts {
     pub holds_back: u64,
     /// 1 where the driver said of a picture that was not done what cannot be: whole pictures are read since.
     pub reads_whole: u64,
+    /// 1 where the driver does not say by itself when a whole picture is done: it is waited for, without a bound.
+    pub waits: u64,
 }
 
 /// An encoder with its bitstream.
@@ -135,6 +137,7 @@ pub struct Session {
     counts: Counts,
     inputs_before: InputCounts,
     busy_before: u64,
+    waited_before: bool,
     last_number: Option<u64>,
     idr_is_due: bool,
     holds_back: bool,
@@ -198,6 +201,7 @@ impl Session {
             counts: Counts::default(),
             inputs_before: InputCounts::default(),
             busy_before: 0,
+            waited_before: false,
             last_number: None,
             idr_is_due: true,
             holds_back: false,
@@ -247,6 +251,7 @@ impl Session {
             inputs_evicted: self.inputs_before.evicted + inputs.evicted,
             busy: self.busy_before + busy,
             holds_back: u64::from(self.holds_back),
+            waits: u64::from(self.waited_before || self.live.as_ref().is_some_and(Live::waits)),
             ..self.counts
         }
     }
@@ -344,6 +349,7 @@ impl Session {
             before.found += inputs.found;
             before.evicted += inputs.evicted;
             self.busy_before += live.busy();
+            self.waited_before |= live.waits();
         }
         if std::mem::take(&mut self.whole_is_due) {
             self.caps.sub_frame = false;
@@ -510,7 +516,7 @@ impl Session {
         if self.death.is_some() {
             return;
         }
-        if let Err(error) = live.abandon() {
+        if let Err(error) = live.abandon(PICTURE_MAX) {
             // Whatever it was: nothing is known of the session's state any more.
             self.death = Some(if error.is_session_lost() { error } else { gone("nvEncLockBitstream") });
         }
@@ -551,8 +557,8 @@ impl InFlight<'_> {
         self.session.reference
     }
 
-    /// The next finished slice, or what there is instead; waits for `patience` at most. A driver that gives no slices on the
-    /// way waits for the whole picture.
+    /// The next finished slice, or what there is instead; waits for `patience` at most, or for the picture's end where the
+    /// driver does not say otherwise when that is ([`Counts::waits`]).
     ///
     /// # Errors
     /// The driver fails, or answers what cannot be; the picture is lost.

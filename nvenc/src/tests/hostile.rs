@@ -2,7 +2,7 @@
 
 use super::fake::{Driver, LACKS_LOCK, NEWEST, load};
 use super::*;
-use crate::limits::REBUILD_PICTURES;
+use crate::limits::{PICTURE_MAX, REBUILD_PICTURES};
 use crate::sys::*;
 use crate::{Nonsense, Readback, Recovery};
 
@@ -195,8 +195,15 @@ fn what_is_busy_is_asked_again() {
 }
 
 #[test]
-fn an_encoder_that_gives_nothing_is_stuck() {
+fn an_encoder_that_gives_nothing_is_stuck_however_it_is_read() {
+    for sub_frame in [1, 0] {
+        assert_is_stuck(sub_frame);
+    }
+}
+
+fn assert_is_stuck(sub_frame: i32) {
     let driver = Driver::new();
+    driver.state().caps.insert(NV_ENC_CAPS_SUPPORT_SUBFRAME_READBACK.0, sub_frame);
     let mut session = open(&driver, config()).expect("it opens");
     driver.state().fails.push(("lock", 0, NV_ENC_ERR_LOCK_BUSY));
     let given = input(0);
@@ -206,6 +213,36 @@ fn an_encoder_that_gives_nothing_is_stuck() {
     drop(picture);
     driver.state().fails.clear();
     assert!(encode(&mut session, 2, false).expect("on a new session").0.is_idr);
+}
+
+#[test]
+fn an_encoder_that_hangs_holds_nobody_who_gives_its_picture_up() {
+    let driver = Driver::new();
+    let mut session = open(&driver, config()).expect("it opens");
+    driver.state().fails.push(("lock", 0, NV_ENC_ERR_LOCK_BUSY));
+    let began = std::time::Instant::now();
+    drop(session.encode(&input(0), &request(1)).expect("handed in"));
+    assert!(began.elapsed() < 2 * PICTURE_MAX, "{:?}", began.elapsed());
+    driver.state().fails.clear();
+    assert!(encode(&mut session, 2, false).expect("on a new session").0.is_idr);
+    assert_eq!((session.counts().abandoned, session.counts().rebuilds), (1, 1));
+    drop(session);
+    driver.assert_clean();
+}
+
+#[test]
+fn a_driver_that_does_not_say_when_a_whole_picture_is_done_is_waited_for() {
+    let driver = Driver::new();
+    driver.state().caps.insert(NV_ENC_CAPS_SUPPORT_SUBFRAME_READBACK.0, 0);
+    let mut session = open(&driver, config()).expect("it opens");
+    driver.state().tamper = Some(Box::new(|lock, _| lock.hwEncodeStatus = 0));
+    for number in 1..=3 {
+        let (encoded, slices) = encode(&mut session, number, false).expect("encoded");
+        assert_eq!((encoded.is_idr, slices), (number == 1, vec![120, 100, 100, 100]));
+    }
+    assert_eq!((session.counts().waits, driver.state().calls["lock"]), (1, 4), "asked twice, once");
+    drop(session);
+    driver.assert_clean();
 }
 
 #[test]
