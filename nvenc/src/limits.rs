@@ -36,6 +36,10 @@ pub const POLL: Duration = Duration::from_micros(50);
 /// that is shared with a game at full load has been seen to take ten times as long.
 pub const PICTURE_MAX: Duration = Duration::from_millis(1500);
 
+/// How long a session that goes waits for a picture that is still in it. It is gone already for whoever wanted it; ten times
+/// what a picture takes without a game beside it.
+pub const FLUSH_MAX: Duration = Duration::from_millis(150);
+
 /// How long a busy encoder is asked again: its queue is full, which passes within some pictures' time.
 pub const BUSY_MAX: Duration = Duration::from_millis(200);
 

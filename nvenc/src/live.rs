@@ -1,7 +1,7 @@
 //! A session that is initialised: the encoder, its output buffers and inputs, and the one picture that is in it.
 //!
-//! Promises: register → map → encode → lock → unlock → unmap, in that order, whatever fails in between; when it goes,
-//! nothing of it is locked, mapped or registered any more. Where slices are still out after [`HOME_MAX`], their memory is
+//! Promises: register → map → encode → lock → unlock → unmap, in that order, whatever fails in between; when it goes, the
+//! encoder is flushed first, and then nothing of it is locked, mapped or registered any more. Where slices are still out after [`HOME_MAX`], their memory is
 //! left to the driver for good.
 
 use std::fmt;
@@ -15,7 +15,9 @@ use crate::encoder::Encoder;
 use crate::error::{Nonsense, NvencError};
 use crate::home::{Kept, Locked, Open, Slice};
 use crate::input::{Input, Inputs, Mapped};
-use crate::limits::{BUSY_MAX, BUSY_PAUSE, HOME_MAX, OUTPUT_PER_INPUT, OUTPUTS, PICTURE_MAX, POLL};
+use crate::limits::{
+    BUSY_MAX, BUSY_PAUSE, FLUSH_MAX, HOME_MAX, OUTPUT_PER_INPUT, OUTPUTS, PICTURE_MAX, POLL,
+};
 use crate::parameters;
 use crate::picture::{Metadata, Wanted, describe};
 use crate::sys::*;
@@ -94,6 +96,8 @@ pub(crate) struct Live {
     busy: u64,
     /// Whether a lock waits in the driver, which does not say otherwise when a whole picture is done.
     waits: bool,
+    /// Whether a picture was handed in.
+    has_encoded: bool,
     /// It goes after all that is made of it, or is left to the driver.
     encoder: ManuallyDrop<Encoder>,
 }
@@ -122,6 +126,7 @@ impl Live {
             bytes_max: u32::try_from(OUTPUT_PER_INPUT * raw + (1 << 16)).unwrap_or(u32::MAX),
             busy: 0,
             waits: false,
+            has_encoded: false,
             encoder: ManuallyDrop::new(encoder),
         };
         live.initialize(config, plan)?;
@@ -232,6 +237,7 @@ impl Live {
         self.picture.inputBuffer = mapped.raw();
         self.picture.outputBitstream = target;
         let began = Instant::now();
+        self.has_encoded = true;
         let status = loop {
             // SAFETY: input and output are this session's; the payloads are `self.metadata`'s.
             let status = unsafe { encoder.encode(&mut self.picture) };
@@ -495,8 +501,24 @@ fn exact_slices(plan: &Plan) -> Option<u32> {
 }
 
 impl Live {
+    /// Tells the encoder that no picture follows, as the header asks for before anything of it is freed; what is left of a
+    /// picture comes out, where it does so at once.
+    fn flush(&mut self) {
+        let encoder = &*self.encoder;
+        let Ok(current) = encoder.enter() else { return };
+        *self.picture = *encoder.api().fresh();
+        self.picture.encodePicFlags = NV_ENC_PIC_FLAG_EOS.0;
+        // SAFETY: it names no buffers. One that refuses is taken down all the same.
+        unsafe { encoder.encode(&mut self.picture) };
+        drop(current);
+        drop(self.abandon(FLUSH_MAX));
+    }
+
     /// Undoes all that was made of the encoder.
     fn take_down(&mut self) {
+        if self.has_encoded {
+            self.flush();
+        }
         let encoder = &*self.encoder;
         let Ok(_current) = encoder.enter() else { return };
         for output in &mut self.outputs {

@@ -42,6 +42,10 @@ pub(super) struct Fake {
     pub(super) null_output: bool,
     pub(super) set_bytes: u32,
     pub(super) records: bool,
+    /// A picture was handed in, and no end since.
+    is_unflushed: bool,
+    /// Output buffers and sessions that went before their end was told.
+    pub(super) unflushed: u32,
     slices: u32,
     sub_frame: bool,
     number: u64,
@@ -96,6 +100,8 @@ impl Driver {
             null_output: false,
             set_bytes: 20,
             records: true,
+            is_unflushed: false,
+            unflushed: 0,
             slices: 1,
             sub_frame: false,
             number: 0,
@@ -122,6 +128,7 @@ impl Driver {
     /// That everything that was begun was ended.
     pub(super) fn assert_clean(&self) {
         assert_eq!(self.left(), [0; 5], "open, locked, mapped, registered, outputs");
+        assert_eq!(self.state().unflushed, 0, "freed before the end was told");
     }
 
     /// What was begun and not ended: sessions that are open, buffers that are locked, inputs that are mapped, inputs that are
@@ -204,7 +211,10 @@ unsafe extern "C" fn open(
 }
 
 unsafe extern "C" fn destroy(encoder: *mut c_void) -> NVENCSTATUS {
-    play!(encoder, "destroy", |fake| fake.open -= 1)
+    play!(encoder, "destroy", |fake| {
+        fake.open -= 1;
+        fake.unflushed += u32::from(fake.is_unflushed);
+    })
 }
 
 unsafe extern "C" fn guid_count(encoder: *mut c_void, count: *mut u32) -> NVENCSTATUS {
@@ -310,7 +320,10 @@ unsafe extern "C" fn create_output(
 }
 
 unsafe extern "C" fn destroy_output(encoder: *mut c_void, _: NV_ENC_OUTPUT_PTR) -> NVENCSTATUS {
-    play!(encoder, "destroy_output", |fake| fake.outputs -= 1)
+    play!(encoder, "destroy_output", |fake| {
+        fake.outputs -= 1;
+        fake.unflushed += u32::from(fake.is_unflushed);
+    })
 }
 
 unsafe extern "C" fn register(encoder: *mut c_void, params: *mut NV_ENC_REGISTER_RESOURCE) -> NVENCSTATUS {
@@ -340,7 +353,11 @@ unsafe extern "C" fn unmap(encoder: *mut c_void, _: NV_ENC_INPUT_PTR) -> NVENCST
 unsafe extern "C" fn encode(encoder: *mut c_void, params: *mut NV_ENC_PIC_PARAMS) -> NVENCSTATUS {
     // SAFETY: the caller's.
     let params = unsafe { &*params };
+    if params.encodePicFlags == NV_ENC_PIC_FLAG_EOS.0 {
+        return play!(encoder, "flush", |fake| fake.is_unflushed = false);
+    }
     play!(encoder, "encode", |fake| {
+        fake.is_unflushed = true;
         fake.number = params.inputTimeStamp;
         fake.looks = 0;
         let number = fake.number as u8;
