@@ -415,7 +415,13 @@ unsafe extern "C" fn unmap(encoder: *mut c_void, mapped: NV_ENC_INPUT_PTR) -> NV
 }
 
 unsafe extern "C" fn encode(encoder: *mut c_void, params: *mut NV_ENC_PIC_PARAMS) -> NVENCSTATUS {
-    on_session(ENCODE, encoder, Failed::Refuse, |session, asked| {
+    // SAFETY: null, or the caller's structure: its flags are looked at, and nothing is kept.
+    let is_end = !params.is_null()
+        && params.is_aligned()
+        && unsafe { (*params).encodePicFlags } & NV_ENC_PIC_FLAG_EOS.0 != 0;
+    // Nobody tells an end twice.
+    let failed = if is_end { Failed::GiveBack } else { Failed::Refuse };
+    on_session(ENCODE, encoder, failed, |session, asked| {
         // SAFETY: the caller's structure, and what it points to.
         unsafe { session.encode(structure(params, session.api)?, asked.is_some()) }
     })

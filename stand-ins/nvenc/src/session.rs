@@ -60,6 +60,8 @@ pub(crate) struct State {
     /// A wave of intra refresh: the next part, of how many.
     wave: Option<(u32, u32)>,
     since_wave: u32,
+    /// Pictures were handed in.
+    has_pictures: bool,
     is_ended: bool,
     is_lost: bool,
     is_closing: bool,
@@ -128,6 +130,7 @@ impl Session {
             force_idr: false,
             wave: None,
             since_wave: 0,
+            has_pictures: false,
             is_ended: false,
             is_lost: false,
             is_closing: false,
@@ -383,6 +386,11 @@ impl Session {
         let mut left = Vec::new();
         if state.is_lost {
             return left;
+        }
+        if state.has_pictures && !state.is_ended {
+            left.push(
+                "the encoder was not flushed: NV_ENC_PIC_FLAG_EOS comes before all that is freed".to_owned(),
+            );
         }
         for input in &state.registered {
             let what = if input.mapped.is_some() { "mapped" } else { "registered" };

@@ -79,7 +79,7 @@ fn order_of_calls() {
             ),
             (|r| (r.destroy_output(0), r.encode(0)).1, NV_ENC_ERR_INVALID_PARAM, "no bitstream buffer"),
             (|r| initialize_again(r), NV_ENC_ERR_INVALID_CALL, "initialized already"),
-            (|r| (end(r), r.encode(0)).1, NV_ENC_ERR_INVALID_CALL, "ended"),
+            (|r| (r.end(), r.encode(0)).1, NV_ENC_ERR_INVALID_CALL, "ended"),
         ],
     );
 }
@@ -87,13 +87,6 @@ fn order_of_calls() {
 fn initialize_again(ready: &mut Ready<'_>) -> NVENCSTATUS {
     let encoder = ready.encoder;
     ready.setup.initialize(ready.driver, encoder)
-}
-
-fn end(ready: &mut Ready<'_>) -> NVENCSTATUS {
-    ready.encode_with(0, |params| {
-        *params = *Api::V13_0.fresh::<NV_ENC_PIC_PARAMS>();
-        params.encodePicFlags = NV_ENC_PIC_FLAG_EOS.0;
-    })
 }
 
 #[test]
@@ -321,6 +314,30 @@ fn what_is_left_behind_is_counted() {
     assert_eq!(driver.loaded.breaches(), 4, "an input that is mapped, one that is registered, two buffers");
     assert_eq!(call!(driver.table, nvEncDestroyEncoder(encoder)), NV_ENC_ERR_INVALID_ENCODERDEVICE, "twice");
     assert_eq!(driver.loaded.breaches(), 5);
+}
+
+#[test]
+fn an_encoder_is_flushed_before_it_goes() {
+    let driver = Driver::new(Api::V13_0);
+    for (is_ended, breaches) in [(true, 0), (false, 1)] {
+        let mut ready = driver.ready(NV_ENC_CODEC_H264_GUID);
+        pictures_of(&mut ready, 1);
+        if is_ended {
+            assert_eq!(
+                (ready.end(), ready.end()),
+                (NV_ENC_SUCCESS, NV_ENC_SUCCESS),
+                "once more does no harm"
+            );
+        }
+        for at in 0..ready.inputs.len() {
+            assert_eq!((ready.unmap(at), ready.unregister(at)), (NV_ENC_SUCCESS, NV_ENC_SUCCESS));
+        }
+        for at in 0..ready.outputs.len() {
+            assert_eq!(ready.destroy_output(at), NV_ENC_SUCCESS);
+        }
+        assert_eq!(ready.destroy(), NV_ENC_SUCCESS);
+        assert_eq!(driver.loaded.breaches(), breaches);
+    }
 }
 
 #[test]

@@ -25,12 +25,13 @@ impl Session {
         let setup = *state.setup()?;
         // SAFETY: the caller's promise.
         let asked = unsafe { crate::picture::read(params, &setup, self.api) }?;
-        require(!state.is_ended, NV_ENC_ERR_INVALID_CALL, || "the stream was ended".to_owned())?;
         match asked {
             Asked::End => state.is_ended = true,
             Asked::Picture(wish) => {
+                require(!state.is_ended, NV_ENC_ERR_INVALID_CALL, || "the stream was ended".to_owned())?;
                 let (layout, output) = state.check(&wish)?;
                 let (ready, done) = self.gates(&state)?;
+                state.has_pictures = true;
                 let job = state.plan(&wish, layout, ready, done);
                 let kind = picture_type(&job);
                 let facts = Facts {

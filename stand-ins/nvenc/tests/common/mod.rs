@@ -342,8 +342,16 @@ impl Ready<'_> {
         status
     }
 
+    /// Tells the encoder that no picture follows.
+    pub fn end(&mut self) -> NVENCSTATUS {
+        let mut params = self.driver.api.fresh::<NV_ENC_PIC_PARAMS>();
+        params.encodePicFlags = NV_ENC_PIC_FLAG_EOS.0;
+        call!(self.driver.table, nvEncEncodePicture(self.encoder, &raw mut *params))
+    }
+
     /// Gives everything back in order.
     pub fn close(mut self) {
+        assert_eq!(self.end(), NV_ENC_SUCCESS, "{}", self.words());
         for at in 0..self.inputs.len() {
             assert_eq!(self.unmap(at), NV_ENC_SUCCESS, "{}", self.words());
             assert_eq!(self.unregister(at), NV_ENC_SUCCESS, "{}", self.words());
