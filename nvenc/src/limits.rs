@@ -14,7 +14,8 @@ pub const DRIVER_MIN: &str = "530.41.03";
 /// picture needs, and each slice costs a header and its share of prediction.
 pub const SLICES_MAX: u32 = 32;
 
-/// Pictures that may have slices out at once: one that is encoded, one whose last slices are being sealed, one to spare.
+/// Pictures that may have slices out at once: one that is encoded, one whose last slices are being sealed, and two to spare,
+/// since the header wants four buffers more than there are B pictures in a row.
 pub const OUTPUTS: usize = 4;
 
 /// Registered inputs at most: a converter's outputs (four), those of the mode before, and room for a source that gives its
@@ -62,6 +63,6 @@ pub const VBV_UNIT_BITS: u32 = 16;
 /// Engines of one card at most that a driver is believed to have.
 pub const ENGINES_MAX: u32 = 16;
 
-const _: () = assert!(OUTPUTS >= 2, "one is encoded while another's slices are out");
+const _: () = assert!(OUTPUTS >= 4, "as the header wants; two are needed");
 const _: () = assert!(INPUTS_MAX >= 2 * OUTPUTS);
 const _: () = assert!(POLL.as_micros() < PICTURE_MAX.as_micros());

@@ -15,6 +15,9 @@ use crate::references::Kind;
 use crate::resource::Layout;
 use crate::status::{Answer, Refused, require};
 
+/// Output buffers that the header has a caller make at least, where no B pictures are.
+const OUTPUTS_MIN: usize = 4;
+
 impl Session {
     /// nvEncEncodePicture. `hold`: the picture is taken, and encoded once the next one comes.
     ///
@@ -172,6 +175,12 @@ impl State {
             );
         };
         self.outputs[place].check_free()?;
+        let buffers = self.outputs.len();
+        require(self.has_pictures || buffers >= OUTPUTS_MIN, NV_ENC_ERR_INVALID_CALL, || {
+            format!(
+                "{buffers} bitstream buffers: there are at least four more than B pictures in a row, which are none"
+            )
+        })?;
         Ok((layout, place))
     }
 

@@ -130,6 +130,8 @@ impl Driver {
             let at = ready.inputs.len() - 1;
             assert_eq!(ready.register(at), NV_ENC_SUCCESS, "{}", self.words(encoder));
             assert_eq!(ready.map(at), NV_ENC_SUCCESS, "{}", self.words(encoder));
+        }
+        for _ in 0..4 {
             assert_eq!(ready.create_output(), NV_ENC_SUCCESS, "{}", self.words(encoder));
         }
         ready
