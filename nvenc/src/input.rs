@@ -164,6 +164,11 @@ impl Inputs {
         Ok(Mapped { raw })
     }
 
+    /// Keeps the memory of every input for good: the driver may read it for as long as the process lives.
+    pub(crate) fn leave(&mut self) {
+        std::mem::forget(std::mem::take(&mut self.known));
+    }
+
     /// Unregisters everything.
     pub(crate) fn clear(&mut self, encoder: &Encoder) {
         for known in self.known.drain(..) {

@@ -2,7 +2,7 @@
 //!
 //! Promises: register → map → encode → lock → unlock → unmap, in that order, whatever fails in between; when it goes, the
 //! encoder is flushed first, and then nothing of it is locked, mapped or registered any more. Where slices are still out after [`HOME_MAX`], their memory is
-//! left to the driver for good.
+//! left to the driver for good, and so are the session and its inputs.
 
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -547,7 +547,8 @@ impl Drop for Live {
             Output::Open(_) | Output::Gone => true,
         });
         if !is_home {
-            // Somebody reads that memory: it must stay for ever, and so must what it belongs to.
+            // Somebody reads that memory: it must stay for ever, and so must what it belongs to, and what that knows of.
+            self.inputs.leave();
             return;
         }
         self.take_down();

@@ -3,6 +3,8 @@
 
 mod ground;
 
+use std::sync::Arc;
+
 use ground::{Ground, PATIENCE, config, encode, request};
 use punktfunk_codec::h264::Decoder;
 use punktfunk_nvenc::{
@@ -230,6 +232,22 @@ fn a_picture_that_is_dropped_in_its_midst_breaks_no_contract() {
         let picture = session.encode(&input, &request(8)).unwrap();
         drop(picture);
     }
+    assert_eq!(ground.loaded.breaches(), 0);
+}
+
+#[test]
+fn slices_that_never_come_home_keep_the_inputs_of_their_session() {
+    let ground = Ground::new();
+    let mut session = ground.open(config(Codec::H264)).unwrap();
+    let pictures = ground.pictures(Format::Nv12, 320, 192);
+    let memory = Arc::downgrade(&pictures.memory);
+    ground.grey(&pictures, 50);
+    let mut picture = session.encode(&pictures.input(), &request(1)).unwrap();
+    let Step::Slice { slice, .. } = picture.next(PATIENCE).unwrap() else { panic!("no slice") };
+    drop(picture);
+    drop((session, pictures));
+    assert!(memory.upgrade().is_some(), "a session that lives on has it registered");
+    assert!(slice.as_ref().starts_with(&[0, 0, 0, 1]));
     assert_eq!(ground.loaded.breaches(), 0);
 }
 
