@@ -271,6 +271,7 @@ impl Session {
     /// The driver refuses it.
     pub fn register(&mut self, input: &Input) -> Result<(), NvencError> {
         self.check_context(input)?;
+        self.settle();
         match &mut self.live {
             Some(live) => live.register(input),
             None => Ok(()),
@@ -295,6 +296,7 @@ impl Session {
         if request.refresh > 0 && self.plan.refresh.is_none() {
             return Err(NvencError::Request { what: "an intra refresh in a session without (see its plan)" });
         }
+        self.settle();
         if self.death.is_some() {
             self.rebuild()?;
         } else if self.whole_is_due {
@@ -409,6 +411,7 @@ impl Session {
     /// # Errors
     /// The card cannot do what is asked for, or not without a new session ([`Lack::Live`]); then nothing has changed.
     pub fn reconfigure(&mut self, change: &Change) -> Result<(), NvencError> {
+        self.settle();
         let mut config = self.config;
         config.bitrate_kbps = change.bitrate_kbps.unwrap_or(config.bitrate_kbps);
         config.rate = change.rate.unwrap_or(config.rate);
@@ -491,6 +494,13 @@ impl Session {
                 })
             }
         })
+    }
+
+    /// Gives up a picture whose [`InFlight`] was forgotten instead of dropped: its buffers are the encoder's still.
+    fn settle(&mut self) {
+        if self.death.is_none() {
+            self.abandon();
+        }
     }
 
     /// What follows from an answer, which may have been of a picture that was not done.

@@ -267,6 +267,24 @@ fn a_picture_that_is_dropped_in_its_midst_is_drained_and_an_idr_follows() {
 }
 
 #[test]
+fn a_picture_that_is_forgotten_in_its_midst_is_given_up_before_the_next() {
+    let driver = Driver::new();
+    let mut session = open(&driver, config()).expect("it opens");
+    encode(&mut session, 1, false).expect("encoded");
+    let given = input(0);
+    for number in 2..=4 {
+        std::mem::forget(session.encode(&given, &request(number)).expect("handed in"));
+        assert_eq!(driver.state().mapped, 1, "the encoder reads it");
+    }
+    session.register(&input(5)).expect("registered");
+    assert_eq!(driver.left()[1..3], [0, 0], "locked, mapped");
+    assert!(encode(&mut session, 5, false).expect("encoded").0.is_idr);
+    assert_eq!(session.counts().abandoned, 3);
+    drop(session);
+    driver.assert_clean();
+}
+
+#[test]
 fn parameter_sets_are_the_drivers() {
     let driver = Driver::new();
     let session = open(&driver, config()).expect("it opens");
