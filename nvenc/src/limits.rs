@@ -7,8 +7,9 @@ use crate::sys::Api;
 /// The oldest interface that is spoken: it brought split-frame encoding, and drivers of two long-term branches speak it.
 pub const API_MIN: Api = Api::V12_1;
 
-/// The driver that [`API_MIN`] came with, as NVIDIA's release notes for it say.
-pub const DRIVER_MIN: &str = "530.41.03";
+/// The driver to install: the first of the 535 series, with the CUDA 12.2 that pictures are read by. [`API_MIN`] itself came
+/// with 530.41.03, as NVIDIA's release notes say.
+pub const DRIVER_MIN: &str = "535.54.03";
 
 /// A picture's slices at most: H.264 level 5.2 has no more rows of macroblocks than NVENC's own limit of 32 slices a
 /// picture needs, and each slice costs a header and its share of prediction.

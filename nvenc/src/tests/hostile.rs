@@ -301,7 +301,7 @@ fn a_driver_that_is_too_old_or_lacks_a_function_is_named() {
     NEWEST.set(Api { major: 12, minor: 0 });
     let error = load().expect_err("too old");
     assert!(matches!(&error, NvencError::TooOld { has: Api { major: 12, minor: 0 }, .. }), "{error}");
-    assert!(error.to_string().contains("530"), "{error}");
+    assert!(error.to_string().contains("535.54.03"), "{error}");
     NEWEST.set(Api::V13_0);
     LACKS_LOCK.set(true);
     let error = load().expect_err("a hole in the table");
