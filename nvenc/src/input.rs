@@ -164,6 +164,21 @@ impl Inputs {
         Ok(Mapped { raw })
     }
 
+    /// Unregisters every input that is not of that kind: the session encodes no other from now on. One that the driver
+    /// refuses to let go stays, with its memory.
+    pub(crate) fn retain(&mut self, encoder: &Encoder, format: Format, width: u32, height: u32) {
+        let Self { known, counts, .. } = self;
+        known.retain(|known| {
+            if known.input.is(format, width, height) {
+                return true;
+            }
+            // SAFETY: it is used no more, and not mapped: nothing is encoded.
+            let is_gone = unsafe { encoder.unregister(known.registered) }.is_ok();
+            counts.evicted += u64::from(is_gone);
+            !is_gone
+        });
+    }
+
     /// Keeps the memory of every input for good: the driver may read it for as long as the process lives.
     pub(crate) fn leave(&mut self) {
         std::mem::forget(std::mem::take(&mut self.known));

@@ -214,6 +214,9 @@ impl Live {
         change.set_flags(api, flags);
         // SAFETY: the configuration lives until behind the call.
         unsafe { encoder.reconfigure(&mut change) }?;
+        if self.flight.is_none() {
+            self.inputs.retain(encoder, config.format, config.width, config.height);
+        }
         self.slices = exact_slices(plan);
         Ok(())
     }

@@ -109,7 +109,7 @@ pub struct Counts {
     pub inputs_registered: u64,
     /// Inputs that were found registered.
     pub inputs_found: u64,
-    /// Inputs that were let go to make room.
+    /// Inputs that were let go: to make room, or since the session encodes another size.
     pub inputs_evicted: u64,
     /// Times that the encoder was busy and asked again.
     pub busy: u64,

@@ -194,9 +194,15 @@ fn bitrate_rate_and_size_change_within_a_session() {
     assert_eq!((chosen.rcParams.averageBitRate, params.frameRateNum, flags), (10_000_000, 30, 0));
     assert_eq!(chosen.rcParams.vbvBufferSize, 333_344);
     assert!(!encode(&mut session, 2, false).expect("encoded").0.is_idr, "the bitrate alone costs none");
+    assert_eq!(driver.state().registered, 2);
     session.reconfigure(&Change { size: Some((1280, 720)), ..Change::default() }).expect("changed");
     let (params, _, flags) = driver.state().changed[2];
     assert_eq!((params.encodeWidth, params.maxEncodeWidth, flags), (1280, 1280, 3), "reset and IDR");
+    assert_eq!(
+        (driver.state().registered, session.counts().inputs_evicted),
+        (0, 2),
+        "the old size's memory is let go"
+    );
     let large = Input::at(Place { pointer: 9, pitch: 1280, format: Format::Nv12, width: 1280, height: 720 });
     assert!(matches!(session.encode(&input(0), &request(3)), Err(NvencError::Request { .. })));
     assert!(session.encode(&large, &request(3)).expect("handed in").is_idr());
