@@ -27,6 +27,7 @@ pub(crate) struct Setup {
     pub(crate) rate: (u32, u32),
     pub(crate) report_offsets: bool,
     pub(crate) sub_frame: bool,
+    split: NV_ENC_SPLIT_ENCODE_MODE,
     pub(crate) bitrate: u32,
     /// Bits.
     pub(crate) vbv: u32,
@@ -94,7 +95,16 @@ impl Setup {
         require(!sub_frame || card.subframe == 1, NV_ENC_ERR_UNSUPPORTED_PARAM, || {
             "enableSubFrameWrite, and the card has no sub-frame readback".to_owned()
         })?;
-        check_split(params, codec, sub_frame)?;
+        let report_offsets = flag(NV_ENC_INITIALIZE_PARAMS::reportSliceOffsets);
+        let split = NV_ENC_SPLIT_ENCODE_MODE(NV_ENC_INITIALIZE_PARAMS::splitEncodeMode.of(params.flags));
+        check_split(split, codec, (card, api))?;
+        require(!(is_forced(split) && report_offsets), NV_ENC_ERR_UNSUPPORTED_PARAM, || {
+            "splitEncodeMode with reportSliceOffsets: they would be of each engine's own part".to_owned()
+        })?;
+        let is_apart = !(is_forced(split) && sub_frame && codec == Codec::Hevc);
+        require(is_apart, NV_ENC_ERR_UNSUPPORTED_PARAM, || {
+            "splitEncodeMode does not go with enableSubFrameWrite".to_owned()
+        })?;
         Ok(Setup {
             codec,
             preset: params.presetGUID,
@@ -103,8 +113,9 @@ impl Setup {
             height: params.encodeHeight,
             max: (params.maxEncodeWidth, params.maxEncodeHeight),
             rate: (params.frameRateNum, params.frameRateDen),
-            report_offsets: flag(NV_ENC_INITIALIZE_PARAMS::reportSliceOffsets),
+            report_offsets,
             sub_frame,
+            split,
             bitrate: rc.0,
             vbv: rc.1,
             part,
@@ -120,6 +131,7 @@ impl Setup {
         fixed(self.max == next.max, "maxEncodeWidth or maxEncodeHeight")?;
         fixed(self.sub_frame == next.sub_frame, "enableSubFrameWrite")?;
         fixed(self.report_offsets == next.report_offsets, "reportSliceOffsets")?;
+        fixed(self.split == next.split, "splitEncodeMode")?;
         let (old, new) = (&self.part, &next.part);
         fixed(old.profile == new.profile && old.is_444 == new.is_444, "profile or chroma format")?;
         fixed(old.is_ten_bits == new.is_ten_bits, "the bit depth")?;
@@ -220,16 +232,26 @@ fn check_size(params: &NV_ENC_INITIALIZE_PARAMS, codec: Codec, card: &Card) -> A
     })
 }
 
-/// Splitting a picture between engines.
-fn check_split(params: &NV_ENC_INITIALIZE_PARAMS, codec: Codec, sub_frame: bool) -> Answer {
-    let mode = NV_ENC_SPLIT_ENCODE_MODE(NV_ENC_INITIALIZE_PARAMS::splitEncodeMode.of(params.flags));
-    require(mode.name().is_some(), NV_ENC_ERR_INVALID_PARAM, || format!("splitEncodeMode is {mode:?}"))?;
-    let is_forced = !matches!(mode, NV_ENC_SPLIT_AUTO_MODE | NV_ENC_SPLIT_DISABLE_MODE);
-    require(!is_forced || codec != Codec::H264, NV_ENC_ERR_UNSUPPORTED_PARAM, || {
+/// Whether a picture is split whatever its size.
+fn is_forced(mode: NV_ENC_SPLIT_ENCODE_MODE) -> bool {
+    !matches!(mode, NV_ENC_SPLIT_AUTO_MODE | NV_ENC_SPLIT_DISABLE_MODE)
+}
+
+/// Splitting a picture between engines. A driver makes do with fewer engines than it is told; here one must not tell it so.
+fn check_split(mode: NV_ENC_SPLIT_ENCODE_MODE, codec: Codec, (card, api): (&Card, Api)) -> Answer {
+    let is_known = mode.name().is_some() && (mode != NV_ENC_SPLIT_FOUR_FORCED_MODE || api >= Api::V13_0);
+    require(is_known, NV_ENC_ERR_INVALID_PARAM, || format!("splitEncodeMode is {mode:?}"))?;
+    require(!is_forced(mode) || codec != Codec::H264, NV_ENC_ERR_UNSUPPORTED_PARAM, || {
         "splitEncodeMode is not for H.264".to_owned()
     })?;
-    require(!(is_forced && sub_frame && codec == Codec::Hevc), NV_ENC_ERR_UNSUPPORTED_PARAM, || {
-        "splitEncodeMode does not go with enableSubFrameWrite".to_owned()
+    let engines = match mode {
+        NV_ENC_SPLIT_AUTO_MODE | NV_ENC_SPLIT_DISABLE_MODE => 1,
+        NV_ENC_SPLIT_THREE_FORCED_MODE => 3,
+        NV_ENC_SPLIT_FOUR_FORCED_MODE => 4,
+        _ => 2,
+    };
+    require(card.engines >= engines, NV_ENC_ERR_UNSUPPORTED_PARAM, || {
+        format!("splitEncodeMode is {mode:?}, and the card has {} engines", card.engines)
     })
 }
 

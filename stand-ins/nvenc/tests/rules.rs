@@ -275,6 +275,51 @@ fn set_up() {
 }
 
 #[test]
+fn a_picture_is_split_between_engines_that_there_are() {
+    const TEST: &str = "a_picture_is_split_between_engines_that_there_are";
+    if !is_child() {
+        assert_in_child(TEST, &[("PUNKTFUNK_STANDIN_CAPS", "engines=3")]);
+        return assert_in_child(TEST, &[("PUNKTFUNK_STANDIN_CAPS", "engines=4")]);
+    }
+    use NV_ENC_INITIALIZE_PARAMS as Params;
+    let engines = if std::env::var("PUNKTFUNK_STANDIN_CAPS").unwrap().ends_with('4') { 4 } else { 3 };
+    for (api, words) in [(Api::V12_1, 3), (Api::V13_0, 4)] {
+        let driver = Driver::new(api);
+        for mode in 2..=4 {
+            let before = driver.loaded.breaches();
+            let encoder = driver.opened();
+            let mut setup = driver.setup(encoder, NV_ENC_CODEC_HEVC_GUID);
+            setup.params.flags = 0;
+            Params::splitEncodeMode.set(&mut setup.params.flags, mode);
+            let is_taken = setup.initialize(&driver, encoder) == NV_ENC_SUCCESS;
+            assert_eq!(is_taken, mode <= engines && mode <= words, "{mode} of {engines} in {api}");
+            assert_eq!(driver.loaded.breaches(), before + u64::from(!is_taken));
+            assert_eq!(call!(driver.table, nvEncDestroyEncoder(encoder)), NV_ENC_SUCCESS);
+        }
+        for (with, word) in [
+            (Params::reportSliceOffsets, "reportSliceOffsets"),
+            (Params::enableSubFrameWrite, "enableSubFrameWrite"),
+        ] {
+            let encoder = driver.opened();
+            let mut setup = driver.setup(encoder, NV_ENC_CODEC_HEVC_GUID);
+            setup.params.flags = with.mask();
+            Params::splitEncodeMode.set(&mut setup.params.flags, 2);
+            assert_eq!(setup.initialize(&driver, encoder), NV_ENC_ERR_UNSUPPORTED_PARAM);
+            assert!(driver.words(encoder).contains(word), "{}", driver.words(encoder));
+            assert_eq!(call!(driver.table, nvEncDestroyEncoder(encoder)), NV_ENC_SUCCESS);
+        }
+        let mut ready = driver.ready_with(NV_ENC_CODEC_HEVC_GUID, |setup| {
+            setup.params.flags = 0;
+            Params::splitEncodeMode.set(&mut setup.params.flags, 2);
+        });
+        let other = ready.reconfigure(0, |setup| Params::splitEncodeMode.set(&mut setup.params.flags, 3));
+        assert_eq!(other, NV_ENC_ERR_INVALID_PARAM);
+        assert!(ready.words().contains("splitEncodeMode cannot change"), "{}", ready.words());
+        ready.close();
+    }
+}
+
+#[test]
 fn nothing_but_questions_before_the_set_up() {
     let driver = Driver::new(Api::V13_0);
     let encoder = driver.opened();
