@@ -1,8 +1,9 @@
 //! A session that is initialised: the encoder, its output buffers and inputs, and the one picture that is in it.
 //!
-//! Promises: register → map → encode → lock → unlock → unmap, in that order, whatever fails in between; when it goes, the
-//! encoder is flushed first, and then nothing of it is locked, mapped or registered any more. Where slices are still out after [`HOME_MAX`], their memory is
-//! left to the driver for good, and so are the session and its inputs.
+//! Promises: register → map → encode → lock, in that order; then the input is unmapped, as soon as the picture is done, and the
+//! output is unlocked, as soon as its slices are home, whatever fails in between. When it goes, the encoder is flushed first,
+//! and then nothing of it is locked, mapped or registered any more. Where slices are still out after [`HOME_MAX`], their memory
+//! is left to the driver for good, and so are the session and its inputs.
 
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -363,8 +364,9 @@ impl Live {
             return Ok(None);
         }
         let (slices, early, at) = (flight.cuts.slices(), flight.early, flight.output);
-        self.unmap()?;
-        self.unlock(at)?;
+        let unmapped = self.unmap();
+        let unlocked = self.unlock(at);
+        unmapped.and(unlocked)?;
         let Look { kind, qp, bytes, .. } = look;
         Ok(Some(Next::Done { kind, qp, bytes, slices, early }))
     }

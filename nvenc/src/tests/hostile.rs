@@ -269,6 +269,7 @@ fn each_step_of_a_picture_fails_cleanly() {
         driver.state().fails.push((call, 1, NV_ENC_ERR_INVALID_PARAM));
         let error = encode(&mut session, 1, false).expect_err(call);
         assert!(matches!(&error, NvencError::Call { .. }), "{call}: {error}");
+        assert!(call == "unlock" || driver.state().locked == 0, "{call}: nothing stays locked");
         driver.state().fails.clear();
         if call == "unlock" {
             // The played driver counts what it refused.
