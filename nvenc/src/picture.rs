@@ -17,6 +17,7 @@ pub(crate) struct Wanted {
 /// What is told with an IDR, at addresses that stay.
 #[derive(Debug)]
 pub(crate) struct Metadata {
+    types: [u32; 2],
     payloads: [NV_ENC_SEI_PAYLOAD; 2],
     mastering: [u8; 24],
     light: [u8; 4],
@@ -30,21 +31,25 @@ impl Metadata {
             Codec::Av1 => (hdr.mastering_obu(), [OBU_MASTERING_DISPLAY, OBU_LIGHT_LEVEL]),
             Codec::H264 | Codec::Hevc => (hdr.mastering_sei(), [SEI_MASTERING_DISPLAY, SEI_LIGHT_LEVEL]),
         };
-        let mut made = Box::new(Metadata {
+        Box::new(Metadata {
+            types,
             payloads: [*zeroed::<NV_ENC_SEI_PAYLOAD>(); 2],
             mastering,
             light: hdr.light_levels(),
             mastering_fields: hdr.mastering_of_av1(),
             light_fields: hdr.light_of_av1(),
-        });
-        let places = [made.mastering.as_mut_ptr(), made.light.as_mut_ptr()];
-        let sizes = [made.mastering.len(), made.light.len()];
-        for (at, payload) in made.payloads.iter_mut().enumerate() {
-            payload.payloadType = types[at];
-            payload.payload = places[at];
-            payload.payloadSize = sizes[at] as u32;
+        })
+    }
+
+    /// The payloads, and how many: with addresses of the borrow at hand, for those of an older one must not be used any more.
+    fn payloads(&mut self) -> (*mut NV_ENC_SEI_PAYLOAD, u32) {
+        let bytes = [&mut self.mastering[..], &mut self.light[..]];
+        for ((payload, kind), bytes) in self.payloads.iter_mut().zip(self.types).zip(bytes) {
+            payload.payloadType = kind;
+            payload.payloadSize = bytes.len() as u32;
+            payload.payload = bytes.as_mut_ptr();
         }
-        made
+        (self.payloads.as_mut_ptr(), self.payloads.len() as u32)
     }
 }
 
@@ -71,8 +76,7 @@ pub(crate) fn describe(
             let part = unsafe { &mut to.codecPicParams.h264PicParams };
             part.forceIntraRefreshWithFrameCnt = wanted.refresh;
             if let Some(metadata) = metadata {
-                part.seiPayloadArrayCnt = metadata.payloads.len() as u32;
-                part.seiPayloadArray = metadata.payloads.as_mut_ptr();
+                (part.seiPayloadArray, part.seiPayloadArrayCnt) = metadata.payloads();
             }
         }
         Codec::Hevc => {
@@ -80,8 +84,7 @@ pub(crate) fn describe(
             let part = unsafe { &mut to.codecPicParams.hevcPicParams };
             part.forceIntraRefreshWithFrameCnt = wanted.refresh;
             if let Some(metadata) = metadata {
-                part.seiPayloadArrayCnt = metadata.payloads.len() as u32;
-                part.seiPayloadArray = metadata.payloads.as_mut_ptr();
+                (part.seiPayloadArray, part.seiPayloadArrayCnt) = metadata.payloads();
             }
         }
         Codec::Av1 => {
@@ -94,8 +97,7 @@ pub(crate) fn describe(
                     part.pMaxCll = &raw mut metadata.light_fields;
                 }
                 Some(metadata) => {
-                    part.obuPayloadArrayCnt = metadata.payloads.len() as u32;
-                    part.obuPayloadArray = metadata.payloads.as_mut_ptr();
+                    (part.obuPayloadArray, part.obuPayloadArrayCnt) = metadata.payloads();
                 }
                 None => {}
             }
