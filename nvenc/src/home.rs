@@ -98,6 +98,7 @@ pub(crate) struct Locked {
     home: Arc<Home>,
     begin: NonNull<u8>,
     bytes: u32,
+    since: Instant,
 }
 
 impl Open {
@@ -114,13 +115,18 @@ impl Open {
     /// # Safety
     /// It has, and says that `bytes` bytes from `begin` on are written.
     pub(crate) unsafe fn locked(self, begin: NonNull<u8>, bytes: u32) -> Locked {
-        Locked { raw: self.raw, home: self.home, begin, bytes }
+        Locked { raw: self.raw, home: self.home, begin, bytes, since: Instant::now() }
     }
 }
 
 impl Locked {
     pub(crate) fn home(&self) -> &Home {
         &self.home
+    }
+
+    /// How long it is locked.
+    pub(crate) fn held(&self) -> Duration {
+        self.since.elapsed()
     }
 
     /// Lends a range that is finished; none where it is not within what is written.

@@ -78,6 +78,7 @@ pub(crate) enum Next {
         bytes: u32,
         slices: u32,
         early: u32,
+        locked: Duration,
     },
 }
 
@@ -97,6 +98,8 @@ pub(crate) struct Live {
     busy: u64,
     /// Whether a lock waits in the driver, which does not say otherwise when a whole picture is done.
     waits: bool,
+    /// How long output was locked since a picture was done the last time.
+    locked: Duration,
     /// Whether a picture was handed in.
     has_encoded: bool,
     /// It goes after all that is made of it, or is left to the driver.
@@ -127,6 +130,7 @@ impl Live {
             bytes_max: u32::try_from(OUTPUT_PER_INPUT * raw + (1 << 16)).unwrap_or(u32::MAX),
             busy: 0,
             waits: false,
+            locked: Duration::ZERO,
             has_encoded: false,
             encoder: ManuallyDrop::new(encoder),
         };
@@ -314,6 +318,7 @@ impl Live {
         let Output::Locked(locked) = std::mem::replace(&mut self.outputs[at], Output::Gone) else {
             return Ok(false);
         };
+        self.locked += locked.held();
         let (output, result) = match locked.unlock(encoder) {
             Ok(open) => (Output::Open(open), Ok(true)),
             Err(Kept::Lent(locked)) => (Output::Locked(locked), Ok(false)),
@@ -368,7 +373,8 @@ impl Live {
         let unlocked = self.unlock(at);
         unmapped.and(unlocked)?;
         let Look { kind, qp, bytes, .. } = look;
-        Ok(Some(Next::Done { kind, qp, bytes, slices, early }))
+        let locked = std::mem::take(&mut self.locked);
+        Ok(Some(Next::Done { kind, qp, bytes, slices, early, locked }))
     }
 
     /// The encoder is done with the picture's input.

@@ -61,6 +61,9 @@ pub struct Encoded {
     pub early: u32,
     /// The average quantiser, by which one sees what the bitrate does.
     pub qp: u32,
+    /// How long output memory was locked, in all locks that ended since the picture before was done. A picture's last lock ends
+    /// when its last slice is home, which may be with the next picture.
+    pub locked: Duration,
 }
 
 /// What there is of a picture that is encoded.
@@ -473,7 +476,7 @@ impl Session {
             Next::Slice { slice, is_last } => Step::Slice { slice, is_last },
             Next::Nothing => Step::Nothing,
             Next::Lent => Step::Lent,
-            Next::Done { kind, qp, bytes, slices, early } => {
+            Next::Done { kind, qp, bytes, slices, early, locked } => {
                 let wanted = self.current.take().unwrap_or(Wanted { number: 0, is_idr: false, refresh: 0 });
                 let is_idr = wanted.is_idr || kind == NV_ENC_PIC_TYPE_IDR;
                 self.counts.pictures += 1;
@@ -491,6 +494,7 @@ impl Session {
                     slices,
                     early,
                     qp,
+                    locked,
                 })
             }
         })

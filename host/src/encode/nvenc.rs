@@ -433,7 +433,10 @@ fn hand_on(mut in_flight: InFlight<'_>, out: &mut SliceSink<'_, Slice>) -> Resul
                 thread::sleep(HOME_WAIT);
                 patience = Duration::ZERO;
             }
-            Step::Done(_) => return Ok(()),
+            Step::Done(encoded) => {
+                out.set_lock(encoded.locked);
+                return Ok(());
+            }
         }
     }
 }

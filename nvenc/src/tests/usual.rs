@@ -37,11 +37,21 @@ fn a_lock_lasts_until_its_slices_are_home() {
     assert!(matches!(picture.next(Duration::from_millis(5)), Ok(Step::Lent)), "it is out");
     assert_eq!(driver.state().locked, 1);
     let sender = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(30));
+        std::thread::sleep(Duration::from_millis(100));
         slice.as_ref()[0]
     });
     assert!(matches!(picture.next(PATIENCE), Ok(Step::Slice { .. })), "it waits for that");
     assert_eq!(sender.join().expect("it ends"), 7);
+    let encoded = loop {
+        match picture.next(PATIENCE).expect("encoded") {
+            Step::Done(encoded) => break encoded,
+            step => drop(step),
+        }
+    };
+    assert!(encoded.locked >= Duration::from_millis(100), "{:?}", encoded.locked);
+    drop(picture);
+    let (encoded, _) = encode(&mut session, 8, false).expect("encoded");
+    assert!(encoded.locked < Duration::from_millis(100), "{:?}: of this picture alone", encoded.locked);
 }
 
 #[test]
