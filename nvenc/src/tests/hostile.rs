@@ -88,6 +88,23 @@ fn a_driver_that_lies_about_what_is_not_done_is_read_whole_from_then_on() {
 }
 
 #[test]
+fn a_card_that_has_no_session_for_whole_pictures_is_asked_once_more() {
+    let driver = Driver::new();
+    let mut session = open(&driver, config()).expect("it opens");
+    driver.state().tamper =
+        Some(Box::new(|lock, _| lock.numSlices |= u32::from(lock.hwEncodeStatus != 2) << 31));
+    driver.state().fails.push(("open", 2, NV_ENC_ERR_OUT_OF_MEMORY));
+    encode(&mut session, 1, false).expect_err("a lie");
+    let error = encode(&mut session, 2, false).expect_err("no session left");
+    assert!(matches!(&error, NvencError::SessionLimit { .. }), "{error}");
+    let (encoded, slices) = encode(&mut session, 3, false).expect("there is one again");
+    assert_eq!((encoded.is_idr, slices), (true, vec![120, 100, 100, 100]));
+    assert_eq!((session.counts().reads_whole, session.counts().rebuilds), (1, 1));
+    drop(session);
+    driver.assert_clean();
+}
+
+#[test]
 fn a_driver_that_moves_what_it_called_finished_is_not_trusted_again() {
     let driver = Driver::new();
     let mut session = open(&driver, config()).expect("it opens");
