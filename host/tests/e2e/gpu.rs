@@ -93,6 +93,21 @@ fn stream(place: &Place, host: Host, port: u16, mode: &str, seconds: u32) -> Val
     summary
 }
 
+/// Streams the card, and has a client type these lines, some pictures apart; the figures.
+fn change(place: &Place, host: &Host, lines: &[&str]) -> Value {
+    let args = ["--mode", "320x192@30", "--bitrate", "40000", "--commands"];
+    let (client, mut typed) = ClientStart::new(place, host.port).args(&args).start_telling_and_typed();
+    client.has_pictures(1);
+    for line in lines {
+        writeln!(typed, "{line}").unwrap();
+        std::thread::sleep(A_WHILE);
+    }
+    typed.write_all(b"quit\n").unwrap();
+    let ended = client.program.wait(PATIENCE);
+    ended.expect_code(0);
+    ended.json()
+}
+
 /// What took the place of what, and why.
 #[derive(Debug)]
 struct Fall {
@@ -226,22 +241,9 @@ fn a_rate_that_the_card_refuses_costs_no_encoder() {
             .env("PUNKTFUNK_STANDIN_FAIL", format!("nvEncReconfigureEncoder:1={code}"))
             .args(&["--once", "--encoder", "nvenc"])
             .ready();
-        let client = ClientStart::new(&place, host.port).args(&[
-            "--mode",
-            "320x192@30",
-            "--bitrate",
-            "40000",
-            "--commands",
-        ]);
-        let (client, mut typed) = client.start_telling_and_typed();
-        client.has_pictures(1);
-        typed.write_all(b"bitrate 30000\n").unwrap();
-        std::thread::sleep(A_WHILE);
-        typed.write_all(b"quit\n").unwrap();
-        let ended = client.program.wait(PATIENCE);
-        ended.expect_code(0);
+        let summary = change(&place, &host, &["bitrate 30000"]);
         host.ends();
-        let falls = falls(&ended.json());
+        let falls = falls(&summary);
         assert!(falls.iter().any(|fall| fall.reason == reason && fall.to == "nvenc"), "{code}: {falls:?}");
         assert!(falls.iter().all(|fall| fall.to == "nvenc"), "{code}: {falls:?}");
     }
@@ -273,24 +275,8 @@ fn a_driver_that_is_of_no_use_is_named_and_openh264_takes_its_place() {
 fn bitrate_and_mode_change_in_one_session_of_the_encoder() {
     let (_turn, place) = (session_turn(), Place::new());
     let host = with_card(&place, "card").args(&["--once", "--encoder", "nvenc"]).ready();
-    let client = ClientStart::new(&place, host.port).args(&[
-        "--mode",
-        "320x192@30",
-        "--bitrate",
-        "40000",
-        "--commands",
-    ]);
-    let (client, mut typed) = client.start_telling_and_typed();
-    client.has_pictures(1);
     // Enough for all of a larger picture: the stand-in leaves out what the rate does not carry.
-    typed.write_all(b"bitrate 80000\n").unwrap();
-    std::thread::sleep(A_WHILE);
-    typed.write_all(b"mode 480x272@30\n").unwrap();
-    std::thread::sleep(A_WHILE);
-    typed.write_all(b"quit\n").unwrap();
-    let ended = client.program.wait(PATIENCE);
-    ended.expect_code(0);
-    let summary = ended.json();
+    let summary = change(&place, &host, &["bitrate 80000", "mode 480x272@30"]);
     let host = host.ends();
     let of = |pointer: &str| count(&summary, pointer);
     let now = |key: &str| of(&format!("/reconfigured/now/{key}"));
