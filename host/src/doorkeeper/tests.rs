@@ -128,6 +128,15 @@ impl Live {
         self.door.handle_start(self.session.unwrap(), &mut self.control, self.now);
     }
 
+    /// Waits until another thread has written down that the device was seen, which makes the list's file anew.
+    fn await_note(&self) {
+        let patience = Instant::now() + Duration::from_secs(20);
+        while self.others().find(&self.device).unwrap().last_seen_at.is_none() {
+            assert!(Instant::now() < patience, "the note is not written");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// The next look of the host's loop at the list.
     fn look(&mut self) {
         self.now += LOOK_INTERVAL;
@@ -247,11 +256,7 @@ fn a_start_waits_for_no_other_programs_lock_and_is_written_down_all_the_same() {
     let mut tries = (0..5).map(|_| started_while_the_list_is_held());
     let in_time = tries.find(|(_, took)| *took < Duration::from_millis(900));
     let (mut live, _) = in_time.expect("the loop waits for the lock");
-    let patience = Instant::now() + Duration::from_secs(20);
-    while live.others().find(&live.device).unwrap().last_seen_at.is_none() {
-        assert!(Instant::now() < patience, "the note is not written");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    live.await_note();
     live.look();
     assert!(live.door.devices.find(&live.device).unwrap().last_seen_at.is_some());
     assert!(live.run_until(|live| live.control.running().count() == 1) && live.ended.is_none());
@@ -279,6 +284,7 @@ fn a_revoked_device_is_out_at_once_though_the_list_cannot_be_written() {
     for hinder in hinder {
         let mut live = Live::of(false, false);
         live.started();
+        live.await_note();
         let mend = hinder(live.folder.path());
         let said = live.revoke().unwrap_err();
         assert!(matches!(said, DoorError::Unwritten { .. }), "{said}");
