@@ -183,7 +183,7 @@ impl Link {
             Self::SameGpu => "whether a device of Vulkan's is one of CUDA's, by UUID",
             Self::Nvenc => "`libnvidia-encode`: loads, fits, and the interface it knows",
             Self::NvencCodecs => {
-                "codecs and sizes that the card's encoder makes, and what it can do with a loss"
+                "codecs and sizes that the encoder makes, and what it can do with a loss: of the first card that has one"
             }
             Self::Nvdec => "`libnvcuvid`: loads, and fits; for a client on this machine",
             Self::Encoder => "the time that a picture of 1920×1080 takes to be encoded here",

@@ -11,8 +11,12 @@ use super::{SOFTWARE, has_nvidia, nvidia_version};
 use crate::sys::{Library, Silent};
 use crate::{Verdict, View};
 
-/// NVENC's interface that is needed at least: 12.1, of driver 530.
+/// NVENC's interface that is needed at least: 12.1, which Linux' drivers speak since 530.41.03 (the release notes of Video
+/// Codec SDK 12.1). The driver that is asked for is newer, by the CUDA that pictures are read by.
 const NVENC_MIN: u32 = 12 << 4 | 1;
+
+/// The interface that brings ten bits in H.264 and the metadata of HDR: 13.0, which drivers speak since 570 (those of 13.0).
+const NVENC_FULL: u32 = 13 << 4;
 
 /// What helps where the driver's parts are of different versions.
 const ANEW: &str = "the driver's parts do not fit: install it anew, and start the machine anew";
@@ -155,7 +159,10 @@ fn judge_nvenc(version: u32, library: Option<String>, kernel: Option<String>, ha
         return verdict;
     }
     match version >= NVENC_MIN {
-        true => Verdict::ok(found),
+        true if version >= NVENC_FULL => Verdict::ok(found),
+        true => {
+            Verdict::ok(format!("{found}; HDR's metadata and ten bits in H.264 take 13.0, of driver 570"))
+        }
         false => Verdict::broken(
             format!("{found}, and 12.1 is needed"),
             format!("install NVIDIA's driver 535 or newer; until then {SOFTWARE}"),
@@ -163,7 +170,7 @@ fn judge_nvenc(version: u32, library: Option<String>, kernel: Option<String>, ha
     }
 }
 
-/// What the first card's encoder makes, by codec.
+/// What the encoder makes, by codec, of the first card that has one.
 pub(crate) fn nvenc_codecs(view: &View) -> Verdict {
     judge_codecs(ask_codecs(), has_nvidia(view))
 }
@@ -173,12 +180,28 @@ type Told = (String, Vec<(Codec, Result<String, NvencError>)>);
 
 fn ask_codecs() -> Result<Told, NvencError> {
     let library = punktfunk_nvenc::Library::load()?;
-    let Some(device) = Cuda::load()?.devices()?.into_iter().next() else {
-        return Err(CudaError::Absent.into());
+    let ask = |device: punktfunk_cuda::Device| {
+        let context = device.context()?;
+        let ask = |codec| (codec, library.caps(&context, codec).map(|caps| told(&caps)));
+        Ok((device.name().to_owned(), Codec::ALL.map(ask).into()))
     };
-    let context = device.context()?;
-    let ask = |codec| (codec, library.caps(&context, codec).map(|caps| told(&caps)));
-    Ok((device.name().to_owned(), Codec::ALL.map(ask).into()))
+    let cards = Cuda::load()?.devices()?.into_iter().map(ask);
+    first_with_an_encoder(cards).unwrap_or(Err(CudaError::Absent.into()))
+}
+
+/// The card that a host takes: the first one that makes a codec; where none does, what the first one says.
+fn first_with_an_encoder(
+    cards: impl Iterator<Item = Result<Told, NvencError>>,
+) -> Option<Result<Told, NvencError>> {
+    let mut first = None;
+    for told in cards {
+        let makes = |(_, codecs): &Told| codecs.iter().any(|(_, told)| told.is_ok());
+        if told.as_ref().is_ok_and(makes) {
+            return Some(told);
+        }
+        first.get_or_insert(told);
+    }
+    first
 }
 
 fn told(caps: &Caps) -> String {
@@ -405,9 +428,30 @@ mod tests {
     }
 
     #[test]
+    fn the_first_card_with_an_encoder_is_told_of_and_not_the_first_card() {
+        let none = |name: &str| {
+            let nothing = |codec| (codec, Err(NvencError::Absent));
+            Ok((name.to_owned(), Codec::ALL.map(nothing).into()))
+        };
+        let some = |name: &str| Ok((name.to_owned(), vec![(Codec::H264, Ok("to 4096×4096".to_owned()))]));
+        let name = |cards: Vec<Result<Told, NvencError>>| {
+            first_with_an_encoder(cards.into_iter()).map(|told| told.map(|(name, _)| name).ok())
+        };
+        let lost = || Err(NvencError::from(CudaError::Absent));
+        assert_eq!(name(vec![none("H100"), lost(), some("L4"), some("L40")]), Some(Some("L4".to_owned())));
+        // Where none has one, the first one's words are told.
+        assert_eq!(name(vec![none("H100"), none("A100")]), Some(Some("H100".to_owned())));
+        assert_eq!(name(vec![lost(), none("A100")]), Some(None));
+        assert_eq!(name(Vec::new()), None);
+    }
+
+    #[test]
     fn an_interface_that_is_too_old_is_broken() {
         let driver = || Some("550.54.14".to_owned());
-        assert_eq!(judge_nvenc(12 << 4 | 1, driver(), driver(), true).state, CheckState::Ok);
+        let older = judge_nvenc(12 << 4 | 1, driver(), driver(), true);
+        assert!(older.state == CheckState::Ok && older.found.contains("driver 570"), "{older:?}");
+        let newest = judge_nvenc(13 << 4, driver(), driver(), true);
+        assert!(newest.state == CheckState::Ok && !newest.found.contains("570"), "{newest:?}");
         let old = judge_nvenc(11 << 4 | 1, driver(), driver(), true);
         assert!(old.state == CheckState::Broken && old.remedy.contains("535"), "{old:?}");
         assert_eq!(judge_nvenc(13 << 4, None, None, false).state, CheckState::Degraded);
