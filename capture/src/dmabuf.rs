@@ -1,14 +1,13 @@
-//! Pictures that stay in a GPU's memory: what is told of one, what is wished for, and how long one is kept.
+//! Pictures that stay in a GPU's memory: what is told of one, and what is wished for.
 //!
 //! What is it: a [`Dmabuf`] is a producer's buffer by its file descriptors, with all that a GPU has to know to read it.
-//! What does it promise: descriptors that stay open for as long as the picture is lent or kept ([`Lease`]), whatever the
-//! producer does meanwhile; one number for one memory, never used again for another. What does it refuse: to read a
-//! pixel. A source gives dmabufs only to those who wish for them ([`DmabufWish`]).
+//! What does it promise: descriptors that stay open for as long as the picture is lent, whatever the producer does
+//! meanwhile; one number for one memory, never used again for another. What does it refuse: to read a pixel, and to be
+//! read once it has gone back. A source gives dmabufs only to those who wish for them ([`DmabufWish`]).
 
 #[cfg(feature = "pipewire")]
 pub mod drm;
 
-use std::any::Any;
 use std::fmt;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -117,26 +116,6 @@ pub trait Timelines: fmt::Debug + Send + Sync {
     fn signal(&self, syncobj: BorrowedFd<'_>, point: u64) -> io::Result<()>;
 }
 
-/// What keeps a dmabuf from going back to its producer; it goes once this and every other lease of it is dropped, from
-/// whatever thread.
-#[derive(Clone)]
-pub struct Lease {
-    _loan: Arc<dyn Any + Send + Sync>,
-}
-
-impl Lease {
-    /// One that lasts as long as `loan`.
-    pub fn of(loan: Arc<impl Any + Send + Sync>) -> Self {
-        Self { _loan: loan }
-    }
-}
-
-impl fmt::Debug for Lease {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Lease")
-    }
-}
-
 /// A format's name as people read it: its four letters.
 pub fn fourcc_name(fourcc: u32) -> String {
     fourcc
@@ -162,16 +141,5 @@ mod tests {
         assert_eq!([wish.numbers.next(), other.numbers.next(), wish.numbers.next()], [0, 1, 2]);
         assert_eq!(fourcc_name(wish.formats[0].0), "XR24");
         assert_eq!(fourcc_name(0x0000_2020), "????");
-    }
-
-    #[test]
-    fn a_loan_ends_with_its_last_lease() {
-        let loan = Arc::new(7);
-        let lease = Lease::of(Arc::clone(&loan));
-        let other = lease.clone();
-        drop(lease);
-        assert_eq!(Arc::strong_count(&loan), 2);
-        drop(other);
-        assert_eq!(Arc::strong_count(&loan), 1);
     }
 }

@@ -26,7 +26,7 @@ mod threaded;
 #[cfg(feature = "wayland")]
 pub mod wayland;
 
-pub use dmabuf::{Dmabuf, DmabufPlane, DmabufWish, Lease, SyncPoint};
+pub use dmabuf::{Dmabuf, DmabufPlane, DmabufWish, SyncPoint};
 pub use error::{CaptureError, Diagnosis};
 pub use mode::{Mode, ModeError};
 pub use patience::Patience;

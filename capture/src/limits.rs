@@ -44,14 +44,12 @@ pub const SCREEN_STAMP_AGE_MAX: std::time::Duration = std::time::Duration::from_
 /// Buffers that a PipeWire producer is asked for, so that it never waits for one while we read another.
 pub const STREAM_BUFFERS: u32 = 4;
 
-/// Dmabufs that a producer keeps to itself or that the pictures' way has in any case; what it shares beyond these can be
-/// kept while a GPU reads it.
-pub const STREAM_DMABUFS_BUSY: u32 = 1 // the one that is written
+/// Dmabufs that a producer is asked for.
+pub const STREAM_DMABUFS: u32 = 1 // the one that is written
+    + 1 // one more, which its GPU may still be drawing
     + 1 // the newest picture, waiting to be taken
-    + 1; // the one that is lent out
-
-/// Dmabufs that a producer is asked for: two can be kept, one that a GPU reads and one that comes home.
-pub const STREAM_DMABUFS: u32 = STREAM_DMABUFS_BUSY + 2;
+    + 1 // the one that is lent out, and read by a GPU until it is given back
+    + 1; // the one that is on its way home
 
 /// Planes of a dmabuf: what DRM and Vulkan have.
 pub const DMABUF_PLANES_MAX: usize = 4;

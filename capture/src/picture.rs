@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::dmabuf::{Dmabuf, Lease};
+use crate::dmabuf::Dmabuf;
 use crate::{CaptureError, Mode};
 
 /// How a picture's bytes are laid out.
@@ -31,7 +31,7 @@ pub enum Pixels<'a> {
     Dmabuf(Dmabuf<'a>),
 }
 
-/// One picture, lent by its source until the source's next verb; a dmabuf can be kept longer ([`Source::keep`]).
+/// One picture, lent by its source until the source's next verb.
 #[derive(Debug, Clone, Copy)]
 pub struct Picture<'a> {
     /// Where its pixels are.
@@ -109,15 +109,8 @@ pub trait Source: Send {
     /// The source has failed and gives no more pictures.
     fn take_picture(&mut self) -> Result<Option<Picture<'_>>, CaptureError>;
 
-    /// Gives back the picture that is lent, if one is: its producer has it from now on, unless it is kept.
+    /// Gives back the picture that is lent, if one is: its producer has it from now on.
     fn give_back(&mut self) {}
-
-    /// Keeps the dmabuf that is lent from going back to its producer until the lease is dropped, so that a GPU can read
-    /// it while the source's next verbs are called. `None` where none is lent, or where its producer shares too few
-    /// buffers for one more to be kept: then whoever reads it is done before the next verb.
-    fn keep(&mut self) -> Option<Lease> {
-        None
-    }
 
     /// Has the source give no more dmabufs of this format with this modifier: they cannot be imported. Where nothing of
     /// the wish is left, pictures come in memory.

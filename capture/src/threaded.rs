@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::exchange::{Captured, End, Exchange};
-use crate::{CaptureError, Counters, Diagnosis, Lease, Mode, Patience, Picture, Pixels, Source};
+use crate::{CaptureError, Counters, Diagnosis, Mode, Patience, Picture, Pixels, Source};
 
 /// What pictures are captured from, and what is particular to it.
 pub trait Origin: fmt::Debug + Send + 'static {
@@ -49,11 +49,6 @@ pub trait Holds {
     /// Bytes that the CPU copied to have it; none where its producer wrote it here.
     fn copied_bytes(&self) -> u64 {
         0
-    }
-
-    /// What keeps it from going back to its producer, where one more may be kept.
-    fn lease(&self) -> Option<Lease> {
-        None
     }
 }
 
@@ -139,10 +134,6 @@ impl<O: Origin> Source for ThreadedSource<O> {
 
     fn give_back(&mut self) {
         self.exchange.take_back(&mut self.lent);
-    }
-
-    fn keep(&mut self) -> Option<Lease> {
-        self.lent.as_ref()?.buffer.lease()
     }
 
     fn decline(&mut self, fourcc: u32, modifier: u64) {

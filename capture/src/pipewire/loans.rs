@@ -3,7 +3,7 @@
 //! What is it: the table of a stream's buffers with their memory, a [`Loan`] for each that is out, and the door by which
 //! it comes home from whatever thread ([`Home`]). What does it promise: descriptors of our own, so that what is out stays
 //! as it is when its producer takes the buffer away; one number for one memory with one layout; a buffer goes back to
-//! the stream once, when its loan's last holder lets go, and never to a stream that has removed it; its release point is
+//! the stream once, when its loan ends, and never to a stream that has removed it; its release point is
 //! signalled before. What does it refuse: memory that its planes do not lie within.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -18,8 +18,7 @@ use super::agreed::{Agreed, Kind};
 use super::cursor::Shown;
 use super::planes::{self, Layout};
 use super::raw::Points;
-use crate::dmabuf::{Dmabuf, DmabufPlane, DmabufWish, Lease, SyncPoint, fourcc_name};
-use crate::limits::STREAM_DMABUFS_BUSY;
+use crate::dmabuf::{Dmabuf, DmabufPlane, DmabufWish, SyncPoint, fourcc_name};
 use crate::{Diagnosis, Pixels};
 
 /// Which of the stream's buffers it is; compared, and given back to the stream.
@@ -81,34 +80,11 @@ impl Lent {
             cursor: self.cursor.as_ref().map(Shown::overlay),
         })
     }
-
-    /// Keeps it out, where the producer has one left to write to all the same.
-    pub(super) fn lease(&self) -> Option<Lease> {
-        let home = &self.loan.home;
-        let mut state = home.lock();
-        if state.kept >= state.kept_max {
-            return None;
-        }
-        state.kept += 1;
-        Some(Lease::of(Arc::new(Kept { loan: Arc::clone(&self.loan) })))
-    }
 }
 
 /// A point of 0 is none: every timeline begins there.
 fn on(timeline: &OwnedFd, point: u64) -> Option<SyncPoint<'_>> {
     (point != 0).then(|| SyncPoint { syncobj: timeline.as_fd(), point })
-}
-
-/// One of the buffers that are kept.
-#[derive(Debug)]
-struct Kept {
-    loan: Arc<Loan>,
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.loan.home.lock().kept -= 1;
-    }
 }
 
 /// A loan that has ended.
@@ -123,8 +99,6 @@ struct Arrival {
 struct HomeState {
     arrivals: Vec<Arrival>,
     declined: Vec<(u32, u64)>,
-    kept: u32,
-    kept_max: u32,
 }
 
 /// What the capture thread is told by others; it is woken for it.
@@ -233,18 +207,11 @@ impl Dmabufs {
     /// The stream has a buffer more.
     pub(super) fn add(&mut self, key: Key) {
         self.buffers.push(Known { key, memory: None, out: None });
-        self.count();
     }
 
     /// The stream has a buffer less, which may be out.
     pub(super) fn remove(&mut self, key: Key) {
         self.buffers.retain(|known| known.key != key);
-        self.count();
-    }
-
-    fn count(&self) {
-        let buffers = u32::try_from(self.buffers.len()).unwrap_or(u32::MAX);
-        self.home.lock().kept_max = buffers.saturating_sub(STREAM_DMABUFS_BUSY);
     }
 
     /// Lends a buffer, laid out so; `file` finds a descriptor's file. What is lent is not given back otherwise.
@@ -342,7 +309,6 @@ impl Dmabufs {
     /// The stream is gone, and its buffers with it.
     pub(super) fn forget_buffers(&mut self) {
         self.buffers.clear();
-        self.count();
     }
 
     /// No dmabufs any more; whether some were wished for until now.

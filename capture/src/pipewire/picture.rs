@@ -11,7 +11,7 @@ use super::agreed::{Agreed, ByteOrder, Kind, Place};
 use super::cursor::Cursor;
 use super::loans::Lent;
 use crate::threaded::Holds;
-use crate::{Diagnosis, Lease, PixelFormat, Pixels};
+use crate::{Diagnosis, PixelFormat, Pixels};
 
 /// One picture of blue, green, red, unused.
 #[derive(Debug, Default)]
@@ -56,13 +56,6 @@ impl Holds for Received {
         match self {
             Self::Copied(copied) => copied.bytes.len() as u64,
             Self::Dmabuf(_) => 0,
-        }
-    }
-
-    fn lease(&self) -> Option<Lease> {
-        match self {
-            Self::Copied(_) => None,
-            Self::Dmabuf(lent) => lent.lease(),
         }
     }
 }

@@ -118,7 +118,7 @@ fn dmabufs_come_at_the_producers_rate_without_a_copy_and_go_back() {
     let mut stage = Stage::start(plan(&offers), wish(&[MODIFIER_LINEAR, 7], None));
     stage.next();
     let (started, before) = (Instant::now(), stage.source.counters().captured);
-    let (mut last, mut buffers, mut leases) = (0, Vec::new(), std::collections::VecDeque::new());
+    let (mut last, mut buffers) = (0, Vec::new());
     while started.elapsed() < Duration::from_secs(3) {
         let Some(picture) = stage.source.next_picture(DEADLINE).unwrap() else { panic!("no picture") };
         let dmabuf = dmabuf(&picture);
@@ -130,14 +130,6 @@ fn dmabufs_come_at_the_producers_rate_without_a_copy_and_go_back() {
         last = number;
         if !buffers.contains(&dmabuf.buffer) {
             buffers.push(dmabuf.buffer);
-        }
-        // A GPU that is one picture behind.
-        let mine = dmabuf.planes[0].fd.try_clone().unwrap();
-        leases.extend(stage.source.keep().map(|lease| (lease, mine, number)));
-        if leases.len() > 1 {
-            let (lease, mine, number) = leases.pop_front().unwrap();
-            assert_eq!(memory::read(mine.as_fd()), number, "what is kept was written to");
-            drop(lease);
         }
     }
     let (counters, seen) = (stage.source.counters(), stage.producer.seen());
@@ -200,7 +192,7 @@ fn a_dmabuf_costs_the_cpu_the_same_at_every_size_and_a_copy_does_not() {
 
 #[test]
 #[ignore = "needs a newer userland; cargo xtask userland"]
-fn of_few_buffers_none_is_kept_and_each_goes_back_at_once() {
+fn of_few_buffers_each_goes_back_at_once() {
     for (buffers, rate_least) in [(2, 40.0), (3, 50.0)] {
         let offers = [Offered::Open(vec![MODIFIER_LINEAR])];
         let plan = Plan { buffers: (buffers, buffers), ..plan(&offers) };
@@ -209,7 +201,6 @@ fn of_few_buffers_none_is_kept_and_each_goes_back_at_once() {
         let (started, mut taken) = (Instant::now(), 0);
         while started.elapsed() < Duration::from_secs(2) {
             assert!(is_dmabuf(&stage.next()));
-            assert!(stage.source.keep().is_none());
             stage.source.give_back();
             taken += 1;
         }
@@ -277,14 +268,12 @@ fn a_timeline_of_drms_is_signalled_where_there_is_a_node() {
 
 #[test]
 #[ignore = "needs a newer userland; cargo xtask userland"]
-fn another_size_takes_the_buffers_away_and_what_is_out_stays_as_it_is() {
+fn another_size_takes_the_buffers_away_and_others_come_by_other_numbers() {
     let offers = [Offered::Open(vec![MODIFIER_LINEAR]), Offered::Memory];
     let mut stage = Stage::start(plan(&offers), wish(&[MODIFIER_LINEAR], None));
     stage.until("a first picture", is_dmabuf);
     let picture = stage.next();
-    let (before, first) = (dmabuf(&picture).buffer, dmabuf(&picture).planes[0].fd.try_clone().unwrap());
-    let number = memory::read(first.as_fd());
-    let lease = stage.source.keep().unwrap();
+    let before = dmabuf(&picture).buffer;
     let changed = Instant::now();
     stage.producer.tell(Command::Resize(1280, 720));
     stage.until("the other size", |picture| (picture.width, picture.height) == (1280, 720));
@@ -295,13 +284,8 @@ fn another_size_takes_the_buffers_away_and_what_is_out_stays_as_it_is() {
         assert!(dmabuf.buffer > before, "a number for other memory");
         assert_eq!(dmabuf.planes[0].stride, 1280 * 4);
     }
-    assert_eq!(memory::read(first.as_fd()), number, "what is kept was written to");
     let removed = stage.producer.seen().removed;
     assert!(removed >= 5, "{removed}");
-    drop(lease);
-    for _ in 0..30 {
-        stage.next();
-    }
     assert_eq!(stage.source.mode().to_string(), "1280x720@60");
     assert_eq!(stage.source.counters().memory_falls, 0);
 }

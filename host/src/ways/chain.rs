@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use punktfunk_capture::{CaptureError, Counters, Lease, Mode, Patience, Picture, Source};
+use punktfunk_capture::{CaptureError, Counters, Mode, Patience, Picture, Source};
 
 use super::plan::FIRST_PICTURE_MAX;
 use super::{Fall, Fault, Open, Plan, Refused, Step, Way, WayOpened};
@@ -390,10 +390,6 @@ impl Source for Chain {
         if let Some(current) = &mut self.current {
             current.source.give_back();
         }
-    }
-
-    fn keep(&mut self) -> Option<Lease> {
-        self.current.as_mut()?.source.keep()
     }
 
     fn decline(&mut self, fourcc: u32, modifier: u64) {

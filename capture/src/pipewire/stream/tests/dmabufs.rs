@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use rustix::fs::fstat;
 
 use super::*;
+use crate::Pixels;
 use crate::dmabuf::{Dmabuf, MODIFIER_LINEAR, Numbers, Timelines};
 use crate::threaded::Holds;
-use crate::{Lease, Pixels};
 
 const XR24: u32 = u32::from_le_bytes(*b"XR24");
 
@@ -85,10 +85,6 @@ impl Stage {
     fn give_back(&mut self) {
         self.receiver.exchange.take_back(&mut self.lent);
     }
-
-    fn keep(&self) -> Option<Lease> {
-        self.lent.as_ref()?.buffer.lease()
-    }
 }
 
 #[test]
@@ -153,7 +149,6 @@ fn what_is_out_stays_as_it_is_when_its_producer_takes_it_away() {
     let told = Told::dmabuf(1);
     let file = inode(&told.file);
     stage.lend([told]).unwrap();
-    let lease = stage.keep().unwrap();
     // Another size: its buffers are others.
     (1..=4).for_each(|number| stage.dmabufs().remove(key(number)));
     stage.agree_on_dmabufs(2 * SIDE);
@@ -162,34 +157,9 @@ fn what_is_out_stays_as_it_is_when_its_producer_takes_it_away() {
     assert_eq!(inode(&dmabuf.planes[0].fd), file);
     let high = Told { key: 1, kind: DataType::DmaBuf.as_raw(), ..Told::high(0) };
     assert_eq!(stage.lend([high]).unwrap().buffer, 1);
-    drop(lease);
     assert_eq!(stage.home(), [], "the stream has another buffer by that name, which is out");
     stage.give_back();
     assert_eq!(stage.home(), [key(1)]);
-}
-
-#[test]
-fn as_many_are_kept_as_leave_the_producer_one_to_write_to() {
-    let mut stage = Stage::with_dmabufs(5, None);
-    stage.lend([Told::dmabuf(1)]).unwrap();
-    let first = stage.keep().unwrap();
-    stage.lend([Told::dmabuf(2)]).unwrap();
-    assert_eq!(stage.home(), [], "it is kept");
-    let second = stage.keep().unwrap();
-    stage.lend([Told::dmabuf(3)]).unwrap();
-    assert!(stage.keep().is_none(), "one more would be one too many");
-    // From another thread, too.
-    std::thread::spawn(|| drop(first)).join().unwrap();
-    assert_eq!(stage.home(), [key(1)]);
-    let third = stage.keep().unwrap();
-    stage.give_back();
-    drop((second, third));
-    assert_eq!(stage.home(), [key(2), key(3)]);
-    for buffers in 1..=3 {
-        let mut stage = Stage::with_dmabufs(buffers, None);
-        stage.lend([Told::dmabuf(1)]).unwrap();
-        assert!(stage.keep().is_none(), "of {buffers} none can be kept");
-    }
 }
 
 #[test]
@@ -318,7 +288,7 @@ fn a_size_of_nothing_is_no_picture_once_sizes_were_told() {
     assert!(stage.lend([Told { is_marked: true, ..Told::dmabuf(4) }]).is_none());
 }
 
-/// What somebody does: the producer, the encode stage, or a GPU.
+/// What somebody does: the producer, or the encode stage.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     /// Fills so many buffers at once, as far as there are any.
@@ -330,11 +300,6 @@ enum Act {
     Take,
     Skip,
     GiveBack,
-    Keep,
-    /// Is done with what was kept first, or last.
-    Done {
-        is_first: bool,
-    },
     /// Takes all buffers away and has as many others.
     Change,
 }
@@ -346,9 +311,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(Act::FillFlawed),
         4 => Just(Act::Take),
         1 => Just(Act::Skip),
-        1 => Just(Act::GiveBack),
-        4 => Just(Act::Keep),
-        3 => any::<bool>().prop_map(|is_first| Act::Done { is_first }),
+        2 => Just(Act::GiveBack),
         1 => Just(Act::Change),
     ];
     proptest::collection::vec(act, 0..80)
@@ -405,7 +368,6 @@ proptest! {
         let mut theirs =
             Theirs { buffers, generation: 0, free: VecDeque::new(), fates: Vec::new() };
         theirs.change(&stage);
-        let mut kept = VecDeque::new();
         for act in acts {
             let mut filled = Vec::new();
             match act {
@@ -415,24 +377,14 @@ proptest! {
                 Act::Take => stage.receiver.exchange.take(&mut stage.lent).unwrap(),
                 Act::Skip => stage.receiver.exchange.skip(),
                 Act::GiveBack => stage.give_back(),
-                Act::Keep => {
-                    if let (Some(lease), Some(lent)) = (stage.keep(), &stage.lent) {
-                        let Pixels::Dmabuf(dmabuf) = lent.buffer.pixels() else { panic!("memory") };
-                        kept.push_back((lease, dmabuf.buffer));
-                    }
-                }
-                Act::Done { is_first: true } => drop(kept.pop_front()),
-                Act::Done { is_first: false } => drop(kept.pop_back()),
                 Act::Change => theirs.change(&stage),
             }
-            prop_assert!(kept.len() <= buffers - 3);
             let numbers: Vec<_> = filled.iter().map(|told| told.key).collect();
             let mut filled = VecDeque::from(filled);
             stage.receiver.spoiled_in_a_row = 0;
             stage.receiver.take_in(|| filled.pop_front(), || None);
             theirs.settle(&numbers, &stage);
         }
-        kept.clear();
         stage.give_back();
         stage.receiver.exchange.skip();
         theirs.settle(&[], &stage);
