@@ -116,6 +116,9 @@ pub trait Source: Send {
     /// the wish is left, pictures come in memory.
     fn decline(&mut self, _fourcc: u32, _modifier: u64) {}
 
+    /// Has the source give no more dmabufs at all: there is nothing to import them. Pictures come in memory from then on.
+    fn decline_all(&mut self) {}
+
     /// Drops the picture that could be taken now, if there is one, and counts it: load that is shed before encode.
     fn skip(&mut self);
 

@@ -114,6 +114,10 @@ impl Origin for PipeWireNode {
     fn decline(&self, fourcc: u32, modifier: u64) {
         self.home.decline(fourcc, modifier);
     }
+
+    fn decline_all(&self) {
+        self.home.decline_all();
+    }
 }
 
 impl ThreadedSource<PipeWireNode> {

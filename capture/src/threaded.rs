@@ -31,6 +31,9 @@ pub trait Origin: fmt::Debug + Send + 'static {
 
     /// No more dmabufs of this format with this modifier are wished for.
     fn decline(&self, _fourcc: u32, _modifier: u64) {}
+
+    /// No more dmabufs are wished for.
+    fn decline_all(&self) {}
 }
 
 /// What holds a picture.
@@ -138,6 +141,10 @@ impl<O: Origin> Source for ThreadedSource<O> {
 
     fn decline(&mut self, fourcc: u32, modifier: u64) {
         self.origin.decline(fourcc, modifier);
+    }
+
+    fn decline_all(&mut self) {
+        self.origin.decline_all();
     }
 
     fn skip(&mut self) {

@@ -99,6 +99,8 @@ struct Arrival {
 struct HomeState {
     arrivals: Vec<Arrival>,
     declined: Vec<(u32, u64)>,
+    /// Nothing of the wish is left.
+    are_all_declined: bool,
 }
 
 /// What the capture thread is told by others; it is woken for it.
@@ -131,6 +133,12 @@ impl Home {
             state.declined.push((fourcc, modifier));
         }
         drop(state);
+        self.wake();
+    }
+
+    /// No more dmabufs.
+    pub(super) fn decline_all(&self) {
+        self.lock().are_all_declined = true;
         self.wake();
     }
 
@@ -279,7 +287,17 @@ impl Dmabufs {
 
     /// Takes what was declined off the wish; whether that changes it.
     pub(super) fn take_declined(&mut self) -> bool {
-        let declined = std::mem::take(&mut self.home.lock().declined);
+        let (declined, are_all) = {
+            let mut home = self.home.lock();
+            (std::mem::take(&mut home.declined), std::mem::take(&mut home.are_all_declined))
+        };
+        if are_all {
+            let had_any = self.give_up();
+            if had_any {
+                tracing::info!("dmabufs are done without from now on");
+            }
+            return had_any;
+        }
         let mut has_changed = false;
         for (fourcc, modifier) in declined {
             for (_, modifiers) in self.wish.formats.iter_mut().filter(|(wished, _)| *wished == fourcc) {

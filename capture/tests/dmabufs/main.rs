@@ -309,7 +309,8 @@ fn memory_comes_where_there_are_no_dmabufs_or_none_that_can_be_taken() {
     }
 
     // A modifier that turns out not to be importable, then the other one too.
-    let mut stage = Stage::start(plan(&[open, Offered::Memory]), wish(&[TILED, MODIFIER_LINEAR], None));
+    let mut stage =
+        Stage::start(plan(&[open.clone(), Offered::Memory]), wish(&[TILED, MODIFIER_LINEAR], None));
     stage.until("the one that was wished for first", |picture| dmabuf(picture).modifier == TILED);
     let declined = Instant::now();
     stage.source.decline(XR24, TILED);
@@ -324,6 +325,14 @@ fn memory_comes_where_there_are_no_dmabufs_or_none_that_can_be_taken() {
     }
     assert_eq!(stage.source.counters().memory_falls, 1);
     assert_eq!(stage.producer.seen().agreed, [Some(TILED), Some(MODIFIER_LINEAR), None]);
+    drop(stage);
+
+    // All of them at once, without the other one in between.
+    let mut stage = Stage::start(plan(&[open, Offered::Memory]), wish(&[TILED, MODIFIER_LINEAR], None));
+    stage.until("the one that was wished for first", |picture| dmabuf(picture).modifier == TILED);
+    stage.source.decline_all();
+    stage.until("memory", |picture| !is_dmabuf(picture));
+    assert_eq!(stage.producer.seen().agreed, [Some(TILED), None]);
 }
 
 #[test]

@@ -84,6 +84,11 @@ impl Encoding {
         self.falls.clone()
     }
 
+    /// Whether pictures may come as dmabufs.
+    pub fn reads_dmabufs(&self) -> bool {
+        self.encoder.reads_dmabufs()
+    }
+
     /// Whether it can leave references out that a client misses.
     pub fn leaves_out(&self) -> bool {
         self.encoder.leaves_out()
@@ -153,9 +158,9 @@ impl Encoding {
     ) -> Result<(EncodeOutcome, Option<Memory>), StageFault> {
         let outcome = self.encoder.encode(picture, request, out);
         let is_the_encoders = match &outcome {
-            Err(EncodeFault::Encoder(_)) => true,
+            Err(EncodeFault::Encoder(_) | EncodeFault::Gpu(_)) => true,
             Err(EncodeFault::Picture(fault)) => fault.stage == STAGE,
-            Ok(_) | Err(EncodeFault::Dmabuf { .. }) => false,
+            Ok(_) | Err(EncodeFault::Dmabuf { .. } | EncodeFault::NoDmabufs { .. }) => false,
         };
         let settled = self.settle(outcome)?;
         if !is_the_encoders || out.is_begun() {
@@ -206,6 +211,11 @@ impl Encoding {
                 tracing::warn!(why, "the source is asked for other memory");
                 self.falls.count("dmabuf", "other-memory", "not-imported");
                 unread = Some((fourcc, modifier));
+            }
+            Err(EncodeFault::NoDmabufs { why }) => tracing::debug!(why, "a picture is passed over"),
+            Err(EncodeFault::Gpu(fault)) => {
+                tracing::warn!(%fault, "the GPU converts no pictures any more; the CPU does, from memory");
+                self.falls.count("gpu", "cpu", "gpu-lost");
             }
             Err(EncodeFault::Encoder(fault)) => match &self.encoder {
                 PictureEncoder::Software(_) => return Err(fault),

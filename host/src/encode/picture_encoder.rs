@@ -32,6 +32,13 @@ pub enum EncodeFault {
         /// Why.
         why: String,
     },
+    /// It is a dmabuf's, and nothing here reads any.
+    NoDmabufs {
+        /// Why.
+        why: String,
+    },
+    /// The GPU that converts pictures is gone; the CPU does from the next one on.
+    Gpu(StageFault),
     /// The encoder is of no use any more.
     Encoder(StageFault),
 }
@@ -78,6 +85,14 @@ impl PictureEncoder {
         match self {
             Self::Software(_) => Ok(false),
             Self::Nvenc(inner) => inner.reshape(shape, kbps),
+        }
+    }
+
+    /// Whether pictures may come as dmabufs.
+    pub fn reads_dmabufs(&self) -> bool {
+        match self {
+            Self::Software(inner) => inner.reads_dmabufs(),
+            Self::Nvenc(_) => true,
         }
     }
 

@@ -24,18 +24,31 @@ pub struct Pictures {
     changes: u64,
     /// How often its pictures had come in memory where dmabufs were wished for, when that was last looked at.
     memory_falls: u64,
+    /// Whether the source was told that nothing reads dmabufs.
+    has_declined: bool,
 }
 
 impl Pictures {
     /// Fits a source to an encoder of its mode.
     pub fn new(source: Box<dyn Source>, encoding: Encoding) -> Self {
-        Self {
+        let mut pictures = Self {
             before: source.counters(),
             changes: source.changes(),
             memory_falls: 0,
+            has_declined: false,
             source,
             encoding,
             started: Instant::now(),
+        };
+        pictures.decline_unread();
+        pictures
+    }
+
+    /// Has the source give memory where the encoder has nothing that reads dmabufs, or has not any more: each of them would
+    /// cost a picture.
+    fn decline_unread(&mut self) {
+        if !self.encoding.reads_dmabufs() && !std::mem::replace(&mut self.has_declined, true) {
+            self.source.decline_all();
         }
     }
 
@@ -85,8 +98,10 @@ impl Encode for Pictures {
         self.source.give_back();
         let memory_falls = self.source.counters().memory_falls;
         if std::mem::replace(&mut self.memory_falls, memory_falls) != memory_falls {
-            self.encoding.falls().count("dmabuf", "memory", "no-dmabufs");
+            let reason = if self.has_declined { "no-gpu" } else { "no-dmabufs" };
+            self.encoding.falls().count("dmabuf", "memory", reason);
         }
+        self.decline_unread();
         if let Some((fourcc, modifier)) = unread {
             self.source.decline(fourcc, modifier);
         }
@@ -118,5 +133,67 @@ impl Encode for Pictures {
             stamped_here: now.stamped_here - before.stamped_here,
             copied_bytes: now.copied_bytes - before.copied_bytes,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use punktfunk_capture::{CaptureError, Picture};
+    use punktfunk_control::Codec;
+
+    use super::*;
+    use crate::encode::{Encoders, PicturesConfig};
+
+    /// A source that counts how often it is told to give no dmabufs.
+    struct Told(Arc<AtomicUsize>);
+
+    impl Source for Told {
+        fn describe(&self) -> String {
+            "a stand-in".to_owned()
+        }
+
+        fn mode(&self) -> Mode {
+            Mode::new(64, 64, 60_000).unwrap()
+        }
+
+        fn wait_picture(&mut self, _timeout: Duration) -> Result<bool, CaptureError> {
+            Ok(false)
+        }
+
+        fn take_picture(&mut self) -> Result<Option<Picture<'_>>, CaptureError> {
+            Ok(None)
+        }
+
+        fn decline_all(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn skip(&mut self) {}
+
+        fn counters(&self) -> Counters {
+            Counters::default()
+        }
+    }
+
+    #[test]
+    fn a_source_is_told_once_and_before_any_picture_that_nothing_reads_dmabufs() {
+        let told = Arc::new(AtomicUsize::new(0));
+        let source = Box::new(Told(Arc::clone(&told)));
+        let encoders = Arc::new(Encoders::default());
+        let config = PicturesConfig {
+            wire_kbps: 2_000,
+            redundancy_per_mille: 0,
+            shard_bytes: 1152,
+            slices: 1,
+            codec: Codec::H264,
+        };
+        let (encoder, _) = encoders.open(source.mode(), config.payload_kbps(), &config).unwrap();
+        let mut pictures = Pictures::new(source, Encoding::new(encoder, encoders, config));
+        assert_eq!(told.load(Ordering::Relaxed), 1);
+        pictures.decline_unread();
+        assert_eq!(told.load(Ordering::Relaxed), 1);
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Promises: what the client misses is left out of what follows where a picture from before is kept, else it takes an IDR; a
 //! picture that is encoded again needs no source; a rate above what the encoder was made for gets a new one,
-//! which begins with an IDR, and that is said. Refuses what the encoder and the importer refuse, in their words.
+//! which begins with an IDR, and that is said; where the GPU is lost the CPU converts from then on. Refuses what the encoder and the importer refuse, in their words.
 
 use std::time::Instant;
 
@@ -72,6 +72,11 @@ impl Software {
         (config.width, config.height, config.refresh_mhz)
     }
 
+    /// Whether there is a GPU that reads dmabufs for it.
+    pub fn reads_dmabufs(&self) -> bool {
+        self.import.is_some()
+    }
+
     /// Sets the rate from the next picture on: what was agreed on with another encoder may be more than this one makes.
     ///
     /// # Errors
@@ -100,7 +105,14 @@ impl Software {
         self.newest = Newest::None;
         let lent = match (&mut self.import, picture.pixels) {
             (Some(import), _) => {
-                let converted = import.convert(picture).map_err(|error| import_fault(picture, error))?;
+                let converted = match import.convert(picture) {
+                    Ok(converted) => converted,
+                    Err(error @ GpuError::Lost { .. }) => {
+                        self.import = None;
+                        return Err(EncodeFault::Gpu(mapped_fault(error)));
+                    }
+                    Err(error) => return Err(import_fault(picture, error)),
+                };
                 out.set_import(converted.waited);
                 if let Some(on_gpu) = converted.on_gpu {
                     out.set_convert(on_gpu);
@@ -125,8 +137,7 @@ impl Software {
             (None, Pixels::Dmabuf(dmabuf)) => {
                 let what = fourcc_name(dmabuf.fourcc);
                 let why = format!("a dmabuf ({what}) came, which this encoder cannot read");
-                let (fourcc, modifier) = (dmabuf.fourcc, dmabuf.modifier);
-                return Err(EncodeFault::Dmabuf { fourcc, modifier, why });
+                return Err(EncodeFault::NoDmabufs { why });
             }
         };
         match lent {

@@ -102,6 +102,8 @@ pub struct Chain {
     /// Ways that are being let go.
     leaving: Vec<JoinHandle<()>>,
     refused: Option<HostError>,
+    /// Dmabufs are declined of every way from now on.
+    takes_no_dmabufs: bool,
 }
 
 impl Chain {
@@ -132,6 +134,7 @@ impl Chain {
             news,
             leaving: Vec::new(),
             refused: None,
+            takes_no_dmabufs: false,
         };
         chain.plan.begin(patience.until);
         loop {
@@ -302,7 +305,10 @@ impl Chain {
     }
 
     fn adopt(&mut self, opened: WayOpened) -> (Option<Desktop>, String) {
-        let WayOpened { source, desktop, text } = opened;
+        let WayOpened { mut source, desktop, text } = opened;
+        if self.takes_no_dmabufs {
+            source.decline_all();
+        }
         self.mode = source.mode();
         let before = source.counters();
         self.current = Some(Current { source, before, number_base: self.next_number });
@@ -395,6 +401,13 @@ impl Source for Chain {
     fn decline(&mut self, fourcc: u32, modifier: u64) {
         if let Some(current) = &mut self.current {
             current.source.decline(fourcc, modifier);
+        }
+    }
+
+    fn decline_all(&mut self) {
+        self.takes_no_dmabufs = true;
+        if let Some(current) = &mut self.current {
+            current.source.decline_all();
         }
     }
 

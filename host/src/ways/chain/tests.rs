@@ -30,6 +30,8 @@ struct Script {
     acts: Mutex<VecDeque<(Way, Act)>>,
     /// Sources that are there.
     open: Arc<AtomicUsize>,
+    /// How often one was told to give no dmabufs.
+    declined: Arc<AtomicUsize>,
 }
 
 struct Pictures {
@@ -39,6 +41,8 @@ struct Pictures {
     counters: Counters,
     pixels: Vec<u8>,
     open: Arc<AtomicUsize>,
+    /// Sources that were told to give no dmabufs.
+    declined: Arc<AtomicUsize>,
 }
 
 impl Drop for Pictures {
@@ -83,6 +87,10 @@ impl Source for Pictures {
         }))
     }
 
+    fn decline_all(&mut self) {
+        self.declined.fetch_add(1, Ordering::SeqCst);
+    }
+
     fn skip(&mut self) {}
 
     fn counters(&self) -> Counters {
@@ -117,7 +125,8 @@ impl Open for Script {
         };
         self.open.fetch_add(1, Ordering::SeqCst);
         let (counters, open) = (Counters::default(), Arc::clone(&self.open));
-        let source = Box::new(Pictures { left, modes, counters, pixels: vec![0; 1024], open });
+        let declined = Arc::clone(&self.declined);
+        let source = Box::new(Pictures { left, modes, counters, pixels: vec![0; 1024], open, declined });
         Ok(WayOpened { source, desktop: None, text: way.to_string() })
     }
 }
@@ -125,7 +134,8 @@ impl Open for Script {
 fn script(acts: Vec<(Way, Act)>) -> (Arc<Script>, Arc<AtomicUsize>) {
     let open = Arc::new(AtomicUsize::new(0));
     let acts = Mutex::new(acts.into());
-    (Arc::new(Script { acts, open: Arc::clone(&open) }), open)
+    let declined = Arc::default();
+    (Arc::new(Script { acts, open: Arc::clone(&open), declined }), open)
 }
 
 fn patience() -> Patience {
@@ -184,6 +194,20 @@ fn pictures_numbers_and_counters_go_on_over_a_change() {
     assert_eq!(chain.falls()[0].reason, "ended");
     drop(chain);
     assert_eq!(open.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn what_reads_no_dmabufs_has_none_of_the_ways_that_come_after_either() {
+    let ways = vec![Way::PipeWire(None), Way::Wayland(None)];
+    let (doors, _open) =
+        script(vec![(ways[0].clone(), Act::Pictures(3)), (ways[1].clone(), Act::Pictures(4))]);
+    let declined = Arc::clone(&doors.declined);
+    let Begun { mut chain, .. } = begin(ways, doors).unwrap();
+    assert_eq!(declined.load(Ordering::SeqCst), 0);
+    chain.decline_all();
+    assert_eq!(declined.load(Ordering::SeqCst), 1);
+    until_changed(&mut chain);
+    assert_eq!(declined.load(Ordering::SeqCst), 2);
 }
 
 #[test]

@@ -178,6 +178,30 @@ fn the_loop_is_woken_when_something_comes_home() {
     assert!(is_woken() && !is_woken());
     home.decline(XR24, MODIFIER_LINEAR);
     assert!(is_woken() && !is_woken());
+    home.decline_all();
+    assert!(is_woken() && !is_woken());
+}
+
+#[test]
+fn all_of_a_wish_are_declined_at_once_and_memory_takes_their_place() {
+    let wish = DmabufWish { formats: vec![(XR24, vec![7, MODIFIER_LINEAR]), (7, vec![9])], ..linear(None) };
+    let mut stage = Stage::wishing(wish);
+    stage.dmabufs().add(key(1));
+    stage.agree_on_dmabufs(SIDE);
+    stage.lend([Told::dmabuf(1)]).unwrap();
+    stage.dmabufs().home().decline(7, 9);
+    stage.dmabufs().home().decline_all();
+    assert!(stage.dmabufs().take_declined());
+    assert!(stage.dmabufs().formats().is_empty() && !stage.dmabufs().is_wished(XR24, MODIFIER_LINEAR));
+    // What is out still comes home.
+    stage.give_back();
+    assert_eq!(stage.home(), [key(1)]);
+    stage.agree(SIDE);
+    assert_eq!(stage.give([Told::picture(7)]), Some((7, 7)));
+    assert_eq!(stage.receiver.exchange.counters().memory_falls, 1);
+    // Once is enough.
+    stage.dmabufs().home().decline_all();
+    assert!(!stage.dmabufs().take_declined());
 }
 
 #[test]
