@@ -5,9 +5,6 @@
 //! meanwhile; one number for one memory, never used again for another. What does it refuse: to read a pixel, and to be
 //! read once it has gone back. A source gives dmabufs only to those who wish for them ([`DmabufWish`]).
 
-#[cfg(feature = "pipewire")]
-pub mod drm;
-
 use std::fmt;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -107,7 +104,7 @@ impl Numbers {
     }
 }
 
-/// Who signals a producer's timelines where no GPU does; by DRM that is `drm::DrmTimelines`.
+/// Who signals a producer's timelines where no GPU does: whoever opens the source knows a node of DRM's to do so by.
 pub trait Timelines: fmt::Debug + Send + Sync {
     /// Signals `point` of the timeline behind `syncobj`.
     ///

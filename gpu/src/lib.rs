@@ -39,3 +39,4 @@ pub use error::{Code, GpuError, Link};
 pub use importer::{Done, Handover, Importer, Ticket};
 pub use input::{Dmabuf, DmabufPlane, Input, Memory, Overlay, Pages, SyncPoint};
 pub use output::{Layout, OutputSpec, Placement, Plane};
+pub use syncobj::Syncobjs;

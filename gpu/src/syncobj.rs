@@ -1,10 +1,12 @@
 //! Points on timelines of DRM's (Linux, `include/uapi/drm/drm.h`, `DRM_IOCTL_SYNCOBJ_*`).
 //!
 //! A timeline's descriptor means something to every node of DRM's, whichever GPU's it is: we take the device's own, else
-//! the first one that is open to us. Promises: no handle outlives its call. Refuses: points that are not come to in time.
+//! the first one that is open to us. Promises: no handle outlives its call; a point that was signalled before is signalled
+//! once more without harm, since a timeline's value does not fall. Refuses: nodes whose driver knows no timelines, and
+//! points that are not come to in time.
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -16,6 +18,12 @@ use crate::limits::PRODUCER_PATIENCE_MS;
 use crate::{GpuError, SyncPoint};
 
 const NODES: &str = "/dev/dri";
+
+#[repr(C)]
+struct Capability {
+    kind: u64,
+    value: u64,
+}
 
 #[repr(C)]
 struct Create {
@@ -66,6 +74,7 @@ struct Signal {
     flags: u32,
 }
 
+const CAPABILITY: ioctl::Opcode = opcode::read_write::<Capability>(b'd', 0x0c);
 const CREATE: ioctl::Opcode = opcode::read_write::<Create>(b'd', 0xbf);
 const DESTROY: ioctl::Opcode = opcode::read_write::<Destroy>(b'd', 0xc0);
 const TO_FD: ioctl::Opcode = opcode::read_write::<Handle>(b'd', 0xc1);
@@ -74,6 +83,8 @@ const WAIT: ioctl::Opcode = opcode::read_write::<Wait>(b'd', 0xca);
 const TRANSFER: ioctl::Opcode = opcode::read_write::<Transfer>(b'd', 0xcc);
 const SIGNAL: ioctl::Opcode = opcode::read_write::<Signal>(b'd', 0xcd);
 
+/// Of [`CAPABILITY`]: timelines (`DRM_CAP_SYNCOBJ_TIMELINE`).
+const HAS_TIMELINES: u64 = 0x14;
 /// Of [`TO_FD`] and [`FROM_FD`]: a sync_file, not a timeline.
 const SYNC_FILE: u32 = 1;
 /// Of [`WAIT`]: also for a point that nobody has promised yet; and for the promise alone.
@@ -82,8 +93,9 @@ const FOR_PROMISE: u32 = 4;
 
 /// A node of DRM's that timelines are spoken of through.
 #[derive(Debug)]
-pub(crate) struct Syncobjs {
+pub struct Syncobjs {
     node: OwnedFd,
+    path: PathBuf,
 }
 
 /// A timeline, known to the node by a number for as long as this lives.
@@ -110,6 +122,20 @@ fn call<const OPCODE: ioctl::Opcode, T>(node: &OwnedFd, value: &mut T) -> Result
 }
 
 impl Syncobjs {
+    /// Opens the first node that is open to us and knows timelines, for whoever has no device.
+    ///
+    /// # Errors
+    /// [`GpuError::System`]: what the last of them said, or that there is none.
+    pub fn any() -> Result<Self, GpuError> {
+        Self::open(None)
+    }
+
+    /// The node.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Opens the device's own node, else another one.
     pub(crate) fn open(own: Option<DrmNode>) -> Result<Self, GpuError> {
         let mut paths: Vec<_> = std::fs::read_dir(NODES)
@@ -121,16 +147,22 @@ impl Syncobjs {
             |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("renderD"));
         paths.retain(|path| is_render(path));
         paths.sort_by_key(|path| (own.is_none() || DrmNode::at(path) != own, path.clone()));
-        let open = |path| rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
         let mut refused = Errno::NOENT;
         for path in paths {
-            match open(path) {
-                Ok(node) => return Ok(Self { node }),
+            match Self::open_node(&path) {
+                Ok(node) => return Ok(Self { node, path }),
                 Err(errno) => refused = errno,
             }
         }
         let remedy = "put this user into the group render, or let the producer's buffers carry their fences themselves";
         Err(GpuError::system(Link::Acquire, "opening a node in /dev/dri", remedy)(refused))
+    }
+
+    fn open_node(path: &Path) -> Result<OwnedFd, Errno> {
+        let node = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        let mut capability = Capability { kind: HAS_TIMELINES, value: 0 };
+        call::<CAPABILITY, _>(&node, &mut capability)?;
+        if capability.value == 0 { Err(Errno::OPNOTSUPP) } else { Ok(node) }
     }
 
     /// The work that a point stands for, as a sync_file; waits until the producer has submitted it.
@@ -160,7 +192,10 @@ impl Syncobjs {
     }
 
     /// Has a point come now.
-    pub(crate) fn signal(&self, point: SyncPoint<'_>) -> Result<(), GpuError> {
+    ///
+    /// # Errors
+    /// [`GpuError::System`]: it is no timeline of DRM's.
+    pub fn signal(&self, point: SyncPoint<'_>) -> Result<(), GpuError> {
         let give = || {
             let timeline = self.known(point.syncobj)?;
             let (handles, points) = ([timeline.handle], [point.point]);
@@ -240,6 +275,12 @@ mod tests {
     fn the_kernels_numbers_are_these() {
         assert_eq!((CREATE, DESTROY, TO_FD), (0xc008_64bf, 0xc008_64c0, 0xc010_64c1));
         assert_eq!((FROM_FD, WAIT), (0xc010_64c2, 0xc028_64ca));
-        assert_eq!((TRANSFER, SIGNAL), (0xc020_64cc, 0xc018_64cd));
+        assert_eq!((TRANSFER, SIGNAL, CAPABILITY), (0xc020_64cc, 0xc018_64cd, 0xc010_640c));
+    }
+
+    #[test]
+    fn what_is_no_node_of_drms_is_refused() {
+        assert_eq!(Syncobjs::open_node(Path::new("/dev/null")).unwrap_err(), Errno::NOTTY);
+        assert_eq!(Syncobjs::open_node(Path::new("/nonexistent")).unwrap_err(), Errno::NOENT);
     }
 }

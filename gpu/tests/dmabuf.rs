@@ -4,6 +4,7 @@
 //! Wants a kernel with udmabuf and a Mesa whose lavapipe imports dmabufs (25 and later): `cargo xtask vm` has both. All of it
 //! is emulated there, and so each test makes do with one shader.
 
+mod drm;
 mod lavapipe;
 
 use std::fs::File;
@@ -13,7 +14,9 @@ use std::os::unix::fs::FileExt;
 use punktfunk_gpu::format::{Colour, Fourcc, LINEAR, Order, OutputFormat};
 use punktfunk_gpu::producer::Produced;
 use punktfunk_gpu::reference::{self, Source};
-use punktfunk_gpu::{Dmabuf, DmabufPlane, Done, GpuError, Handover, Importer, Input, OutputSpec, SyncPoint};
+use punktfunk_gpu::{
+    Dmabuf, DmabufPlane, Done, GpuError, Handover, Importer, Input, OutputSpec, SyncPoint, Syncobjs,
+};
 
 const SPEC: OutputSpec =
     OutputSpec { width: 64, height: 48, format: OutputFormat::Nv12, colour: Colour::BT709, buffers: 2 };
@@ -293,4 +296,23 @@ fn what_the_gpu_itself_exports_it_imports() {
     check(&mut importer, input(1, &planes), 6);
     drop(planes);
     drop(produced);
+}
+
+#[test]
+#[ignore = "wants a node of DRM's: cargo xtask vm"]
+fn a_producers_timeline_is_signalled_where_no_gpu_does() {
+    let node = Syncobjs::any().unwrap();
+    let timeline = drm::Timeline::new(node.path());
+    assert_eq!(timeline.point(), 0);
+    let signal = |point| node.signal(SyncPoint { syncobj: timeline.fd.as_fd(), point });
+    for (signalled, is) in [(7, 7), (9, 9), (9, 9)] {
+        signal(signalled).unwrap();
+        assert_eq!(timeline.point(), is);
+    }
+    // What a GPU has signalled further on by itself is not set back.
+    signal(8).unwrap();
+    assert!(timeline.point() >= 9, "{}", timeline.point());
+    let file = File::open("/dev/null").unwrap();
+    let refused = node.signal(SyncPoint { syncobj: file.as_fd(), point: 1 }).unwrap_err();
+    assert!(matches!(refused, GpuError::System { .. }), "{refused}");
 }

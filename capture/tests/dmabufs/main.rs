@@ -7,7 +7,6 @@
 #![cfg(feature = "pipewire")]
 #![allow(clippy::unwrap_used)] // clippy's leave for tests ends at the functions that they share
 
-mod drm;
 mod memory;
 mod pods;
 mod producer;
@@ -22,7 +21,6 @@ use std::time::{Duration, Instant};
 
 use pods::Offered;
 use producer::{Command, Flaw, Plan, Producer};
-use punktfunk_capture::dmabuf::drm::DrmTimelines;
 use punktfunk_capture::dmabuf::{MODIFIER_INVALID, MODIFIER_LINEAR, Numbers, Timelines};
 use punktfunk_capture::pipewire::{Door, NodeRef, PipeWireSource, Wanted};
 use punktfunk_capture::{CaptureError, Diagnosis, Dmabuf, DmabufWish, Mode, Picture, Pixels, Source};
@@ -240,30 +238,6 @@ fn points_are_said_and_no_buffer_goes_back_before_it_is_released() {
         assert!(dmabuf(&stage.next()).acquire.is_none());
     }
     assert_eq!(stage.producer.seen().released, 0);
-}
-
-#[test]
-#[ignore = "needs a newer userland; cargo xtask userland"]
-fn a_timeline_of_drms_is_signalled_where_there_is_a_node() {
-    let timelines = match DrmTimelines::open() {
-        Ok(timelines) => timelines,
-        // The virtual machine has one.
-        Err(error) => {
-            assert!(!std::path::Path::new("/dev/dri").exists(), "{error}");
-            return eprintln!("no node of DRM's: {error}");
-        }
-    };
-    let timeline = drm::Timeline::new(timelines.path());
-    assert_eq!(timeline.point(), 0);
-    for (signalled, is) in [(7, 7), (9, 9), (9, 9)] {
-        timelines.signal(timeline.fd.as_fd(), signalled).unwrap();
-        assert_eq!(timeline.point(), is);
-    }
-    // What a GPU has signalled further on by itself is not set back.
-    timelines.signal(timeline.fd.as_fd(), 8).unwrap();
-    assert!(timeline.point() >= 9, "{}", timeline.point());
-    let error = timelines.signal(memory::file(4096).as_fd(), 1).unwrap_err();
-    eprintln!("{}: points 7 and 9 are signalled; a file in memory: {error}", timelines.path().display());
 }
 
 #[test]

@@ -266,7 +266,7 @@ impl Encoders {
 /// Who signals a producer's timelines where no GPU does.
 #[cfg(feature = "pipewire")]
 fn timelines() -> Option<Arc<dyn Timelines>> {
-    match punktfunk_capture::dmabuf::drm::DrmTimelines::open() {
+    match super::import::DrmTimelines::open() {
         Ok(timelines) => Some(Arc::new(timelines)),
         Err(error) => {
             tracing::info!(%error, "producers are not asked for explicit synchronisation: no DRM node could signal them");

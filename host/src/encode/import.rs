@@ -18,6 +18,29 @@ use punktfunk_gpu::{
 
 use super::picture_encoder::EncodeFault;
 
+/// A producer's timelines by a node of DRM's, for what no GPU signals.
+#[cfg(feature = "pipewire")]
+#[derive(Debug)]
+pub struct DrmTimelines(punktfunk_gpu::Syncobjs);
+
+#[cfg(feature = "pipewire")]
+impl DrmTimelines {
+    /// By the first node that knows timelines.
+    ///
+    /// # Errors
+    /// There is none that is open to us.
+    pub fn open() -> Result<Self, GpuError> {
+        punktfunk_gpu::Syncobjs::any().map(Self)
+    }
+}
+
+#[cfg(feature = "pipewire")]
+impl lent::Timelines for DrmTimelines {
+    fn signal(&self, syncobj: std::os::fd::BorrowedFd<'_>, point: u64) -> std::io::Result<()> {
+        self.0.signal(SyncPoint { syncobj, point }).map_err(std::io::Error::other)
+    }
+}
+
 /// Outputs that are written in turn: one is read, one is written, one waits.
 pub const OUTPUTS: usize = 3;
 

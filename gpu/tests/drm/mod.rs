@@ -1,4 +1,6 @@
-//! A timeline of DRM's, made here and looked at here; `DrmTimelines` signals it in between.
+//! A timeline of DRM's, made here and looked at here; `Syncobjs` signals it in between.
+
+#![allow(clippy::unwrap_used)] // clippy's leave for tests ends at the functions that they share
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
