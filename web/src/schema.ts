@@ -353,6 +353,24 @@ export interface components {
             /** @description Its version, where it is installed. */
             version?: string | null;
         };
+        /** @description Bytes of pictures that the host's CPU has copied since the session's start, by where. */
+        Copied: {
+            /**
+             * Format: int64
+             * @description Out of their producer's buffers.
+             */
+            capture: number;
+            /**
+             * Format: int64
+             * @description To make them the encoder's: a conversion's result, or an upload.
+             */
+            import: number;
+            /**
+             * Format: int64
+             * @description Out of the encoder's memory.
+             */
+            slices: number;
+        };
         /** @description What a session has counted since its start. */
         Counts: {
             /**
@@ -454,6 +472,20 @@ export interface components {
         Diagnosis: {
             /** @description Each link, in a picture's order. */
             checks: components["schemas"]["Check"][];
+        };
+        /** @description Something lesser that took the place of what was asked for. */
+        Fall: {
+            /**
+             * Format: int64
+             * @description How often.
+             */
+            count: number;
+            /** @description What was to be. */
+            from: string;
+            /** @description Why, in a word or two joined by dashes. */
+            reason: string;
+            /** @description What was there in its place. */
+            to: string;
         };
         /** @description That the program answers. */
         Health: {
@@ -642,6 +674,8 @@ export interface components {
             client: string;
             /** @description Each of the client's stages, and the sums across both ends, as the client tells them. */
             client_stages: components["schemas"]["Latency"][];
+            /** @description What the host's CPU has copied; all zeroes where pictures stay in a GPU's memory until they are encoded. */
+            copied_by_cpu: components["schemas"]["Copied"];
             /** @description What it has counted. */
             counts: components["schemas"]["Counts"];
             /**
@@ -653,6 +687,8 @@ export interface components {
             device?: string | null;
             /** @description What encodes it. */
             encoder: string;
+            /** @description Each kind of fallback; their sum is in `counts`. */
+            falls: components["schemas"]["Fall"][];
             /** @description The client's fingerprint, 64 hex digits. */
             fingerprint: string;
             /**

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use punktfunk_control::{
-    ClientStats, Fingerprint, Hello, HostStats, LinkStats, Mode, SessionId, StageSummary, Welcome,
+    ClientStats, FallCount, Fingerprint, Hello, HostStats, LinkStats, Mode, SessionId, StageSummary, Welcome,
 };
 use punktfunk_manage::model;
 
@@ -123,6 +123,12 @@ impl Shown {
             fallbacks: stats.falls.iter().map(|fall| fall.count).sum(),
             ..self.session.counts
         };
+        self.session.copied_by_cpu = model::Copied {
+            capture: stats.copied_capture_bytes,
+            import: stats.copied_import_bytes,
+            slices: stats.copied_slice_bytes,
+        };
+        self.session.falls = stats.falls.iter().map(fall).collect();
         self.last = Some((stats.clone(), now));
     }
 
@@ -178,6 +184,11 @@ fn latency(stage: &StageSummary) -> model::Latency {
     }
 }
 
+fn fall(fall: &FallCount) -> model::Fall {
+    let FallCount { from, to, reason, count } = fall.clone();
+    model::Fall { from, to, reason, count }
+}
+
 fn mode(mode: Mode) -> model::Mode {
     model::Mode { width: mode.width, height: mode.height, refresh_mhz: mode.refresh_mhz }
 }
@@ -200,6 +211,10 @@ mod tests {
         StageSummary { name: "encode".into(), count: 60, p50_us: 1, p99_us: 2, p999_us: 3, max_us: 4 }
     }
 
+    fn lesser(from: &str, to: &str, count: u64) -> FallCount {
+        FallCount { from: from.into(), to: to.into(), reason: "a-test".into(), count }
+    }
+
     #[test]
     fn what_was_not_measured_is_not_zero_and_what_is_old_goes() {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
@@ -213,6 +228,10 @@ mod tests {
                 session_us: sofar * 1_000_000,
                 wire_bytes: sofar * 125_000,
                 aus_sent: sofar * 60,
+                copied_capture_bytes: sofar * 3,
+                copied_import_bytes: sofar * 5,
+                copied_slice_bytes: sofar * 7,
+                falls: vec![lesser("nvenc", "openh264", 1), lesser("dmabuf", "memory", sofar)],
                 ..HostStats::default()
             };
             shown.handle_stats(&stats, &[stage()], now);
@@ -221,6 +240,9 @@ mod tests {
         let told = at(&shown, start + second * 4);
         assert_eq!((told.wire_kbps, told.pictures_per_s), (Some(1_000), Some(60.0)));
         assert_eq!((told.loss_per_mille, told.stages.len()), (Some(4.0), 1));
+        assert_eq!(told.copied_by_cpu, model::Copied { capture: 6, import: 10, slices: 14 });
+        let falls: Vec<_> = told.falls.iter().map(|fall| (fall.from.as_str(), fall.count)).collect();
+        assert_eq!((falls, told.counts.fallbacks), (vec![("nvenc", 1), ("dmabuf", 2)], 3));
         let old = at(&shown, start + second * 5);
         assert_eq!((old.wire_kbps, old.pictures_per_s, old.loss_per_mille), (None, None, None));
         assert!(old.stages.is_empty() && old.counts.aus_sent == 120, "what was counted stays");

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 pub use device::{Device, DeviceName, PendingDevice};
 pub use diagnosis::{Check, CheckState, Diagnosis};
 pub use pairing::{ArmPairing, Pairing, PairingState};
-pub use session::{Counts, Latency, Mode, Reconfigure, Session, SessionState};
+pub use session::{Copied, Counts, Fall, Latency, Mode, Reconfigure, Session, SessionState};
 pub use settings::{Origin, Setting, SettingChange};
 pub use speed::{SpeedTest, SpeedTestRequest, SpeedTestResult, WeakestLink};
 

@@ -82,6 +82,30 @@ pub struct Counts {
     pub fallbacks: u64,
 }
 
+/// Bytes of pictures that the host's CPU has copied since the session's start, by where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Copied {
+    /// Out of their producer's buffers.
+    pub capture: u64,
+    /// To make them the encoder's: a conversion's result, or an upload.
+    pub import: u64,
+    /// Out of the encoder's memory.
+    pub slices: u64,
+}
+
+/// Something lesser that took the place of what was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Fall {
+    /// What was to be.
+    pub from: String,
+    /// What was there in its place.
+    pub to: String,
+    /// Why, in a word or two joined by dashes.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
+}
+
 /// One client's session.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Session {
@@ -132,6 +156,10 @@ pub struct Session {
     pub client_stages: Vec<Latency>,
     /// What it has counted.
     pub counts: Counts,
+    /// What the host's CPU has copied; all zeroes where pictures stay in a GPU's memory until they are encoded.
+    pub copied_by_cpu: Copied,
+    /// Each kind of fallback; their sum is in `counts`.
+    pub falls: Vec<Fall>,
 }
 
 /// A wish to change a running session; what is absent stays.

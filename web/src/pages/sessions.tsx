@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { ask, type Session, type Status } from "../api";
 import { Card, Facts, Field, Oops, Sure, useTask } from "../parts";
-import { count, micros, mode, named, rate, short, span, whose } from "../words";
+import { bytes, count, micros, mode, named, rate, short, span, whose } from "../words";
 
 const SIZES = ["1280x720", "1280x800", "1920x1080", "2560x1440", "3840x2160"];
 const HERTZ = ["30", "60", "90", "120", "144"];
@@ -15,6 +15,19 @@ function choices(all: string[], now: string): string[] {
 function target({ target_kbps, target_reason }: Session): string {
   const why = target_reason && target_reason !== "asked" ? `, by ${target_reason}` : "";
   return `${rate(target_kbps)}${why}`;
+}
+
+// What took the place of what, and why.
+function falls({ counts, falls }: Session): string {
+  const each = falls.map((fall) => `${fall.from} → ${fall.to} ${count(fall.count)}× (${fall.reason})`);
+  return [count(counts.fallbacks), ...each].join("; ");
+}
+
+// Bytes of pictures that did not stay where they were.
+function copied({ copied_by_cpu: { capture, import: made, slices } }: Session): string {
+  const where = { "out of the desktop": capture, "to the encoder": made, "out of it": slices };
+  const each = Object.entries(where).filter(([, of]) => of > 0);
+  return each.map(([words, of]) => `${bytes(of)} ${words}`).join(", ") || "nothing";
 }
 
 function Change({ session }: { session: Session }) {
@@ -120,7 +133,8 @@ function One({ session }: { session: Session }) {
           ["Dropped here, there", `${count(counts.aus_dropped)}, ${count(counts.aus_dropped_there)}`],
           ["Shed before encode", count(counts.pictures_shed)],
           ["Datagrams", `${count(counts.datagrams_sent)}, ${count(counts.datagrams_resent)} of them again`],
-          ["Fallbacks", count(counts.fallbacks)],
+          ["Fallbacks", falls(session)],
+          ["Copied by the CPU", copied(session)],
         ]}
       />
       <Change session={session} />

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use punktfunk_manage::model::{
-    Counts, Latency, Session, SessionState, SpeedTestRequest, SpeedTestResult, WeakestLink,
+    Copied, Counts, Fall, Latency, Session, SessionState, SpeedTestRequest, SpeedTestResult, WeakestLink,
 };
 
 /// Each stage's median in microseconds, by its name.
@@ -86,6 +86,17 @@ pub(super) fn move_on(session: &mut Session, index: usize, age: Duration) {
         packets_send_dropped: 0,
         fallbacks: index as u64,
     };
+    // The first one's pictures stay on a card; the second one's were to.
+    let picture_bytes = u64::from(session.mode.width) * u64::from(session.mode.height) * 3 / 2;
+    let import = if index == 0 { 0 } else { pictures * picture_bytes };
+    session.copied_by_cpu = Copied { import, ..Copied::default() };
+    let fall = |count| Fall {
+        from: "nvenc".to_owned(),
+        to: "openh264".to_owned(),
+        reason: "not-opened".to_owned(),
+        count,
+    };
+    session.falls = (index > 0).then(|| fall(index as u64)).into_iter().collect();
 }
 
 /// What a test of a wireless path might find.
