@@ -2,36 +2,16 @@
 
 mod cuda;
 mod lavapipe;
+mod stand_ins;
 
 use std::os::fd::AsFd;
-use std::sync::{Once, OnceLock};
 use std::time::{Duration, Instant};
 
-use punktfunk_gpu::{Choice, Device, Done, GpuError, Handover, Importer, Input, Memory};
-use stand_in_common::{Loaded, Timeline};
+use punktfunk_gpu::{Done, GpuError, Handover, Importer, Input, Memory};
+use stand_in_common::Timeline;
 
 use cuda::SPEC;
-
-/// Stand-ins for both, and lavapipe with the one for Vulkan in it.
-fn begin() -> (Loaded, Device) {
-    lavapipe::only();
-    static LAYER: Once = Once::new();
-    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
-    LAYER.call_once(|| {
-        let folder = FOLDER.get_or_init(|| tempfile::tempdir().expect("there is room"));
-        stand_in_vulkan::lay(folder.path(), &stand_in_common::library("stand-in-vulkan"))
-            .expect("there is room");
-        // SAFETY: the loader, the one reader of these in this program, is not started before this returns.
-        unsafe {
-            std::env::set_var("VK_LAYER_PATH", folder.path());
-            std::env::set_var("VK_INSTANCE_LAYERS", stand_in_vulkan::NAME);
-        }
-    });
-    let loaded = Loaded::new(&["stand-in-cuda", "stand-in-vulkan"]);
-    let device = Device::open(&Choice::Software).expect("lavapipe opens");
-    assert!(device.caps().shares_timelines, "the layer is not in: {:?}", device.caps());
-    (loaded, device)
-}
+use stand_ins::begin;
 
 #[test]
 fn every_picture_comes_through_and_no_thread_waits() {
