@@ -1,8 +1,8 @@
 //! Decodes streams of ours on this machine's card and holds each picture against the software decoder's.
 //!
 //! `cargo run --release -p punktfunk-nvdec --example card -- [--json]`. Promises: each line's figures are of this run; a
-//! picture that differs in one sample is a failure. Refuses: to call a machine without a card broken: it says which link was
-//! not there, and ends with 0.
+//! picture that differs in one sample is a failure, and so is a link that is here and does not work. Refuses: to call a
+//! machine without a card broken: it says which link was not there, and ends with 0.
 
 #![allow(clippy::print_stdout, reason = "a program's words to a person")]
 
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use punktfunk_codec::h264::{Decoder as Software, Encoder, EncoderConfig};
 use punktfunk_codec::{I420, I420Buffer, annexb};
-use punktfunk_cuda::{Context, Cuda};
-use punktfunk_nvdec::{Codec, Decoder, Frame, Library, Plane};
+use punktfunk_cuda::{Breakage, Context, Cuda, CudaError};
+use punktfunk_nvdec::{Codec, Decoder, Frame, Library, NvdecError, Plane};
 use serde_json::{Value, json};
 
 const SIZES: [(&str, u32, u32); 3] = [("720p", 1280, 720), ("1080p", 1920, 1080), ("4K", 3840, 2160)];
@@ -28,12 +28,16 @@ fn main() -> ExitCode {
     let is_json = std::env::args().any(|word| word == "--json");
     let (context, library) = match links() {
         Ok(links) => links,
-        Err(why) => {
+        Err(missing) => {
+            let (key, words, why, code) = match missing {
+                Missing::Absent(why) => ("not_run", "not run", why, ExitCode::SUCCESS),
+                Missing::Broken(why) => ("broken", "FAILED", why, ExitCode::FAILURE),
+            };
             match is_json {
-                true => println!("{:#}", json!({ "not_run": why })),
-                false => println!("NVDEC: not run: {why}"),
+                true => println!("{:#}", json!({ key: why })),
+                false => println!("NVDEC: {words}: {why}"),
             }
-            return ExitCode::SUCCESS;
+            return code;
         }
     };
     let mut rows = Vec::new();
@@ -55,13 +59,37 @@ fn main() -> ExitCode {
     if is_exact { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Why nothing is decoded here.
+enum Missing {
+    /// A link is not here.
+    Absent(String),
+    /// It is, and does not work.
+    Broken(String),
+}
+
+/// cuInit's answer where there is no card.
+const NO_DEVICE: i32 = 100;
+
+impl From<NvdecError> for Missing {
+    fn from(error: NvdecError) -> Self {
+        match &error {
+            NvdecError::Absent | NvdecError::Cuda(CudaError::Absent) => Self::Absent(error.to_string()),
+            NvdecError::Cuda(CudaError::Broken(Breakage::Init { code })) if code.value() == NO_DEVICE => {
+                Self::Absent(error.to_string())
+            }
+            _ => Self::Broken(error.to_string()),
+        }
+    }
+}
+
 /// What there has to be, or which of it is not there.
-fn links() -> Result<(Context, Library), String> {
-    let cuda = Cuda::load().map_err(|error| error.to_string())?;
-    let devices = cuda.devices().map_err(|error| error.to_string())?;
-    let device = devices.first().ok_or("NVIDIA's driver sees no card")?;
-    let context = device.context().map_err(|error| error.to_string())?;
-    let library = Library::load().map_err(|error| error.to_string())?;
+fn links() -> Result<(Context, Library), Missing> {
+    let devices = Cuda::load().and_then(|cuda| cuda.devices()).map_err(NvdecError::from)?;
+    let Some(device) = devices.first() else {
+        return Err(Missing::Absent("NVIDIA's driver sees no card".to_owned()));
+    };
+    let library = Library::load()?;
+    let context = device.context().map_err(NvdecError::from)?;
     Ok((context, library))
 }
 
