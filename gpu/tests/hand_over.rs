@@ -95,6 +95,16 @@ fn another_gpu_is_named_and_a_timeline_that_cannot_be_exported_too() {
         let refused = Importer::new(&device, SPEC, Handover::Exported).unwrap_err();
         assert!(matches!(refused, GpuError::Call { call: "vkCreateSemaphore", .. }), "{refused}");
         loaded.fail("");
+        // A device that is gone says so when it is given work.
+        let mut importer = Importer::new(&device, SPEC, Handover::Mapped).unwrap();
+        let bytes = lavapipe::bytes(&cuda::picture(0), SPEC.width, 256);
+        let fourcc = punktfunk_gpu::format::Fourcc::XRGB8888;
+        let (width, height) = (SPEC.width, SPEC.height);
+        let memory = Memory { fourcc, width, height, stride: 256, bytes: &bytes, pages: None, overlay: None };
+        loaded.fail("vkQueueSubmit2=-4");
+        let lost = importer.convert(&Input::Memory(memory)).unwrap_err();
+        assert!(matches!(lost, GpuError::Lost { .. }), "{lost}");
+        loaded.fail("");
     }
     assert_eq!(loaded.breaches(), 0);
 }

@@ -25,6 +25,8 @@ pub(crate) struct Functions {
     pub(crate) value: vk::PFN_vkGetSemaphoreCounterValue,
     pub(crate) wait: vk::PFN_vkWaitSemaphores,
     pub(crate) signal: vk::PFN_vkSignalSemaphore,
+    /// None before Vulkan 1.3.
+    submit: Option<vk::PFN_vkQueueSubmit2>,
 }
 
 impl Functions {
@@ -53,6 +55,8 @@ impl Functions {
                 signal: transmute::<unsafe extern "system" fn(), vk::PFN_vkSignalSemaphore>(function(
                     c"vkSignalSemaphore",
                 )?),
+                submit: function(c"vkQueueSubmit2")
+                    .map(|submit| transmute::<unsafe extern "system" fn(), vk::PFN_vkQueueSubmit2>(submit)),
             })
         }
     }
@@ -63,7 +67,16 @@ impl Functions {
     /// The handle is of a device.
     pub(crate) unsafe fn of(device: vk::Device) -> Option<Arc<Self>> {
         // SAFETY: the caller's word.
-        let key = unsafe { chain::key(device.as_raw()) };
+        unsafe { Self::of_its(device.as_raw()) }
+    }
+
+    /// Of the device that a handle is of: its own, or a queue's, which the loader gives the same table.
+    ///
+    /// # Safety
+    /// The handle is of one of these.
+    unsafe fn of_its(handle: u64) -> Option<Arc<Self>> {
+        // SAFETY: the caller's word.
+        let key = unsafe { chain::key(handle) };
         DEVICES.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(&key).cloned()
     }
 }
@@ -77,7 +90,27 @@ pub(crate) fn own(name: &[u8]) -> usize {
         b"vkDestroySemaphore" => semaphore::destroy as vk::PFN_vkDestroySemaphore as usize,
         b"vkGetSemaphoreFdKHR" => semaphore::export as vk::PFN_vkGetSemaphoreFdKHR as usize,
         b"vkImportSemaphoreFdKHR" => semaphore::import as vk::PFN_vkImportSemaphoreFdKHR as usize,
+        b"vkQueueSubmit2" => submit as vk::PFN_vkQueueSubmit2 as usize,
         _ => 0,
+    }
+}
+
+/// Passed on, unless a test wants it to fail: a device that is lost says so here.
+unsafe extern "system" fn submit(
+    queue: vk::Queue,
+    count: u32,
+    work: *const vk::SubmitInfo2<'_>,
+    fence: vk::Fence,
+) -> vk::Result {
+    if let Some(code) = semaphore::failure("vkQueueSubmit2") {
+        return code;
+    }
+    // SAFETY: the application's call.
+    unsafe {
+        match Functions::of_its(queue.as_raw()).and_then(|functions| functions.submit) {
+            Some(submit) => submit(queue, count, work, fence),
+            None => vk::Result::ERROR_INITIALIZATION_FAILED,
+        }
     }
 }
 

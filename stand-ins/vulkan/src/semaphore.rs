@@ -36,7 +36,7 @@ fn with<T>(call: impl FnOnce(&mut HashMap<u64, Shared>) -> T) -> T {
 }
 
 /// What a call is to fail with, because a test wants it.
-fn failure(call: &str) -> Option<vk::Result> {
+pub(crate) fn failure(call: &str) -> Option<vk::Result> {
     CONTROLS.failure(call).map(|code| vk::Result::from_raw(code.parse().unwrap_or(-13)))
 }
 
