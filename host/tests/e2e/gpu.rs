@@ -323,3 +323,24 @@ fn a_gpu_that_is_not_there_is_named_when_the_host_begins() {
         .refused();
     ended.expect_code(8).expect_said(&["GPU"]);
 }
+
+#[test]
+fn a_gpu_that_is_lost_is_followed_by_the_cpu() {
+    let (_turn, place) = (session_turn(), Place::new());
+    let layer = place.path("layer");
+    stand_in_vulkan::lay(&layer, &library("stand-in-vulkan")).unwrap();
+    let host = HostStart::new(&place, "card")
+        .env("VK_DRIVER_FILES", lavapipe())
+        .env("VK_ICD_FILENAMES", lavapipe())
+        .env("VK_LAYER_PATH", layer)
+        .env("VK_INSTANCE_LAYERS", stand_in_vulkan::NAME)
+        // VK_ERROR_DEVICE_LOST.
+        .env("PUNKTFUNK_STANDIN_FAIL", "vkQueueSubmit2:20x9999=-4")
+        .args(&["--once", "--import", "gpu"])
+        .ready();
+    let port = host.port;
+    let summary = stream(&place, host, port, "320x192@30", 3);
+    let falls = falls(&summary);
+    assert!(matches!(&falls[..], [fall] if fall.reason == "gpu-lost"), "{falls:?}");
+    assert!(count(&summary, "/card/newest") > 60, "{summary:#}");
+}
