@@ -1,7 +1,7 @@
 //! A device's context, and what is current on a thread.
 //!
 //! Promises: it outlives all that was made in it. What is dropped waits until the streams are done with what was queued
-//! before, for a bounded time.
+//! before, for a bounded time; what they are not done with is left to the driver, and so is the context.
 
 #![allow(unsafe_code)]
 
@@ -10,26 +10,24 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
 
-use cudarc::driver::sys::{CUcontext, CUstream};
+use cudarc::driver::sys::CUcontext;
 
 use crate::device::Device;
 use crate::driver::{Driver, call};
 use crate::error::CudaError;
-use crate::limits::SETTLE_MAX;
-use crate::stream;
+use crate::settle::Listed;
 
 /// The primary context of a device: a handle, cheap to clone.
 #[derive(Clone)]
-pub struct Context(Arc<Inner>);
+pub struct Context(pub(crate) Arc<Inner>);
 
-struct Inner {
+pub(crate) struct Inner {
     device: Device,
     raw: CUcontext,
     /// The streams that are alive, so that a drop knows whom to wait for.
-    streams: Mutex<Vec<CUstream>>,
+    pub(crate) streams: Mutex<Vec<Listed>>,
     left_behind: AtomicU64,
 }
 
@@ -66,9 +64,7 @@ impl Context {
     /// # Errors
     /// The context is gone.
     pub fn enter(&self) -> Result<Current<'_>, CudaError> {
-        // SAFETY: the context is retained for as long as `self` is.
-        unsafe { call!(self.driver(), cuCtxPushCurrent_v2(self.0.raw)) }?;
-        Ok(Current { context: self, _here: PhantomData })
+        self.0.enter()
     }
 
     /// Free and total bytes of the device's memory.
@@ -83,8 +79,9 @@ impl Context {
         Ok((free, total))
     }
 
-    /// How many things were left to the driver, since a stream still held them when they were dropped and went on
-    /// holding them for [`SETTLE_MAX`]. 0 unless a semaphore was waited for that nobody signalled.
+    /// How many things were left to the driver: a stream still held them when they were dropped and went on holding them for
+    /// [`crate::limits::SETTLE_MAX`], as where a semaphore is waited for that nobody signals, or the driver would not take
+    /// them back.
     #[must_use]
     pub fn left_behind(&self) -> u64 {
         self.0.left_behind.load(Ordering::Relaxed)
@@ -98,32 +95,14 @@ impl Context {
         self.driver().checked(call, result)
     }
 
-    /// Waits until every stream is done with what was queued on it before, at most [`SETTLE_MAX`]. Whoever frees what a
-    /// stream may use calls this first, and frees nothing where the answer is no. A device that is lost uses nothing.
+    /// Waits until every stream is done with what was queued on it before, at most [`crate::limits::SETTLE_MAX`]. Whoever
+    /// frees what a stream may use calls this first, and frees nothing where the answer is no: it is counted as left behind
+    /// ([`Context::left_behind`]). A device that is lost uses nothing; of any other failure of the driver's nothing is known.
     #[must_use]
     pub fn settle(&self) -> bool {
-        let (done, all_done) = mpsc::channel();
-        let mut open = 0;
-        // Locked meanwhile: a stream must not be destroyed between being listed and being asked.
-        for stream in self.streams().iter() {
-            let done = done.clone();
-            let is_idle = stream::is_idle(self, *stream).unwrap_or(true);
-            let tell = move || {
-                // Nobody listens any more where the wait was given up.
-                let _ = done.send(());
-            };
-            if !is_idle && stream::on_reached(self, *stream, tell).is_ok() {
-                open += 1;
-            }
-        }
-        let until = Instant::now() + SETTLE_MAX;
-        let mut is_settled = true;
-        for _ in 0..open {
-            let left = until.saturating_duration_since(Instant::now());
-            is_settled &= all_done.recv_timeout(left).is_ok();
-        }
+        let is_settled = self.0.settle();
         if !is_settled {
-            self.0.left_behind.fetch_add(1, Ordering::Relaxed);
+            self.leave_behind();
         }
         is_settled
     }
@@ -136,18 +115,32 @@ impl Context {
         self.0.device.driver()
     }
 
-    /// Has `free` called with the context current, once nothing uses what it frees. A failure of it is the device's, which
-    /// then has nothing to free.
+    /// Has `free` called with the context current, once nothing uses what it frees. A lost device has nothing to free; what
+    /// the driver does not take back for another reason is left behind.
     pub(crate) fn release(&self, free: impl FnOnce(&Driver) -> Result<(), CudaError>) {
-        if self.settle()
-            && let Ok(_current) = self.enter()
-        {
-            drop(free(self.driver()));
+        if !self.settle() {
+            return;
+        }
+        let freed = self.enter().and_then(|_current| free(self.driver()));
+        if freed.is_err_and(|error| !error.is_device_lost()) {
+            self.leave_behind();
         }
     }
 
-    pub(crate) fn streams(&self) -> MutexGuard<'_, Vec<CUstream>> {
-        self.0.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    fn leave_behind(&self) {
+        self.0.left_behind.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Inner {
+    pub(crate) fn driver(&self) -> &Arc<Driver> {
+        self.device.driver()
+    }
+
+    pub(crate) fn enter(&self) -> Result<Current<'_>, CudaError> {
+        // SAFETY: the context is retained for as long as `self` is.
+        unsafe { call!(self.driver(), cuCtxPushCurrent_v2(self.raw)) }?;
+        Ok(Current { driver: self.driver(), _here: PhantomData })
     }
 }
 
@@ -159,8 +152,13 @@ impl fmt::Debug for Context {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        // What was left behind is the driver's, and goes with the context: not while a stream uses it.
+        if !self.are_streams_over() {
+            return;
+        }
         let driver = self.device.driver();
-        // SAFETY: it was retained once by `retain`, and everything made in it holds this and so is gone.
+        // SAFETY: it was retained once by `retain`; everything made in it holds this and so is gone, or was left behind by
+        // whoever made it, and is used no more.
         // A failure means that the driver is gone, too.
         drop(unsafe { call!(driver, cuDevicePrimaryCtxRelease_v2(self.device.raw())) });
     }
@@ -169,7 +167,7 @@ impl Drop for Inner {
 /// A context that is current on this thread.
 #[derive(Debug)]
 pub struct Current<'a> {
-    context: &'a Context,
+    driver: &'a Driver,
     /// Current is a word about one thread.
     _here: PhantomData<*mut ()>,
 }
@@ -178,6 +176,6 @@ impl Drop for Current<'_> {
     fn drop(&mut self) {
         let mut popped: CUcontext = ptr::null_mut();
         // SAFETY: one pointer is written to where there is room for it.
-        drop(unsafe { call!(self.context.driver(), cuCtxPopCurrent_v2(&raw mut popped)) });
+        drop(unsafe { call!(self.driver, cuCtxPopCurrent_v2(&raw mut popped)) });
     }
 }

@@ -1,4 +1,8 @@
 //! Copies of rows: on the device, and between it and the host.
+//!
+//! Promises: memory that is only borrowed is never the device's, whatever fails: it is copied through pinned memory of the
+//! stream's own, which is left to the driver where a copy does not come to its end. Refuses: rows that are not within what
+//! is said to hold them.
 
 #![allow(unsafe_code)]
 
@@ -9,6 +13,7 @@ use cudarc::driver::sys::{CUDA_MEMCPY2D, CUmemorytype};
 use crate::buffer::{DeviceBuffer, Extent, Rows};
 use crate::driver::call;
 use crate::error::CudaError;
+use crate::pinned::PinnedMemory;
 use crate::stream::Stream;
 
 impl Stream {
@@ -56,10 +61,12 @@ impl Stream {
         }
     }
 
-    /// Copies from the device, after all that is queued, and waits for it.
+    /// Copies from the device, after all that is queued, and waits for it, at most [`crate::limits::WAIT_MAX`]. The device
+    /// writes to pinned memory of the stream's own, and the CPU from there to `to`.
     ///
     /// # Errors
-    /// The rows are not within the memory, or the call failed.
+    /// The rows are not within the memory, or the call failed, or it is not done in time ([`CudaError::Stuck`]); `to` is as it
+    /// was then.
     pub fn read(
         &self,
         from: &dyn DeviceBuffer,
@@ -68,18 +75,25 @@ impl Stream {
         to_pitch: usize,
         extent: Extent,
     ) -> Result<(), CudaError> {
-        let to_rows = Rows { offset: 0, pitch: to_pitch };
-        // SAFETY: `to` is borrowed until the stream is done.
-        let queued =
-            unsafe { self.queue_read(from, from_rows, (to.as_mut_ptr(), to.len()), to_rows, extent) };
-        let waited = self.wait_surely();
-        queued.and(waited)
+        Rows { offset: 0, pitch: to_pitch }.check(extent, to.len())?;
+        let (staging, tight) = self.staging(extent)?;
+        let copied = self.begin_read(from, from_rows, staging, tight, extent)?;
+        let waited = self.wait();
+        let staging = waited.and_then(|()| copied.wait())?;
+        // Where there is one row only, its pitch means nothing.
+        let pitch = to_pitch.max(extent.width_bytes);
+        for (to, from) in to.chunks_mut(pitch).zip(staging.chunks(extent.width_bytes)).take(extent.rows) {
+            to[..extent.width_bytes].copy_from_slice(from);
+        }
+        self.put_staging(staging);
+        Ok(())
     }
 
-    /// Copies to the device, after all that is queued, and waits for it.
+    /// Copies to the device, after all that is queued, and waits for it, at most [`crate::limits::WAIT_MAX`]. The CPU copies
+    /// `from` to pinned memory of the stream's own, and the device reads it there.
     ///
     /// # Errors
-    /// The rows are not within the memory, or the call failed.
+    /// The rows are not within the memory, or the call failed, or it is not done in time ([`CudaError::Stuck`]).
     pub fn write(
         &self,
         from: &[u8],
@@ -88,21 +102,22 @@ impl Stream {
         to_rows: Rows,
         extent: Extent,
     ) -> Result<(), CudaError> {
-        let from_rows = Rows { offset: 0, pitch: from_pitch };
-        // SAFETY: `from` is borrowed until the stream is done.
-        let queued = unsafe { self.queue_write((from.as_ptr(), from.len()), from_rows, to, to_rows, extent) };
-        let waited = self.wait_surely();
-        queued.and(waited)
+        Rows { offset: 0, pitch: from_pitch }.check(extent, from.len())?;
+        let (mut staging, tight) = self.staging(extent)?;
+        let pitch = from_pitch.max(extent.width_bytes);
+        for (to, from) in staging.chunks_mut(extent.width_bytes).zip(from.chunks(pitch)).take(extent.rows) {
+            to.copy_from_slice(&from[..extent.width_bytes]);
+        }
+        let copied = self.begin_write(staging, tight, to, to_rows, extent)?;
+        let waited = self.wait();
+        self.put_staging(waited.and_then(|()| copied.wait())?);
+        Ok(())
     }
 
-    /// Waits until nothing queued uses the host's memory, whatever the driver says of it.
-    fn wait_surely(&self) -> Result<(), CudaError> {
-        let waited = self.wait();
-        if waited.is_err() {
-            // A lost device uses nothing any more; a call that failed for another reason says nothing of the copy.
-            let _ = self.context().settle();
-        }
-        waited
+    /// Memory for rows without gaps, and how they lie in it.
+    fn staging(&self, extent: Extent) -> Result<(PinnedMemory, Rows), CudaError> {
+        let staging = self.take_staging(extent.width_bytes.saturating_mul(extent.rows))?;
+        Ok((staging, Rows { offset: 0, pitch: extent.width_bytes }))
     }
 
     /// Queues a copy to the host.

@@ -1,6 +1,7 @@
 //! What can go wrong between here and the GPU, and what to do about it.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::driver::DriverVersion;
 use crate::limits::DRIVER_MIN;
@@ -66,6 +67,16 @@ pub enum CudaError {
     Size {
         /// Bytes asked for.
         bytes: usize,
+    },
+    /// What was queued is not done after all of the time that is waited for it.
+    #[error(
+        "what was queued on a stream is not done after {} s: it waits for a semaphore that nobody signals, or the GPU \
+         hangs; look at the kernel's log for Xid",
+        .waited.as_secs_f32()
+    )]
+    Stuck {
+        /// How long was waited.
+        waited: Duration,
     },
     /// Two things of different contexts cannot be used together.
     #[error("{what} is of another CUDA context than the stream")]

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::ptr;
+use std::thread;
 use std::time::Duration;
 
 use cudarc::driver::sys::{CUevent, CUevent_flags};
@@ -10,9 +11,9 @@ use cudarc::driver::sys::{CUevent, CUevent_flags};
 use crate::context::Context;
 use crate::driver::call;
 use crate::error::CudaError;
+use crate::limits::{POLL, WAIT_MAX};
+use crate::settle::{ready, wait_until};
 use crate::stream::Stream;
-
-const NOT_READY: i32 = 600;
 
 /// A mark in a stream, which the device stamps with its own clock when it comes by.
 #[derive(Debug)]
@@ -34,8 +35,7 @@ impl Event {
     pub fn new(context: &Context) -> Result<Self, CudaError> {
         let _current = context.enter()?;
         let mut raw: CUevent = ptr::null_mut();
-        // Whoever waits for it sleeps, and leaves the core to others.
-        let flags = CUevent_flags::CU_EVENT_BLOCKING_SYNC as u32;
+        let flags = CUevent_flags::CU_EVENT_DEFAULT as u32;
         // SAFETY: one pointer is written to where there is room for it.
         unsafe { call!(context.driver(), cuEventCreate(&raw mut raw, flags)) }?;
         Ok(Self { context: context.clone(), raw })
@@ -59,21 +59,15 @@ impl Event {
     pub fn is_reached(&self) -> Result<bool, CudaError> {
         let _current = self.context.enter()?;
         // SAFETY: the event lives.
-        match unsafe { call!(self.context.driver(), cuEventQuery(self.raw)) } {
-            Ok(()) => Ok(true),
-            Err(CudaError::Call { code, .. }) if code.value() == NOT_READY => Ok(false),
-            Err(error) => Err(error),
-        }
+        ready(unsafe { call!(self.context.driver(), cuEventQuery(self.raw)) })
     }
 
-    /// Waits until the mark is reached.
+    /// Waits until the mark is reached, at most [`WAIT_MAX`]. The core is others' meanwhile.
     ///
     /// # Errors
-    /// Something before it has failed.
+    /// Something before it has failed, or is not done in time ([`CudaError::Stuck`]).
     pub fn wait(&self) -> Result<(), CudaError> {
-        let _current = self.context.enter()?;
-        // SAFETY: the event lives.
-        unsafe { call!(self.context.driver(), cuEventSynchronize(self.raw)) }
+        wait_until(WAIT_MAX, || self.is_reached(), |left| thread::sleep(left.min(POLL)))
     }
 
     /// The device's time from `earlier` to this mark, both of which were reached; to about half a microsecond.

@@ -3,7 +3,8 @@
 //! Promises: nothing links CUDA, and a machine without it gets an error with a remedy ([`CudaError`]), never a panic.
 //! What is made here keeps its context, and no memory goes while a stream may still read or write it: whoever
 //! drops a thing waits for the work queued before, at most [`limits::SETTLE_MAX`]; what is busy for longer is left to the
-//! driver and counted ([`Context::left_behind`]). A wait between streams, or between CUDA and Vulkan, is the device's:
+//! driver and counted ([`Context::left_behind`]). Memory that a caller lends for a copy is never the device's: it goes through
+//! pinned memory of the stream's own. Who waits for a stream waits for [`limits::WAIT_MAX`] at most. A wait between streams, or between CUDA and Vulkan, is the device's:
 //! [`TimelineSemaphore`] holds a stream, not the host.
 //!
 //! Refuses: kernels, graphs, managed memory, the null stream. A driver older than [`limits::DRIVER_MIN`].
@@ -41,6 +42,7 @@ mod external;
 pub mod limits;
 mod memory;
 mod pinned;
+mod settle;
 mod stream;
 mod table;
 

@@ -12,6 +12,16 @@ pub const DRIVER_MIN: DriverVersion = DriverVersion(12_020);
 /// for longer waits for a semaphore that nobody will signal, and a drop must not wait with it.
 pub const SETTLE_MAX: Duration = Duration::from_secs(2);
 
+/// How long whoever waits for a stream or an event waits: twice what a drop does. A copy takes milliseconds, and a GPU that
+/// hangs is reset by its driver within seconds.
+pub const WAIT_MAX: Duration = Duration::from_secs(4);
+
+/// How often a stream that is waited for is asked whether it is lost: nothing else tells of that.
+pub(crate) const LOOK: Duration = Duration::from_millis(10);
+
+/// How often an event that is waited for is looked at: a fraction of what a picture's copy takes.
+pub(crate) const POLL: Duration = Duration::from_micros(50);
+
 /// One allocation or import at most: a picture of 16384 × 16384 pixels with 8 bytes each. More is a wrong number.
 pub const MEMORY_BYTES_MAX: usize = 1 << 31;
 

@@ -93,10 +93,11 @@ impl InFlight {
         self.memory.copied.is_reached()
     }
 
-    /// Waits for the copy, and gives the memory back.
+    /// Waits for the copy, at most [`crate::limits::WAIT_MAX`], and gives the memory back.
     ///
     /// # Errors
-    /// The copy has failed, or what was before it.
+    /// The copy has failed, or what was before it, or it is not done in time ([`CudaError::Stuck`]). The memory is gone then,
+    /// or left to the driver.
     pub fn wait(self) -> Result<PinnedMemory, CudaError> {
         self.memory.copied.wait()?;
         Ok(self.memory)

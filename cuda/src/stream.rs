@@ -2,18 +2,21 @@
 
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use cudarc::driver::sys::{CUstream, CUstream_flags};
 
-use crate::context::Context;
+use crate::context::{Context, Inner};
 use crate::driver::call;
 use crate::error::CudaError;
 use crate::event::Event;
-
-const NOT_READY: i32 = 600;
+use crate::limits::{LOOK, WAIT_MAX};
+use crate::pinned::PinnedMemory;
+use crate::settle::wait_until;
 
 /// Which stream's work goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub enum Priority {
 pub struct Stream {
     context: Context,
     raw: CUstream,
+    /// What copies from and to memory that is only borrowed go through, between two of them.
+    staging: Mutex<Option<PinnedMemory>>,
 }
 
 // SAFETY: a stream may be used by any thread, and by several at once (CUDA driver API, "Stream Management").
@@ -56,8 +61,8 @@ impl Stream {
         let mut raw: CUstream = ptr::null_mut();
         // SAFETY: one pointer is written to where there is room for it.
         unsafe { call!(driver, cuStreamCreateWithPriority(&raw mut raw, flags, priority)) }?;
-        context.streams().push(raw);
-        Ok(Self { context: context.clone(), raw })
+        context.0.list(raw);
+        Ok(Self { context: context.clone(), raw, staging: Mutex::new(None) })
     }
 
     /// Its context.
@@ -77,15 +82,28 @@ impl Stream {
     /// # Errors
     /// Something that was queued has failed.
     pub fn is_idle(&self) -> Result<bool, CudaError> {
-        is_idle(&self.context, self.raw)
+        self.context.0.is_idle(self.raw)
     }
 
-    /// Waits until all that was queued is done.
+    /// Waits until all that was queued is done, at most [`WAIT_MAX`].
     ///
     /// # Errors
-    /// Something that was queued has failed.
+    /// Something that was queued has failed, or is not done in time ([`CudaError::Stuck`]).
     pub fn wait(&self) -> Result<(), CudaError> {
+        if !self.is_idle()? {
+            let (tell, told) = mpsc::channel();
+            self.on_reached(move || {
+                // Nobody listens any more where the wait was given up.
+                let _ = tell.send(());
+            })?;
+            // Nobody tells once the device is lost: that is asked for.
+            let is_told = Cell::new(false);
+            let is_there = || Ok(is_told.get() || self.is_idle()?);
+            wait_until(WAIT_MAX, is_there, |left| is_told.set(told.recv_timeout(left.min(LOOK)).is_ok()))?;
+        }
         let _current = self.context.enter()?;
+        // The driver's own wait has no bound, and its word on what has failed is wanted only: a stream is queued to by one
+        // thread, this one.
         // SAFETY: the stream lives as long as `self`.
         unsafe { call!(self.context.driver(), cuStreamSynchronize(self.raw)) }
     }
@@ -108,7 +126,21 @@ impl Stream {
     /// # Errors
     /// A call failed.
     pub fn on_reached(&self, function: impl FnOnce() + Send + 'static) -> Result<(), CudaError> {
-        on_reached(&self.context, self.raw, function)
+        on_reached(&self.context.0, self.raw, function)
+    }
+
+    /// Pinned memory of `bytes` or more for one copy; give it back with [`Stream::put_staging`].
+    pub(crate) fn take_staging(&self, bytes: usize) -> Result<PinnedMemory, CudaError> {
+        let kept = self.staging.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match kept.filter(|kept| kept.len() >= bytes) {
+            Some(kept) => Ok(kept),
+            None => PinnedMemory::new(&self.context, bytes),
+        }
+    }
+
+    pub(crate) fn put_staging(&self, memory: PinnedMemory) {
+        let before = self.staging.lock().unwrap_or_else(PoisonError::into_inner).replace(memory);
+        drop(before);
     }
 
     pub(crate) fn check(&self, what: &'static str, context: &Context) -> Result<(), CudaError> {
@@ -118,11 +150,11 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // It stays listed, and so is asked again, where it is not done.
-        if !self.context.settle() {
+        // It stays listed, and so is asked again, where it is not done. Another one that stands still does not hold it.
+        if !self.context.0.is_over(self.raw) && !self.context.settle() {
             return;
         }
-        self.context.streams().retain(|stream| *stream != self.raw);
+        self.context.0.unlist(self.raw);
         if let Ok(_current) = self.context.enter() {
             // SAFETY: nobody else has it: the list of the living does not any more.
             drop(unsafe { call!(self.context.driver(), cuStreamDestroy_v2(self.raw)) });
@@ -130,20 +162,9 @@ impl Drop for Stream {
     }
 }
 
-/// Whether all that was queued on `stream` is done. The stream is alive.
-pub(crate) fn is_idle(context: &Context, stream: CUstream) -> Result<bool, CudaError> {
-    let _current = context.enter()?;
-    // SAFETY: the caller has a stream that is alive.
-    match unsafe { call!(context.driver(), cuStreamQuery(stream)) } {
-        Ok(()) => Ok(true),
-        Err(CudaError::Call { code, .. }) if code.value() == NOT_READY => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 /// Has `function` called once `stream` has come so far. The stream is alive.
 pub(crate) fn on_reached<F: FnOnce() + Send + 'static>(
-    context: &Context,
+    context: &Inner,
     stream: CUstream,
     function: F,
 ) -> Result<(), CudaError> {

@@ -74,7 +74,6 @@ fn each_call_that_fails_is_named() {
         "cuLaunchHostFunc",
         "cuStreamQuery",
         "cuEventQuery",
-        "cuEventSynchronize",
         "cuEventElapsedTime",
         "cuStreamSynchronize",
     ] {

@@ -17,6 +17,7 @@ const LONG_FILES: &[(&str, usize)] = &[];
 const SLEEPERS: &[(&str, &str)] = &[
     ("capture/src/schedule.rs", "a paced source: waits for a picture's time"),
     ("client/src/connect.rs", "looks for the last pictures until a deadline"),
+    ("cuda/src/event.rs", "looks at an event, whose own wait in the driver has no bound, until a deadline"),
     ("display/src/probe.rs", "looks for a version's answer until a deadline"),
     ("display/src/sway.rs", "looks for a socket until a deadline"),
     ("display/src/sway/content.rs", "looks for a process's end until a deadline"),
