@@ -9,6 +9,7 @@ mod open;
 mod survey;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ash::vk;
@@ -152,6 +153,12 @@ impl Device {
         self.shared.caps
     }
 
+    /// Importers that went while the GPU was at work for them and did not come to an end: what they had is left to it.
+    #[must_use]
+    pub fn left_behind(&self) -> u64 {
+        self.shared.left_behind.load(Ordering::Relaxed)
+    }
+
     /// The formats in which it imports dmabufs, each with its modifiers; empty where it imports none. What a producer is
     /// to choose from.
     #[must_use]
@@ -174,6 +181,8 @@ pub(crate) struct Shared {
     /// Bytes that a shader can be given at once.
     pub(crate) storage_bytes_max: u64,
     pub(crate) extensions: open::Extensions,
+    /// Importers whose work it did not end.
+    pub(crate) left_behind: AtomicU64,
     /// What the device is of: the last to go.
     vulkan: survey::Vulkan,
 }
@@ -186,17 +195,9 @@ impl Shared {
         wanted: vk::MemoryPropertyFlags,
         liked: vk::MemoryPropertyFlags,
     ) -> Option<u32> {
-        let types = &self.memory.memory_types[..self.memory.memory_type_count as usize];
-        let find = |flags: vk::MemoryPropertyFlags| {
-            (0_u32..)
-                .zip(types)
-                .find(|(index, it)| allowed >> index & 1 == 1 && it.property_flags.contains(flags))
-        };
-        find(wanted | liked).or_else(|| find(wanted)).map(|(index, _)| index)
+        memory_type(&self.memory, allowed, wanted, liked)
     }
-}
 
-impl Shared {
     /// What the device is of.
     pub(crate) fn instance(&self) -> &ash::Instance {
         &self.vulkan.instance
@@ -209,6 +210,22 @@ impl Shared {
         unsafe { self.device.queue_submit2(*queue, std::slice::from_ref(work), vk::Fence::null()) }
             .map_err(GpuError::call(link, "vkQueueSubmit2"))
     }
+}
+
+/// A type out of `memory`, as [`Shared::memory_type`].
+pub(crate) fn memory_type(
+    memory: &vk::PhysicalDeviceMemoryProperties,
+    allowed: u32,
+    wanted: vk::MemoryPropertyFlags,
+    liked: vk::MemoryPropertyFlags,
+) -> Option<u32> {
+    let types = &memory.memory_types[..memory.memory_type_count as usize];
+    let find = |flags: vk::MemoryPropertyFlags| {
+        (0_u32..)
+            .zip(types)
+            .find(|(index, it)| allowed >> index & 1 == 1 && it.property_flags.contains(flags))
+    };
+    find(wanted | liked).or_else(|| find(wanted)).map(|(index, _)| index)
 }
 
 impl fmt::Debug for Shared {

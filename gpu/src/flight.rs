@@ -161,6 +161,14 @@ impl Flight {
         told
     }
 
+    /// Puts everything away, since nothing of it is under way any more: it is over, or the device is lost; how many producers
+    /// were told.
+    pub(crate) fn put_all_away(&mut self, syncobjs: Option<&Syncobjs>) -> u64 {
+        let all =
+            self.under_way.drain(..).map(|work| u64::from(put_away(&self.device, work.cargo, syncobjs)));
+        all.sum()
+    }
+
     /// How long the work in a place took, which is over.
     fn time(&self, place: usize) -> Option<Duration> {
         let tick_ns = f64::from(self.device.caps.timestamps?);

@@ -2,20 +2,23 @@
 //!
 //! Two timelines order it. The writer's one comes to a ticket's value when its picture is there; the reader's one comes to it
 //! when it is read, and only then does the GPU write to that output again. Nobody waits for either on a thread, but a
-//! reader that is the CPU.
+//! reader that is the CPU. One that goes waits for its GPU, for a bounded time; what that does not let go is left to it.
 
 mod acquire;
+mod barriers;
+#[cfg(test)]
+mod tests;
 
+use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ash::vk;
 
-use crate::device::Shared;
 use crate::flight::{Cargo, Flight};
 use crate::format::{Colour, Fourcc, Matrix, Range};
-use crate::image::WHOLE;
+use crate::limits::{GPU_PATIENCE_NS, READER_PATIENCE_NS};
 use crate::memory::Buffer;
 use crate::output::Placement;
 use crate::overlay::Overlays;
@@ -25,6 +28,8 @@ use crate::syncobj::Syncobjs;
 use crate::timeline::Timeline;
 use crate::weights::Weights;
 use crate::{Counters, Device, GpuError, Input, Layout, Memory, OutputSpec, Overlay};
+
+use barriers::Barriers;
 
 /// Who reads the outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,13 +112,14 @@ pub struct Importer {
     value: u64,
     /// The next ticket's output.
     next: usize,
-    written: Timeline,
-    read: Timeline,
-    flight: Flight,
-    sources: Sources,
-    overlays: Overlays,
-    outputs: Vec<Output>,
-    pipelines: Pipelines,
+    // What the GPU uses goes once it does not any more, or is left to it.
+    written: ManuallyDrop<Timeline>,
+    read: ManuallyDrop<Timeline>,
+    flight: ManuallyDrop<Flight>,
+    sources: ManuallyDrop<Sources>,
+    overlays: ManuallyDrop<Overlays>,
+    outputs: ManuallyDrop<Vec<Output>>,
+    pipelines: ManuallyDrop<Pipelines>,
     /// Opened with the first picture that names a point.
     syncobjs: Option<Syncobjs>,
 }
@@ -140,6 +146,8 @@ impl Importer {
                 "its timelines cannot be shared: this thread waits for each picture"
             );
         }
+        let (written, read) = (Timeline::new(shared, is_shared)?, Timeline::new(shared, is_shared)?);
+        let (flight, overlays) = (Flight::new(shared)?, Overlays::new(shared, &pipelines)?);
         Ok(Self {
             device: device.clone(),
             spec,
@@ -148,13 +156,13 @@ impl Importer {
             counters: Counters::default(),
             value: 0,
             next: 0,
-            written: Timeline::new(shared, is_shared)?,
-            read: Timeline::new(shared, is_shared)?,
-            flight: Flight::new(shared)?,
-            sources: Sources::new(shared),
-            overlays: Overlays::new(shared, &pipelines)?,
-            outputs,
-            pipelines,
+            written: ManuallyDrop::new(written),
+            read: ManuallyDrop::new(read),
+            flight: ManuallyDrop::new(flight),
+            sources: ManuallyDrop::new(Sources::new(shared)),
+            overlays: ManuallyDrop::new(overlays),
+            outputs: ManuallyDrop::new(outputs),
+            pipelines: ManuallyDrop::new(pipelines),
             syncobjs: None,
         })
     }
@@ -450,97 +458,50 @@ impl Importer {
 
 impl Drop for Importer {
     fn drop(&mut self) {
-        // A reader that is gone brings its timeline up no more, and work that waits for it would never end.
-        if self.written.value().is_ok_and(|done| done < self.value) && self.shares_timelines() {
-            let _ = self.read.bring_up(self.value);
-        }
-        if let Err(error) = self.written.wait(self.value) {
-            tracing::warn!(%error, "the GPU does not end its work");
+        if !self.is_over() {
+            tracing::warn!(
+                "the GPU does not end its work: what it has is left to it, and the device stays open"
+            );
+            self.device.shared.left_behind.fetch_add(1, Ordering::Relaxed);
+            return;
         }
         let _ = self.retire();
+        self.counters.late_releases += self.flight.put_all_away(self.syncobjs.as_ref());
         self.sources.end(&self.pipelines);
         self.overlays.end(&self.pipelines);
+        // SAFETY: each goes here only, and none is used any more, by the GPU or from here.
+        unsafe {
+            ManuallyDrop::drop(&mut self.flight);
+            ManuallyDrop::drop(&mut self.sources);
+            ManuallyDrop::drop(&mut self.overlays);
+            ManuallyDrop::drop(&mut self.outputs);
+            ManuallyDrop::drop(&mut self.pipelines);
+            ManuallyDrop::drop(&mut self.written);
+            ManuallyDrop::drop(&mut self.read);
+        }
     }
 }
 
-/// What stands around a conversion in its record.
-struct Barriers<'a> {
-    device: &'a Arc<Shared>,
-    commands: vk::CommandBuffer,
-}
-
-impl Barriers<'_> {
-    /// Whom a producer's image belongs to between our turns.
-    fn producer(&self) -> u32 {
-        if self.device.caps.knows_foreign { vk::QUEUE_FAMILY_FOREIGN_EXT } else { vk::QUEUE_FAMILY_EXTERNAL }
+impl Importer {
+    /// Whether the GPU uses nothing of it any more, which is waited for: its work is over, or it is lost.
+    fn is_over(&self) -> bool {
+        match self.comes_to_an_end() {
+            Ok(is_over) => is_over,
+            Err(GpuError::Lost { .. }) => true,
+            Err(error) => {
+                tracing::warn!(%error, "whether the GPU is at work is not known");
+                false
+            }
+        }
     }
 
-    /// Takes the image over, and lets what was written to the output before be over.
-    fn before(&self, image: Option<vk::Image>) {
-        let shader = vk::PipelineStageFlags2::COMPUTE_SHADER;
-        let memory = [vk::MemoryBarrier2::default()
-            .src_stage_mask(shader)
-            .src_access_mask(vk::AccessFlags2::SHADER_STORAGE_WRITE)
-            .dst_stage_mask(shader)
-            .dst_access_mask(vk::AccessFlags2::SHADER_STORAGE_WRITE)];
-        let images = image.map(|image| {
-            vk::ImageMemoryBarrier2::default()
-                .image(image)
-                .subresource_range(WHOLE)
-                .old_layout(vk::ImageLayout::GENERAL)
-                .new_layout(vk::ImageLayout::SHADER_READ_ONLY_OPTIMAL)
-                .src_queue_family_index(self.producer())
-                .dst_queue_family_index(self.device.family)
-                .dst_stage_mask(shader)
-                .dst_access_mask(vk::AccessFlags2::SHADER_SAMPLED_READ)
-        });
-        self.record(&memory, &[], images.as_slice());
-    }
-
-    /// Gives the image back, and the output to its reader.
-    fn after(&self, image: Option<vk::Image>, output: vk::Buffer, handover: Handover) {
-        let shader = vk::PipelineStageFlags2::COMPUTE_SHADER;
-        let written = vk::BufferMemoryBarrier2::default()
-            .buffer(output)
-            .size(vk::WHOLE_SIZE)
-            .src_stage_mask(shader)
-            .src_access_mask(vk::AccessFlags2::SHADER_STORAGE_WRITE);
-        let written = match handover {
-            Handover::Mapped => written
-                .dst_stage_mask(vk::PipelineStageFlags2::HOST)
-                .dst_access_mask(vk::AccessFlags2::HOST_READ)
-                .src_queue_family_index(vk::QUEUE_FAMILY_IGNORED)
-                .dst_queue_family_index(vk::QUEUE_FAMILY_IGNORED),
-            // What comes back is overwritten, and so need not be taken over again.
-            Handover::Exported => written
-                .src_queue_family_index(self.device.family)
-                .dst_queue_family_index(vk::QUEUE_FAMILY_EXTERNAL),
-        };
-        let images = image.map(|image| {
-            vk::ImageMemoryBarrier2::default()
-                .image(image)
-                .subresource_range(WHOLE)
-                .old_layout(vk::ImageLayout::SHADER_READ_ONLY_OPTIMAL)
-                .new_layout(vk::ImageLayout::GENERAL)
-                .src_queue_family_index(self.device.family)
-                .dst_queue_family_index(self.producer())
-                .src_stage_mask(shader)
-                .src_access_mask(vk::AccessFlags2::SHADER_SAMPLED_READ)
-        });
-        self.record(&[], &[written], images.as_slice());
-    }
-
-    fn record(
-        &self,
-        memory: &[vk::MemoryBarrier2<'_>],
-        buffers: &[vk::BufferMemoryBarrier2<'_>],
-        images: &[vk::ImageMemoryBarrier2<'_>],
-    ) {
-        let dependency = vk::DependencyInfo::default()
-            .memory_barriers(memory)
-            .buffer_memory_barriers(buffers)
-            .image_memory_barriers(images);
-        // SAFETY: the buffer is being recorded; what is pointed to lives until the call returns.
-        unsafe { self.device.device.cmd_pipeline_barrier2(self.commands, &dependency) };
+    fn comes_to_an_end(&self) -> Result<bool, GpuError> {
+        // A reader's signal may be on its way, and a timeline must not fall back.
+        if !self.written.comes_to(self.value, READER_PATIENCE_NS)? && self.shares_timelines() {
+            tracing::warn!("what was begun is not done in time: its reader is not waited for any more");
+            // Work that waits for it would never end, and nothing behind it on the device's queue.
+            self.read.bring_up(self.value)?;
+        }
+        self.written.comes_to(self.value, GPU_PATIENCE_NS)
     }
 }

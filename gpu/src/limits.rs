@@ -43,6 +43,10 @@ pub const PICTURE_BYTES_MAX: u64 = SIDE_MAX as u64 * SIDE_MAX as u64 * PIXEL_BYT
 /// seconds.
 pub const GPU_PATIENCE_NS: u64 = 10_000_000_000;
 
+/// How long an importer that goes waits for readers that have said that their signal is on its way, in nanoseconds: several
+/// pictures, as with producers.
+pub const READER_PATIENCE_NS: u64 = PRODUCER_PATIENCE_MS as u64 * 1_000_000;
+
 /// How long the host waits for a producer to be done with a buffer, in milliseconds: several pictures.
 pub const PRODUCER_PATIENCE_MS: u32 = 500;
 

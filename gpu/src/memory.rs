@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ash::vk;
 
 use crate::GpuError;
-use crate::device::Shared;
+use crate::device::{Shared, memory_type};
 use crate::error::Link;
 use crate::importer::Handover;
 
@@ -76,11 +76,8 @@ impl Buffer {
     pub(crate) unsafe fn pages(device: &Arc<Shared>, address: usize, bytes: u64) -> Result<Self, GpuError> {
         let handle = vk::ExternalMemoryHandleTypeFlags::HOST_ALLOCATION_EXT;
         let mut buffer = Self::create(device, bytes, handle, "pages")?;
-        buffer.allocate(
-            vk::MemoryPropertyFlags::empty(),
-            vk::MemoryPropertyFlags::HOST_COHERENT,
-            Some(address),
-        )?;
+        let none = vk::MemoryPropertyFlags::empty();
+        buffer.allocate(none, none, Some(address))?;
         Ok(buffer)
     }
 
@@ -123,12 +120,17 @@ impl Buffer {
         let device = &self.device.device;
         // SAFETY: the buffer is the device's.
         let needs = unsafe { device.get_buffer_memory_requirements(self.handle) };
-        let types = match pages {
-            Some(address) => needs.memory_type_bits & self.types_of_pages(address)?,
-            None => needs.memory_type_bits,
+        let index = match pages {
+            Some(address) => {
+                let types = needs.memory_type_bits & self.types_of_pages(address)?;
+                kind_of_pages(&self.device.memory, types).ok_or_else(|| self.no_pages("coherent pages"))?
+            }
+            None => {
+                let kind = self.device.memory_type(needs.memory_type_bits, wanted, liked);
+                let (link, what, bytes) = (Link::Convert, "a kind that fits", needs.size);
+                kind.ok_or(GpuError::Memory { link, what, bytes })?
+            }
         };
-        let no_memory = GpuError::Memory { link: Link::Convert, what: "a kind that fits", bytes: needs.size };
-        let index = self.device.memory_type(types, wanted, liked).ok_or(no_memory)?;
         self.allocated = if pages.is_some() { self.bytes } else { needs.size };
         let mut dedicated = vk::MemoryDedicatedAllocateInfo::default().buffer(self.handle);
         let mut export = vk::ExportMemoryAllocateInfo::default()
@@ -156,12 +158,8 @@ impl Buffer {
     }
 
     fn types_of_pages(&self, address: usize) -> Result<u32, GpuError> {
-        let extension = self.device.extensions.memory_host.as_ref().ok_or_else(|| GpuError::Missing {
-            link: Link::Import,
-            device: self.device.description.to_string(),
-            what: "VK_EXT_external_memory_host",
-            remedy: "let pictures be copied",
-        })?;
+        let extension = self.device.extensions.memory_host.as_ref();
+        let extension = extension.ok_or_else(|| self.no_pages("VK_EXT_external_memory_host"))?;
         let mut properties = vk::MemoryHostPointerPropertiesEXT::default();
         let (ask, device) =
             (extension.fp().get_memory_host_pointer_properties_ext, self.device.device.handle());
@@ -171,6 +169,12 @@ impl Buffer {
             .result()
             .map_err(GpuError::call(Link::Import, "vkGetMemoryHostPointerPropertiesEXT"))?;
         Ok(properties.memory_type_bits)
+    }
+
+    /// The GPU does not read this process's pages, for want of this.
+    fn no_pages(&self, what: &'static str) -> GpuError {
+        let device = self.device.description.to_string();
+        GpuError::Missing { link: Link::Import, device, what, remedy: "let pictures be copied" }
     }
 
     fn map(&mut self) -> Result<(), GpuError> {
@@ -225,6 +229,12 @@ impl Buffer {
     }
 }
 
+/// The type, of those `allowed`, that this process's pages are imported as: a coherent one, for nobody flushes what a producer
+/// has written to them.
+fn kind_of_pages(memory: &vk::PhysicalDeviceMemoryProperties, allowed: u32) -> Option<u32> {
+    memory_type(memory, allowed, vk::MemoryPropertyFlags::HOST_COHERENT, vk::MemoryPropertyFlags::empty())
+}
+
 impl Drop for Buffer {
     fn drop(&mut self) {
         // SAFETY: nothing of the GPU's uses it any more: its holders wait for that. Freeing ends the mapping.
@@ -232,5 +242,24 @@ impl Drop for Buffer {
             self.device.device.destroy_buffer(self.handle, None);
             self.device.device.free_memory(self.memory, None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_imported_as_coherent_memory_or_not_at_all() {
+        let mut memory = vk::PhysicalDeviceMemoryProperties { memory_type_count: 3, ..Default::default() };
+        let (visible, coherent) =
+            (vk::MemoryPropertyFlags::HOST_VISIBLE, vk::MemoryPropertyFlags::HOST_COHERENT);
+        let kinds = [visible | vk::MemoryPropertyFlags::HOST_CACHED, visible | coherent, visible];
+        for (kind, flags) in memory.memory_types.iter_mut().zip(kinds) {
+            kind.property_flags = flags;
+        }
+        assert_eq!(kind_of_pages(&memory, 0b111), Some(1));
+        assert_eq!(kind_of_pages(&memory, 0b101), None, "its pages would have to be flushed");
+        assert_eq!(kind_of_pages(&memory, 0), None);
     }
 }

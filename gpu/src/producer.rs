@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ash::{ext, vk};
 
@@ -12,7 +13,7 @@ use crate::device::{Shared, vulkan_format};
 use crate::error::Link;
 use crate::format::{Fourcc, order};
 use crate::image::WHOLE;
-use crate::limits::PLANES_MAX;
+use crate::limits::{GPU_PATIENCE_NS, PLANES_MAX};
 use crate::memory::Buffer;
 use crate::timeline::Timeline;
 use crate::{Device, DmabufPlane, GpuError};
@@ -178,7 +179,18 @@ impl Produced {
                 vk::SubmitInfo2::default().command_buffer_infos(&commands).signal_semaphore_infos(&tells);
             self.device.submit(&submit, Link::Import)?;
         }
-        over.wait(1)
+        match over.comes_to(1, GPU_PATIENCE_NS) {
+            Ok(true) => Ok(()),
+            Err(lost @ GpuError::Lost { .. }) => Err(lost),
+            outcome => {
+                // The GPU may still be at work: all that it uses is left to it, and so the device.
+                std::mem::forget((upload, over, Arc::clone(&self.device)));
+                (self.image, self.memory, self.pool) =
+                    (vk::Image::null(), vk::DeviceMemory::null(), vk::CommandPool::null());
+                self.device.left_behind.fetch_add(1, Ordering::Relaxed);
+                Err(outcome.err().unwrap_or(GpuError::Lost { link: Link::Import, call: "vkWaitSemaphores" }))
+            }
+        }
     }
 
     /// Records a change of layout, and of owner if it goes `to` another one.

@@ -43,13 +43,21 @@ impl Timeline {
 
     /// Waits until it is at `value`.
     pub(crate) fn wait(&self, value: u64) -> Result<(), GpuError> {
+        match self.comes_to(value, GPU_PATIENCE_NS)? {
+            true => Ok(()),
+            // A GPU that takes so long is as good as lost.
+            false => Err(GpuError::Lost { link: Link::Convert, call: "vkWaitSemaphores" }),
+        }
+    }
+
+    /// Whether it comes to `value` within this many nanoseconds.
+    pub(crate) fn comes_to(&self, value: u64, patience_ns: u64) -> Result<bool, GpuError> {
         let (semaphores, values) = ([self.handle], [value]);
         let wait = vk::SemaphoreWaitInfo::default().semaphores(&semaphores).values(&values);
         // SAFETY: as above; what is pointed to lives until the call returns.
-        match unsafe { self.device.device.wait_semaphores(&wait, GPU_PATIENCE_NS) } {
-            Ok(()) => Ok(()),
-            // A GPU that takes so long is as good as lost.
-            Err(vk::Result::TIMEOUT) => Err(GpuError::Lost { link: Link::Convert, call: "vkWaitSemaphores" }),
+        match unsafe { self.device.device.wait_semaphores(&wait, patience_ns) } {
+            Ok(()) => Ok(true),
+            Err(vk::Result::TIMEOUT) => Ok(false),
             Err(code) => Err(GpuError::call(Link::Convert, "vkWaitSemaphores")(code)),
         }
     }

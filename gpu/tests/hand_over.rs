@@ -1,4 +1,5 @@
 //! Vulkan to CUDA with timelines that both share, by stand-ins: no thread waits, and every picture is whole.
+#![allow(clippy::unwrap_used)] // clippy's leave for tests ends at the functions that they share
 
 mod cuda;
 mod lavapipe;
@@ -7,7 +8,8 @@ mod stand_ins;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use punktfunk_gpu::{Done, GpuError, Handover, Importer, Input, Memory};
+use punktfunk_cuda::{Context, Stream, TimelineSemaphore};
+use punktfunk_gpu::{CudaOutputs, Device, Done, GpuError, Handover, Importer, Input, Memory};
 use stand_in_common::Timeline;
 
 use cuda::SPEC;
@@ -69,6 +71,78 @@ fn an_output_is_not_written_again_before_its_reader_is_done() {
         importer.convert(&input).unwrap();
     }
     assert_eq!(loaded.breaches(), 0);
+}
+
+/// An importer whose next picture waits for CUDA's stream, which waits for `gate`; that stream, and what CUDA has.
+struct Waiting {
+    importer: Importer,
+    outputs: CudaOutputs,
+    stream: Stream,
+    context: Context,
+    gate: Timeline,
+    /// Not signalled by anybody else.
+    _held: TimelineSemaphore,
+}
+
+impl Waiting {
+    fn new(device: &Device) -> Self {
+        let (context, stream) = cuda::begin(device);
+        let mut importer = Importer::new(device, SPEC, Handover::Exported).unwrap();
+        let outputs = importer.cuda(&context).unwrap();
+        let fd = Timeline::create().unwrap();
+        let gate = Timeline::map(&fd).unwrap();
+        let held = TimelineSemaphore::new(&context, fd).unwrap();
+        stream.wait_until(&held, 1).unwrap();
+        let bytes = lavapipe::bytes(&cuda::picture(0), SPEC.width, 256);
+        let (fourcc, width, height) = (punktfunk_gpu::format::Fourcc::XRGB8888, SPEC.width, SPEC.height);
+        let memory = Memory { fourcc, width, height, stride: 256, bytes: &bytes, pages: None, overlay: None };
+        // Each output once, and the first once more: that waits until it was read.
+        for _ in 0..SPEC.buffers {
+            let ticket = importer.convert(&Input::Memory(memory)).unwrap();
+            outputs.wait(&mut importer, ticket, &stream).unwrap();
+            outputs.release(&mut importer, ticket, &stream).unwrap();
+        }
+        importer.convert(&Input::Memory(memory)).unwrap();
+        Self { importer, outputs, stream, context, gate, _held: held }
+    }
+}
+
+#[test]
+fn a_readers_signal_that_is_on_its_way_is_waited_for() {
+    let (loaded, device) = begin();
+    {
+        let Waiting { importer, outputs, stream, context, gate, _held } = Waiting::new(&device);
+        let opener = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            gate.signal(1).unwrap();
+        });
+        drop(importer);
+        opener.join().unwrap();
+        stream.wait().unwrap();
+        drop((outputs, _held));
+        assert_eq!(context.left_behind(), 0);
+    }
+    assert_eq!((loaded.breaches(), device.left_behind()), (0, 0), "a timeline that falls back is a breach");
+}
+
+#[test]
+fn a_reader_that_never_says_that_it_is_done_holds_nobody_for_long() {
+    let (loaded, device) = begin();
+    let Waiting { importer, outputs, stream, context, .. } = Waiting::new(&device);
+    let began = Instant::now();
+    // As the encoder does: what CUDA has goes first.
+    drop((outputs, importer));
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    assert!(context.left_behind() > 0, "what the stream is to read");
+    assert_eq!((loaded.breaches(), device.left_behind()), (0, 0));
+    // The device does others' work as before.
+    let mut importer = Importer::new(&device, SPEC, Handover::Exported).unwrap();
+    let bytes = lavapipe::bytes(&cuda::picture(0), SPEC.width, 256);
+    let (fourcc, width, height) = (punktfunk_gpu::format::Fourcc::XRGB8888, SPEC.width, SPEC.height);
+    let memory = Memory { fourcc, width, height, stride: 256, bytes: &bytes, pages: None, overlay: None };
+    let ticket = importer.convert(&Input::Memory(memory)).unwrap();
+    importer.wait(ticket).unwrap();
+    drop((importer, stream));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
 use ash::{ext, khr, vk};
 
@@ -73,6 +74,7 @@ pub(super) fn open(
         memory,
         storage_bytes_max,
         extensions,
+        left_behind: AtomicU64::new(0),
         vulkan,
     })
 }
