@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ground::{Ground, Pictures, config, encode, request};
 use punktfunk_codec::h264::Decoder;
-use punktfunk_nvenc::{Change, Codec, Config, Format, NvencError, Session};
+use punktfunk_nvenc::{Change, Codec, Config, Format, NvencError, Session, Step};
 
 const WIDTH: u32 = 320;
 const HEIGHT: u32 = 192;
@@ -162,6 +162,41 @@ fn a_lost_device_is_made_anew_once_and_then_reported() {
         assert!(error.to_string().contains("nvEncEncodePicture"), "{error}");
         assert_eq!(played.session.counts().rebuilds, 1);
     }
+    ground.close();
+}
+
+#[test]
+fn slices_that_are_out_hold_nobody_whose_session_dies() {
+    let ground = Ground::new();
+    {
+        let mut session = ground.open(Config { slices: 1, ..config(Codec::H264) }).unwrap();
+        let picture = ground.pictures(Format::Nv12, WIDTH, HEIGHT);
+        let given = picture.input();
+        ground.grey(&picture, 90);
+        // A lock that comes while the picture is encoded wants its slice home before the next one.
+        let done_at_once = |number| {
+            let mut in_flight = session.encode(&given, &request(number)).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+            let Step::Slice { slice, .. } = in_flight.next(ground::PATIENCE).unwrap() else { panic!("none") };
+            if matches!(in_flight.next(Duration::ZERO).unwrap(), Step::Done(_)) {
+                assert!(in_flight.has_lent());
+                return Some(slice);
+            }
+            drop(slice);
+            while !matches!(in_flight.next(ground::PATIENCE).unwrap(), Step::Done(_)) {}
+            None
+        };
+        let slice = (1..50).find_map(done_at_once).expect("a picture that was done when it was looked at");
+        let before = slice.as_ref().to_vec();
+        ground.loaded.fail("nvEncEncodePicture:1=NV_ENC_ERR_GENERIC");
+        let began = Instant::now();
+        assert!(encode(&mut session, &given, &request(50)).unwrap().encoded.is_idr);
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        assert!(session.counts().rebuilds == 1 && *slice.as_ref() == before, "it is still there");
+        drop(slice);
+        encode(&mut session, &given, &request(51)).unwrap();
+    }
+    // The session that died is closed, too.
     ground.close();
 }
 

@@ -147,6 +147,58 @@ fn a_driver_that_makes_fewer_slices_than_it_is_told_is_read_with_more_care() {
     assert_eq!((encoded.is_idr, slices), (true, vec![120, 100, 100]));
 }
 
+/// Has the second slice begin before the first.
+fn wrong_offset(lock: &mut NV_ENC_LOCK_BITSTREAM) {
+    // SAFETY: there is room for two.
+    unsafe { *lock.sliceOffsets.add(1) = 0 };
+}
+
+#[test]
+fn a_finished_picture_whose_slices_are_told_wrong_is_given_in_one_piece() {
+    let lies: [fn(&mut NV_ENC_LOCK_BITSTREAM); 3] = [
+        wrong_offset,
+        |lock| lock.numSlices = 100_000,
+        // SAFETY: there is room for it.
+        |lock| unsafe { *lock.sliceOffsets = u32::MAX },
+    ];
+    for lie in lies {
+        let driver = Driver::new();
+        driver.state().caps.insert(NV_ENC_CAPS_SUPPORT_SUBFRAME_READBACK.0, 0);
+        let mut session = open(&driver, config()).expect("it opens");
+        for number in 1..=3 {
+            driver.state().tamper = (number > 1).then(|| Box::new(move |lock: &mut _, _| lie(lock)) as _);
+            let (encoded, slices) = encode(&mut session, number, false).expect("all of it is there");
+            let expected: &[usize] = if number > 1 { &[420] } else { &[120, 100, 100, 100] };
+            assert_eq!((encoded.is_idr, slices.as_slice()), (number == 1, expected));
+        }
+        let counts = session.counts();
+        assert_eq!((counts.uncut, counts.abandoned, counts.reads_whole), (2, 0, 0));
+        drop(session);
+        driver.assert_clean();
+    }
+}
+
+#[test]
+fn slices_that_turn_out_wrong_in_the_end_cost_one_picture() {
+    let driver = Driver::new();
+    let mut session = open(&driver, config()).expect("it opens");
+    driver.state().tamper = Some(Box::new(|lock, _| {
+        if lock.hwEncodeStatus == 2 {
+            wrong_offset(lock);
+        }
+    }));
+    let error = encode(&mut session, 1, false).expect_err("three were given by other offsets");
+    assert!(matches!(error, NvencError::Hostile { what: Nonsense::Offset { slice: 1, .. }, .. }), "{error}");
+    for number in 2..=4 {
+        let (encoded, slices) = encode(&mut session, number, false).expect("there is a way down");
+        assert_eq!((encoded.is_idr, slices), (number == 2, vec![420]));
+    }
+    let counts = session.counts();
+    assert_eq!((counts.abandoned, counts.reads_whole, counts.uncut, counts.rebuilds), (1, 1, 3, 0));
+    drop(session);
+    driver.assert_clean();
+}
+
 #[test]
 fn a_session_that_dies_is_made_anew_once_and_then_reported() {
     let driver = Driver::new();

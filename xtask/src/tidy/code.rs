@@ -28,7 +28,8 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("host/src/encode/annexb.rs", "a paced source: waits for a picture's time"),
     ("host/src/encode/bitstream.rs", "a paced source: waits for a picture's time"),
     ("host/src/encode/nvenc.rs", "waits for slices that another thread sends, which wakes nobody for each"),
-    ("nvenc/src/live.rs", "looks at an encoder that has no event to wait for, until a deadline"),
+    ("nvenc/src/live.rs", "asks a busy encoder again, until a deadline"),
+    ("nvenc/src/live/reading.rs", "looks at an encoder that has no event to wait for, until a deadline"),
     ("perf/programs/src/cadence.rs", "a paced source: waits for a picture's time"),
     ("net/src/send.rs", "the bounded pause when even waiting is refused"),
 ];
