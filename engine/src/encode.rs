@@ -2,7 +2,8 @@
 //!
 //! Promises: load is shed *before* encode when sending lags, so that no reference breaks: pictures wait at
 //! their source, where the newest wins, and the newest is encoded as soon as there is room; a slice leaves
-//! while the next is being encoded; every slice that was lent comes home before the stage ends.
+//! while the next is being encoded; every slice that was lent comes home before the stage ends; an access unit that fails
+//! after its first slice was handed on is never whole to the client, and what follows is ordered to do without it.
 //! Refuses: an encoder that gives more slices than were negotiated.
 
 mod sink;
@@ -62,6 +63,9 @@ pub enum EncodeOutcome {
     Encoded,
     /// The encoder's rate control skipped it; nothing was given out.
     Skipped,
+    /// The encoder failed at it and can go on. What was given out is of no use to anybody: an access unit that was begun is
+    /// given up, and not tried again under its number.
+    Failed,
 }
 
 /// Why a source, an encoder or a decoder cannot go on. The text names the fault and what to do.
@@ -111,7 +115,7 @@ pub trait Encode: Send + 'static {
     /// Encodes the picture that [`Encode::wait_picture`] announced, slice by slice into `out`.
     ///
     /// # Errors
-    /// The encoder broke; an access unit begun in `out` is closed by the stage.
+    /// The encoder broke; an access unit begun in `out` is given up by the stage.
     fn encode(
         &mut self,
         request: &EncodeRequest,
@@ -194,6 +198,8 @@ impl<S: AsRef<[u8]>> Protect<S> {
 /// What came of one picture.
 struct Encoded {
     slices: u16,
+    /// Whether what was given out is a picture.
+    is_sound: bool,
     taken_home: usize,
     bytes: u64,
     idr: bool,
@@ -374,7 +380,8 @@ impl<E: Encode> EncodeStage<E> {
             self.note_cadence(encoded.captured);
         }
         self.note(&encoded, request.au, now);
-        if outcome? == EncodeOutcome::Skipped && !again {
+        outcome?;
+        if encoded.slices == 0 && !encoded.is_sound && !again {
             add(&self.counters.skipped, 1);
         }
         Ok(())
@@ -413,9 +420,11 @@ impl<E: Encode> EncodeStage<E> {
             false => self.encode.encode(request, &mut sink),
             true => self.encode.repeat(request, &mut sink),
         };
-        sink.close();
+        let is_sound = matches!(outcome, Ok(EncodeOutcome::Encoded));
+        sink.close(is_sound);
         let encoded = Encoded {
             slices: sink.slices,
+            is_sound,
             taken_home: sink.taken_home,
             bytes: sink.bytes,
             idr: sink.idr,
@@ -440,6 +449,11 @@ impl<E: Encode> EncodeStage<E> {
         add(&self.counters.encoded, 1);
         add(&self.counters.bytes, encoded.bytes);
         set(&self.counters.next_au, u64::from(self.next_au));
+        if !encoded.is_sound {
+            add(&self.counters.failed, 1);
+            // The client learns of it with what follows, which refers to it no more: at once, and not when it has asked.
+            return self.gate.handle_request(Lost { from_au: au, to_au: au }, self.next_au);
+        }
         self.note_clean_point(encoded, au, now);
         self.tap.record(Stage::Capture, now.saturating_duration_since(encoded.captured.at));
         if !encoded.import.is_zero() {

@@ -215,6 +215,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         self.set_pace(pace);
         self.pacer.begin_au(now);
         self.au.broken = false;
+        self.au.given_up = false;
         self.au.has_waited = false;
         self.au.has_left = false;
         self.au.patience = self.patience;
@@ -241,6 +242,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         if !self.au.broken {
             match &item.slice {
                 Some(slice) => self.send_slice(slice.as_ref(), item.last),
+                None if item.given_up => self.give_up(),
                 None => self.send_late_end(),
             }
         }
@@ -302,6 +304,13 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         if !sent {
             self.cut();
         }
+    }
+
+    /// The encoder failed at the access unit: without an end it is never whole, and nothing of it is asked for again.
+    fn give_up(&mut self) {
+        self.au.given_up = true;
+        self.resends.end_au(self.au.number);
+        tracing::debug!(au = self.au.number, "the encoder gave the access unit up");
     }
 
     fn cut(&mut self) {
@@ -425,7 +434,7 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
     fn finish_au(&mut self, captured_at: Instant) {
         self.release_leases();
         if let Some(link) = &mut self.link {
-            link.end_au(!self.au.broken, self.au.idr);
+            link.end_au(!self.au.broken && !self.au.given_up, self.au.idr);
         }
         // One that was cut, too: a device may tell of what the path does not take, and nothing of the rest comes either.
         // None of before a shrinking, of which all is known.
@@ -441,6 +450,8 @@ impl<S: AsRef<[u8]>> ProtectStage<S> {
         self.progress.waker.wake();
         if !self.au.broken {
             add(&self.counters.sent, 1);
+        }
+        if !self.au.broken && !self.au.given_up {
             self.note_overlap();
         }
         self.publish();

@@ -50,11 +50,14 @@ counters! {
         spoiled,
         /// Pictures that were stamped when they came, because their producer gave no time on our clock.
         stamped_here,
-        /// Pictures that the encoder itself skipped, by its rate control.
+        /// Pictures of which the encoder gave nothing out: its rate control skipped them, or it failed at them.
         skipped,
         /// Access units handed to the protect stage.
         encoded,
-        /// Of these, IDRs.
+        /// Of these, the ones that the encoder failed at after some of their slices had been handed on: whole to the client only
+        /// where the last one was.
+        failed,
+        /// Of those handed on, IDRs.
         idrs,
         /// IDRs made because the encoder had no reference left that a client had not reported missing.
         idrs_no_reference,
@@ -78,7 +81,8 @@ counters! {
 counters! {
     /// What the protect and send stage did.
     ProtectCounters => ProtectStats {
-        /// Access units whose every datagram was handed to the kernel or counted as dropped.
+        /// Access units whose every datagram was handed to the kernel or counted as dropped: all that there is of one that its
+        /// encoder failed at.
         sent,
         /// Of these, the ones whose first datagram left before their last slice could be read.
         sent_early,

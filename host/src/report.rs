@@ -155,7 +155,7 @@ fn stages(of: impl Fn(Stage) -> Option<Summary>) -> Vec<StageSummary> {
     Stage::ALL.into_iter().filter_map(summarize).collect()
 }
 
-fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 44] {
+fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 45] {
     let (encode, protect) = (stats.encode, stats.protect);
     [
         ("pictures_captured", encode.captured),
@@ -171,6 +171,7 @@ fn counters(stats: &engine::HostStats) -> [(&'static str, u64); 44] {
         ("copied_capture_bytes", encode.copied_capture),
         ("copied_import_bytes", encode.copied_import),
         ("copied_slice_bytes", encode.copied_slices),
+        ("aus_failed", encode.failed),
         ("aus_sent", protect.sent),
         ("aus_sent_early", protect.sent_early),
         ("aus_dropped_protect", protect.dropped_protect),

@@ -22,8 +22,10 @@ pub(crate) struct SliceItem<S> {
     pub(crate) recovery_point: bool,
     pub(crate) first: bool,
     pub(crate) last: bool,
-    /// None closes an access unit whose end was learned late.
+    /// None closes an access unit whose end was learned late, or that was given up.
     pub(crate) slice: Option<S>,
+    /// Nothing more comes of the access unit, and what came is of no use.
+    pub(crate) given_up: bool,
 }
 
 /// Bytes of one picture that the CPU has written, by what for. What a device moves by itself is in none, nor what a
@@ -170,13 +172,14 @@ impl<S: AsRef<[u8]>> SliceSink<'_, S> {
             first: self.slices == 0,
             last,
             slice,
+            given_up: false,
         }
     }
 
-    /// Closes an access unit that the encoder left open.
-    pub(super) fn close(&mut self) {
+    /// Closes an access unit that the encoder left open: with its end, or, where what came `is_sound` no picture, without.
+    pub(super) fn close(&mut self, is_sound: bool) {
         if self.slices > 0 && !self.closed {
-            let item = self.item(None, Instant::now(), true);
+            let item = SliceItem { given_up: !is_sound, ..self.item(None, Instant::now(), true) };
             // The ring holds one place more for each access unit than its slices take.
             self.closed = self.ring.push(item).is_ok();
             self.protect.hand_on();

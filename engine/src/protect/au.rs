@@ -17,6 +17,8 @@ pub(crate) struct AuInProgress {
     pub(super) leases: Vec<Lease>,
     /// Set when a block could not be sent whole; the rest of the access unit is not sent.
     pub(super) broken: bool,
+    /// Set when the encoder failed at it: there is no rest of it.
+    pub(super) given_up: bool,
     /// A train of it had to wait.
     pub(super) has_waited: bool,
     /// The kernel has taken some of it.

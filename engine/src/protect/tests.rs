@@ -91,6 +91,7 @@ impl Bench {
             slice,
             ready_at: captured_at,
             recovery_point: false,
+            given_up: false,
         });
         self.home.pop().expect("the slice is home");
     }
