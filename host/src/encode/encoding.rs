@@ -1,8 +1,9 @@
 //! What encodes a session's pictures, through changes of rate and mode and through failures.
 //!
 //! Promises: the wire's rate is held by what is really sent; another mode is taken by the encoder that there is, or by a new one;
-//! a card's encoder that is of no use any more is followed by the software one. Each of these is said, and what took
-//! another's place is counted. Refuses what the encoders refuse, in their words.
+//! a card's encoder that is of no use any more is followed by the software one; a picture that fails when some of it is on
+//! the wire is given up, and not encoded again under its number. Each of these is said, and what took another's place is
+//! counted. Refuses what the encoders refuse, in their words.
 
 use std::sync::Arc;
 use std::thread;
@@ -117,7 +118,7 @@ impl Encoding {
                 self.falls.count(self.encoder.name(), self.encoder.name(), "rate-refused");
                 Ok(())
             }
-            Err(fault) => self.settle(Err(EncodeFault::Encoder(fault))).map(drop),
+            Err(fault) => self.settle(Err(EncodeFault::Encoder(fault)), false).map(drop),
         }
     }
 
@@ -162,13 +163,13 @@ impl Encoding {
             Err(EncodeFault::Picture(fault)) => fault.stage == STAGE,
             Ok(_) | Err(EncodeFault::Dmabuf { .. } | EncodeFault::NoDmabufs { .. }) => false,
         };
-        let settled = self.settle(outcome)?;
+        let settled = self.settle(outcome, out.is_begun())?;
         if !is_the_encoders || out.is_begun() {
             return Ok(settled);
         }
         // It is still there, and on a screen that stands still none may come after it.
         let outcome = self.encoder.encode(picture, request, out);
-        self.settle(outcome)
+        self.settle(outcome, out.is_begun())
     }
 
     /// Encodes the picture before once more, where it is still there.
@@ -181,17 +182,19 @@ impl Encoding {
         out: &mut SliceSink<'_, Slice>,
     ) -> Result<EncodeOutcome, StageFault> {
         let outcome = self.encoder.repeat(request, out);
-        Ok(self.settle(outcome)?.0)
+        Ok(self.settle(outcome, out.is_begun())?.0)
     }
 
     fn kbps(&self) -> u32 {
         self.trim.of(self.config.payload_kbps())
     }
 
-    /// What a failure means for the pictures after: the stream goes on where it can.
+    /// What a failure means for the pictures after: the stream goes on where it can. Of a picture that `is_begun` something is
+    /// on the wire: it is given up.
     fn settle(
         &mut self,
         outcome: Result<EncodeOutcome, EncodeFault>,
+        is_begun: bool,
     ) -> Result<(EncodeOutcome, Option<Memory>), StageFault> {
         let encoder = self.encoder.name();
         let mut unread = None;
@@ -201,11 +204,15 @@ impl Encoding {
                     tracing::warn!("the encoder's session died, and was made anew");
                     self.falls.count(encoder, encoder, "session-made-anew");
                 }
+                if self.encoder.was_uncut() {
+                    self.falls.count(encoder, encoder, "slices-uncut");
+                }
                 return Ok((outcome, None));
             }
             Err(EncodeFault::Picture(fault)) => {
-                tracing::warn!(%fault, "a picture is passed over");
-                self.falls.count(encoder, encoder, "picture-failed");
+                tracing::warn!(%fault, is_begun, "a picture is passed over");
+                let reason = if is_begun { "picture-given-up" } else { "picture-failed" };
+                self.falls.count(encoder, encoder, reason);
             }
             Err(EncodeFault::Dmabuf { fourcc, modifier, why }) => {
                 tracing::warn!(why, "the source is asked for other memory");
@@ -222,7 +229,7 @@ impl Encoding {
                 PictureEncoder::Nvenc(_) => self.fall(&fault)?,
             },
         }
-        Ok((EncodeOutcome::Skipped, unread))
+        Ok((if is_begun { EncodeOutcome::Failed } else { EncodeOutcome::Skipped }, unread))
     }
 
     /// Goes on in software.

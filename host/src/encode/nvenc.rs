@@ -148,6 +148,8 @@ pub struct Nvenc {
     rate_due: Option<u32>,
     /// Whether it was said that whole pictures are read, since what was told of others cannot be.
     whole_is_said: bool,
+    /// Pictures that had been given in one piece when that was last told, since what the driver said of their slices cannot be.
+    uncut: u64,
 }
 
 /// The conversion into memory that the encoder reads.
@@ -239,6 +241,7 @@ impl Nvenc {
             rebuilds: 0,
             rate_due: None,
             whole_is_said: false,
+            uncut: 0,
         })
     }
 
@@ -256,6 +259,18 @@ impl Nvenc {
     pub fn was_made_anew(&mut self) -> bool {
         let rebuilds = self.session.counts().rebuilds;
         std::mem::replace(&mut self.rebuilds, rebuilds) != rebuilds
+    }
+
+    /// Whether a picture was given in one piece since the last call, for want of a true word on its slices.
+    pub fn was_uncut(&mut self) -> bool {
+        let uncut = self.session.counts().uncut;
+        let before = std::mem::replace(&mut self.uncut, uncut);
+        if before == 0 && uncut > 0 {
+            tracing::warn!(
+                "what the driver says of a finished picture's slices cannot be: it is sent in one piece"
+            );
+        }
+        before != uncut
     }
 
     /// Sets the rate from the next picture on; whether the card takes it. One that does not keeps the rate that it has. A
@@ -413,6 +428,19 @@ impl Nvenc {
 
 /// Hands on each slice as it is finished, until the picture is done.
 fn hand_on(mut in_flight: InFlight<'_>, out: &mut SliceSink<'_, Slice>) -> Result<(), NvencError> {
+    let handed = hand_on_each(&mut in_flight, out);
+    if handed.is_err() {
+        // Who ends the picture, or the session, waits for their memory, and it is this thread that brings them.
+        let until = Instant::now() + HOME_MAX;
+        while in_flight.has_lent() && Instant::now() < until {
+            while out.take_home().is_some() {}
+            thread::sleep(HOME_WAIT);
+        }
+    }
+    handed
+}
+
+fn hand_on_each(in_flight: &mut InFlight<'_>, out: &mut SliceSink<'_, Slice>) -> Result<(), NvencError> {
     let idr = in_flight.is_idr();
     let (mut patience, mut moved_at) = (SLICE_WAIT, Instant::now());
     loop {

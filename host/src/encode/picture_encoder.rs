@@ -112,6 +112,14 @@ impl PictureEncoder {
         }
     }
 
+    /// Whether it gave a picture in one piece since the last call, for want of a true word on its slices.
+    pub fn was_uncut(&mut self) -> bool {
+        match self {
+            Self::Software(_) => false,
+            Self::Nvenc(inner) => inner.was_uncut(),
+        }
+    }
+
     /// Encodes a picture.
     ///
     /// # Errors

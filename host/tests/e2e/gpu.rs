@@ -31,7 +31,7 @@ fn lavapipe() -> PathBuf {
 }
 
 /// A host whose card is a stand-in. The first breach of a contract ends it.
-fn with_card<'a>(place: &'a Place, source: &str) -> HostStart<'a> {
+pub(crate) fn with_card<'a>(place: &'a Place, source: &str) -> HostStart<'a> {
     let libraries = place.path("nvidia");
     for (name, package) in [("libcuda.so.1", "stand-in-cuda"), ("libnvidia-encode.so.1", "stand-in-nvenc")] {
         lay(&libraries, name, &library(package)).unwrap();

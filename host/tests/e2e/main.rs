@@ -22,6 +22,7 @@ mod discover;
 mod endings;
 mod file;
 mod follow;
+mod given_up;
 mod gpu;
 mod hop;
 mod hostile;
