@@ -42,7 +42,7 @@ fn within(what: &str, offered: u32, came: u32) -> Result<(), ClientError> {
 
 #[cfg(test)]
 mod tests {
-    use punktfunk_control::{Codec, Mode, PROTOCOL};
+    use punktfunk_control::{Chroma, Codec, Depth, Mode, PROTOCOL};
     use punktfunk_seal::Cipher;
 
     use super::*;
@@ -68,6 +68,8 @@ mod tests {
             source: "test card".into(),
             encoder: "none".into(),
             compositors: Vec::new(),
+            depth: Depth::default(),
+            chroma: Chroma::default(),
         }
     }
 

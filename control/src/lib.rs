@@ -57,10 +57,10 @@ pub use host::HostControl;
 pub use identity::{Damage, IDENTITY_FILE, Identity, IdentityError, machine_name};
 pub use limits::{HostLimits, PROTOCOL};
 pub use messages::{
-    Bye, ByeReason, ClientStats, Codec, CompositorOffer, FallCount, Hello, HostStats, Mode, PendingDevices,
-    PendingEntry, Reconfigure, Reconfigured, Refusal, RefusalCode, SourceNews, SpeedTestBegun,
-    SpeedTestFailed, SpeedTestNews, SpeedTestResult, SpeedTestSeen, SpeedTestSent, StageSummary,
-    StartSpeedTest, Weakest, Welcome,
+    Bye, ByeReason, Chroma, ClientStats, Codec, CompositorOffer, Depth, FallCount, Hello, HostStats, Mode,
+    PendingDevices, PendingEntry, Reconfigure, Reconfigured, Refusal, RefusalCode, SourceNews,
+    SpeedTestBegun, SpeedTestFailed, SpeedTestNews, SpeedTestResult, SpeedTestSeen, SpeedTestSent,
+    StageSummary, StartSpeedTest, Weakest, Welcome,
 };
 pub use pairing::{ArmError, ArmedWindow, PendingDevice, Pin, PinError, TurnedAwayReason, WindowEnd, Wish};
 pub use planes::{Plane, PlaneCounters};

@@ -34,11 +34,11 @@ prop_compose! {
     fn hello()(
         client_name in name(), mode in mode(), bitrate_kbps: u32, compositor in prop::option::of(name()),
         slices_max: u16, au_bytes_max: u32, shard_bytes_max: u16, redundancy_per_mille: Option<u16>,
-        protocol: u32, without_pictures: bool,
+        protocol: u32, without_pictures: bool, depth: Option<u16>, chroma: Option<u16>,
     ) -> Hello {
         Hello {
             protocol, client_name, mode, bitrate_kbps, compositor, slices_max, au_bytes_max, shard_bytes_max,
-            redundancy_per_mille, without_pictures,
+            redundancy_per_mille, without_pictures, depth, chroma,
             codecs: vec![Codec::Av1, Codec::Hevc, Codec::H264, Codec::Pattern],
             ciphers: vec![Cipher::ChaCha20Poly1305, Cipher::Aes128Gcm],
         }
@@ -49,7 +49,7 @@ prop_compose! {
     fn welcome()(
         host_name in name(), mode in mode(), bitrate_kbps: u32, source in name(), encoder in name(),
         offers in prop::collection::vec((name(), prop::option::of(name()), any::<bool>(), name()), 0..5),
-        redundancy_per_mille: u16,
+        redundancy_per_mille: u16, is_ten_bits: bool, is_full_chroma: bool,
     ) -> Welcome {
         Welcome {
             protocol: 1, host_name, mode, codec: Codec::H264, cipher: Cipher::Aes128Gcm, bitrate_kbps,
@@ -58,6 +58,8 @@ prop_compose! {
                 .into_iter()
                 .map(|(name, version, usable, reason)| CompositorOffer { name, version, usable, reason })
                 .collect(),
+            depth: if is_ten_bits { Depth::Ten } else { Depth::Eight },
+            chroma: if is_full_chroma { Chroma::Yuv444 } else { Chroma::Yuv420 },
         }
     }
 }
@@ -245,6 +247,8 @@ fn the_largest_messages_fit() {
         source: long.clone(),
         encoder: long.clone(),
         compositors: vec![offer; 1000],
+        depth: Depth::Eight,
+        chroma: Chroma::Yuv420,
     };
     let most = u64::MAX;
     let stage =
@@ -286,6 +290,8 @@ fn no_text_of_a_peer_moves_a_cursor() {
         source: bad.clone(),
         encoder: bad.clone(),
         compositors: vec![offer],
+        depth: Depth::Eight,
+        chroma: Chroma::Yuv420,
     };
     let stage = StageSummary { name: bad.clone(), count: 1, p50_us: 1, p99_us: 1, p999_us: 1, max_us: 1 };
     for (message, texts) in [
@@ -362,6 +368,77 @@ fn a_newer_client_meets_an_older_host() {
             assert_eq!(hello.ciphers, [Cipher::Aes128Gcm, Cipher::ChaCha20Poly1305]);
         }
         other => panic!("{other:?}"),
+    }
+}
+
+/// A Welcome to HEVC of ten bits in 4:4:4, without its last field: `0x0e`, and a u16.
+fn welcome_without_chroma() -> Vec<u8> {
+    let welcome = Welcome {
+        protocol: 2,
+        host_name: "a host".into(),
+        mode: Mode { width: 1, height: 1, refresh_mhz: 1 },
+        codec: Codec::Hevc,
+        cipher: Cipher::Aes128Gcm,
+        bitrate_kbps: 1,
+        shard_bytes_max: 1408,
+        redundancy_per_mille: 0,
+        au_bytes_max: 1,
+        slices_max: 1,
+        source: String::new(),
+        encoder: String::new(),
+        compositors: Vec::new(),
+        depth: Depth::Ten,
+        chroma: Chroma::Yuv444,
+    };
+    let bytes = encode(&Message::Welcome(welcome));
+    let (body, chroma) = bytes[LENGTH_BYTES..].split_at(bytes.len() - LENGTH_BYTES - 4);
+    assert_eq!(chroma, [0x0e, 0x19, 0x01, 0xbc], "444");
+    body.to_vec()
+}
+
+#[test]
+fn what_a_peer_does_not_say_of_depth_and_chroma_is_the_usual() {
+    let read = |bytes: &[u8]| match Message::parse(bytes) {
+        Ok(Some(Message::Welcome(welcome))) => Some((welcome.depth, welcome.chroma)),
+        _ => None,
+    };
+    let without = welcome_without_chroma();
+    let full = [&without[..], &[0x0e, 0x19, 0x01, 0xbc]].concat();
+    assert_eq!(read(&full), Some((Depth::Ten, Chroma::Yuv444)));
+    // The map says how many fields it has: one less.
+    let count = without.iter().position(|byte| *byte == 0xaf).expect("a map of fifteen");
+    let mut fewer = without.clone();
+    fewer[count] = 0xae;
+    assert_eq!(read(&fewer), Some((Depth::Ten, Chroma::Yuv420)));
+    assert_eq!(read(&[&without[..], &[0x0e, 0xf6]].concat()), Some((Depth::Ten, Chroma::Yuv420)));
+    // What this end does not know, does not fit, or is no number.
+    for hostile in [&[0x19, 0x01, 0xa6][..], &[0x00], &[0x1a, 0, 1, 0, 0], &[0x61, 0x61], &[0x80], &[]] {
+        assert_eq!(read(&[&without[..], &[0x0e], hostile].concat()), None, "{hostile:?}");
+    }
+    // A Welcome to what is usual has the bytes that it had before there was another.
+    let usual = Welcome { depth: Depth::Eight, chroma: Chroma::Yuv420, ..welcome_of(&full) };
+    let bytes = encode(&Message::Welcome(usual));
+    assert!(bytes.contains(&0xad) && !bytes.contains(&0xaf), "thirteen fields: {bytes:02x?}");
+}
+
+fn welcome_of(body: &[u8]) -> Welcome {
+    match Message::parse(body) {
+        Ok(Some(Message::Welcome(welcome))) => welcome,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_hello_may_ask_for_what_this_end_does_not_know() {
+    let mode = Mode { width: 1, height: 1, refresh_mhz: 1 };
+    let usual = Hello::new("old", mode, 1);
+    assert_eq!((usual.depth, usual.chroma), (None, None));
+    let newer = Hello { depth: Some(12), chroma: Some(422), ..usual };
+    assert_eq!(decode(&encode(&Message::Hello(newer.clone()))), Ok(Some(Message::Hello(newer))));
+    assert_eq!((Depth::of_number(12), Chroma::of_number(422)), (None, None));
+    for (depth, chroma) in [(Depth::Eight, Chroma::Yuv420), (Depth::Ten, Chroma::Yuv444)] {
+        assert_eq!(Depth::of_number(depth.to_number()), Some(depth));
+        assert_eq!(Chroma::of_number(chroma.to_number()), Some(chroma));
     }
 }
 

@@ -13,6 +13,7 @@ MESSAGE_BYTES_MAX = 32_768
 KIND_MAX = 65_535
 TEXT_BYTES_MAX, NAME_BYTES_MAX, LIST_MAX = 512, 64, 32
 CODECS, CIPHERS = (1, 2, 3, 100), (1, 2)
+DEPTHS, CHROMAS = (8, 10), (420, 444)
 
 
 class Broken(ValueError):
@@ -160,11 +161,12 @@ def _counters(*ranges) -> dict:
 HELLO = Map({
     0: must(U32), 1: must(NAME), 2: must(MODE), 3: must(List(U16, CODECS)), 4: must(List(U16, CIPHERS)), 5: must(U32),
     6: Field(NAME), 7: must(U16), 8: must(U32), 9: must(U16), 10: Field(U16),
-    11: Field(BOOL, False),
+    11: Field(BOOL, False), 12: Field(U16), 13: Field(U16),
 })  # fmt: skip
 WELCOME = Map({
     0: must(U32), 1: must(NAME), 2: must(MODE), 3: must(OneOf(CODECS)), 4: must(OneOf(CIPHERS)), 5: must(U32),
     6: must(U16), 7: must(U16), 8: must(U32), 9: must(U16), 10: must(TEXT), 11: must(TEXT), 12: must(List(OFFER)),
+    13: Field(OneOf(DEPTHS)), 14: Field(OneOf(CHROMAS)),
 })  # fmt: skip
 HOST_STATS = Map({
     **_counters(range(0, 1), range(2, 6), range(7, 16), range(17, 21), range(30, 36), range(40, 49), range(60, 61)),

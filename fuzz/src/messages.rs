@@ -7,9 +7,9 @@ use punktfunk_control::messages::{
 };
 use punktfunk_control::pairing::{Answer, Ask, Confirm, Held, PairMessage, TurnedAway, TurnedAwayReason};
 use punktfunk_control::{
-    Bye, ByeReason, ClientStats, Codec, CompositorOffer, FallCount, Hello, HostStats, Mode, PROTOCOL,
-    PendingDevices, PendingEntry, Reconfigure, Reconfigured, Refusal, RefusalCode, SourceNews, StageSummary,
-    Welcome,
+    Bye, ByeReason, Chroma, ClientStats, Codec, CompositorOffer, Depth, FallCount, Hello, HostStats, Mode,
+    PROTOCOL, PendingDevices, PendingEntry, Reconfigure, Reconfigured, Refusal, RefusalCode, SourceNews,
+    StageSummary, Welcome,
 };
 use punktfunk_seal::Cipher;
 
@@ -53,6 +53,8 @@ fn welcome(mode: Mode) -> Welcome {
         source: "test card".into(),
         encoder: "openh264".into(),
         compositors: vec![offer],
+        depth: Depth::Eight,
+        chroma: Chroma::Yuv420,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use punktfunk_control::{Codec, Mode, PROTOCOL, Refusal, RefusalCode, Welcome};
+use punktfunk_control::{Chroma, Codec, Depth, Mode, PROTOCOL, Refusal, RefusalCode, Welcome};
 use punktfunk_seal::{CIPHER_VARIABLE, Cipher};
 
 use crate::host::{Answer, OddHost};
@@ -79,6 +79,8 @@ fn impossible() -> Welcome {
         source: "nothing".into(),
         encoder: "none".into(),
         compositors: Vec::new(),
+        depth: Depth::Eight,
+        chroma: Chroma::Yuv420,
     }
 }
 

@@ -122,6 +122,38 @@ pub(crate) mod number {
     }
 }
 
+/// A word that is told where it is not the usual one; an unknown number is an error.
+pub(crate) mod unusual {
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write, T: WireNumber>(
+        word: &T,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        number::encode(word, e, ctx)
+    }
+
+    pub(crate) fn decode<C, T: WireNumber + Default>(
+        d: &mut Decoder<'_>,
+        ctx: &mut C,
+    ) -> Result<T, decode::Error> {
+        if d.datatype()? == minicbor::data::Type::Null {
+            d.skip()?;
+            return Ok(T::default());
+        }
+        number::decode(d, ctx)
+    }
+
+    pub(crate) fn nil<T: Default>() -> Option<T> {
+        Some(T::default())
+    }
+
+    pub(crate) fn is_nil<T: Default + PartialEq>(word: &T) -> bool {
+        *word == T::default()
+    }
+}
+
 /// A list of words; those that this end does not know are skipped.
 pub(crate) mod known_list {
     use super::*;

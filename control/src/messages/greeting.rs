@@ -93,6 +93,99 @@ impl std::fmt::Display for Codec {
     }
 }
 
+/// Bits of a sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Depth {
+    /// 8: what an end has that does not speak of it.
+    #[default]
+    Eight,
+    /// 10.
+    Ten,
+}
+
+impl Depth {
+    /// Its number on the wire.
+    pub fn to_number(self) -> u16 {
+        self.number()
+    }
+
+    /// The depth with this number, if this end knows it.
+    pub fn of_number(number: u16) -> Option<Self> {
+        Self::from_number(number)
+    }
+}
+
+impl WireNumber for Depth {
+    fn number(&self) -> u16 {
+        match self {
+            Depth::Eight => 8,
+            Depth::Ten => 10,
+        }
+    }
+
+    fn from_number(number: u16) -> Option<Self> {
+        match number {
+            8 => Some(Depth::Eight),
+            10 => Some(Depth::Ten),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Depth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bits", self.number())
+    }
+}
+
+/// How many samples of colour there are to those of brightness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Chroma {
+    /// Half as many in each direction: what an end has that does not speak of it.
+    #[default]
+    Yuv420,
+    /// As many.
+    Yuv444,
+}
+
+impl Chroma {
+    /// Its number on the wire.
+    pub fn to_number(self) -> u16 {
+        self.number()
+    }
+
+    /// The chroma with this number, if this end knows it.
+    pub fn of_number(number: u16) -> Option<Self> {
+        Self::from_number(number)
+    }
+}
+
+impl WireNumber for Chroma {
+    fn number(&self) -> u16 {
+        match self {
+            Chroma::Yuv420 => 420,
+            Chroma::Yuv444 => 444,
+        }
+    }
+
+    fn from_number(number: u16) -> Option<Self> {
+        match number {
+            420 => Some(Chroma::Yuv420),
+            444 => Some(Chroma::Yuv444),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Chroma {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Chroma::Yuv420 => "4:2:0",
+            Chroma::Yuv444 => "4:4:4",
+        })
+    }
+}
+
 impl WireNumber for Cipher {
     fn number(&self) -> u16 {
         match self {
@@ -150,6 +243,12 @@ pub struct Hello {
     /// The session is for a speed test alone: no source shall be opened, and no pictures come.
     #[cbor(n(11), default)]
     pub without_pictures: bool,
+    /// Bits of a sample asked for: a [`Depth`]'s number, or one that the host may know; `None`: 8.
+    #[n(12)]
+    pub depth: Option<u16>,
+    /// Chroma asked for: a [`Chroma`]'s number, or one that the host may know; `None`: 420.
+    #[n(13)]
+    pub chroma: Option<u16>,
 }
 
 impl Hello {
@@ -169,6 +268,8 @@ impl Hello {
             shard_bytes_max: 1408,
             redundancy_per_mille: None,
             without_pictures: false,
+            depth: None,
+            chroma: None,
         }
     }
 }
@@ -234,4 +335,10 @@ pub struct Welcome {
     /// Every compositor that the host has looked for.
     #[cbor(n(12), with = "bounded::list")]
     pub compositors: Vec<CompositorOffer>,
+    /// Bits of a sample.
+    #[cbor(n(13), with = "bounded::unusual", has_nil)]
+    pub depth: Depth,
+    /// How many samples of colour there are.
+    #[cbor(n(14), with = "bounded::unusual", has_nil)]
+    pub chroma: Chroma,
 }

@@ -19,7 +19,7 @@ pub use course::{
     Bye, ByeReason, PathPing, PathPong, Reconfigure, Reconfigured, Refusal, RefusalCode, RequestIdr,
     SkewPing, SkewPong, SourceNews, Start,
 };
-pub use greeting::{Codec, CompositorOffer, Hello, Mode, Welcome};
+pub use greeting::{Chroma, Codec, CompositorOffer, Depth, Hello, Mode, Welcome};
 pub use host_stats::{FallCount, HostStats, StageSummary};
 pub use pending::{DecidePending, PendingDevices, PendingEntry};
 pub use speed::{

@@ -10,9 +10,9 @@ use punktfunk_seal::{Cipher, Secret};
 use super::network::{Network, Rng, Way};
 use crate::limits::ALPN;
 use crate::{
-    Applicant, ApplicantEvent, Bye, ByeReason, ClientControl, ClientEvent, Codec, ConnectError, ControlError,
-    Hello, HostControl, HostEvent, HostLimits, HostStats, Identity, Mode, PROTOCOL, PairError, Reconfigured,
-    Refusal, RefusalCode, SessionEnd, SessionId, Trust, Welcome, Wish,
+    Applicant, ApplicantEvent, Bye, ByeReason, Chroma, ClientControl, ClientEvent, Codec, ConnectError,
+    ControlError, Depth, Hello, HostControl, HostEvent, HostLimits, HostStats, Identity, Mode, PROTOCOL,
+    PairError, Reconfigured, Refusal, RefusalCode, SessionEnd, SessionId, Trust, Welcome, Wish,
 };
 
 pub(super) const MODE: Mode = Mode { width: 1280, height: 720, refresh_mhz: 60_000 };
@@ -36,6 +36,8 @@ pub(super) fn welcome() -> Welcome {
         source: "the test card".into(),
         encoder: "software H.264".into(),
         compositors: Vec::new(),
+        depth: Depth::Eight,
+        chroma: Chroma::Yuv420,
     }
 }
 

@@ -56,6 +56,8 @@ fn welcome() -> Welcome {
         source: "test card".into(),
         encoder: "openh264, in software".into(),
         compositors: vec![offer("sway", Some("1.7"), ""), offer("kwin", None, "not installed")],
+        depth: Depth::Eight,
+        chroma: Chroma::Yuv420,
     }
 }
 
@@ -138,7 +140,14 @@ fn all() -> Vec<Message> {
         Message::Hello(hello()),
         Message::Hello(Hello { compositor: None, redundancy_per_mille: None, ..hello() }),
         Message::Hello(Hello { without_pictures: true, ..hello() }),
+        Message::Hello(Hello { depth: Some(10), chroma: Some(444), ..hello() }),
         Message::Welcome(welcome()),
+        Message::Welcome(Welcome {
+            codec: Codec::Hevc,
+            depth: Depth::Ten,
+            chroma: Chroma::Yuv444,
+            ..welcome()
+        }),
         Message::Refusal(Refusal::new(RefusalCode::Busy, "another client is in session")),
         Message::Refusal(Refusal::new(RefusalCode::Other(999), "")),
         Message::Start(Start {}),

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 
 use punktfunk_control::{
-    ByeReason, ClientControl, ClientEvent, Codec, ConnectError, Hello, HostLimits, Identity, Mode, PROTOCOL,
-    Welcome,
+    ByeReason, Chroma, ClientControl, ClientEvent, Codec, ConnectError, Depth, Hello, HostLimits, Identity,
+    Mode, PROTOCOL, Welcome,
 };
 use punktfunk_proto::SessionClock;
 use punktfunk_seal::Cipher;
@@ -35,6 +35,8 @@ fn welcome() -> Welcome {
         source: "the test card".into(),
         encoder: "software H.264".into(),
         compositors: Vec::new(),
+        depth: Depth::Eight,
+        chroma: Chroma::Yuv420,
     }
 }
 

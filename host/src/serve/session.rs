@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use punktfunk_control::{
-    Bye, ByeReason, ClientStats, CompositorOffer, Fingerprint, HostControl, PROTOCOL, Path, Refusal,
-    SessionId, SourceNews, Welcome,
+    Bye, ByeReason, Chroma, ClientStats, CompositorOffer, Depth, Fingerprint, HostControl, PROTOCOL, Path,
+    Refusal, SessionId, SourceNews, Welcome,
 };
 use punktfunk_engine::StageFault;
 use punktfunk_proto::FeedbackReport;
@@ -319,5 +319,7 @@ fn welcome(opened: &Opened, compositors: Vec<CompositorOffer>) -> Welcome {
         source: opened.source.clone(),
         encoder: opened.encoder.clone(),
         compositors,
+        depth: Depth::default(),
+        chroma: Chroma::default(),
     }
 }
