@@ -3,12 +3,14 @@
 //! Promises: what comes out is within what both ends can do, and a bitrate is the wire's: headers, parity and
 //! the last shard's padding are counted in. Refuses what the client cannot take, with a reason.
 
-use punktfunk_control::{Codec, Hello, RefusalCode};
+use std::sync::Arc;
+
+use punktfunk_control::{Chroma, Codec, Depth, Hello, RefusalCode};
 use punktfunk_proto::Negotiated;
 use punktfunk_proto::limits::{BITRATE_KBPS, SHARD_BYTES, SHARD_BYTES_START, SHARD_BYTES_STEP};
 use punktfunk_seal::{CIPHER_VARIABLE, Cipher, CipherPreference, CipherReason};
 
-use crate::encode::{Encoders, payload_kbps};
+use crate::encode::{Coding, CodingWish, Codings, Encoders, WireRate, payload_kbps};
 use crate::error::HostError;
 use crate::redundancy::Redundancy;
 use crate::source::{Prepared, Rate, SourceSpec};
@@ -21,24 +23,56 @@ const SHARD_BYTES_USUAL: u16 = 1408;
 const SLICE_SHARDS_MIN: u64 = 8;
 
 /// What a Hello can be refused for before there is a source: nothing is started for it, and nobody at the host is asked.
+/// What its pictures may be coded as.
 ///
 /// # Errors
-/// The client cannot take what any such source gives, or asks for more than this host's encoder has.
+/// The client cannot take what any such source gives, or asks for what this host's encoder does not make.
 pub fn check(
     hello: &Hello,
     spec: &SourceSpec,
     redundancy: Redundancy,
-    encoders: &Encoders,
-) -> Result<(), HostError> {
+    encoders: &Arc<Encoders>,
+) -> Result<Codings, HostError> {
     check_shards(hello)?;
+    let (wish, shard_bytes) = (wish(hello)?, shard_at_start(hello));
+    let redundancy_per_mille = redundancy.per_mille_at_start();
+    let wire = WireRate { kbps: hello.bitrate_kbps, redundancy_per_mille, shard_bytes };
+    let codings = Codings::new(Arc::clone(encoders), wish, wire);
     match spec.codec() {
-        Some(codec) => check_codec(hello, codec)?,
-        None => drop(encoders.codec(&hello.codecs)?),
+        Some(codec) => check_passed_through(hello, codings.wish(), codec)?,
+        None => drop(codings.agree(None)?),
     }
-    if spec.has_own_rate() {
+    Ok(codings)
+}
+
+/// What a client wants its pictures coded as.
+fn wish(hello: &Hello) -> Result<CodingWish, HostError> {
+    let unknown = |what: &str, number: Option<u16>, known: &str| {
+        let number = number.unwrap_or_default();
+        let why = format!("the client asks for {what} {number}; this host knows {known}");
+        HostError::Unagreed { code: RefusalCode::Codec, why }
+    };
+    let depth = hello.depth.map_or(Some(Depth::default()), Depth::of_number);
+    let chroma = hello.chroma.map_or(Some(Chroma::default()), Chroma::of_number);
+    Ok(CodingWish {
+        codecs: hello.codecs.clone(),
+        depth: depth.ok_or_else(|| unknown("a depth of", hello.depth, "8 and 10"))?,
+        chroma: chroma.ok_or_else(|| unknown("chroma", hello.chroma, "420 and 444"))?,
+    })
+}
+
+/// What is passed through is as it is.
+fn check_passed_through(hello: &Hello, wish: &CodingWish, codec: Codec) -> Result<(), HostError> {
+    check_codec(hello, codec)?;
+    if wish.by(codec).is_usual() {
         return Ok(());
     }
-    encoders.check_rate(hello.bitrate_kbps, redundancy.per_mille_at_start(), shard_at_start(hello))
+    let (depth, chroma) = (wish.depth, wish.chroma);
+    let why = format!(
+        "{depth} in {chroma} were asked for, and this source is not encoded here but passed through as it is; connect \
+         without --depth and --chroma"
+    );
+    Err(HostError::Unagreed { code: RefusalCode::Codec, why })
 }
 
 fn check_codec(hello: &Hello, codec: Codec) -> Result<(), HostError> {
@@ -73,14 +107,14 @@ pub fn agree_without_pictures(
     hello: &Hello,
     refresh_mhz: u32,
     redundancy: Redundancy,
-) -> Result<(Negotiated, Codec), HostError> {
+) -> Result<(Negotiated, Coding), HostError> {
     check_shards(hello)?;
     check_codec(hello, Codec::Pattern)?;
     let shard_bytes = hello.shard_bytes_max / SHARD_BYTES_STEP * SHARD_BYTES_STEP;
     let wire_kbps = hello.bitrate_kbps.clamp(*BITRATE_KBPS.start(), *BITRATE_KBPS.end());
     let au_bytes_max = Negotiated::au_bytes_for(wire_kbps, refresh_mhz).min(hello.au_bytes_max);
     Negotiated::new(shard_bytes, wire_kbps, refresh_mhz, 1, redundancy.per_mille, au_bytes_max)
-        .map(|negotiated| (negotiated, Codec::Pattern))
+        .map(|negotiated| (negotiated, Coding::usual(Codec::Pattern)))
         .map_err(|error| HostError::Unagreed { code: RefusalCode::Limits, why: error.to_string() })
 }
 
@@ -201,7 +235,6 @@ fn wire_kbps(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Instant;
 
     use punktfunk_capture::{Mode, Patience};
@@ -211,6 +244,11 @@ mod tests {
     use crate::source::{Means, prepare};
     use crate::ways::{Doors, OPENING_MAX, Open};
 
+    fn codings() -> Codings {
+        let wire = WireRate { kbps: 20_000, redundancy_per_mille: 100, shard_bytes: 1152 };
+        Codings::new(Arc::default(), CodingWish::only(Coding::usual(Codec::H264)), wire)
+    }
+
     #[test]
     fn a_clients_shards_are_within_the_protocols_or_refused() {
         let mode: Mode = "320x180@60".parse().unwrap();
@@ -219,14 +257,14 @@ mod tests {
         hello.codecs.push(Codec::Pattern);
         let doors: Arc<dyn Open> = Arc::new(Doors::default());
         let patience = Patience::until(Instant::now() + OPENING_MAX);
-        let codecs = &[Codec::H264];
-        let means = Means { doors: &doors, encoders: &Arc::default(), codecs, patience: &patience };
+        let codings = codings();
+        let means = Means { doors: &doors, codings: &codings, patience: &patience };
         for source in ["card", "bitstream:rate=5M,fps=60,slices=2"] {
             let spec = source.parse().unwrap();
             let prepared = prepare(&spec, mode, 2, means, |_| ()).unwrap();
             for shard in [0, 1, 63, 64, 255, 8_897, 65_535] {
                 hello.shard_bytes_max = shard;
-                let error = check(&hello, &spec, Redundancy::fixed(100), &Encoders::default()).unwrap_err();
+                let error = check(&hello, &spec, Redundancy::fixed(100), &Arc::default()).unwrap_err();
                 assert!(matches!(error, HostError::Unagreed { code: RefusalCode::Limits, .. }), "{error}");
                 let error = error.to_string();
                 assert!(
@@ -236,7 +274,7 @@ mod tests {
             }
             for (shard, agreed) in [(256, 256), (319, 256), (1_407, 1_344), (1_408, 1_408), (8_896, 8_896)] {
                 hello.shard_bytes_max = shard;
-                check(&hello, &spec, Redundancy::fixed(100), &Encoders::default()).unwrap();
+                check(&hello, &spec, Redundancy::fixed(100), &Arc::default()).unwrap();
                 assert_eq!(
                     agree(&hello, &prepared, 2, Redundancy::fixed(100)).unwrap().shard_bytes_max,
                     agreed
@@ -251,8 +289,8 @@ mod tests {
         let asked = punktfunk_control::Mode { width: 320, height: 180, refresh_mhz: 60_000 };
         let doors: Arc<dyn Open> = Arc::new(Doors::default());
         let patience = Patience::until(Instant::now() + OPENING_MAX);
-        let codecs = &[Codec::H264];
-        let means = Means { doors: &doors, encoders: &Arc::default(), codecs, patience: &patience };
+        let codings = codings();
+        let means = Means { doors: &doors, codings: &codings, patience: &patience };
         let prepared = prepare(&"card".parse().unwrap(), mode, 2, means, |_| ()).unwrap();
         let agreed = |kbps, au_bytes_max| {
             let hello = Hello { au_bytes_max, ..Hello::new("test", asked, kbps) };
@@ -275,7 +313,7 @@ mod tests {
         let mode = punktfunk_control::Mode { width: 320, height: 180, refresh_mhz: 60_000 };
         let usual = Hello::new("test", mode, 20_000);
         let check = |hello: &Hello, source: &str| {
-            check(hello, &source.parse().unwrap(), Redundancy::AUTO, &Encoders::default())
+            check(hello, &source.parse().unwrap(), Redundancy::AUTO, &Arc::default())
         };
         check(&usual, "auto").unwrap();
         let error = check(&usual, "bitstream:rate=5M").unwrap_err();
@@ -285,6 +323,30 @@ mod tests {
             assert!(matches!(check(&greedy, source), Err(HostError::Rate { .. })), "{source}");
         }
         check(&greedy, "file:a.h264").unwrap();
+    }
+
+    #[test]
+    fn a_depth_or_chroma_that_cannot_be_had_is_refused_before_there_is_a_source() {
+        let mode = punktfunk_control::Mode { width: 320, height: 180, refresh_mhz: 60_000 };
+        let usual = Hello { codecs: vec![Codec::H264, Codec::Pattern], ..Hello::new("test", mode, 20_000) };
+        let refused = |hello: &Hello, source: &str| {
+            let spec = source.parse().unwrap();
+            let error = check(hello, &spec, Redundancy::AUTO, &Arc::default()).unwrap_err();
+            assert!(matches!(error, HostError::Unagreed { code: RefusalCode::Codec, .. }), "{error}");
+            error.to_string()
+        };
+        let ten = Hello { depth: Some(10), ..usual.clone() };
+        assert!(refused(&ten, "card").contains("openh264 makes 8 bits in 4:2:0"));
+        for source in ["bitstream:rate=5M", "file:a.h264"] {
+            assert!(refused(&ten, source).contains("passed through"), "{source}");
+        }
+        let newer = Hello { depth: Some(12), ..usual.clone() };
+        assert!(refused(&newer, "card").contains("12; this host knows 8 and 10"));
+        let newer = Hello { chroma: Some(422), ..usual.clone() };
+        assert!(refused(&newer, "card").contains("422; this host knows 420 and 444"));
+        // Said or not, it is the usual.
+        let said = Hello { depth: Some(8), chroma: Some(420), ..usual };
+        check(&said, &"card".parse().unwrap(), Redundancy::AUTO, &Arc::default()).unwrap();
     }
 
     #[test]

@@ -146,7 +146,6 @@ fn opening(args: &ServeArgs, told: &Config, source: SourceSpec) -> Result<Openin
     tracing::info!("encoder: {}", encoders.describe());
     let doors = Doors {
         token_file: token_file(args.identity.as_deref()),
-        encoders: Arc::clone(&encoders),
         dmabufs: encoders.dmabufs(),
         ..Doors::default()
     };

@@ -11,13 +11,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use punktfunk_capture::{CaptureError, Mode, Patience};
-use punktfunk_control::{Codec, Hello};
+use punktfunk_control::Hello;
 use punktfunk_proto::Negotiated;
 use punktfunk_seal::{Cipher, CipherPreference, CipherReason};
 
 use crate::agreement::{agree, agree_cipher, agree_without_pictures, check};
 use crate::closing::Closing;
-use crate::encode::{Encoders, Fitting, PicturesConfig, Source};
+use crate::encode::{Coding, CodingWish, Codings, Encoders, Fitting, PicturesConfig, Source, WireRate};
 use crate::error::HostError;
 use crate::pick::picked;
 use crate::redundancy::Redundancy;
@@ -53,14 +53,14 @@ pub struct Opening {
 pub struct Opened {
     /// The source with its encoder; its pictures begin when the pipeline first waits for one.
     pub fitting: Fitting,
-    /// What the pictures are encoded by, whose limits a change has to keep to.
-    pub encoders: Arc<Encoders>,
+    /// What each change of mode and rate is held to: the coding that was agreed on.
+    pub codings: Codings,
     /// What is shown.
     pub screen: Screen,
     /// The pictures' mode.
     pub mode: Mode,
     /// How they are encoded.
-    pub codec: Codec,
+    pub coding: Coding,
     /// The source in words, fallbacks included.
     pub source: String,
     /// The encoder in words.
@@ -161,23 +161,22 @@ pub fn open(
         Some(name) => picked(&config.source, name, &punktfunk_display::probe())?,
         None => config.source.clone(),
     };
-    check(hello, &source, redundancy, &config.encoders)?;
+    let codings = check(hello, &source, redundancy, &config.encoders)?;
     let cipher = agree_cipher(hello, &config.ciphers)?;
-    let codecs = &hello.codecs;
-    let means = Means { doors: &config.doors, encoders: &config.encoders, codecs, patience };
+    let means = Means { doors: &config.doors, codings: &codings, patience };
     let mut prepared = prepare(&source, wanted, slices, means, waits)?;
     let negotiated = agree(hello, &prepared, slices, redundancy)?;
-    let (mode, codec, falls) = (prepared.mode, prepared.codec, prepared.falls.clone());
+    let (mode, coding, falls) = (prepared.mode, prepared.coding, prepared.falls.clone());
     let (source, news) = (prepared.source.clone(), prepared.news.take());
     let Fitted { fitting, desktop, encoder } =
-        prepared.fit(PicturesConfig::new(&negotiated, redundancy, codec))?;
+        prepared.fit(PicturesConfig::new(&negotiated, redundancy, coding))?;
     let screen = Screen::new(desktop);
     Ok(Opened {
         fitting,
-        encoders: Arc::clone(&config.encoders),
+        codings: codings.only(coding),
         screen,
         mode,
-        codec,
+        coding,
         source,
         encoder,
         falls,
@@ -195,13 +194,18 @@ fn open_nothing(
     redundancy: Redundancy,
     config: &OpeningConfig,
 ) -> Result<Opened, HostError> {
-    let (negotiated, codec) = agree_without_pictures(hello, mode.refresh_mhz(), redundancy)?;
+    let (negotiated, coding) = agree_without_pictures(hello, mode.refresh_mhz(), redundancy)?;
+    let wire = WireRate {
+        kbps: negotiated.bitrate_kbps,
+        redundancy_per_mille: redundancy.per_mille_at_start(),
+        shard_bytes: negotiated.shard_bytes_max,
+    };
     Ok(Opened {
         fitting: Fitting::new(Source::Nothing),
-        encoders: Arc::clone(&config.encoders),
+        codings: Codings::new(Arc::clone(&config.encoders), CodingWish::only(coding), wire),
         screen: Screen::None,
         mode,
-        codec,
+        coding,
         source: "no pictures: the session is there for a speed test".to_owned(),
         encoder: "none".to_owned(),
         falls: Vec::new(),
@@ -218,6 +222,7 @@ mod tests {
     use std::time::Duration;
 
     use punktfunk_capture::card::Card;
+    use punktfunk_control::Codec;
 
     use super::*;
     use crate::ways::{Refused, Way, WayOpened};
@@ -229,7 +234,13 @@ mod tests {
     }
 
     impl Open for Stub {
-        fn open(&self, way: &Way, mode: Mode, patience: &Patience) -> Result<WayOpened, Refused> {
+        fn open(
+            &self,
+            way: &Way,
+            mode: Mode,
+            _: &Codings,
+            patience: &Patience,
+        ) -> Result<WayOpened, Refused> {
             self.asked.lock().unwrap().push(way.clone());
             while *self.hangs.lock().unwrap() && !patience.is_given_up() && !patience.left().is_zero() {
                 thread::sleep(Duration::from_millis(5));
@@ -310,7 +321,7 @@ mod tests {
         let testing = Hello { without_pictures: true, codecs: vec![Codec::Pattern], ..hello() };
         config.ciphers = CipherPreference::new(true, None);
         let opened = open(&config, &testing, &patience, |_| ()).unwrap();
-        assert_eq!((opened.codec, opened.negotiated.slices_max), (Codec::Pattern, 1));
+        assert_eq!((opened.coding.codec, opened.negotiated.slices_max), (Codec::Pattern, 1));
         assert!(opened.source.starts_with("no pictures"), "{}", opened.source);
         opened.close();
         for strange in

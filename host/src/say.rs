@@ -149,6 +149,8 @@ impl Say {
             session,
             json!({
                 "event": "welcome", "source": welcome.source, "encoder": welcome.encoder,
+                "codec": welcome.codec.to_string(), "depth": welcome.depth.to_number(),
+                "chroma": welcome.chroma.to_string(),
                 "bitrate_kbps": welcome.bitrate_kbps, "slices": welcome.slices_max,
                 "cipher": welcome.cipher.to_string(), "cipher_reason": cipher_reason.to_string(),
             }),

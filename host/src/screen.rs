@@ -5,14 +5,13 @@
 //! has no thread left: the desktop stays as it is then.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use punktfunk_capture::Mode;
 
 use crate::desktop::Desktop;
-use crate::encode::Encoders;
+use crate::encode::Codings;
 use crate::error::HostError;
 
 /// A session's desktop, if it has one.
@@ -37,7 +36,7 @@ impl Screen {
     ///
     /// # Errors
     /// There is nothing to change, or a change is under way.
-    pub fn change(&mut self, mode: Mode, encoders: &Arc<Encoders>) -> Result<(), HostError> {
+    pub fn change(&mut self, mode: Mode, codings: &Codings) -> Result<(), HostError> {
         let refuse = |why: &str| Err(HostError::Impossible(why.into()));
         match std::mem::take(self) {
             Self::None => refuse("this source has a fixed mode"),
@@ -46,11 +45,11 @@ impl Screen {
                 refuse("the mode is being changed already; ask again when that is done")
             }
             Self::Still(desktop) => {
-                let encoders = Arc::clone(encoders);
+                let codings = codings.clone();
                 let begun =
                     hand_over(desktop, thread::Builder::new().name("mode".into()), move |mut desktop| {
                         // The encoder's No must come first: a picture that it cannot take would end the stream.
-                        let outcome = encoders.check_mode(mode).and_then(|()| desktop.set_mode(mode));
+                        let outcome = codings.check_mode(mode).and_then(|()| desktop.set_mode(mode));
                         (desktop, outcome)
                     });
                 match begun {

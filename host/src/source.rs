@@ -17,7 +17,7 @@ use punktfunk_codec::bitstream::BitstreamSpec;
 use punktfunk_control::Codec;
 
 use crate::desktop::{self, Desktop};
-use crate::encode::{self, AnnexB, Bitstream, Encoders, Encoding, Fitting, Pictures, PicturesConfig};
+use crate::encode::{self, AnnexB, Bitstream, Coding, Codings, Encoding, Fitting, Pictures, PicturesConfig};
 use crate::error::HostError;
 use crate::ways::{Begun, Chain, Fall, News, Open, Way, left_out, ways_of};
 
@@ -99,7 +99,7 @@ impl SourceSpec {
             Self::Wayland(output) => desktop::check(output.as_deref()),
             Self::File(path) => {
                 let any = Mode::new(1280, 720, 60_000).map_err(CaptureError::from)?;
-                prepare_file(path, any, slices, (&Arc::default(), Codec::H264)).map(drop)
+                open_file(path, any, slices).map(drop)
             }
             Self::PipeWire(_) | Self::Mutter(_) | Self::MutterVirtual if !cfg!(feature = "pipewire") => {
                 Err(HostError::NotBuilt { what: "PipeWire" })
@@ -134,22 +134,6 @@ impl SourceSpec {
             | Self::Several(_) => None,
         }
     }
-
-    /// Whether it has a rate that is not the client's to choose.
-    pub fn has_own_rate(&self) -> bool {
-        match self {
-            Self::File(path) => !is_y4m(path),
-            Self::Bitstream(_) => true,
-            Self::Auto
-            | Self::PipeWire(_)
-            | Self::Mutter(_)
-            | Self::MutterVirtual
-            | Self::Wayland(_)
-            | Self::Sway
-            | Self::Card
-            | Self::Several(_) => false,
-        }
-    }
 }
 
 fn is_y4m(path: &Path) -> bool {
@@ -159,13 +143,13 @@ fn is_y4m(path: &Path) -> bool {
 /// A source that is ready to be fitted to its encoder.
 pub struct Prepared {
     kind: Kind,
-    encoders: Arc<Encoders>,
+    codings: Codings,
     /// What is shown, kept alive with the session; None for sources that need no desktop.
     pub desktop: Option<Desktop>,
     /// The pictures' mode.
     pub mode: Mode,
     /// How they are encoded.
-    pub codec: Codec,
+    pub coding: Coding,
     /// The source in words, fallbacks included.
     pub source: String,
     /// The encoder in words.
@@ -216,16 +200,11 @@ enum Kind {
 pub struct Means<'a> {
     /// Who opens the ways to it.
     pub doors: &'a Arc<dyn Open>,
-    /// What encodes its pictures.
-    pub encoders: &'a Arc<Encoders>,
-    /// What the client decodes, best first.
-    pub codecs: &'a [Codec],
+    /// What its pictures may be coded as.
+    pub codings: &'a Codings,
     /// How long somebody waits for it.
     pub patience: &'a Patience,
 }
-
-/// What encodes a source's pictures, and as what.
-type By<'a> = (&'a Arc<Encoders>, Codec);
 
 /// Makes a source ready for a client that asks for `wanted` in at most `slices` slices; `waits` is told what takes its time.
 ///
@@ -238,22 +217,17 @@ pub fn prepare(
     means: Means<'_>,
     waits: impl FnMut(&str),
 ) -> Result<Prepared, HostError> {
-    // What a source with a codec of its own is not encoded by.
-    let codec = spec.codec().map_or_else(|| means.encoders.codec(means.codecs), Ok)?;
-    let by = (means.encoders, codec);
     match spec {
-        SourceSpec::Card => Ok(prepare_card(wanted, by)),
-        SourceSpec::File(path) => prepare_file(path, wanted, slices, by),
-        SourceSpec::Bitstream(bitstream) => prepare_bitstream(*bitstream, wanted, by),
+        SourceSpec::Card => prepare_card(wanted, means.codings),
+        SourceSpec::File(path) => prepare_file(path, wanted, slices, means.codings),
+        SourceSpec::Bitstream(bitstream) => prepare_bitstream(*bitstream, wanted, means.codings),
         SourceSpec::Auto
         | SourceSpec::PipeWire(_)
         | SourceSpec::Mutter(_)
         | SourceSpec::MutterVirtual
         | SourceSpec::Wayland(_)
         | SourceSpec::Sway
-        | SourceSpec::Several(_) => {
-            prepare_ways(ways_of(spec, desktop::look_around()), wanted, (means, codec), waits)
-        }
+        | SourceSpec::Several(_) => prepare_ways(ways_of(spec, desktop::look_around()), wanted, means, waits),
     }
 }
 
@@ -261,25 +235,27 @@ pub fn prepare(
 fn prepare_ways(
     ways: Vec<Way>,
     wanted: Mode,
-    (means, codec): (Means<'_>, Codec),
+    means: Means<'_>,
     waits: impl FnMut(&str),
 ) -> Result<Prepared, HostError> {
-    let Begun { chain, desktop, text, news } =
-        Chain::begin(ways, wanted, Arc::clone(means.doors), means.patience, waits)?;
+    let doors = (Arc::clone(means.doors), means.codings.clone());
+    let Begun { mut chain, desktop, text, news } = Chain::begin(ways, wanted, doors, means.patience, waits)?;
     let (mode, falls) = (chain.mode(), chain.falls());
-    let pictures = pictures(Kind::Pictures(Box::new(chain)), mode, text, (means.encoders, codec));
+    let coding = means.codings.agree(Some(mode))?;
+    chain.hold_to(coding);
+    let pictures = pictures(Kind::Pictures(Box::new(chain)), mode, text, (means.codings, coding));
     Ok(Prepared { desktop, falls, news: Some(news), ..pictures })
 }
 
-fn pictures(kind: Kind, mode: Mode, source: String, (encoders, codec): By<'_>) -> Prepared {
+fn pictures(kind: Kind, mode: Mode, source: String, (codings, coding): (&Codings, Coding)) -> Prepared {
     Prepared {
         kind,
-        encoders: Arc::clone(encoders),
+        codings: codings.only(coding),
         desktop: None,
         mode,
-        codec,
+        coding,
         source,
-        encoder: encoders.describe(),
+        encoder: String::new(),
         au_bytes_max: 0,
         rate: Rate::Asked,
         falls: Vec::new(),
@@ -287,29 +263,45 @@ fn pictures(kind: Kind, mode: Mode, source: String, (encoders, codec): By<'_>) -
     }
 }
 
-fn prepare_card(mode: Mode, by: By<'_>) -> Prepared {
-    pictures(Kind::Card, mode, format!("test card {mode}"), by)
+fn prepare_card(mode: Mode, codings: &Codings) -> Result<Prepared, HostError> {
+    // The encoder's No comes before a canvas of that size is painted.
+    let coding = codings.agree(Some(mode))?;
+    Ok(pictures(Kind::Card, mode, format!("test card {mode}"), (codings, coding)))
 }
 
-fn prepare_file(path: &Path, wanted: Mode, slices: u16, by: By<'_>) -> Result<Prepared, HostError> {
-    if is_y4m(path) {
-        let file = Y4m::open(path, Some(wanted.refresh_mhz()), Instant::now())?;
-        let (mode, text) = (file.mode(), file.describe());
-        return Ok(pictures(Kind::Pictures(Box::new(file)), mode, text, by));
-    }
-    let file = AnnexB::open(path, wanted.refresh_mhz(), slices)?;
+/// A file that holds pictures, or a stream.
+enum Opened {
+    Pictures(Box<dyn Source>),
+    Stream(Box<AnnexB>),
+}
+
+fn open_file(path: &Path, wanted: Mode, slices: u16) -> Result<Opened, HostError> {
+    Ok(match is_y4m(path) {
+        true => Opened::Pictures(Box::new(Y4m::open(path, Some(wanted.refresh_mhz()), Instant::now())?)),
+        false => Opened::Stream(Box::new(AnnexB::open(path, wanted.refresh_mhz(), slices)?)),
+    })
+}
+
+fn prepare_file(path: &Path, wanted: Mode, slices: u16, codings: &Codings) -> Result<Prepared, HostError> {
+    let file = match open_file(path, wanted, slices)? {
+        Opened::Pictures(file) => {
+            let (mode, text) = (file.mode(), file.describe());
+            let coding = codings.agree(Some(mode))?;
+            return Ok(pictures(Kind::Pictures(file), mode, text, (codings, coding)));
+        }
+        Opened::Stream(file) => file,
+    };
     let mode = file.mode();
     let text = format!("H.264 file {} {}", path.display(), mode);
     Ok(Prepared {
         encoder: "none: the file's own stream is passed through".into(),
         au_bytes_max: file.au_bytes_max(),
         rate: Rate::Own { au_bytes_mean: file.au_bytes_mean(), slices: file.slices_max() },
-        codec: Codec::H264,
-        ..pictures(Kind::AnnexB(Box::new(file)), mode, text, by)
+        ..pictures(Kind::AnnexB(file), mode, text, (codings, Coding::usual(Codec::H264)))
     })
 }
 
-fn prepare_bitstream(spec: BitstreamSpec, wanted: Mode, by: By<'_>) -> Result<Prepared, HostError> {
+fn prepare_bitstream(spec: BitstreamSpec, wanted: Mode, codings: &Codings) -> Result<Prepared, HostError> {
     let mode = Mode::new(wanted.width(), wanted.height(), spec.refresh_mhz())
         .map_err(|error| HostError::Impossible(error.to_string()))?;
     let text = format!(
@@ -319,14 +311,13 @@ fn prepare_bitstream(spec: BitstreamSpec, wanted: Mode, by: By<'_>) -> Result<Pr
         spec.slices()
     );
     Ok(Prepared {
-        codec: Codec::Pattern,
         encoder: "none: the access units are made to be checked".into(),
         au_bytes_max: spec.au_bytes_max(),
         rate: Rate::Own {
             au_bytes_mean: spec.rate_bps() * 125 / u64::from(spec.refresh_mhz()),
             slices: spec.slices(),
         },
-        ..pictures(Kind::Bitstream(spec), mode, text, by)
+        ..pictures(Kind::Bitstream(spec), mode, text, (codings, Coding::usual(Codec::Pattern)))
     })
 }
 
@@ -336,7 +327,6 @@ impl Prepared {
     /// # Errors
     /// The encoder or the card cannot do the mode.
     pub fn fit(mut self, config: PicturesConfig) -> Result<Fitted, HostError> {
-        // The encoder's No comes before a canvas of that size is painted.
         let source: Box<dyn Source> = match self.kind {
             Kind::Bitstream(spec) => {
                 let source = encode::Source::Bitstream(Box::new(Bitstream::new(spec)));
@@ -349,16 +339,16 @@ impl Prepared {
                 return Ok(Fitted { fitting, desktop, encoder });
             }
             Kind::Card => {
-                self.encoders.check_mode(self.mode)?;
                 let card = Card::new(self.mode, Instant::now())?;
                 self.desktop = Some(Desktop::Card(card.modes()));
                 Box::new(card)
             }
             Kind::Pictures(source) => source,
         };
-        let (encoder, why_lesser) = self.encoders.open(self.mode, config.payload_kbps(), &config)?;
-        let encoding = Encoding::new(encoder, self.encoders, config);
-        let mut text = self.encoder;
+        let encoders = self.codings.encoders();
+        let (encoder, why_lesser) = encoders.open(self.mode, config.payload_kbps(), &config)?;
+        let mut text = encoders.describe_session(self.coding, self.mode, config.slices);
+        let encoding = Encoding::new(encoder, Arc::clone(encoders), config);
         if let Some(why) = why_lesser {
             encoding.count_lesser();
             text = format!("openh264 in software on the CPU ({why})");
@@ -376,14 +366,17 @@ mod tests {
     use punktfunk_proto::Negotiated;
 
     use super::*;
+    use crate::encode::{CodingWish, WireRate};
     use crate::redundancy::Redundancy;
     use crate::ways::{Doors, OPENING_MAX};
 
     fn prepare(spec: &SourceSpec, wanted: Mode, slices: u16) -> Result<Prepared, HostError> {
         let doors: Arc<dyn Open> = Arc::new(Doors::default());
         let patience = Patience::until(Instant::now() + OPENING_MAX);
-        let codecs = &[Codec::H264];
-        let means = Means { doors: &doors, encoders: &Arc::default(), codecs, patience: &patience };
+        let wire = WireRate { kbps: 20_000, redundancy_per_mille: 100, shard_bytes: 1152 };
+        let wish = CodingWish::only(Coding::usual(Codec::H264));
+        let codings = Codings::new(Arc::default(), wish, wire);
+        let means = Means { doors: &doors, codings: &codings, patience: &patience };
         super::prepare(spec, wanted, slices, means, |_| ())
     }
 
@@ -430,11 +423,10 @@ mod tests {
     fn what_the_encoder_or_the_card_cannot_do_is_said_before_the_welcome() {
         let negotiated = Negotiated::new(1408, 20_000, 60_000, 4, 100, 4 << 20).unwrap();
         for (mode, said) in [("8192x8192@60", "too large"), ("160x90@60", "at least 320x180")] {
-            let prepared = prepare(&SourceSpec::Card, mode.parse().unwrap(), 4).unwrap();
-            let error = prepared
-                .fit(PicturesConfig::new(&negotiated, Redundancy::fixed(100), Codec::H264))
-                .err()
-                .expect("no such card");
+            let coding = Coding::usual(Codec::H264);
+            let config = PicturesConfig::new(&negotiated, Redundancy::fixed(100), coding);
+            let prepared = prepare(&SourceSpec::Card, mode.parse().unwrap(), 4);
+            let error = prepared.and_then(|card| card.fit(config)).err().expect("no such card");
             assert!(error.to_string().contains(said), "{error}");
         }
     }
@@ -454,8 +446,9 @@ mod tests {
             let negotiated = Negotiated::new(1408, 20_000, 60_000, 1, 100, 4 << 20).unwrap();
             let wanted = Mode::new(320, 180, 60_000).unwrap();
             let prepared = prepare(&spec.parse().unwrap(), wanted, 1).unwrap();
+            let coding = Coding::usual(Codec::H264);
             let Fitted { mut fitting, .. } =
-                prepared.fit(PicturesConfig::new(&negotiated, Redundancy::fixed(100), Codec::H264)).unwrap();
+                prepared.fit(PicturesConfig::new(&negotiated, Redundancy::fixed(100), coding)).unwrap();
             // The client takes its time to say Start.
             std::thread::sleep(Duration::from_millis(200));
             let waits = Instant::now();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use punktfunk_control::{Codec, FallCount, HostStats, Path, Reconfigured, StageSummary};
+use punktfunk_control::{FallCount, HostStats, Path, Reconfigured, StageSummary};
 use punktfunk_engine::{FillerFault, HostConfig, HostPipeline, Machine, Sealers, StageFault};
 use punktfunk_net::Socket;
 use punktfunk_perf::PerfTarget;
@@ -19,7 +19,7 @@ use punktfunk_proto::{BitratePolicy, FeedbackReport, FillerSent, Lost, SessionCl
 use punktfunk_seal::{Backends, Cipher, Direction, Plane, PlaneKeys, Sealer, Secret};
 
 use crate::bitrate;
-use crate::encode::{EncoderFalls, Encoders, Fitting};
+use crate::encode::{Coding, Codings, EncoderFalls, Fitting};
 use crate::error::HostError;
 use crate::opening::Opened;
 use crate::report::Report;
@@ -55,16 +55,15 @@ pub struct StreamConfig {
 /// A running stream.
 pub struct Stream {
     pipeline: HostPipeline<Fitting>,
-    encoders: Arc<Encoders>,
+    codings: Codings,
     screen: Screen,
     report: Report,
     clock: SessionClock,
     mode: punktfunk_control::Mode,
-    codec: Codec,
+    coding: Coding,
     /// The mode that the desktop is being changed to, and what else was refused of the same request.
     mode_pending: Option<(punktfunk_control::Mode, Vec<String>)>,
     follows_rate: bool,
-    redundancy_per_mille: u16,
     falls: Vec<Fall>,
     encoder_falls: EncoderFalls,
     news: Option<Receiver<News>>,
@@ -120,9 +119,9 @@ impl Stream {
         (config, perf): (&StreamConfig, Option<&(PerfTarget, String)>),
         now: Instant,
     ) -> Result<Self, Box<(HostError, Screen)>> {
-        let ((cipher, _), codec) = (opened.cipher, opened.codec);
+        let ((cipher, _), coding) = (opened.cipher, opened.coding);
         let mut comments = comments(&opened, mode, config);
-        let Opened { fitting, encoders, screen, falls, news, negotiated, redundancy, .. } = opened;
+        let Opened { fitting, codings, screen, falls, news, negotiated, redundancy, .. } = opened;
         let (clock, follows_rate) = (SessionClock::new(now), fitting.follows_rate());
         let encoder_falls = fitting.falls();
         let bitrate = bitrate::policy(config.bitrate, follows_rate, config.link_kbps.is_some());
@@ -153,15 +152,14 @@ impl Stream {
         let report = Report::new(perf, pipeline.take_collectors(), &comments, now);
         Ok(Self {
             pipeline,
-            encoders,
+            codings,
             screen,
             report,
             clock,
             mode,
-            codec,
+            coding,
             mode_pending: None,
             follows_rate,
-            redundancy_per_mille: redundancy.per_mille_at_start(),
             falls,
             encoder_falls,
             news,

@@ -109,7 +109,6 @@ impl Format {
 
 /// What a card can do with one codec.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Caps {
     /// Of which codec.
     pub codec: Codec,

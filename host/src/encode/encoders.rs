@@ -1,21 +1,24 @@
 //! Which encoders this host has, and which one a session's pictures get.
 //!
-//! Promises: looked for once, when the host begins; what is taken in place of a better one is said with its reason. Refuses
-//! an encoder that is asked for by name and not there, and modes and rates that it cannot do; each No says what can be had.
+//! Promises: looked for once, when the host begins; a session gets the first codec of its client's list that its mode
+//! and its rate can be had in; what is taken in place of a better one is said with its reason. Refuses an encoder that is
+//! asked for by name and not there, and codings, modes and rates that none makes; each No says why, codec by codec, and
+//! what can be had.
 
 use std::str::FromStr;
 use std::sync::Arc;
 
 use punktfunk_capture::dmabuf::Timelines;
 use punktfunk_capture::{DmabufWish, Mode};
-use punktfunk_codec::h264::{Encoder, EncoderConfig};
-use punktfunk_codec::limits::{BITRATE_KBPS_MAX, BITRATE_KBPS_MIN};
-use punktfunk_control::{Codec, RefusalCode};
+use punktfunk_codec::limits::BITRATE_KBPS_MAX;
+use punktfunk_control::{Chroma, Codec, Depth, RefusalCode};
 use punktfunk_gpu::{Choice, Device};
 
+use super::able::{CardAble, Lacking, check_software, software_mode};
+use super::coding::{Coding, CodingWish, WireRate};
 use super::nvenc::{Means, Nvenc};
 use super::software::Software;
-use super::{PictureEncoder, PicturesConfig, payload_kbps};
+use super::{PictureEncoder, PicturesConfig};
 use crate::error::HostError;
 
 /// Which encoder is asked for.
@@ -68,8 +71,8 @@ impl FromStr for ImportChoice {
     }
 }
 
-/// The most that a card is asked for, in kbit/s of access-unit bytes: twice what NVENC's levels end with.
-const CARD_KBPS_MAX: u32 = 1_600_000;
+/// What pictures are coded as.
+const CODECS: [Codec; 3] = [Codec::H264, Codec::Hevc, Codec::Av1];
 
 /// The encoders of this host.
 #[derive(Debug, Default)]
@@ -78,6 +81,8 @@ pub struct Encoders {
     is_named: bool,
     /// The card's; none: the software encoder is all that there is.
     card: Option<Arc<Means>>,
+    /// What that makes.
+    able: Option<CardAble>,
     /// Why there is no card's, where one was looked for.
     why_no_card: Option<String>,
     /// Where pictures are made the software encoder's; none: on the CPU.
@@ -99,7 +104,8 @@ impl Encoders {
             (ImportChoice::Gpu, None) => Some(Device::open(&Choice::Automatic)?),
             (ImportChoice::Gpu | ImportChoice::Auto | ImportChoice::Cpu, _) => None,
         };
-        Ok(Self { is_named: encoder == EncoderChoice::Nvenc, card, why_no_card, device })
+        let able = card.as_deref().map(Means::able);
+        Ok(Self { is_named: encoder == EncoderChoice::Nvenc, card, able, why_no_card, device })
     }
 
     fn card(encoder: EncoderChoice, import: ImportChoice) -> Result<Option<Arc<Means>>, String> {
@@ -137,62 +143,114 @@ impl Encoders {
         DmabufWish { formats, timelines: timelines(), ..DmabufWish::default() }
     }
 
-    /// The best of what a client decodes that can be encoded here.
+    /// The first of what a client wants that is made at this mode and this rate: on the card, else in software. Without a
+    /// mode, at some mode.
     ///
     /// # Errors
-    /// There is none.
-    pub fn codec(&self, offered: &[Codec]) -> Result<Codec, HostError> {
-        let can = |codec: &Codec| {
-            *codec == Codec::H264 || self.card.as_ref().is_some_and(|card| card.caps(*codec).is_some())
-        };
-        offered.iter().copied().find(can).ok_or_else(|| {
-            let why =
-                format!("the client decodes {}, and {} makes none of these", list(offered), self.describe());
-            HostError::Unagreed { code: RefusalCode::Codec, why }
-        })
-    }
-
-    /// Whether the encoder can do pictures of this mode.
-    ///
-    /// # Errors
-    /// The encoder's own No.
-    pub fn check_mode(&self, mode: Mode) -> Result<(), HostError> {
-        let is_the_cards = self.card.as_ref().and_then(|card| card.caps(Codec::H264)).is_some_and(|caps| {
-            (caps.width_min..=caps.width_max).contains(&mode.width())
-                && (caps.height_min..=caps.height_max).contains(&mode.height())
+    /// There is none: why, codec by codec, and what to do.
+    pub fn agree(&self, wish: &CodingWish, mode: Option<Mode>, wire: WireRate) -> Result<Coding, HostError> {
+        let kbps = wire.payload_kbps();
+        let Some(able) = &self.able else { return self.agree_in_software(wish, mode, wire) };
+        let on_card = wish.codings().find(|coding| able.check(*coding, mode, kbps).is_ok());
+        let found = on_card.or_else(|| {
+            wish.codings().find(|coding| self.falls() && check_software(*coding, mode, kbps).is_ok())
         });
-        if is_the_cards {
-            return Ok(());
-        }
-        Encoder::new(EncoderConfig {
-            width: mode.width(),
-            height: mode.height(),
-            refresh_mhz: mode.refresh_mhz(),
-            bitrate_kbps: BITRATE_KBPS_MIN,
-            slices: 1,
-        })?;
-        Ok(())
+        found.ok_or_else(|| self.refusal(able, wish, mode, wire))
     }
 
-    /// Whether the encoder can fill this wire rate.
-    ///
-    /// # Errors
-    /// [`HostError::Rate`] names the most that it can.
-    pub fn check_rate(
+    /// Whether openh264 may take the card's place.
+    fn falls(&self) -> bool {
+        !self.is_named
+    }
+
+    /// The same where there is no card.
+    fn agree_in_software(
         &self,
-        wire_kbps: u32,
-        redundancy_per_mille: u16,
-        shard_bytes: u16,
-    ) -> Result<(), HostError> {
-        let payload_max = if self.card.is_some() { CARD_KBPS_MAX } else { BITRATE_KBPS_MAX };
-        if payload_kbps(wire_kbps, redundancy_per_mille, shard_bytes) <= payload_max {
-            return Ok(());
+        wish: &CodingWish,
+        mode: Option<Mode>,
+        wire: WireRate,
+    ) -> Result<Coding, HostError> {
+        if !wish.codecs.contains(&Codec::H264) {
+            return Err(self.none_of(wish));
         }
-        let shard = u64::from(shard_bytes);
-        let datagram = shard + punktfunk_proto::DATAGRAM_OVERHEAD as u64;
-        let most =
-            u64::from(payload_max) * datagram * (1000 + u64::from(redundancy_per_mille)) / 1000 / shard;
-        Err(HostError::Rate { asked_kbps: wire_kbps, most_kbps: u32::try_from(most).unwrap_or(u32::MAX) })
+        let coding = wish.by(Codec::H264);
+        match check_software(coding, mode, wire.payload_kbps()) {
+            Ok(()) => Ok(coding),
+            Err(Lacking::Rate { most_kbps }) => {
+                Err(HostError::Rate { asked_kbps: wire.kbps, most_kbps: wire.carrying(most_kbps) })
+            }
+            Err(Lacking::Mode(why)) => Err(match mode.map(software_mode) {
+                Some(Err(error)) => error,
+                Some(Ok(())) | None => HostError::Impossible(why),
+            }),
+            Err(lack @ (Lacking::Colour(_) | Lacking::Codec)) => Err(HostError::Unagreed {
+                code: RefusalCode::Codec,
+                why: format!("{}, {}: {lack}; {}", wish.depth, wish.chroma, self.describe()),
+            }),
+        }
+    }
+
+    fn none_of(&self, wish: &CodingWish) -> HostError {
+        let (offered, us) = (list(&wish.codecs), self.describe());
+        let why = format!("the client decodes {offered}, and {us} makes none of these");
+        HostError::Unagreed { code: RefusalCode::Codec, why }
+    }
+
+    /// Why nothing of what is wanted can be had of the card, nor in its place.
+    fn refusal(&self, able: &CardAble, wish: &CodingWish, mode: Option<Mode>, wire: WireRate) -> HostError {
+        let kbps = wire.payload_kbps();
+        let lacks: Vec<(Codec, Lacking)> = CODECS
+            .into_iter()
+            .filter(|codec| wish.codecs.contains(codec))
+            .filter_map(|codec| Some((codec, able.check(wish.by(codec), mode, kbps).err()?)))
+            .collect();
+        let has = |is_it: fn(&Lacking) -> bool| lacks.iter().any(|(_, lack)| is_it(lack));
+        let code = if has(|lack| matches!(lack, Lacking::Rate { .. })) {
+            RefusalCode::Bitrate
+        } else if has(|lack| matches!(lack, Lacking::Mode(_))) {
+            RefusalCode::Mode
+        } else {
+            RefusalCode::Codec
+        };
+        if lacks.iter().all(|(_, lack)| *lack == Lacking::Codec) {
+            return self.none_of(wish);
+        }
+        let said = |(codec, lack): &(Codec, Lacking)| match check_software(wish.by(*codec), mode, kbps) {
+            Err(software @ (Lacking::Mode(_) | Lacking::Rate { .. })) if self.falls() => {
+                format!("{codec}: {lack}, and {software}")
+            }
+            Ok(()) | Err(_) => format!("{codec}: {lack}"),
+        };
+        let lacks: Vec<String> = lacks.iter().map(said).collect();
+        let at = mode.map(|mode| format!("{mode} at ")).unwrap_or_default();
+        let why = format!(
+            "{at}{} kbit/s in {}, {} cannot be had of {}: {}; {}",
+            wire.kbps,
+            wish.depth,
+            wish.chroma,
+            able.name,
+            lacks.join("; "),
+            remedy(able, wish, mode, kbps)
+        );
+        HostError::Unagreed { code, why }
+    }
+
+    /// The most that can be filled of a wire with this coding, in kbit/s; after the card's encoder has fallen, what
+    /// openh264 fills.
+    pub fn wire_kbps_max(&self, codec: Codec, wire: WireRate, has_fallen: bool) -> u32 {
+        let payload = match &self.able {
+            Some(able) if !has_fallen => able.kbps_max(codec),
+            Some(_) | None => BITRATE_KBPS_MAX,
+        };
+        wire.carrying(payload)
+    }
+
+    /// A session's encoder in words.
+    pub fn describe_session(&self, coding: Coding, mode: Mode, slices: u16) -> String {
+        match &self.able {
+            Some(able) => able.describe(coding, mode, slices),
+            None => self.describe(),
+        }
     }
 
     /// An encoder for pictures of this mode at this rate, of access-unit bytes; and why it is a lesser one than there should be.
@@ -220,7 +278,7 @@ impl Encoders {
 
     fn encoder(&self, mode: Mode, kbps: u32, config: &PicturesConfig) -> Result<PictureEncoder, HostError> {
         let Some(card) = &self.card else { return self.software(mode, kbps, config, self.device.as_ref()) };
-        match Nvenc::new(card, config.codec, mode, kbps, config.slices) {
+        match Nvenc::new(card, config.coding, mode, kbps, config.slices) {
             Ok(nvenc) => Ok(PictureEncoder::Nvenc(Box::new(nvenc))),
             Err(why) => Err(HostError::NoEncoder { wanted: "nvenc", why: why.to_string() }),
         }
@@ -254,9 +312,15 @@ impl Encoders {
         config: &PicturesConfig,
         device: Option<&Device>,
     ) -> Result<PictureEncoder, HostError> {
-        if config.codec != Codec::H264 {
-            let why = format!("openh264 makes no {}", config.codec);
-            return Err(HostError::NoEncoder { wanted: "openh264", why });
+        let (codec, wanted) = (config.coding.codec, "openh264");
+        if codec != Codec::H264 {
+            let why = format!("openh264 makes no {codec}; H.264 (--codec h264) can go on in software");
+            return Err(HostError::NoEncoder { wanted, why });
+        }
+        if let Err(lack @ Lacking::Colour(_)) =
+            check_software(config.coding, None, kbps.min(BITRATE_KBPS_MAX))
+        {
+            return Err(HostError::NoEncoder { wanted, why: lack.to_string() });
         }
         let software = Software::new(mode, kbps.min(BITRATE_KBPS_MAX), config.slices, device)?;
         Ok(PictureEncoder::Software(Box::new(software)))
@@ -281,29 +345,32 @@ fn timelines() -> Option<Arc<dyn Timelines>> {
     None
 }
 
+/// What to ask for instead.
+fn remedy(able: &CardAble, wish: &CodingWish, mode: Option<Mode>, kbps: u32) -> String {
+    let is_made = |coding: Coding| able.check(coding, mode, kbps).is_ok();
+    let others: Vec<Codec> = CODECS.into_iter().filter(|codec| is_made(wish.by(*codec))).collect();
+    if !others.is_empty() {
+        let others = list(&others);
+        return format!("{others} would do: connect with --codec (a client decodes HEVC and AV1 by NVDEC)");
+    }
+    let had = wish.codecs.iter().copied().flat_map(every).filter(|coding| is_made(*coding));
+    let had: Vec<String> = had.map(|coding| coding.to_string()).collect();
+    if had.is_empty() {
+        return "ask for a smaller mode or a lower bitrate".to_owned();
+    }
+    format!("to be had: {}", had.join("; "))
+}
+
+/// Each way to code pictures by this codec.
+fn every(codec: Codec) -> impl Iterator<Item = Coding> {
+    let both = [Depth::Eight, Depth::Ten].into_iter();
+    both.flat_map(move |depth| [Chroma::Yuv420, Chroma::Yuv444].map(|chroma| Coding { codec, depth, chroma }))
+}
+
 fn list(codecs: &[Codec]) -> String {
     let names: Vec<String> = codecs.iter().map(ToString::to_string).collect();
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_that_the_encoder_cannot_fill_are_named() {
-        let encoders = Encoders::default();
-        // 240 Mbit/s for the encoder, a tenth of parity, 40 bytes a datagram of 1192: by hand.
-        assert!(encoders.check_rate(273_166, 100, 1152).is_ok());
-        let error = encoders.check_rate(280_000, 100, 1152).unwrap_err();
-        assert!(matches!(error, HostError::Rate { asked_kbps: 280_000, most_kbps: 273_166 }), "{error:?}");
-    }
-
-    #[test]
-    fn modes_that_the_encoder_cannot_do_are_named() {
-        let encoders = Encoders::default();
-        assert!(encoders.check_mode("1280x720@60".parse().unwrap()).is_ok());
-        let error = encoders.check_mode("8192x8192@60".parse().unwrap()).unwrap_err().to_string();
-        assert!(error.contains("8192x8192"), "{error}");
-    }
-}
+mod tests;

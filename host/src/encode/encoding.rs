@@ -10,7 +10,6 @@ use std::thread;
 use std::time::Instant;
 
 use punktfunk_capture::{Mode, Picture};
-use punktfunk_control::Codec;
 use punktfunk_engine::{EncodeOutcome, EncodeRequest, SliceSink, StageFault};
 use punktfunk_proto::Negotiated;
 use punktfunk_proto::limits::SHARD_BYTES_START;
@@ -18,7 +17,7 @@ use punktfunk_proto::limits::SHARD_BYTES_START;
 use super::falls::EncoderFalls;
 use super::picture_encoder::EncodeFault;
 use super::trim::RateTrim;
-use super::{Encoders, PictureEncoder, STAGE, Slice, payload_kbps};
+use super::{Coding, Encoders, PictureEncoder, STAGE, Slice, payload_kbps};
 use crate::error::HostError;
 use crate::redundancy::Redundancy;
 
@@ -34,18 +33,18 @@ pub struct PicturesConfig {
     /// Slices of an access unit.
     pub slices: u16,
     /// What they are encoded as.
-    pub codec: Codec,
+    pub coding: Coding,
 }
 
 impl PicturesConfig {
     /// What was agreed on, as far as an encoder is concerned.
-    pub fn new(negotiated: &Negotiated, redundancy: Redundancy, codec: Codec) -> Self {
+    pub fn new(negotiated: &Negotiated, redundancy: Redundancy, coding: Coding) -> Self {
         Self {
             wire_kbps: negotiated.bitrate_kbps,
             redundancy_per_mille: redundancy.per_mille_at_start(),
             shard_bytes: negotiated.shard_bytes_max.min(SHARD_BYTES_START),
             slices: negotiated.slices_max,
-            codec,
+            coding,
         }
     }
 

@@ -4,12 +4,16 @@
 //! bitrate change reaches the encoder with the next picture; schedules begin with the first wait, so that nothing was missed before the
 //! pipeline ran. Refuses rates and modes that the encoder cannot do; each fitting names its faults.
 
+mod able;
 mod annexb;
 mod bitstream;
+mod coding;
+mod codings;
 mod encoders;
 mod encoding;
 mod falls;
 mod import;
+mod levels;
 mod nvenc;
 mod picture_encoder;
 mod pictures;
@@ -25,6 +29,8 @@ use punktfunk_engine::{Encode, EncodeOutcome, EncodeRequest, SliceSink, SourceCo
 
 pub use annexb::AnnexB;
 pub use bitstream::Bitstream;
+pub use coding::{Coding, CodingWish, WireRate};
+pub use codings::Codings;
 pub use encoders::{EncoderChoice, Encoders, ImportChoice};
 pub use encoding::{Encoding, PicturesConfig};
 pub use falls::EncoderFalls;

@@ -14,15 +14,16 @@ use punktfunk_capture::{Mode, Picture};
 use punktfunk_control::Codec;
 use punktfunk_cuda::{Context, Cuda, Device as Card, DeviceBuffer, Priority, Rows, Stream};
 use punktfunk_engine::{CpuCopies, EncodeOutcome, EncodeRequest, SliceSink, StageFault};
-use punktfunk_gpu::format::{Colour, OutputFormat};
+use punktfunk_gpu::format::Colour;
 use punktfunk_gpu::{
     Choice, CudaOutputs, Device, Done, GpuError, Handover, Importer, OutputSpec, Ticket, Uuid,
 };
 use punktfunk_nvenc::{
-    Caps, Change, Config, Format, InFlight, Input, Library, NvencError, PictureRequest, Rate, Recovery,
-    Session, Step,
+    Caps, Change, InFlight, Input, Library, NvencError, PictureRequest, Recovery, Session, Step,
 };
 
+use super::able::CardAble;
+use super::coding::{Coding, named, rate};
 use super::import::{OUTPUTS, import_fault, with_input};
 use super::picture_encoder::EncodeFault;
 use super::{STAGE, Slice};
@@ -38,9 +39,6 @@ const HOME_MAX: Duration = Duration::from_secs(2);
 
 /// Pictures that may fail in a row.
 const FAILURES_MAX: u32 = 3;
-
-/// The largest mode that a session can change to without a new one: 4K, where it does not begin larger.
-const LIVE_SIDES: (u32, u32) = (3840, 2160);
 
 /// A card with an encoder, and all that leads there.
 #[derive(Debug)]
@@ -115,19 +113,9 @@ impl Means {
         &self.device
     }
 
-    /// What it can do with a codec.
-    pub fn caps(&self, codec: Codec) -> Option<&Caps> {
-        self.caps.iter().find(|(known, _)| *known == codec).map(|(_, caps)| caps)
-    }
-}
-
-/// NVENC's name of a codec; none for what no encoder makes.
-fn named(codec: Codec) -> Option<punktfunk_nvenc::Codec> {
-    match codec {
-        Codec::H264 => Some(punktfunk_nvenc::Codec::H264),
-        Codec::Hevc => Some(punktfunk_nvenc::Codec::Hevc),
-        Codec::Av1 => Some(punktfunk_nvenc::Codec::Av1),
-        Codec::Pattern => None,
+    /// What it makes, as values.
+    pub fn able(&self) -> CardAble {
+        CardAble { name: self.name().to_owned(), api: self.library.api(), caps: self.caps.clone() }
     }
 }
 
@@ -159,11 +147,18 @@ struct Converter {
     importer: Importer,
     inputs: Vec<Input>,
     stream: Arc<Stream>,
+    coding: Coding,
 }
 
 impl Converter {
-    fn new(means: &Means, stream: Arc<Stream>, (width, height): (u32, u32)) -> Result<Self, NoMeans> {
-        let (format, colour) = (OutputFormat::Nv12, Colour::BT709);
+    fn new(
+        means: &Means,
+        stream: Arc<Stream>,
+        (width, height): (u32, u32),
+        coding: Coding,
+    ) -> Result<Self, NoMeans> {
+        // No source says that it is of another colour.
+        let (format, colour) = (coding.output(), Colour::BT709);
         let spec = OutputSpec { width, height, format, colour, buffers: OUTPUTS };
         let importer = Importer::new(&means.device, spec, Handover::Exported)?;
         let outputs = importer.cuda(&means.context)?;
@@ -174,10 +169,10 @@ impl Converter {
             .filter_map(|output| outputs.memory(output))
             .map(|memory| {
                 let memory = Arc::clone(memory) as Arc<dyn DeviceBuffer>;
-                Input::new(memory, rows, Format::Nv12, width, height)
+                Input::new(memory, rows, coding.input(), width, height)
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { importer, outputs, inputs, stream })
+        Ok(Self { importer, outputs, inputs, stream, coding })
     }
 
     /// Begins a picture; the stream waits for it.
@@ -213,23 +208,24 @@ impl Nvenc {
     /// The card's No.
     pub fn new(
         means: &Arc<Means>,
-        codec: Codec,
+        coding: Coding,
         mode: Mode,
         kbps: u32,
         slices: u16,
     ) -> Result<Self, NoMeans> {
-        let Some(named) = named(codec) else { return Err(NoMeans::NoCard) };
+        let Some(config) = coding.config(mode, kbps, slices) else { return Err(NoMeans::NoCard) };
         let stream = Arc::new(Stream::new(&means.context, Priority::Highest)?);
         let sides = (mode.width(), mode.height());
-        let pictures = Converter::new(means, Arc::clone(&stream), sides)?;
-        let config = Config {
-            width_max: sides.0.max(LIVE_SIDES.0),
-            height_max: sides.1.max(LIVE_SIDES.1),
-            slices: slices.into(),
-            ..Config::new(named, sides.0, sides.1, rate(mode.refresh_mhz()), kbps)
-        };
+        let pictures = Converter::new(means, Arc::clone(&stream), sides, coding)?;
         let session = Session::open(&means.library, &means.context, Some(stream), config)?;
-        tracing::info!(plan = ?session.plan(), "NVENC's session");
+        tracing::info!(%coding, plan = ?session.plan(), "NVENC's session");
+        if !session.plan().invalidates {
+            let intra_refresh = session.caps().intra_refresh;
+            tracing::info!(
+                intra_refresh,
+                "the card leaves no reference out: each loss takes an IDR, and no refresh"
+            );
+        }
         Ok(Self {
             means: Arc::clone(means),
             pictures,
@@ -318,7 +314,7 @@ impl Nvenc {
         if is_other_size {
             self.newest = None;
             let stream = Arc::clone(&self.pictures.stream);
-            self.pictures = Converter::new(&self.means, stream, (width, height))
+            self.pictures = Converter::new(&self.means, stream, (width, height), self.pictures.coding)
                 .map_err(|why| StageFault::new(STAGE, why))?;
         }
         self.shape = (width, height, refresh_mhz);
@@ -472,10 +468,6 @@ fn hand_on_each(in_flight: &mut InFlight<'_>, out: &mut SliceSink<'_, Slice>) ->
 /// A picture's number: its access unit's, and how often that was tried, for a number is used once.
 fn number(au: u32, tries: u8) -> u64 {
     u64::from(au) << 8 | u64::from(tries)
-}
-
-fn rate(refresh_mhz: u32) -> Rate {
-    Rate { pictures: refresh_mhz, seconds: 1000 }
 }
 
 fn fault(error: NvencError) -> StageFault {

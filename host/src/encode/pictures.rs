@@ -145,6 +145,7 @@ mod tests {
     use punktfunk_control::Codec;
 
     use super::*;
+    use crate::encode::coding::Coding;
     use crate::encode::{Encoders, PicturesConfig};
 
     /// A source that counts how often it is told to give no dmabufs.
@@ -188,7 +189,7 @@ mod tests {
             redundancy_per_mille: 0,
             shard_bytes: 1152,
             slices: 1,
-            codec: Codec::H264,
+            coding: Coding::usual(Codec::H264),
         };
         let (encoder, _) = encoders.open(source.mode(), config.payload_kbps(), &config).unwrap();
         let mut pictures = Pictures::new(source, Encoding::new(encoder, encoders, config));

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use punktfunk_control::{
-    Bye, ByeReason, Chroma, ClientStats, CompositorOffer, Depth, Fingerprint, HostControl, PROTOCOL, Path,
-    Refusal, SessionId, SourceNews, Welcome,
+    Bye, ByeReason, ClientStats, CompositorOffer, Fingerprint, HostControl, PROTOCOL, Path, Refusal,
+    SessionId, SourceNews, Welcome,
 };
 use punktfunk_engine::StageFault;
 use punktfunk_proto::FeedbackReport;
@@ -309,7 +309,7 @@ fn welcome(opened: &Opened, compositors: Vec<CompositorOffer>) -> Welcome {
         protocol: PROTOCOL,
         host_name: host_name(),
         mode: control_mode(opened.mode),
-        codec: opened.codec,
+        codec: opened.coding.codec,
         cipher: opened.cipher.0,
         bitrate_kbps: negotiated.bitrate_kbps,
         shard_bytes_max: negotiated.shard_bytes_max,
@@ -319,7 +319,7 @@ fn welcome(opened: &Opened, compositors: Vec<CompositorOffer>) -> Welcome {
         source: opened.source.clone(),
         encoder: opened.encoder.clone(),
         compositors,
-        depth: Depth::default(),
-        chroma: Chroma::default(),
+        depth: opened.coding.depth,
+        chroma: opened.coding.chroma,
     }
 }

@@ -4,7 +4,7 @@
 //! Refuses what the source or the encoder cannot do, with a reason.
 
 use punktfunk_control::{Codec, Reconfigure, Reconfigured, SourceNews};
-use punktfunk_proto::limits::{BITRATE_KBPS, SHARD_BYTES_START};
+use punktfunk_proto::limits::BITRATE_KBPS;
 
 use super::Stream;
 use crate::error::HostError;
@@ -21,9 +21,9 @@ impl Stream {
         {
             refused.push(why.to_string());
         }
-        if let Some(number) = wanted.codec.filter(|number| *number != self.codec.to_number()) {
+        if let Some(number) = wanted.codec.filter(|number| *number != self.coding.codec.to_number()) {
             let named = Codec::of_number(number).map(|codec| codec.to_string());
-            let (wanted, holds) = (named.unwrap_or_else(|| format!("codec {number}")), self.codec);
+            let (wanted, holds) = (named.unwrap_or_else(|| format!("codec {number}")), self.coding.codec);
             refused.push(format!(
                 "{wanted} cannot take the place of {holds} in mid-stream; connect anew for it"
             ));
@@ -31,7 +31,7 @@ impl Stream {
         if let Some(mode) = wanted.mode {
             let begun = punktfunk_capture::Mode::new(mode.width, mode.height, mode.refresh_mhz)
                 .map_err(|error| HostError::Impossible(error.to_string()))
-                .and_then(|mode| self.screen.change(mode, &self.encoders));
+                .and_then(|mode| self.screen.change(mode, &self.codings));
             match begun {
                 Ok(()) => {
                     self.mode_pending = Some((mode, refused));
@@ -91,11 +91,7 @@ impl Stream {
             let (least, most) = BITRATE_KBPS.into_inner();
             return Err(HostError::Impossible(format!("a bitrate is {least} to {most} kbit/s, not {kbps}")));
         }
-        self.encoders.check_rate(
-            kbps,
-            self.redundancy_per_mille,
-            self.shard_bytes_max.min(SHARD_BYTES_START),
-        )?;
+        self.codings.check_rate(kbps, false)?;
         if self.pipeline.set_wire_rate(kbps).is_err() {
             return Err(HostError::Impossible("the bitrate stays, for the pacer is busy; ask again".into()));
         }

@@ -15,6 +15,7 @@ use punktfunk_capture::{CaptureError, Counters, Mode, Patience, Picture, Source}
 use super::plan::FIRST_PICTURE_MAX;
 use super::{Fall, Fault, Open, Plan, Refused, Step, Way, WayOpened};
 use crate::desktop::Desktop;
+use crate::encode::{Coding, Codings};
 use crate::error::HostError;
 
 /// A way that takes longer than this is told of: a person may have to do something.
@@ -88,6 +89,8 @@ enum Heard {
 pub struct Chain {
     plan: Plan,
     doors: Arc<dyn Open>,
+    /// What pictures may be coded as: no way is taken whose pictures are not.
+    codings: Codings,
     current: Option<Current>,
     attempt: Option<Attempt>,
     /// What the current way said last, where a verb could not act on it.
@@ -116,7 +119,7 @@ impl Chain {
     pub fn begin(
         ways: Vec<Way>,
         wanted: Mode,
-        doors: Arc<dyn Open>,
+        (doors, codings): (Arc<dyn Open>, Codings),
         patience: &Patience,
         mut waits: impl FnMut(&str),
     ) -> Result<Begun, HostError> {
@@ -124,6 +127,7 @@ impl Chain {
         let mut chain = Self {
             plan: Plan::new(ways),
             doors,
+            codings,
             current: None,
             attempt: None,
             broke: None,
@@ -156,6 +160,11 @@ impl Chain {
                 waits(waiting_for(&attempt.way));
             }
         }
+    }
+
+    /// A coding was agreed on: pictures of later ways are held to it.
+    pub fn hold_to(&mut self, coding: Coding) {
+        self.codings = self.codings.only(coding);
     }
 
     /// The falls until now.
@@ -258,9 +267,9 @@ impl Chain {
         let usual = answer_at.min(now + FIRST_PICTURE_MAX - ANSWER_MARGIN);
         let patience = Patience { person_until: answer_at, ..Patience::until(usual) };
         let (doors, opened, mode) = (Arc::clone(&self.doors), way.clone(), self.mode);
-        let waited = patience.clone();
+        let (waited, codings) = (patience.clone(), self.codings.clone());
         self.attempt = Some(Attempt { way, began: now, told: false, patience, outcome });
-        let open = move || match doors.open(&opened, mode, &waited) {
+        let open = move || match doors.open(&opened, mode, &codings, &waited) {
             // Where nobody waits any more it is handed back, and closed here.
             Ok(way) => {
                 if let Err(mpsc::SendError(Ok(late))) = tell.send(Ok(way)) {

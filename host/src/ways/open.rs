@@ -17,7 +17,7 @@ use punktfunk_capture::{CaptureError, Diagnosis, DmabufWish, Mode, Patience, Sou
 
 use super::Way;
 use crate::desktop::{self, Desktop};
-use crate::encode::Encoders;
+use crate::encode::Codings;
 use crate::error::HostError;
 
 /// A way that has a picture.
@@ -71,12 +71,18 @@ impl From<HostError> for Refused {
 
 /// Who opens ways.
 pub trait Open: Send + Sync {
-    /// Opens `way` at `mode`, where that is ours to choose, and waits for its first picture, as long as `patience`
-    /// lasts.
+    /// Opens `way` at `mode`, where that is ours to choose, for pictures of one of `codings`, and waits for its first
+    /// picture, as long as `patience` lasts.
     ///
     /// # Errors
-    /// It cannot be had, or gives no picture in time.
-    fn open(&self, way: &Way, mode: Mode, patience: &Patience) -> Result<WayOpened, Refused>;
+    /// It cannot be had, or its mode cannot be encoded, or it gives no picture in time.
+    fn open(
+        &self,
+        way: &Way,
+        mode: Mode,
+        codings: &Codings,
+        patience: &Patience,
+    ) -> Result<WayOpened, Refused>;
 }
 
 /// The ways of this machine.
@@ -84,8 +90,6 @@ pub trait Open: Send + Sync {
 pub struct Doors {
     /// Where the portal's leave is kept, so that a person is asked once.
     pub token_file: Option<PathBuf>,
-    /// What encodes the pictures: a mode that it cannot do is not asked for.
-    pub encoders: Arc<Encoders>,
     /// The desktop's Wayland socket; none: the one that this program's environment names.
     pub socket: Option<PathBuf>,
     /// The dmabufs that the encoder can import; by default none, and pictures come in memory.
@@ -97,7 +101,13 @@ pub struct Doors {
 }
 
 impl Open for Doors {
-    fn open(&self, way: &Way, mode: Mode, patience: &Patience) -> Result<WayOpened, Refused> {
+    fn open(
+        &self,
+        way: &Way,
+        mode: Mode,
+        codings: &Codings,
+        patience: &Patience,
+    ) -> Result<WayOpened, Refused> {
         let mut opened = match way {
             #[cfg(not(feature = "pipewire"))]
             Way::PipeWire(_) | Way::Mutter(_) | Way::MutterVirtual => {
@@ -120,7 +130,7 @@ impl Open for Doors {
             }
             #[cfg(feature = "pipewire")]
             Way::MutterVirtual => {
-                self.encoders.check_mode(mode)?;
+                codings.check_mode(mode)?;
                 self.through(Door::MutterVirtual, mode, patience)?
             }
             Way::Wayland(output) => {
@@ -130,19 +140,18 @@ impl Open for Doors {
             }
             Way::Own => {
                 // The encoder's No comes before a compositor is started and its pictures of that size are had.
-                self.encoders.check_mode(mode)?;
+                codings.check_mode(mode)?;
                 let (desktop, source) = Desktop::own(mode, patience)?;
                 WayOpened { source, text: desktop.describe(), desktop: Some(desktop) }
             }
             Way::Card => {
-                self.encoders.check_mode(mode)?;
+                codings.check_mode(mode)?;
                 let card = Card::new(mode, Instant::now()).map_err(HostError::from)?;
                 let desktop = Some(Desktop::Card(card.modes()));
                 WayOpened { text: card.describe(), source: Box::new(card), desktop }
             }
         };
-        let is_there = self
-            .encoders
+        let is_there = codings
             .check_mode(opened.source.mode())
             .and_then(|()| first_picture(opened.source.as_mut(), &patience.as_for_a_person()));
         match is_there {

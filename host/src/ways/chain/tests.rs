@@ -5,8 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use punktfunk_capture::{Diagnosis, PixelFormat, Pixels};
+use punktfunk_control::Codec;
 
 use super::*;
+use crate::encode::{CodingWish, WireRate};
 use crate::ways::{Doors, OPENING_MAX};
 
 /// What a stand-in way does when it is opened.
@@ -57,6 +59,12 @@ fn mode() -> Mode {
     Mode::new(MODE.0, MODE.1, MODE.2).unwrap()
 }
 
+/// H.264 in software.
+fn codings() -> Codings {
+    let wire = WireRate { kbps: 20_000, redundancy_per_mille: 100, shard_bytes: 1152 };
+    Codings::new(Arc::default(), CodingWish::only(Coding::usual(Codec::H264)), wire)
+}
+
 fn ended() -> CaptureError {
     CaptureError::Ended { diagnosis: Diagnosis::Disconnected { cause: "the test ends it".into() } }
 }
@@ -99,7 +107,13 @@ impl Source for Pictures {
 }
 
 impl Open for Script {
-    fn open(&self, way: &Way, mode: Mode, patience: &Patience) -> Result<WayOpened, Refused> {
+    fn open(
+        &self,
+        way: &Way,
+        mode: Mode,
+        codings: &Codings,
+        patience: &Patience,
+    ) -> Result<WayOpened, Refused> {
         let (expected, act) = self.acts.lock().unwrap().pop_front().expect("a way more than was expected");
         assert_eq!(*way, expected);
         let mut modes = [mode; 2];
@@ -121,7 +135,7 @@ impl Open for Script {
                 std::thread::sleep(time);
                 return Err(HostError::NoDesktop(format!("{way} is refused late")).into());
             }
-            Act::Real(doors) => return doors.open(way, mode, patience),
+            Act::Real(doors) => return doors.open(way, mode, codings, patience),
         };
         self.open.fetch_add(1, Ordering::SeqCst);
         let (counters, open) = (Counters::default(), Arc::clone(&self.open));
@@ -143,7 +157,7 @@ fn patience() -> Patience {
 }
 
 fn begin(ways: Vec<Way>, script: Arc<Script>) -> Result<Begun, HostError> {
-    Chain::begin(ways, mode(), script, &patience(), |_| ())
+    Chain::begin(ways, mode(), (script, codings()), &patience(), |_| ())
 }
 
 /// Takes pictures until one comes from elsewhere; how long that took, and the longest verb.
@@ -307,7 +321,8 @@ fn a_compositor_that_does_not_answer_is_named_in_its_own_words() {
 fn a_way_alone_that_comes_too_late_is_named_as_that() {
     let (doors, open) = script(vec![(Way::Card, Act::Late(Duration::from_millis(400)))]);
     let patience = Patience::until(Instant::now() + Duration::from_millis(200));
-    let error = Chain::begin(vec![Way::Card], mode(), doors, &patience, |_| ()).err().expect("too late");
+    let error =
+        Chain::begin(vec![Way::Card], mode(), (doors, codings()), &patience, |_| ()).err().expect("too late");
     assert_eq!(open.load(Ordering::SeqCst), 0, "it is closed again");
     assert!(matches!(error, HostError::Late(_)) && error.exit_code() == 10, "{error}");
     assert!(error.to_string().contains("test card was not ready"), "{error}");
@@ -321,7 +336,9 @@ fn a_start_that_takes_its_time_tells_what_it_waits_for() {
         (ways[1].clone(), Act::Late(SILENCE_MAX + Duration::from_millis(400))),
     ]);
     let mut told = Vec::new();
-    let begun = Chain::begin(ways, mode(), doors, &patience(), |text| told.push(text.to_owned())).unwrap();
+    let begun =
+        Chain::begin(ways, mode(), (doors, codings()), &patience(), |text| told.push(text.to_owned()))
+            .unwrap();
     assert!(begun.text.contains("the desktop by Wayland"), "{}", begun.text);
     assert!(told.len() == 2 && told[0].contains("permission dialog"), "{told:?}");
     assert!(told[1].contains("compositor"), "{told:?}");
