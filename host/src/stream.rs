@@ -77,6 +77,10 @@ pub struct Stream {
     /// How often the path had shrunk when that was last told.
     path_shrunk: u64,
     wire_kbps: u32,
+    /// Whether the card's encoder has fallen: what openh264 fills is the most from then on.
+    has_fallen: bool,
+    /// The answer to nobody's request that the rate is held to that.
+    rate_held: Option<Reconfigured>,
     /// The refresh rate that the pipeline goes by.
     refresh_mhz: u32,
     next_stats: Instant,
@@ -169,6 +173,8 @@ impl Stream {
             shard_bytes_pending: None,
             path_shrunk: 0,
             wire_kbps: negotiated.bitrate_kbps,
+            has_fallen: false,
+            rate_held: None,
             refresh_mhz: negotiated.refresh_mhz,
             next_stats: now + STATS_INTERVAL,
         })
@@ -214,6 +220,7 @@ impl Stream {
     /// Reads the stages' samples; returns figures for the client when they are due, and each stage since the last time.
     pub fn poll(&mut self, now: Instant) -> Option<(HostStats, Vec<StageSummary>)> {
         self.tell_path();
+        self.hold_rate();
         if self.mode.refresh_mhz != self.refresh_mhz
             && self.pipeline.set_refresh(self.mode.refresh_mhz).is_ok()
         {

@@ -27,6 +27,11 @@ impl EncoderFalls {
         }
     }
 
+    /// Whether openh264 has taken the card's place.
+    pub fn has_fallen(&self) -> bool {
+        self.list().iter().any(|fall| (fall.from, fall.to) == ("nvenc", "openh264"))
+    }
+
     /// All of them, as they stand.
     pub fn all(&self) -> Vec<Fall> {
         self.list().clone()
@@ -44,6 +49,10 @@ mod tests {
         for reason in ["picture-failed", "encoder-lost", "picture-failed"] {
             falls.count("nvenc", "openh264", reason);
         }
+        assert!(falls.has_fallen());
+        let anew = EncoderFalls::default();
+        anew.count("nvenc", "nvenc", "session-made-anew");
+        assert!(!anew.has_fallen(), "it is still the card's");
         let counts: Vec<_> = shown.all().iter().map(|fall| (fall.reason, fall.count)).collect();
         assert_eq!(counts, [("picture-failed", 2), ("encoder-lost", 1)]);
     }

@@ -237,6 +237,10 @@ impl Session {
             let news = self.asker.handle_reconfigured(reconfigured, shown);
             steer::send(&mut common.control, id, news, now);
         }
+        if let Some(held) = stream.poll_rate_held() {
+            shown.handle_reconfigured(held.mode, held.bitrate_kbps);
+            steer::send(&mut common.control, id, Some(held), now);
+        }
         if stream.poll_path_shrunk() {
             log_late(common.control.restart_mtu_search(id, now));
         }

@@ -83,6 +83,35 @@ impl Stream {
         }
     }
 
+    /// Holds the rate to what openh264 fills, once that has taken the card's place: whoever follows the reports asks for no
+    /// more from then on.
+    pub(super) fn hold_rate(&mut self) {
+        if self.has_fallen || !self.encoder_falls.has_fallen() {
+            return;
+        }
+        let (before_kbps, most_kbps) = (self.wire_kbps, self.codings.wire_kbps_max(true));
+        if before_kbps > most_kbps {
+            // A full ring is asked again in the next round.
+            if self.pipeline.set_wire_rate(most_kbps).is_err() {
+                return;
+            }
+            tracing::warn!(
+                before_kbps,
+                most_kbps,
+                "the rate is held to what openh264 fills in the card's place"
+            );
+            self.encoder_falls.count("nvenc", "openh264", "rate-held");
+            self.wire_kbps = most_kbps;
+            self.rate_held = Some(self.reconfigured(&[]));
+        }
+        self.has_fallen = true;
+    }
+
+    /// What holds now that the rate is held, told once.
+    pub fn poll_rate_held(&mut self) -> Option<Reconfigured> {
+        self.rate_held.take()
+    }
+
     fn set_rate(&mut self, kbps: u32) -> Result<(), HostError> {
         if !self.follows_rate {
             return Err(HostError::Impossible("this source has a rate of its own".into()));
@@ -91,7 +120,7 @@ impl Stream {
             let (least, most) = BITRATE_KBPS.into_inner();
             return Err(HostError::Impossible(format!("a bitrate is {least} to {most} kbit/s, not {kbps}")));
         }
-        self.codings.check_rate(kbps, false)?;
+        self.codings.check_rate(kbps, self.has_fallen)?;
         if self.pipeline.set_wire_rate(kbps).is_err() {
             return Err(HostError::Impossible("the bitrate stays, for the pacer is busy; ask again".into()));
         }
