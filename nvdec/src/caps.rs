@@ -10,7 +10,8 @@ use punktfunk_cuda::Context;
 use crate::error::NvdecError;
 use crate::library::{Library, call};
 use crate::sys::{
-    CHROMA_420, CODEC_AV1, CODEC_H264, CODEC_HEVC, CUVIDDECODECAPS, SURFACE_NV12, SURFACE_P016,
+    CHROMA_420, CHROMA_444, CODEC_AV1, CODEC_H264, CODEC_HEVC, CUVIDDECODECAPS, SURFACE_NV12, SURFACE_P016,
+    SURFACE_YUV444, SURFACE_YUV444_16,
 };
 
 /// A codec.
@@ -60,9 +61,9 @@ impl fmt::Display for Codec {
 /// Bits of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Depth {
-    /// 8: pictures are NV12.
+    /// 8.
     Eight,
-    /// 10: pictures are P010, the bits in the upper part of 16.
+    /// 10, in the upper part of 16.
     Ten,
 }
 
@@ -71,13 +72,6 @@ impl Depth {
         match self {
             Depth::Eight => 0,
             Depth::Ten => 2,
-        }
-    }
-
-    pub(crate) fn surface(self) -> c_int {
-        match self {
-            Depth::Eight => SURFACE_NV12,
-            Depth::Ten => SURFACE_P016,
         }
     }
 
@@ -100,7 +94,52 @@ impl fmt::Display for Depth {
     }
 }
 
-/// What a device decodes of a codec in 4:2:0.
+/// How many samples of colour there are to those of brightness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Chroma {
+    /// 4:2:0: half as many each way.
+    Half,
+    /// 4:4:4: as many.
+    Full,
+}
+
+impl Chroma {
+    pub(crate) fn number(self) -> c_int {
+        match self {
+            Chroma::Half => CHROMA_420,
+            Chroma::Full => CHROMA_444,
+        }
+    }
+
+    /// How pictures lie that come out.
+    pub(crate) fn surface(self, depth: Depth) -> c_int {
+        match (self, depth) {
+            (Chroma::Half, Depth::Eight) => SURFACE_NV12,
+            (Chroma::Half, Depth::Ten) => SURFACE_P016,
+            (Chroma::Full, Depth::Eight) => SURFACE_YUV444,
+            (Chroma::Full, Depth::Ten) => SURFACE_YUV444_16,
+        }
+    }
+
+    /// Rows of all planes together, of a picture with so many rows of luma.
+    pub(crate) fn rows(self, luma: usize) -> usize {
+        match self {
+            Chroma::Half => luma + luma / 2,
+            Chroma::Full => 3 * luma,
+        }
+    }
+}
+
+impl fmt::Display for Chroma {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Chroma::Half => "4:2:0",
+            Chroma::Full => "4:4:4",
+        })
+    }
+}
+
+/// What a device decodes of a codec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
     /// Engines that can.
@@ -125,20 +164,34 @@ impl Caps {
 }
 
 impl Library {
-    /// What the context's device decodes of `codec`; none where it does not.
+    /// What the context's device decodes of `codec` in 4:2:0; none where it does not.
     ///
     /// # Errors
     /// The call failed.
     pub fn caps(&self, context: &Context, codec: Codec, depth: Depth) -> Result<Option<Caps>, NvdecError> {
+        self.caps_in(context, codec, depth, Chroma::Half)
+    }
+
+    /// The same in `chroma`.
+    ///
+    /// # Errors
+    /// The call failed.
+    pub fn caps_in(
+        &self,
+        context: &Context,
+        codec: Codec,
+        depth: Depth,
+        chroma: Chroma,
+    ) -> Result<Option<Caps>, NvdecError> {
         let mut caps = CUVIDDECODECAPS {
             eCodecType: codec.number(),
-            eChromaFormat: CHROMA_420,
+            eChromaFormat: chroma.number(),
             nBitDepthMinus8: depth.minus8(),
             ..CUVIDDECODECAPS::default()
         };
         // SAFETY: the driver fills the structure, which has the size that it knows.
         Self::within(context, || unsafe { call!(self, context, cuvidGetDecoderCaps(&raw mut caps)) })?;
-        let has_surface = caps.nOutputFormatMask & (1 << depth.surface()) != 0;
+        let has_surface = caps.nOutputFormatMask & (1 << chroma.surface(depth)) != 0;
         Ok((caps.bIsSupported != 0 && has_surface).then(|| Caps {
             engines: caps.nNumNVDECs,
             sides_max: (caps.nMaxWidth, caps.nMaxHeight),

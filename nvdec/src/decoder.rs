@@ -4,7 +4,7 @@ use std::ffi::c_ulong;
 
 use punktfunk_cuda::{Context, Priority, Stream};
 
-use crate::caps::{Codec, Depth};
+use crate::caps::{Chroma, Codec, Depth};
 use crate::error::{Flaw, NvdecError};
 use crate::frame::Frame;
 use crate::library::Library;
@@ -41,7 +41,8 @@ impl Decoder {
     pub fn new(library: &Library, context: &Context, codec: Codec) -> Result<Self, NvdecError> {
         if library.caps(context, codec, Depth::Eight)?.is_none() {
             let device = context.device().name().to_owned();
-            return Err(NvdecError::Unsupported { device, codec, depth: Depth::Eight });
+            let (depth, chroma) = (Depth::Eight, Chroma::Half);
+            return Err(NvdecError::Unsupported { device, codec, depth, chroma });
         }
         let stream = Stream::new(context, Priority::Highest)?;
         let parser = Parser::new(library, context, codec)?;

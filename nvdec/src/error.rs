@@ -2,7 +2,7 @@
 
 use punktfunk_cuda::CudaError;
 
-use crate::caps::{Codec, Depth};
+use crate::caps::{Chroma, Codec, Depth};
 use crate::limits::{AU_BYTES_MAX, FRAMES_MAX, SIDE_MAX, SURFACES_MAX};
 
 /// An error of NVIDIA's decoder, of the way to it, or of a stream.
@@ -25,7 +25,7 @@ pub enum NvdecError {
     #[error(transparent)]
     Cuda(#[from] CudaError),
     /// The device has no decoder for this.
-    #[error("{device} decodes no {codec} of {depth}")]
+    #[error("{device} decodes no {codec} of {depth} in {chroma}")]
     Unsupported {
         /// The device's name.
         device: String,
@@ -33,6 +33,8 @@ pub enum NvdecError {
         codec: Codec,
         /// The depth.
         depth: Depth,
+        /// The chroma.
+        chroma: Chroma,
     },
     /// The device's decoder does not go so far.
     #[error("{device} decodes no {codec} of {width}x{height}")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use punktfunk_cuda::{Context, DeviceBuffer, Extent, Rows};
 
-use crate::caps::Depth;
+use crate::caps::{Chroma, Depth};
 use crate::hardware::Hardware;
 
 /// Where a plane of a picture stands.
@@ -18,8 +18,8 @@ pub struct Plane {
     pub extent: Extent,
 }
 
-/// A decoded picture on the device: NV12, or P010 where its depth is [`Depth::Ten`]. It keeps its decoder, and is given
-/// back when it is dropped.
+/// A decoded picture on the device: luma, then Cb and Cr by turns ([`Chroma::Half`]) or one after the other
+/// ([`Chroma::Full`]). It keeps its decoder, and is given back when it is dropped.
 #[derive(Debug)]
 pub struct Frame {
     hardware: Arc<Hardware>,
@@ -50,6 +50,12 @@ impl Frame {
         self.hardware.format.depth
     }
 
+    /// How many samples of colour there are.
+    #[must_use]
+    pub fn colour(&self) -> Chroma {
+        self.hardware.format.chroma
+    }
+
     /// The luma plane.
     #[must_use]
     pub fn luma(&self) -> Plane {
@@ -59,7 +65,17 @@ impl Frame {
         Plane { rows, extent: Extent { width_bytes, rows: height as usize } }
     }
 
-    /// The plane of Cb and Cr by turns.
+    /// The planes of Cb and of Cr, where they are as large as luma's ([`Chroma::Full`]).
+    #[must_use]
+    pub fn full_chroma(&self) -> [Plane; 2] {
+        let luma = self.luma();
+        [1, 2].map(|at| {
+            let offset = at * self.pitch * self.hardware.format.rows();
+            Plane { rows: Rows { offset, ..luma.rows }, ..luma }
+        })
+    }
+
+    /// The plane of Cb and Cr by turns, where they are half as large ([`Chroma::Half`]).
     #[must_use]
     pub fn chroma(&self) -> Plane {
         let (width, height) = self.hardware.format.sides();
@@ -77,8 +93,7 @@ unsafe impl DeviceBuffer for Frame {
     }
 
     fn bytes(&self) -> usize {
-        let rows = self.hardware.format.rows();
-        self.pitch * (rows + rows / 2)
+        self.pitch * self.colour().rows(self.hardware.format.rows())
     }
 
     fn context(&self) -> &Context {

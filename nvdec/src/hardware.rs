@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use punktfunk_cuda::{Context, CudaError, Stream};
 
-use crate::caps::{Codec, Depth};
+use crate::caps::{Chroma, Codec, Depth};
 use crate::error::{Flaw, NvdecError};
 use crate::frame::Frame;
 use crate::library::{Library, call};
 use crate::limits::{FRAMES_MAX, SIDE_MAX, SURFACES_MAX};
 use crate::sys::{
-    CHROMA_420, CREATE_PREFER_CUVID, CUVIDDECODECREATEINFO, CUVIDEOFORMAT, CUVIDGETDECODESTATUS,
+    CHROMA_420, CHROMA_444, CREATE_PREFER_CUVID, CUVIDDECODECREATEINFO, CUVIDEOFORMAT, CUVIDGETDECODESTATUS,
     CUVIDPICPARAMS, CUVIDPROCPARAMS, CUvideodecoder, DEINTERLACE_WEAVE, Rectangle, STATUS_ERROR,
     STATUS_ERROR_CONCEALED, ShortRectangle,
 };
@@ -29,6 +29,7 @@ pub(crate) struct Format {
     coded: (u32, u32),
     visible: Rectangle,
     pub(crate) depth: Depth,
+    pub(crate) chroma: Chroma,
     pub(crate) surfaces: u8,
 }
 
@@ -38,9 +39,11 @@ impl Format {
         if said.progressive_sequence == 0 {
             return Err(Flaw::Interlaced);
         }
-        if said.chroma_format != CHROMA_420 {
-            return Err(Flaw::Chroma);
-        }
+        let chroma = match said.chroma_format {
+            CHROMA_420 => Chroma::Half,
+            CHROMA_444 => Chroma::Full,
+            _ => return Err(Flaw::Chroma),
+        };
         let depth = match (said.bit_depth_luma_minus8, said.bit_depth_chroma_minus8) {
             (0, 0) => Depth::Eight,
             (2, 2) => Depth::Ten,
@@ -59,7 +62,7 @@ impl Format {
         if surfaces > SURFACES_MAX {
             return Err(Flaw::Surfaces);
         }
-        Ok(Self { coded, visible: said.display_area, depth, surfaces })
+        Ok(Self { coded, visible: said.display_area, depth, chroma, surfaces })
     }
 
     /// Visible width and height.
@@ -100,9 +103,9 @@ impl Hardware {
     ) -> Result<Arc<Self>, NvdecError> {
         let device = || context.device().name().to_owned();
         let (width, height) = format.coded;
-        let depth = format.depth;
-        let caps = library.caps(context, codec, depth)?;
-        let caps = caps.ok_or_else(|| NvdecError::Unsupported { device: device(), codec, depth })?;
+        let (depth, chroma) = (format.depth, format.chroma);
+        let caps = library.caps_in(context, codec, depth, chroma)?;
+        let caps = caps.ok_or_else(|| NvdecError::Unsupported { device: device(), codec, depth, chroma })?;
         if !caps.has_sides(width, height) {
             return Err(NvdecError::Size { device: device(), codec, width, height });
         }
@@ -218,7 +221,7 @@ fn describe(codec: Codec, format: Format) -> CUVIDDECODECREATEINFO {
         ulHeight: format.coded.1.into(),
         ulNumDecodeSurfaces: format.surfaces.into(),
         CodecType: codec.number(),
-        ChromaFormat: CHROMA_420,
+        ChromaFormat: format.chroma.number(),
         ulCreationFlags: CREATE_PREFER_CUVID,
         bitDepthMinus8: format.depth.minus8().into(),
         ulIntraDecodeOnly: 0,
@@ -231,7 +234,7 @@ fn describe(codec: Codec, format: Format) -> CUVIDDECODECREATEINFO {
             right: short(right),
             bottom: short(bottom),
         },
-        OutputFormat: format.depth.surface(),
+        OutputFormat: format.chroma.surface(format.depth),
         DeinterlaceMode: DEINTERLACE_WEAVE,
         ulTargetWidth: width.next_multiple_of(2).into(),
         ulTargetHeight: height.next_multiple_of(2).into(),
@@ -269,6 +272,16 @@ mod tests {
         assert_eq!((format.sides(), format.depth, format.surfaces), ((1920, 1080), Depth::Eight, 5));
         let ten = CUVIDEOFORMAT { bit_depth_luma_minus8: 2, bit_depth_chroma_minus8: 2, ..said() };
         assert_eq!(Format::parse(&ten).unwrap().depth, Depth::Ten);
+        let full = Format::parse(&CUVIDEOFORMAT { chroma_format: 3, ..ten }).unwrap();
+        assert_eq!((full.depth, full.chroma), (Depth::Ten, Chroma::Full));
+        let asked = describe(Codec::Hevc, full);
+        assert_eq!(
+            (asked.ChromaFormat, asked.OutputFormat),
+            (CHROMA_444, 3),
+            "cudaVideoSurfaceFormat_YUV444_16Bit"
+        );
+        let usual = describe(Codec::Hevc, format);
+        assert_eq!((usual.ChromaFormat, usual.OutputFormat), (CHROMA_420, 0), "cudaVideoSurfaceFormat_NV12");
     }
 
     #[test]
@@ -276,7 +289,8 @@ mod tests {
         let area = |left, top, right, bottom| Rectangle { left, top, right, bottom };
         for (flaw, format) in [
             (Flaw::Interlaced, CUVIDEOFORMAT { progressive_sequence: 0, ..said() }),
-            (Flaw::Chroma, CUVIDEOFORMAT { chroma_format: 3, ..said() }),
+            (Flaw::Chroma, CUVIDEOFORMAT { chroma_format: 0, ..said() }),
+            (Flaw::Chroma, CUVIDEOFORMAT { chroma_format: 2, ..said() }),
             (Flaw::Depth, CUVIDEOFORMAT { bit_depth_luma_minus8: 4, ..said() }),
             (Flaw::Depth, CUVIDEOFORMAT { bit_depth_chroma_minus8: 2, ..said() }),
             (Flaw::Sides, CUVIDEOFORMAT { coded_width: 0, ..said() }),

@@ -23,7 +23,7 @@ pub mod limits;
 mod parser;
 pub mod sys;
 
-pub use caps::{Caps, Codec, Depth};
+pub use caps::{Caps, Chroma, Codec, Depth};
 pub use decoder::{Decoder, Fed};
 pub use error::{Flaw, NvdecError};
 pub use frame::{Frame, Plane};

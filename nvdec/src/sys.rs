@@ -16,11 +16,17 @@ pub const CODEC_AV1: c_int = 11;
 
 /// `cudaVideoChromaFormat_420`
 pub const CHROMA_420: c_int = 1;
+/// `cudaVideoChromaFormat_444`
+pub const CHROMA_444: c_int = 3;
 
 /// `cudaVideoSurfaceFormat_NV12`
 pub const SURFACE_NV12: c_int = 0;
 /// `cudaVideoSurfaceFormat_P016`
 pub const SURFACE_P016: c_int = 1;
+/// `cudaVideoSurfaceFormat_YUV444`
+pub const SURFACE_YUV444: c_int = 2;
+/// `cudaVideoSurfaceFormat_YUV444_16Bit`
+pub const SURFACE_YUV444_16: c_int = 3;
 
 /// `cudaVideoDeinterlaceMode_Weave`
 pub const DEINTERLACE_WEAVE: c_int = 0;

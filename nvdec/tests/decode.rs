@@ -118,7 +118,7 @@ fn a_codec_that_the_device_lacks_is_named() {
     let caps = library.caps(&context, Codec::H264, Depth::Eight).unwrap().unwrap();
     assert!(caps.has_sides(4096, 4096) && !caps.has_sides(4098, 16) && !caps.has_sides(32, 240));
     let error = Decoder::new(&library, &context, Codec::Av1).unwrap_err();
-    assert_eq!(error.to_string(), "Stand-in GPU 0 decodes no AV1 of 8 bits");
+    assert_eq!(error.to_string(), "Stand-in GPU 0 decodes no AV1 of 8 bits in 4:2:0");
 }
 
 #[test]

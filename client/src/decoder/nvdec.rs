@@ -5,7 +5,7 @@ use std::fmt;
 use punktfunk_codec::{I420, I420Buffer};
 use punktfunk_control::Codec;
 use punktfunk_cuda::{Context, Cuda, CudaError, Stream};
-use punktfunk_nvdec::{Codec as Coding, Decoder, Depth, Frame, Library, NvdecError, Plane};
+use punktfunk_nvdec::{Chroma, Codec as Coding, Decoder, Depth, Frame, Library, NvdecError, Plane};
 
 /// A device that decodes, and what it does.
 pub struct Device {
@@ -42,7 +42,8 @@ impl Device {
         }
         if !codings.contains(&Coding::H264) {
             let (device, codec) = (context.device().name().to_owned(), Coding::H264);
-            return Err(NvdecError::Unsupported { device, codec, depth: Depth::Eight });
+            let (depth, chroma) = (Depth::Eight, Chroma::Half);
+            return Err(NvdecError::Unsupported { device, codec, depth, chroma });
         }
         Ok(Self { library: library.clone(), context, codings })
     }
