@@ -8,6 +8,10 @@ use punktfunk_proto::Negotiated;
 
 use crate::error::ClientError;
 
+/// What comes where nothing was asked for.
+const DEPTH: u16 = 8;
+const CHROMA: u16 = 420;
+
 /// What both ends are bounded by.
 ///
 /// # Errors
@@ -18,6 +22,12 @@ pub fn agree(hello: &Hello, welcome: &Welcome) -> Result<Negotiated, ClientError
     }
     if !hello.ciphers.contains(&welcome.cipher) {
         return Err(ClientError::Welcome(format!("we did not offer {}", welcome.cipher)));
+    }
+    let (depth, chroma) = (hello.depth.unwrap_or(DEPTH), hello.chroma.unwrap_or(CHROMA));
+    if welcome.depth.to_number() != depth || welcome.chroma.to_number() != chroma {
+        let (came, colour) = (welcome.depth, welcome.chroma);
+        let asked = format!("{depth} bits in {chroma} were asked for and {came} in {colour} are to come");
+        return Err(ClientError::Welcome(asked));
     }
     within("slices an access unit", hello.slices_max.into(), welcome.slices_max.into())?;
     within("bytes an access unit", hello.au_bytes_max, welcome.au_bytes_max)?;
@@ -68,8 +78,8 @@ mod tests {
             source: "test card".into(),
             encoder: "none".into(),
             compositors: Vec::new(),
-            depth: Depth::default(),
-            chroma: Chroma::default(),
+            depth: Depth::Eight,
+            chroma: Chroma::Yuv420,
         }
     }
 
@@ -89,6 +99,17 @@ mod tests {
     }
 
     #[test]
+    fn a_depth_that_was_asked_for_comes_or_the_session_ends() {
+        let ten = Hello { depth: Some(10), ..hello() };
+        assert!(agree(&ten, &Welcome { depth: Depth::Ten, ..welcome() }).is_ok());
+        let said = agree(&ten, &welcome()).unwrap_err().to_string();
+        assert!(said.contains("10 bits in 420 were asked for and 8 bits in 4:2:0"), "{said}");
+        assert!(said.contains("update the older"), "{said}");
+        let said_usual = Hello { depth: Some(8), chroma: Some(420), ..hello() };
+        assert!(agree(&said_usual, &welcome()).is_ok());
+    }
+
+    #[test]
     fn what_was_not_offered_is_refused_by_name() {
         let cases = [
             (Welcome { codec: Codec::Pattern, ..welcome() }, "did not offer pattern"),
@@ -96,6 +117,9 @@ mod tests {
             (Welcome { slices_max: 5, ..welcome() }, "5 slices an access unit, and we take at most 4"),
             (Welcome { au_bytes_max: (16 << 20) + 1, ..welcome() }, "16777217 bytes an access unit"),
             (Welcome { shard_bytes_max: 1_472, ..welcome() }, "1472 bytes a shard, and we take at most 1408"),
+            // As an older host has it, too, which knows of neither.
+            (Welcome { depth: Depth::Ten, ..welcome() }, "8 bits in 420 were asked for and 10 bits in 4:2:0"),
+            (Welcome { chroma: Chroma::Yuv444, ..welcome() }, "8 bits in 4:4:4 are to come"),
             // Less than there can be.
             (Welcome { shard_bytes_max: 192, ..welcome() }, "shard"),
             (Welcome { bitrate_kbps: 499, ..welcome() }, "bitrate_kbps"),

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use punktfunk_control::limits::CONNECT_MAX;
-use punktfunk_control::{Bye, ByeReason, ClientControl, Codec, Hello, Identity, Mode, Trust};
+use punktfunk_control::{Bye, ByeReason, Chroma, ClientControl, Codec, Depth, Hello, Identity, Mode, Trust};
 use punktfunk_net::{ReceiveLimits, Receiver};
 use punktfunk_perf::{PerfTarget, process_cpu};
 use punktfunk_settings::Config;
@@ -82,13 +82,15 @@ pub struct Caller<'a> {
     perf: Option<PerfTarget>,
     ground: Ground,
     decoders: Decoders,
+    /// What a stream may be coded by, best first.
+    codecs: Vec<Codec>,
 }
 
 impl<'a> Caller<'a> {
     /// Looks at what this machine can do.
     ///
     /// # Errors
-    /// The settings ask for what there is not.
+    /// The settings, or the command, ask for what there is not: no host is asked then.
     pub fn new(
         args: &'a ConnectArgs,
         told: &Config,
@@ -100,7 +102,8 @@ impl<'a> Caller<'a> {
         let ground = Ground::look(told)?;
         let commands = args.commands.then(|| Commands::read(std::io::stdin())).transpose()?;
         let decoders = Decoders::look(args.decoder);
-        Ok(Self { args, trust, stop, commands, identity, perf, ground, decoders })
+        let codecs = decoders.offer(args.stream(), args.record.is_some())?;
+        Ok(Self { args, trust, stop, commands, identity, perf, ground, decoders, codecs })
     }
 
     /// Connects, streams, and sums up.
@@ -158,7 +161,10 @@ impl<'a> Caller<'a> {
         let mode = Mode { width: asked.width(), height: asked.height(), refresh_mhz: asked.refresh_mhz() };
         let mut hello = self.ground.hello(args.name.clone(), mode, args.bitrate, host);
         hello.compositor.clone_from(&args.compositor);
-        hello.codecs = self.decoders.codecs(args.record.is_some());
+        hello.codecs.clone_from(&self.codecs);
+        // What is usual is not said, as an older client has it.
+        hello.depth = (args.depth != Depth::default()).then(|| args.depth.to_number());
+        hello.chroma = (args.chroma != Chroma::default()).then(|| args.chroma.to_number());
         hello.codecs.push(Codec::Pattern);
         hello
     }

@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use punktfunk_capture::Mode;
-use punktfunk_control::{Fingerprint, FingerprintError, Pin};
+use punktfunk_control::{Chroma, Depth, Fingerprint, FingerprintError, Pin};
 use punktfunk_settings::{ConfigArgs, Shell};
 
-use crate::decoder::DecoderChoice;
+use crate::decoder::{self, CodecChoice, DecoderChoice, StreamWish};
 
 /// The host's port when none is given.
 pub const PORT_DEFAULT: u16 = 47_800;
@@ -83,6 +83,16 @@ pub struct ConnectArgs {
     /// What decodes: nvdec is NVIDIA's decoder, openh264 the CPU's; auto is NVIDIA's where there is one.
     #[arg(long, value_name = "auto|nvdec|openh264", default_value = "auto")]
     pub decoder: DecoderChoice,
+    /// The codec asked for: auto leaves it to the host, H.264 first, which can go on in software and be recorded; HEVC and
+    /// AV1 take NVIDIA's decoder.
+    #[arg(long, value_name = "auto|h264|hevc|av1", default_value = "auto")]
+    pub codec: CodecChoice,
+    /// Bits of a sample: 10 take a card at both ends.
+    #[arg(long, value_name = "8|10", default_value = "8", value_parser = decoder::depth)]
+    pub depth: Depth,
+    /// Samples of colour: 420 is half of them each way, 444 all, for sharp coloured text; those take a card at both ends.
+    #[arg(long, value_name = "420|444", default_value = "420", value_parser = decoder::chroma)]
+    pub chroma: Chroma,
     /// End after this many seconds of streaming; without it, at Ctrl-C or when the host ends.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: Option<u32>,
@@ -116,6 +126,13 @@ pub struct ConnectArgs {
     /// Nothing but one JSON object on standard output.
     #[arg(long)]
     pub json: bool,
+}
+
+impl ConnectArgs {
+    /// What is asked for of the stream.
+    pub fn stream(&self) -> StreamWish {
+        StreamWish { codec: self.codec, depth: self.depth, chroma: self.chroma }
+    }
 }
 
 /// How to get to know a host.

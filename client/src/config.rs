@@ -76,6 +76,9 @@ pub fn table() -> Table {
         flag("connect.bitrate_kbps", "PUNKTFUNK_BITRATE", "bitrate", Form::Number),
         flag("connect.compositor", "PUNKTFUNK_COMPOSITOR", "compositor", Form::Text),
         flag("connect.decoder", "PUNKTFUNK_DECODER", "decoder", Form::Text),
+        flag("connect.codec", "PUNKTFUNK_CODEC", "codec", Form::Text),
+        flag("connect.depth", "PUNKTFUNK_DEPTH", "depth", Form::Number),
+        flag("connect.chroma", "PUNKTFUNK_CHROMA", "chroma", Form::Number),
         flag("connect.reconnect_s", "PUNKTFUNK_RECONNECT", "reconnect", Form::Number),
         flag("connect.name", "PUNKTFUNK_NAME", "name", Form::Text),
     ];

@@ -23,7 +23,7 @@ use crate::changes::Changes;
 use crate::cli::{Approval, ConnectArgs};
 use crate::clocks::Clocks;
 use crate::commands::{Command, Commands};
-use crate::decoder::Decoders;
+use crate::decoder::{Decoders, StreamKind};
 use crate::error::ClientError;
 use crate::ground::Ground;
 use crate::link::{Greeted, Link, TICK};
@@ -133,8 +133,10 @@ impl Media {
         let sink = match welcome.codec {
             Codec::H264 | Codec::Hevc | Codec::Av1 => {
                 let (recording, card_times) = (Arc::clone(&recording), Arc::clone(&card_times));
+                let (codec, depth, chroma) = (welcome.codec, welcome.depth, welcome.chroma);
+                let kind = StreamKind { codec, depth, chroma };
                 let output = Output { record, recording, keep_picture: snapshot.is_some(), card_times };
-                Sink::Video(Box::new(Video::new(decoders.decoder(welcome.codec)?, output, now)?))
+                Sink::Video(Box::new(Video::new(decoders.decoder(kind)?, output, now)?))
             }
             Codec::Pattern => {
                 if asked.record || asked.snapshot {

@@ -86,6 +86,12 @@ pub enum ClientError {
     /// The decoder could not be made.
     #[error(transparent)]
     Codec(#[from] CodecError),
+    /// What was asked for is not decoded here.
+    #[error("cannot be decoded here: {why}")]
+    Undecodable {
+        /// What, and what can be.
+        why: String,
+    },
     /// The decoder cannot go on, and there is no other for the stream.
     #[error("the decoder failed: {0}")]
     Decoder(String),
@@ -126,7 +132,7 @@ impl ClientError {
             | Self::Identity(IdentityError::NoHome)
             | Self::Net(NetError::BackendUnknown { .. }) => EXIT_USAGE,
             Self::Identity(_) => 3,
-            Self::SpeedTestRefused(_) => 5,
+            Self::SpeedTestRefused(_) | Self::Undecodable { .. } => 5,
             Self::Control(_)
             | Self::Codec(_)
             | Self::Decoder(_)

@@ -119,6 +119,7 @@ impl Figures<'_> {
             "sources": self.sources.json(), "reconfigured": self.changes.json(),
             "falls": falls_json(host),
             "compositors": compositors_json(&self.welcome.compositors),
+            "coding": coding(self.welcome),
             "encoder": self.welcome.encoder, "decoder": self.decoder.map(DecoderReport::json),
             "sealing": self.sealing.json(),
             "pictures": {
@@ -164,13 +165,8 @@ impl Figures<'_> {
             "recording_dropped": self.recorded.map(|_| self.recording_dropped),
             "recording_refused": self.recorded.map(|_| self.recording_refused),
             "snapshot": self.snapshot,
-            "card": self.card.map(|card| json!({
-                "read": card.read, "unreadable": card.unreadable, "out_of_order": card.out_of_order,
-                "passed_over": card.passed_over, "first": card.first, "newest": card.newest,
-            })),
-            "verified": self.verify.map(|verify| json!({
-                "slices": verify.slices, "bytes": verify.bytes, "wrong": verify.wrong,
-            })),
+            "card": self.card.map(card),
+            "verified": self.verify.map(verified),
         })
     }
 
@@ -284,6 +280,26 @@ fn path(host: &HostStats) -> Value {
         "shard_bytes": host.shard_bytes, "shrunk": host.path_shrunk,
         "changed": host.path_changed, "refused": host.path_refused,
     })
+}
+
+/// How pictures were coded.
+fn coding(welcome: &Welcome) -> Value {
+    json!({
+        "codec": welcome.codec.to_string(), "depth": welcome.depth.to_number(), "chroma": welcome.chroma.to_string(),
+    })
+}
+
+/// The card's numbers.
+fn card(card: CardReport) -> Value {
+    json!({
+        "read": card.read, "unreadable": card.unreadable, "out_of_order": card.out_of_order,
+        "passed_over": card.passed_over, "first": card.first, "newest": card.newest,
+    })
+}
+
+/// The bitstream's check.
+fn verified(verify: VerifyReport) -> Value {
+    json!({"slices": verify.slices, "bytes": verify.bytes, "wrong": verify.wrong})
 }
 
 /// The rate that the host asks its encoder for, and what moved it.

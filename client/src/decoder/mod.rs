@@ -2,8 +2,10 @@
 //!
 //! Promises: NVIDIA's is looked for once a command, and why there is none is said once. A stream's bytes are taken as they come,
 //! and a picture stays on the device unless somebody looks at it. Where NVIDIA's fails in mid-stream, openh264 goes on
-//! with the next IDR; that is said, and counted. Refuses HEVC and AV1 without NVIDIA's: there is nothing to fall back to.
+//! with the next IDR; that is said, and counted. Refuses what openh264 does not decode without NVIDIA's (HEVC, AV1, ten
+//! bits, 4:4:4): there is nothing to fall back to.
 
+mod kind;
 mod nvdec;
 
 use std::fmt;
@@ -17,6 +19,8 @@ use serde_json::{Value, json};
 use crate::error::ClientError;
 use crate::terminal::say;
 use nvdec::{Device, Nvdec};
+
+pub use kind::{CodecChoice, StreamKind, StreamWish, chroma, depth};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -86,17 +90,41 @@ impl Decoders {
         }
     }
 
-    /// What a stream may be coded by, best first: what can go on in software is best. A recording is made of H.264 alone.
-    pub fn codecs(&self, is_recorded: bool) -> Vec<Codec> {
-        let has = |codec| self.device.as_ref().is_some_and(|device| device.has(codec));
-        offered(has, is_recorded)
+    /// What a stream may be coded by of what is asked for, best first: what can go on in software is best. A recording is
+    /// made of H.264 alone.
+    ///
+    /// # Errors
+    /// Nothing of it is decoded here, or can be recorded.
+    pub fn offer(&self, wish: StreamWish, is_recorded: bool) -> Result<Vec<Codec>, ClientError> {
+        let by_device = self.device.as_ref().map(Device::kinds).unwrap_or_default();
+        let codecs = offered(by_device, wish, is_recorded);
+        if !codecs.is_empty() {
+            return Ok(codecs);
+        }
+        if is_recorded && !offered(by_device, wish, false).is_empty() {
+            let why = format!("{wish}: a recording is made of H.264 alone, which is not decoded so here");
+            return Err(ClientError::Undecodable { why });
+        }
+        let device = match (&self.device, &self.missing) {
+            (Some(device), _) => {
+                let kinds: Vec<String> = by_device.iter().map(ToString::to_string).collect();
+                format!("{device} decodes {}", kinds.join("; "))
+            }
+            (None, Some(missing)) => {
+                format!("openh264 decodes H.264 of 8 bits in 4:2:0 alone, and NVDEC: {missing}")
+            }
+            (None, None) => {
+                "openh264, which --decoder asks for, decodes H.264 of 8 bits in 4:2:0 alone".to_owned()
+            }
+        };
+        Err(ClientError::Undecodable { why: format!("{wish}: {device}") })
     }
 
     /// A decoder for one stream, which waits for its first IDR.
     ///
     /// # Errors
     /// There is none.
-    pub fn decoder(&self, codec: Codec) -> Result<Decoder, ClientError> {
+    pub fn decoder(&self, kind: StreamKind) -> Result<Decoder, ClientError> {
         let mut report = DecoderReport {
             asked: self.asked,
             used: OPENH264.to_owned(),
@@ -104,27 +132,30 @@ impl Decoders {
             fallbacks: u64::from(self.asked == DecoderChoice::Nvdec && self.device.is_none()),
             copied: 0,
         };
-        let made = self.device.as_ref().map(|device| (device, Nvdec::new(device, codec)));
+        let made = self.device.as_ref().map(|device| (device, Nvdec::new(device, kind.codec)));
         let by = match made {
             Some((device, Ok(nvdec))) => {
                 report.used = device.to_string();
                 By::Nvdec(Box::new(nvdec))
             }
-            Some((_, Err(error))) if codec == Codec::H264 => {
+            Some((_, Err(error))) if kind.is_software() => {
                 report.fall(&error.to_string());
                 By::Openh264(Openh264::new()?)
             }
             Some((_, Err(error))) => return Err(ClientError::Decoder(error.to_string())),
-            None if codec == Codec::H264 => By::Openh264(Openh264::new()?),
-            None => return Err(ClientError::Welcome(format!("we did not offer {codec}"))),
+            None if kind.is_software() => By::Openh264(Openh264::new()?),
+            None => return Err(ClientError::Welcome(format!("we did not offer {kind}"))),
         };
-        Ok(Decoder { by, codec, report, is_au_lost: false })
+        Ok(Decoder { by, kind, report, is_au_lost: false })
     }
 }
 
-fn offered(has: impl Fn(Codec) -> bool, is_recorded: bool) -> Vec<Codec> {
-    let by_device = [Codec::Hevc, Codec::Av1].into_iter().filter(|codec| !is_recorded && has(*codec));
-    [Codec::H264].into_iter().chain(by_device).collect()
+fn offered(by_device: &[StreamKind], wish: StreamWish, is_recorded: bool) -> Vec<Codec> {
+    wish.kinds()
+        .filter(|kind| kind.is_software() || by_device.contains(kind))
+        .filter(|kind| !is_recorded || kind.codec == Codec::H264)
+        .map(|kind| kind.codec)
+        .collect()
 }
 
 const OPENH264: &str = "openh264";
@@ -185,7 +216,7 @@ pub enum Decoded<'a> {
 /// A stream's decoder.
 pub struct Decoder {
     by: By,
-    codec: Codec,
+    kind: StreamKind,
     report: DecoderReport,
     /// What was fed of the open access unit went with the decoder that failed.
     is_au_lost: bool,
@@ -221,7 +252,7 @@ impl Decoder {
             let fault = match nvdec.finish(last.part, last.is_looked_at) {
                 Ok(()) => None,
                 // An IDR needs nothing of before: whoever refuses one may refuse all that follow.
-                Err(error) if error.is_refusal() && !(last.is_idr && self.codec == Codec::H264) => {
+                Err(error) if error.is_refusal() && !(last.is_idr && self.kind.is_software()) => {
                     return Ok(Decoded::Refused(error.to_string()));
                 }
                 Err(error) => Some(error.to_string()),
@@ -259,7 +290,7 @@ impl Decoder {
     }
 
     fn fall(&mut self, why: &str) -> Result<(), ClientError> {
-        if self.codec != Codec::H264 {
+        if !self.kind.is_software() {
             return Err(ClientError::Decoder(why.to_owned()));
         }
         self.report.fall(why);

@@ -3,15 +3,19 @@
 use std::fmt;
 
 use punktfunk_codec::{I420, I420Buffer};
-use punktfunk_control::Codec;
+use punktfunk_control::{Chroma, Codec, Depth};
 use punktfunk_cuda::{Context, Cuda, CudaError, Stream};
-use punktfunk_nvdec::{Chroma, Codec as Coding, Decoder, Depth, Frame, Library, NvdecError, Plane};
+use punktfunk_nvdec::{
+    Chroma as Colour, Codec as Coding, Decoder, Depth as Bits, Frame, Library, NvdecError, Plane,
+};
+
+use super::StreamKind;
 
 /// A device that decodes, and what it does.
 pub struct Device {
     library: Library,
     context: Context,
-    codings: Vec<Coding>,
+    kinds: Vec<StreamKind>,
 }
 
 impl Device {
@@ -34,23 +38,43 @@ impl Device {
 
     fn of(library: &Library, context: Result<Context, CudaError>) -> Result<Self, NvdecError> {
         let context = context?;
-        let mut codings = Vec::new();
-        for coding in Coding::ALL {
-            if library.caps(&context, coding, Depth::Eight)?.is_some() {
-                codings.push(coding);
+        let mut kinds = Vec::new();
+        for kind in StreamKind::all() {
+            let Some(coding) = coding(kind.codec) else { continue };
+            let caps = library.caps_in(&context, coding, bits(kind.depth), colour(kind.chroma));
+            match caps {
+                Ok(Some(_)) => kinds.push(kind),
+                Ok(None) => {}
+                // Older drivers have no answer for what they do not know.
+                Err(error) if !kind.is_usual() => tracing::debug!(%error, "NVDEC and {kind}"),
+                Err(error) => return Err(error),
             }
         }
-        if !codings.contains(&Coding::H264) {
+        if !kinds.contains(&StreamKind::usual(Codec::H264)) {
             let (device, codec) = (context.device().name().to_owned(), Coding::H264);
-            let (depth, chroma) = (Depth::Eight, Chroma::Half);
+            let (depth, chroma) = (Bits::Eight, Colour::Half);
             return Err(NvdecError::Unsupported { device, codec, depth, chroma });
         }
-        Ok(Self { library: library.clone(), context, codings })
+        Ok(Self { library: library.clone(), context, kinds })
     }
 
-    /// Whether it decodes this.
-    pub fn has(&self, codec: Codec) -> bool {
-        coding(codec).is_some_and(|coding| self.codings.contains(&coding))
+    /// What it decodes.
+    pub fn kinds(&self) -> &[StreamKind] {
+        &self.kinds
+    }
+}
+
+fn bits(depth: Depth) -> Bits {
+    match depth {
+        Depth::Eight => Bits::Eight,
+        Depth::Ten => Bits::Ten,
+    }
+}
+
+fn colour(chroma: Chroma) -> Colour {
+    match chroma {
+        Chroma::Yuv420 => Colour::Half,
+        Chroma::Yuv444 => Colour::Full,
     }
 }
 
@@ -152,11 +176,35 @@ impl Nvdec {
         for (to, from) in y.iter_mut().zip(rows.chunks_exact(bytes)) {
             *to = from[bytes - 1];
         }
-        read(stream, frame, frame.chroma(), rows)?;
-        for ((u, v), pair) in u.iter_mut().zip(v).zip(rows.chunks_exact(2 * bytes)) {
-            (*u, *v) = (pair[bytes - 1], pair[2 * bytes - 1]);
+        match frame.colour() {
+            Colour::Half => {
+                read(stream, frame, frame.chroma(), rows)?;
+                for ((u, v), pair) in u.iter_mut().zip(v).zip(rows.chunks_exact(2 * bytes)) {
+                    (*u, *v) = (pair[bytes - 1], pair[2 * bytes - 1]);
+                }
+            }
+            Colour::Full => {
+                for (plane, to) in frame.full_chroma().into_iter().zip([u, v]) {
+                    read(stream, frame, plane, rows)?;
+                    halve(rows, width as usize, bytes, to);
+                }
+            }
         }
         Ok(())
+    }
+}
+
+/// The mean of each four samples of a plane, with 8 bits.
+fn halve(plane: &[u8], width: usize, bytes: usize, to: &mut [u8]) {
+    let half = width / 2;
+    let upper = |row: &[u8], column: usize| u16::from(row[column * bytes + bytes - 1]);
+    for (to, two) in to.chunks_exact_mut(half.max(1)).zip(plane.chunks_exact(2 * width * bytes)) {
+        let (above, below) = two.split_at(width * bytes);
+        for (column, to) in to.iter_mut().enumerate() {
+            let four = [(above, 0), (above, 1), (below, 0), (below, 1)];
+            let sum: u16 = four.iter().map(|(row, right)| upper(row, 2 * column + right)).sum();
+            *to = u8::try_from((sum + 2) / 4).unwrap_or(u8::MAX);
+        }
     }
 }
 
@@ -165,4 +213,21 @@ fn read(stream: &Stream, frame: &Frame, plane: Plane, rows: &mut Vec<u8>) -> Res
     let width_bytes = plane.extent.width_bytes;
     rows.resize(width_bytes * plane.extent.rows, 0);
     stream.read(frame, plane.rows, rows, width_bytes, plane.extent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_samples_become_their_mean_of_eight_bits() {
+        let mut to = [0; 2];
+        halve(&[0, 4, 10, 20, 8, 12, 30, 40], 4, 1, &mut to);
+        assert_eq!(to, [6, 25]);
+        // Of ten bits in the upper part of 16: the upper byte counts.
+        halve(&[9, 0, 9, 4, 9, 10, 9, 20, 9, 8, 9, 12, 9, 30, 9, 40], 4, 2, &mut to);
+        assert_eq!(to, [6, 25]);
+        halve(&[255; 8], 4, 1, &mut to);
+        assert_eq!(to, [255; 2]);
+    }
 }

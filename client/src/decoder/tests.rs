@@ -3,11 +3,13 @@
 use punktfunk_codec::I420Buffer;
 use punktfunk_codec::annexb;
 use punktfunk_codec::h264::{Encoder, EncoderConfig};
+use punktfunk_control::{Chroma, Depth};
 use stand_in_common::Loaded;
 
 use super::*;
 
 const SIDES: (u32, u32) = (320, 240);
+const H264: StreamKind = StreamKind::usual(Codec::H264);
 
 fn loaded() -> Loaded {
     Loaded::new(&["stand-in-cuda", "stand-in-nvdec"])
@@ -48,8 +50,8 @@ fn decode(decoder: &mut Decoder, parts: &[Vec<u8>], is_idr: bool) -> Result<Opti
 fn both_decoders_see_the_same() {
     let stand_in = loaded();
     {
-        let mut nvidias = Decoders::look(DecoderChoice::Auto).decoder(Codec::H264).unwrap();
-        let mut software = Decoders::look(DecoderChoice::Openh264).decoder(Codec::H264).unwrap();
+        let mut nvidias = Decoders::look(DecoderChoice::Auto).decoder(H264).unwrap();
+        let mut software = Decoders::look(DecoderChoice::Openh264).decoder(H264).unwrap();
         assert!(!nvidias.gathers() && software.gathers());
         for (number, parts) in stream(4, |number| number == 0).iter().enumerate() {
             let seen = decode(&mut nvidias, parts, number == 0).unwrap();
@@ -74,7 +76,7 @@ fn a_decoder_that_fails_gives_way_at_the_next_idr() {
     ] {
         let stand_in = loaded();
         {
-            let mut decoder = Decoders::look(DecoderChoice::Auto).decoder(Codec::H264).unwrap();
+            let mut decoder = Decoders::look(DecoderChoice::Auto).decoder(H264).unwrap();
             let access_units = stream(4, |number| number == 0 || number == 3);
             stand_in.fail(call);
             assert!(decode(&mut decoder, &access_units[0], true).is_ok(), "{call}");
@@ -97,7 +99,7 @@ fn a_decoder_that_fails_gives_way_at_the_next_idr() {
 fn an_access_unit_that_is_given_up_harms_no_other() {
     let stand_in = loaded();
     {
-        let mut decoder = Decoders::look(DecoderChoice::Nvdec).decoder(Codec::H264).unwrap();
+        let mut decoder = Decoders::look(DecoderChoice::Nvdec).decoder(H264).unwrap();
         let access_units = stream(3, |number| number != 1);
         assert!(decode(&mut decoder, &access_units[0], true).is_ok());
         decoder.feed(&access_units[1][0]).unwrap();
@@ -116,21 +118,87 @@ fn what_was_asked_for_and_is_not_there_is_counted() {
         [(DecoderChoice::Nvdec, 1), (DecoderChoice::Auto, 0), (DecoderChoice::Openh264, 0)]
     {
         let decoders = Decoders::look(asked);
-        assert_eq!(decoders.codecs(false), [Codec::H264], "nothing but what openh264 does is offered");
-        let report = decoders.decoder(Codec::H264).unwrap().report();
+        let offer = decoders.offer(StreamWish::default(), false).unwrap();
+        assert_eq!(offer, [Codec::H264], "nothing but what openh264 does is offered");
+        let report = decoders.decoder(H264).unwrap().report();
         assert_eq!((report.fallbacks, report.used.as_str()), (fallbacks, "openh264"));
         let is_named = report.why.is_some_and(|why| why.contains("SYSTEM_DRIVER_MISMATCH"));
         assert_eq!(is_named, asked != DecoderChoice::Openh264);
-        assert!(decoders.decoder(Codec::Hevc).is_err(), "was not offered");
+        assert!(decoders.decoder(StreamKind::usual(Codec::Hevc)).is_err(), "was not offered");
+        assert!(decoders.decoder(StreamKind { depth: Depth::Ten, ..H264 }).is_err(), "was not offered");
     }
+}
+
+/// What a device of 2022 decodes.
+fn device() -> Vec<StreamKind> {
+    let is_there = |kind: &StreamKind| match kind.codec {
+        Codec::H264 => kind.is_usual(),
+        Codec::Hevc => true,
+        Codec::Av1 | Codec::Pattern => kind.chroma == Chroma::Yuv420,
+    };
+    StreamKind::all().filter(is_there).collect()
 }
 
 #[test]
 fn what_only_the_device_decodes_is_offered_last_and_never_recorded() {
-    let av1 = |codec| codec == Codec::Av1;
-    assert_eq!(offered(|_| true, false), [Codec::H264, Codec::Hevc, Codec::Av1]);
-    assert_eq!(offered(av1, false), [Codec::H264, Codec::Av1]);
-    assert_eq!(offered(|_| true, true), [Codec::H264]);
+    let (auto, all) = (StreamWish::default(), device());
+    let av1: Vec<StreamKind> = all.iter().copied().filter(|kind| kind.codec == Codec::Av1).collect();
+    assert_eq!(offered(&all, auto, false), [Codec::H264, Codec::Hevc, Codec::Av1]);
+    assert_eq!(offered(&av1, auto, false), [Codec::H264, Codec::Av1]);
+    assert_eq!(offered(&all, auto, true), [Codec::H264]);
+    assert_eq!(offered(&[], auto, false), [Codec::H264]);
+}
+
+#[test]
+fn what_is_asked_for_by_name_is_offered_alone_or_not_at_all() {
+    let all = device();
+    let wish = |codec, depth, chroma| StreamWish { codec, depth, chroma };
+    let only = CodecChoice::Only;
+    let (auto, eight, ten) = (CodecChoice::Auto, Depth::Eight, Depth::Ten);
+    let (usual, full) = (Chroma::Yuv420, Chroma::Yuv444);
+    assert_eq!(offered(&all, wish(only(Codec::Hevc), eight, usual), false), [Codec::Hevc]);
+    assert_eq!(offered(&all, wish(auto, ten, usual), false), [Codec::Hevc, Codec::Av1]);
+    assert_eq!(offered(&all, wish(auto, ten, full), false), [Codec::Hevc]);
+    for nothing in [
+        (&all[..], wish(only(Codec::H264), ten, usual), false),
+        (&all, wish(only(Codec::Av1), eight, full), false),
+        (&all, wish(only(Codec::Hevc), eight, usual), true),
+        (&all, wish(auto, ten, usual), true),
+        (&[], wish(only(Codec::Hevc), eight, usual), false),
+        (&[], wish(auto, eight, full), false),
+    ] {
+        assert_eq!(offered(nothing.0, nothing.1, nothing.2), [], "{}", nothing.1);
+    }
+}
+
+#[test]
+fn why_nothing_can_be_offered_is_said_before_a_host_is_asked() {
+    let stand_in = loaded();
+    {
+        let hevc = StreamWish { codec: CodecChoice::Only(Codec::Hevc), ..StreamWish::default() };
+        let ten = StreamWish { depth: Depth::Ten, ..StreamWish::default() };
+        let said = |choice, wish, is_recorded| {
+            let refused = Decoders::look(choice).offer(wish, is_recorded).unwrap_err();
+            assert_eq!(refused.exit_code(), 5);
+            refused.to_string()
+        };
+        // The stand-in's decodes H.264 of eight bits in 4:2:0.
+        let device = said(DecoderChoice::Auto, hevc, false);
+        assert!(
+            device.contains("HEVC, 8 bits, 4:2:0: NVDEC on Stand-in GPU 0 decodes H.264, 8 bits"),
+            "{device}"
+        );
+        let software = said(DecoderChoice::Openh264, ten, false);
+        assert!(software.contains("10 bits, 4:2:0: openh264, which --decoder asks for"), "{software}");
+        stand_in.fail("cuInit=803");
+        let broken = said(DecoderChoice::Auto, ten, true);
+        assert!(broken.contains("alone, and NVDEC: ") && broken.contains("DRIVER_MISMATCH"), "{broken}");
+        assert_eq!(
+            Decoders::look(DecoderChoice::Auto).offer(StreamWish::default(), true).unwrap(),
+            [Codec::H264]
+        );
+    }
+    assert_eq!(stand_in.breaches(), 0);
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn nobody_is_believed_unless_told_so() {
 #[test]
 fn wrong_arguments_are_named() {
     let connect = |more: &[&'static str]| [&["connect", "127.0.0.1:9", "--open"], more].concat();
-    let cases: [(Vec<&str>, &[&str]); 11] = [
+    let cases: [(Vec<&str>, &[&str]); 14] = [
         (vec![], &["Usage"]),
         (vec!["connect"], &["HOST[:PORT]"]),
         (connect(&["--mode", "big"]), &["--mode", "big"]),
@@ -91,6 +91,9 @@ fn wrong_arguments_are_named() {
         (connect(&["--trust", &"0".repeat(64).leak()[..]]), &["--open", "cannot be used with"]),
         (connect(&["--approve-with", "maybe"]), &["--approve-with", "hex digits"]),
         (connect(&["--shout"]), &["--shout"]),
+        (connect(&["--codec", "vp9"]), &["--codec", "auto, h264, hevc or av1"]),
+        (connect(&["--depth", "12"]), &["--depth", "8 or 10"]),
+        (connect(&["--chroma", "422"]), &["--chroma", "420 or 444"]),
         (connect(&["--record", "desk.mkv"]), &["desk.mkv", ".mp4"]),
     ];
     for (args, said) in cases {
@@ -100,6 +103,26 @@ fn wrong_arguments_are_named() {
             run(&[&args[..], &["--json"]].concat(), &[]).expect(64, said);
         }
     }
+}
+
+/// Whatever is asked for and not decoded here: nobody is called, and it is said what is.
+#[test]
+fn what_cannot_be_decoded_is_named_before_a_host_is_asked() {
+    let asked = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = asked.local_addr().unwrap().to_string();
+    let connect = |more: &[&'static str]| {
+        run(&[&["connect", &address, "--open", "--json", "--decoder", "openh264"], more].concat(), &[])
+    };
+    let of_software = ["cannot be decoded here", "openh264", "H.264 of 8 bits in 4:2:0 alone"];
+    connect(&["--codec", "hevc"]).expect(5, &[&of_software[..], &["HEVC, 8 bits, 4:2:0"]].concat());
+    connect(&["--depth", "10"]).expect(5, &[&of_software[..], &["10 bits, 4:2:0"]].concat());
+    connect(&["--codec", "h264", "--chroma", "444"])
+        .expect(5, &[&of_software[..], &["H.264, 8 bits, 4:4:4"]].concat());
+    let variables = [("PUNKTFUNK_CODEC", "av1"), ("PUNKTFUNK_DECODER", "openh264")];
+    run(&["connect", &address, "--open"], &variables).expect(5, &["AV1", "openh264"]);
+    asked.set_nonblocking(true).unwrap();
+    let nobody = asked.recv(&mut [0; 1]).unwrap_err();
+    assert_eq!(nobody.kind(), ErrorKind::WouldBlock, "a host was asked");
 }
 
 #[test]
