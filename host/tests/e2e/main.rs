@@ -13,6 +13,7 @@ mod api;
 mod bitstream;
 mod card;
 mod ciphers;
+mod codecs;
 mod config;
 mod console;
 mod described;
