@@ -96,6 +96,9 @@ fn on_session(
 
 const ENCODE: &str = "nvEncEncodePicture";
 
+/// A lock of a picture that is not done, after another has shown a slice of it.
+const BETWEEN_SLICES: &str = "nvEncLockBitstream@slice";
+
 fn failure(status: NVENCSTATUS) -> Answer {
     Refused::world(status, format!("{} was asked for", status.name().unwrap_or("this")))
 }
@@ -437,6 +440,13 @@ unsafe extern "C" fn lock(encoder: *mut c_void, params: *mut NV_ENC_LOCK_BITSTRE
         zero("NV_ENC_LOCK_BITSTREAM::reserved1", &params.reserved1)?;
         null("NV_ENC_LOCK_BITSTREAM::reserved2", &params.reserved2)?;
         null("outputStatsPtr", &[params.outputStatsPtr])?;
+        let is_between = session.is_between_slices(params.outputBitstream as usize);
+        if let Some(status) = is_between.then(|| asked_to_fail(BETWEEN_SLICES)).flatten() {
+            if status == NV_ENC_ERR_DEVICE_NOT_EXIST {
+                session.lose();
+            }
+            return failure(status);
+        }
         session.lock(params)
     })
 }

@@ -3,10 +3,11 @@
 //! Promises: every call that this house makes checks the SDK's contract as its header and its programming guide state it:
 //! version words, reserved fields, sizes, the order of calls, and what may be done to whom while the encoder is at work. A
 //! breach is refused with the SDK's code, said on stderr, counted (`punktfunk_standin_breaches`), and in words at
-//! `nvEncGetLastErrorString`. Each call fails on request (`punktfunk_standin_fail`, `PUNKTFUNK_STANDIN_FAIL`); device loss lasts
-//! for the session. A thread for each session encodes, a slice at a time, into memory that can be read only while it is
-//! locked. H.264 is real (`stand-in-h264`): lossless within the budget of the bitrate, with exact references. HEVC and AV1 are
-//! units of the right framing that say in text what they stand for.
+//! `nvEncGetLastErrorString`. Each call fails on request (`punktfunk_standin_fail`, `PUNKTFUNK_STANDIN_FAIL`), and by the name
+//! `nvEncLockBitstream@slice` those locks that come between two slices of a picture; device loss lasts for the session. A
+//! thread for each session encodes, a slice at a time, into memory that can be read only while it is locked. H.264 is real
+//! (`stand-in-h264`): lossless within the budget of the bitrate, with exact references. HEVC and AV1 are units of the right
+//! framing that say in text what they stand for.
 //!
 //! Refuses: what the product does not use, in so many words: asynchronous mode, B pictures, finite groups of pictures,
 //! lookahead, long-term references, motion estimation alone, output in video memory, RGB. Nobody's product links it.

@@ -42,6 +42,8 @@ pub(crate) struct Output {
     offsets: Vec<u32>,
     /// That are there: whole slices, and what precedes them.
     bytes: usize,
+    /// Whether a slice of the picture was shown before the picture was done.
+    is_begun: bool,
     facts: Option<Facts>,
 }
 
@@ -55,6 +57,7 @@ impl Output {
             locked: None,
             offsets: Vec::with_capacity(64),
             bytes: 0,
+            is_begun: false,
             facts: None,
         })
     }
@@ -76,6 +79,7 @@ impl Output {
         self.progress = progress;
         self.offsets.clear();
         self.bytes = 0;
+        self.is_begun = false;
         self.facts = Some(facts);
     }
 
@@ -125,6 +129,11 @@ impl Output {
         }
     }
 
+    /// Whether a lock comes between slices: some were shown, and the picture is not done.
+    pub(crate) fn is_between_slices(&self) -> bool {
+        self.is_begun && self.progress == Progress::Encoding
+    }
+
     /// Slices that are there.
     pub(crate) fn slices(&self) -> usize {
         self.offsets.len()
@@ -138,6 +147,7 @@ impl Output {
             unsafe { std::ptr::copy_nonoverlapping(offsets, params.sliceOffsets, count) };
         }
         self.memory.open(true);
+        self.is_begun |= !self.offsets.is_empty();
         self.locked = Some(self.progress == Progress::Done);
         params.numSlices = if report_offsets { self.offsets.len() as u32 } else { 0 };
         params.bitstreamSizeInBytes = self.bytes as u32;

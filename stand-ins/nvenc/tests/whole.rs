@@ -130,6 +130,40 @@ fn slices_are_there_before_their_picture_is() {
     assert_eq!(driver.loaded.breaches(), 0);
 }
 
+#[test]
+fn a_lock_between_two_slices_fails_by_a_name_of_its_own() {
+    if !is_child() {
+        let variables = [("PUNKTFUNK_STANDIN_SLICE_US", "100000")];
+        return assert_in_child("a_lock_between_two_slices_fails_by_a_name_of_its_own", &variables);
+    }
+    let driver = Driver::new(Api::V13_0);
+    driver.loaded.fail("nvEncLockBitstream@slice:2=NV_ENC_ERR_GENERIC");
+    let mut ready = driver.ready_with(NV_ENC_CODEC_H264_GUID, rich);
+    ready.inputs[0].paint(0);
+    assert_eq!(ready.encode(0), NV_ENC_SUCCESS);
+    let (mut answers, mut is_done) = (Vec::new(), false);
+    while !is_done {
+        let (status, facts, _) = ready.lock(0, false);
+        match status {
+            NV_ENC_ERR_LOCK_BUSY => std::thread::yield_now(),
+            NV_ENC_SUCCESS => {
+                is_done = facts.hwEncodeStatus == 2;
+                assert_eq!(ready.unlock(0), NV_ENC_SUCCESS);
+            }
+            _ => {}
+        }
+        if status != NV_ENC_ERR_LOCK_BUSY {
+            answers.push(status);
+        }
+    }
+    // The first one to show a slice comes between none.
+    let failed: Vec<_> =
+        answers.iter().enumerate().filter(|(_, status)| **status != NV_ENC_SUCCESS).collect();
+    assert_eq!(failed, [(2, &NV_ENC_ERR_GENERIC)]);
+    ready.close();
+    assert_eq!(driver.loaded.breaches(), 0);
+}
+
 /// What the first lock says of a picture that is not done: its slices' begins, how many bytes there are, and the status.
 fn first_said(test: &str, partial: &str) -> Option<(Vec<u32>, u32, u32)> {
     if !is_child() {

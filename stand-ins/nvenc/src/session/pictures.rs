@@ -110,6 +110,11 @@ impl Session {
         Ok(())
     }
 
+    /// Whether a lock of this buffer would come between slices of its picture.
+    pub(crate) fn is_between_slices(&self, handle: usize) -> bool {
+        self.state().outputs.iter().any(|output| output.handle == handle && output.is_between_slices())
+    }
+
     fn wait_for<'a>(
         &'a self,
         state: std::sync::MutexGuard<'a, State>,
