@@ -73,7 +73,7 @@ fn the_card_is_encoded_by_nvenc_and_every_number_is_read() {
 }
 
 /// Streams the test card through the stand-in for a few seconds; the figures.
-fn stream(place: &Place, host: Host, port: u16, mode: &str, seconds: u32) -> Value {
+pub(crate) fn stream(place: &Place, host: Host, port: u16, mode: &str, seconds: u32) -> Value {
     let client = ClientStart::new(place, port).args(&[
         "--mode",
         mode,
@@ -94,7 +94,7 @@ fn stream(place: &Place, host: Host, port: u16, mode: &str, seconds: u32) -> Val
 }
 
 /// Streams the card, and has a client type these lines, some pictures apart; the figures.
-fn change(place: &Place, host: &Host, lines: &[&str]) -> Value {
+pub(crate) fn change(place: &Place, host: &Host, lines: &[&str]) -> Value {
     let args = ["--mode", "320x192@30", "--bitrate", "40000", "--commands"];
     let (client, mut typed) = ClientStart::new(place, host.port).args(&args).start_telling_and_typed();
     client.has_pictures(1);
@@ -110,13 +110,13 @@ fn change(place: &Place, host: &Host, lines: &[&str]) -> Value {
 
 /// What took the place of what, and why.
 #[derive(Debug)]
-struct Fall {
-    from: String,
-    to: String,
-    reason: String,
+pub(crate) struct Fall {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) reason: String,
 }
 
-fn falls(summary: &Value) -> Vec<Fall> {
+pub(crate) fn falls(summary: &Value) -> Vec<Fall> {
     let text = |fall: &Value, key: &str| fall[key].as_str().unwrap().to_owned();
     let of = |fall| Fall { from: text(fall, "from"), to: text(fall, "to"), reason: text(fall, "reason") };
     summary["falls"].as_array().unwrap().iter().map(of).collect()
@@ -186,88 +186,6 @@ fn what_is_lost_is_left_out_of_what_follows_without_an_idr() {
             assert!(of("/recovery/healed_by_recovery_point") >= LOST.len() as u64, "{encoder}: {summary:#}");
         }
         assert!(of("/pictures/decoded") > u64::from(LOST[LOST.len() - 1]), "{encoder}: {summary:#}");
-    }
-}
-
-/// Calls that fail, and what took the place of what because of it.
-const SURVIVED: [(&str, &[Fallen]); 9] = [
-    ("nvEncEncodePicture:20=NV_ENC_ERR_DEVICE_NOT_EXIST", &[("nvenc", "nvenc", "session-made-anew")]),
-    ("nvEncEncodePicture:20=NV_ENC_ERR_NEED_MORE_INPUT", &[("nvenc", "nvenc", "session-made-anew")]),
-    ("nvEncMapInputResource:20=NV_ENC_ERR_OUT_OF_MEMORY", &[("nvenc", "nvenc", "picture-failed")]),
-    ("nvEncLockBitstream:40x3=NV_ENC_ERR_LOCK_BUSY", &[]),
-    ("nvEncLockBitstream:60=NV_ENC_ERR_DEVICE_NOT_EXIST", &[("nvenc", "nvenc", "session-made-anew")]),
-    ("cuStreamSynchronize:20x9999=700", &[("nvenc", "openh264", "encoder-lost")]),
-    ("nvEncEncodePicture:20x9999=NV_ENC_ERR_DEVICE_NOT_EXIST", &[("nvenc", "openh264", "encoder-lost")]),
-    // Three are opened to ask what the card can do.
-    ("nvEncOpenEncodeSessionEx:4x99=NV_ENC_ERR_OUT_OF_MEMORY", &[("nvenc", "openh264", "not-opened")]),
-    ("cuImportExternalMemory=2", &[("nvenc", "openh264", "not-opened")]),
-];
-
-/// From, to and reason.
-type Fallen = (&'static str, &'static str, &'static str);
-
-#[test]
-fn what_fails_in_the_driver_is_survived_and_counted() {
-    let _turn = session_turn();
-    for (failure, expected) in SURVIVED {
-        let place = Place::new();
-        let host = with_card(&place, "card")
-            .env("PUNKTFUNK_STANDIN_FAIL", failure)
-            .args(&["--once", "--encoder", "auto"])
-            .ready();
-        let port = host.port;
-        let summary = stream(&place, host, port, "320x192@30", 3);
-        let falls = falls(&summary);
-        for (from, to, reason) in expected {
-            let is_it = |fall: &&Fall| {
-                (fall.from.as_str(), fall.to.as_str(), fall.reason.as_str()) == (*from, *to, *reason)
-            };
-            assert!(falls.iter().any(|fall| is_it(&fall)), "{failure}: {falls:?}");
-        }
-        assert_eq!(falls.is_empty(), expected.is_empty(), "{failure}: {falls:?}");
-        // It went on.
-        assert!(count(&summary, "/card/newest") > 60, "{failure}: {summary:#}");
-    }
-}
-
-#[test]
-fn a_rate_that_the_card_refuses_costs_no_encoder() {
-    let _turn = session_turn();
-    for (code, reason) in
-        [("NV_ENC_ERR_INVALID_PARAM", "rate-refused"), ("NV_ENC_ERR_DEVICE_NOT_EXIST", "session-made-anew")]
-    {
-        let place = Place::new();
-        let host = with_card(&place, "card")
-            .env("PUNKTFUNK_STANDIN_FAIL", format!("nvEncReconfigureEncoder:1={code}"))
-            .args(&["--once", "--encoder", "nvenc"])
-            .ready();
-        let summary = change(&place, &host, &["bitrate 30000"]);
-        host.ends();
-        let falls = falls(&summary);
-        assert!(falls.iter().any(|fall| fall.reason == reason && fall.to == "nvenc"), "{code}: {falls:?}");
-        assert!(falls.iter().all(|fall| fall.to == "nvenc"), "{code}: {falls:?}");
-    }
-}
-
-#[test]
-fn a_driver_that_is_of_no_use_is_named_and_openh264_takes_its_place() {
-    let _turn = session_turn();
-    for (variable, value, said) in [
-        ("PUNKTFUNK_STANDIN_CUDA_VERSION", "11080", "11.8"),
-        ("PUNKTFUNK_STANDIN_NVENC_VERSION", "11.1", "11.1"),
-        ("PUNKTFUNK_STANDIN_FAIL", "cuInit=100", "100"),
-        ("PUNKTFUNK_STANDIN_UUID", "00112233445566778899aabbccddeeff", "00112233"),
-    ] {
-        let place = Place::new();
-        let host = with_card(&place, "card").env(variable, value).args(&["--once"]).ready();
-        let port = host.port;
-        let summary = stream(&place, host, port, "320x192@30", 2);
-        let encoder = summary["encoder"].as_str().unwrap();
-        assert!(encoder.starts_with("openh264") && encoder.contains(said), "{variable}: {encoder}");
-
-        let place = Place::new();
-        let ended = with_card(&place, "card").env(variable, value).args(&["--encoder", "nvenc"]).refused();
-        ended.expect_code(8).expect_said(&["nvenc cannot be had", said]);
     }
 }
 

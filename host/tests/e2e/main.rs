@@ -20,6 +20,7 @@ mod described;
 mod desktop;
 mod diagnosis;
 mod discover;
+mod driver_faults;
 mod endings;
 mod file;
 mod follow;
