@@ -467,6 +467,7 @@ impl Drop for Importer {
         }
         let _ = self.retire();
         self.counters.late_releases += self.flight.put_all_away(self.syncobjs.as_ref());
+        tracing::debug!(counters = ?self.counters, "an importer ends");
         self.sources.end(&self.pipelines);
         self.overlays.end(&self.pipelines);
         // SAFETY: each goes here only, and none is used any more, by the GPU or from here.

@@ -11,8 +11,8 @@ use stand_in_common::{lay, library};
 
 use crate::loss::{lose_aus, pass};
 use crate::support::{
-    Between, ClientStart, Host, HostStart, PATIENCE, Place, assert_adds_up, assert_all_came, count,
-    machine_kept_up, session_turn, sway_turn,
+    Between, ClientStart, Host, HostStart, IMPORTER_LOG, ImporterCounts, PATIENCE, Place, assert_adds_up,
+    assert_all_came, count, machine_kept_up, session_turn, sway_turn,
 };
 
 /// Some pictures long.
@@ -74,6 +74,11 @@ fn the_card_is_encoded_by_nvenc_and_every_number_is_read() {
 
 /// Streams the test card through the stand-in for a few seconds; the figures.
 pub(crate) fn stream(place: &Place, host: Host, port: u16, mode: &str, seconds: u32) -> Value {
+    stream_and_log(place, host, port, mode, seconds).0
+}
+
+/// The same, and what the host said.
+fn stream_and_log(place: &Place, host: Host, port: u16, mode: &str, seconds: u32) -> (Value, String) {
     let client = ClientStart::new(place, port).args(&[
         "--mode",
         mode,
@@ -84,13 +89,20 @@ pub(crate) fn stream(place: &Place, host: Host, port: u16, mode: &str, seconds: 
     ]);
     let ended = client.run_for(Duration::from_secs(seconds.into()));
     ended.expect_code(0).expect_said(&[]);
-    host.ends();
+    let log = host.ends().stderr;
     let summary = ended.json();
     assert_adds_up(&summary);
     // Whatever was done to the way: what was shown is what was drawn, in order.
     let of = |pointer| count(&summary, pointer);
     assert_eq!((of("/card/out_of_order"), of("/card/unreadable")), (0, 0), "{summary:#}");
-    summary
+    (summary, log)
+}
+
+/// Has Vulkan on the CPU share its timelines, by a layer.
+pub(crate) fn sharing_timelines<'a>(place: &Place, host: HostStart<'a>) -> HostStart<'a> {
+    let layers = place.path("layers");
+    stand_in_vulkan::lay(&layers, &library("stand-in-vulkan")).unwrap();
+    host.env("VK_LAYER_PATH", layers).env("VK_INSTANCE_LAYERS", stand_in_vulkan::NAME)
 }
 
 /// Streams the card, and has a client type these lines, some pictures apart; the figures.
@@ -162,6 +174,35 @@ fn slices_come_home_in_time_from_another_thread() {
     if machine_kept_up(&summary, "how long a slice took") {
         // Four slices of 300 µs, and what it takes to hand them on.
         assert!(p50("encode") < 4_000, "{summary:#}");
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_picture_where_timelines_are_shared() {
+    let _turn = session_turn();
+    for is_shared in [true, false] {
+        let place = Place::new();
+        let host = with_card(&place, "card").env("PUNKTFUNK_LOG", IMPORTER_LOG).args(&[
+            "--once",
+            "--encoder",
+            "nvenc",
+        ]);
+        let host = if is_shared { sharing_timelines(&place, host) } else { host }.ready();
+        let port = host.port;
+        let (summary, log) = stream_and_log(&place, host, port, "320x192@30", 3);
+        assert!(falls(&summary).is_empty(), "{summary:#}");
+        let counts = ImporterCounts::of(&log);
+        let (pictures, waits) = (counts.count("conversions"), counts.waits());
+        eprintln!(
+            "timelines shared: {is_shared}; waits for a producer, to hand over, for room: {waits:?} in {pictures}"
+        );
+        assert!(pictures > 30 && pictures >= count(&summary, "/pictures/decoded"), "{summary:#}");
+        assert_eq!(log.contains("its timelines cannot be shared"), !is_shared, "{log}");
+        match is_shared {
+            true => assert_eq!(waits, [0; 3], "{log}"),
+            // In their place this thread waits, which is said and counted.
+            false => assert!(waits[1] >= pictures && waits[0] + waits[2] == 0, "{log}"),
+        }
     }
 }
 

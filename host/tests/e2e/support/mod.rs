@@ -5,6 +5,7 @@
 
 mod api;
 mod between;
+mod importer;
 mod namespace;
 mod outside;
 mod place;
@@ -14,6 +15,7 @@ mod session;
 
 pub(crate) use api::{Api, free_address};
 pub(crate) use between::{Between, Meddler};
+pub(crate) use importer::{ImporterCounts, LOG as IMPORTER_LOG};
 pub(crate) use namespace::{Namespace, not_run, wire};
 pub(crate) use outside::{Recording, probe_recording, slow_sway, stubborn_sway, sway_turn};
 pub(crate) use place::{Place, processes_of};
