@@ -4,8 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use punktfunk_codec::annexb;
 use serde_json::Value;
 
+use crate::gpu::with_card;
 use crate::support::{
     ClientStart, HostStart, MARGIN, PATIENCE, Place, Random, count, session_turn, sway_turn,
 };
@@ -18,10 +20,15 @@ const PER_MILLE_MAX: u64 = 1_050;
 
 /// Pictures that no encoder can predict: noise on grey, in a loop of half a second.
 pub(crate) fn write_noise(place: &Place) -> PathBuf {
-    let (width, height, pictures) = (640, 360, 30);
+    write_noise_of(place, (640, 360), 60)
+}
+
+/// The same of these sides, at so many pictures a second.
+fn write_noise_of(place: &Place, (width, height): (usize, usize), rate: u32) -> PathBuf {
+    let pictures = rate / 2;
     let mut random = Random::new();
     let mut bytes = Vec::new();
-    writeln!(bytes, "YUV4MPEG2 W{width} H{height} F60:1 Ip C420jpeg").unwrap();
+    writeln!(bytes, "YUV4MPEG2 W{width} H{height} F{rate}:1 Ip C420jpeg").unwrap();
     for _ in 0..pictures {
         bytes.extend_from_slice(b"FRAME\n");
         bytes.extend(random.bytes(width * height).iter().map(|byte| 96 + byte % 64));
@@ -59,6 +66,76 @@ fn noise_keeps_to_the_rate_and_fills_it() {
         let share = (count(&summary, "/pictures/sent") as f64 / wanted).min(1.0);
         let least = f64::from(asked_kbps) * 0.7 * share;
         assert!(wire as f64 >= least, "{wire} of {asked_kbps} kbit/s are too few: {least:.0} at least");
+    }
+}
+
+/// The rates that a stream has one after the other: down, and up again.
+const CHANGED_KBPS: [u32; 3] = [6_000, 2_000, 4_500];
+
+/// How long it has each.
+const EACH: Duration = Duration::from_secs(2);
+
+/// Access units after a change that are not looked at: an encoder may have spent ahead, or saved.
+const SETTLED: usize = 12;
+
+/// What a mean access unit may be away from its share of the rate, in percent of it: 40 bytes a datagram and a shard of parity
+/// a slice are not the encoder's, and a machine that encodes fewer pictures than it should makes them larger.
+const SHARE: std::ops::RangeInclusive<f64> = 60.0..=115.0;
+
+/// The access units that a recording has at a rate each, by the client's words of where each change began.
+fn by_rate(recording: &[u8], said: &str) -> Vec<Vec<usize>> {
+    let begins = said.lines().filter_map(|line| line.split_once("from access unit ")?.1.split(' ').next());
+    let mut begins: Vec<usize> = begins.map(|begin| begin.parse().unwrap()).collect();
+    begins.insert(0, 0);
+    let bytes: Vec<usize> = annexb::access_units(recording).map(<[u8]>::len).collect();
+    begins.push(bytes.len());
+    begins.windows(2).map(|span| bytes[span[0].min(bytes.len())..span[1].min(bytes.len())].to_vec()).collect()
+}
+
+#[test]
+fn a_change_of_the_rate_is_one_of_the_streams_bytes() {
+    let _turn = session_turn();
+    for encoder in ["nvenc", "openh264"] {
+        let place = Place::new();
+        let source = format!("file:{}", write_noise_of(&place, (320, 192), 30).display());
+        let host =
+            with_card(&place, &source).args(&["--once", "--encoder", encoder, "--bitrate", "fixed"]).ready();
+        let recording = place.path("noise.h264");
+        let first = CHANGED_KBPS[0].to_string();
+        let args = ["--mode", "320x192@30", "--bitrate", &first, "--commands"];
+        let (client, mut typed) = ClientStart::new(&place, host.port)
+            .args(&args)
+            .file("--record", &recording)
+            .start_telling_and_typed();
+        client.has_pictures(1);
+        std::thread::sleep(EACH);
+        for kbps in &CHANGED_KBPS[1..] {
+            writeln!(typed, "bitrate {kbps}").unwrap();
+            std::thread::sleep(EACH);
+        }
+        typed.write_all(b"quit\n").unwrap();
+        let ended = client.program.wait(PATIENCE);
+        ended.expect_code(0).expect_said(&[]);
+        host.ends();
+        let summary = ended.json();
+        assert_eq!(count(&summary, "/reconfigured/done"), 2, "{summary:#}");
+        assert_eq!(summary["falls"].as_array().map(Vec::len), Some(0), "{summary:#}");
+        assert!(count(&summary, "/recovery/idrs") == 1, "it goes on: {:#}", summary["recovery"]);
+
+        let sizes = by_rate(&std::fs::read(&recording).unwrap(), &ended.stderr);
+        assert_eq!(sizes.len(), CHANGED_KBPS.len(), "{}", ended.stderr);
+        let means = sizes.iter().map(|sizes| {
+            let settled = &sizes[SETTLED.min(sizes.len())..];
+            settled.iter().sum::<usize>() as f64 / settled.len() as f64
+        });
+        let means: Vec<f64> = means.collect();
+        let shares: Vec<f64> = means
+            .iter()
+            .zip(CHANGED_KBPS)
+            .map(|(mean, kbps)| mean * 8.0 * 30.0 / 10.0 / f64::from(kbps))
+            .collect();
+        eprintln!("{encoder}: {:.0?} bytes a picture, {shares:.0?} % of {CHANGED_KBPS:?} kbit/s", means);
+        assert!(shares.iter().all(|share| SHARE.contains(share)), "{encoder}: {shares:?} {sizes:?}");
     }
 }
 
