@@ -206,10 +206,15 @@ calls! {
     ) {
         let state = State::lock();
         let (timeline, queue) = (state.fence(call, semaphores, params, count)?, state.queue(call, stream)?);
+        let context = state.current(call)?;
         drop(state);
         // SAFETY: as above.
         let value = unsafe { (*params).params.fence.value };
         queue.push(move || {
+            // What is queued where a sticky error ends the context is never done.
+            if State::lock().is_lost(context) {
+                return Ok(());
+            }
             if let Err(had) = timeline.signal(value) {
                 breach(call, INVALID_VALUE, format_args!("{value} after {had}: a timeline only grows"));
             }

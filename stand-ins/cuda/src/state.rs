@@ -123,6 +123,11 @@ impl State {
         self.regions.values().any(|alive| alive.number == region.number)
     }
 
+    /// Whether a sticky error has ended a context.
+    pub(crate) fn is_lost(&self, context: usize) -> bool {
+        self.contexts.at(context).is_some_and(|context| context.lost.is_some())
+    }
+
     /// Ends a context by a sticky error.
     pub(crate) fn lose(&mut self, context: usize, code: Code) {
         if let Some(context) = self.contexts.at_mut(context) {

@@ -107,6 +107,28 @@ fn a_lost_device_stays_lost_until_its_context_is_let_go() {
 }
 
 #[test]
+fn what_a_lost_device_was_to_signal_is_left_to_others() {
+    let stand_in = loaded();
+    let [gate, told] = [(); 2].map(|()| Timeline::create().unwrap());
+    let [gate_here, told_here] = [&gate, &told].map(|file| Timeline::map(file).unwrap());
+    {
+        let (context, stream) = begin().unwrap();
+        let [gate, told] = [gate, told].map(|file| TimelineSemaphore::new(&context, file).unwrap());
+        stream.wait_until(&gate, 1).unwrap();
+        stream.signal(&told, 1).unwrap();
+        stand_in.fail("cuStreamQuery=LAUNCH_FAILED");
+        assert!(stream.wait().unwrap_err().is_device_lost());
+        stand_in.fail("");
+        // Whoever waits for it brings it up by himself, to the last value that he gave out.
+        told_here.signal(2).unwrap();
+        gate_here.signal(1).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert_eq!(told_here.value(), 2);
+    }
+    assert_eq!(stand_in.breaches(), 0);
+}
+
+#[test]
 fn a_code_that_nobody_knows_is_kept() {
     let stand_in = loaded();
     stand_in.fail("cuDeviceGetCount=98765");
