@@ -1,16 +1,23 @@
 //! What fails in NVIDIA's driver, by its stand-ins: the stream goes on, and what took the place of what is counted by its
 //! reason; or it is named, and the host does without.
 
-use crate::gpu::{Fall, change, falls, stream, with_card};
-use crate::support::{Place, count, session_turn};
+use crate::gpu::{Fall, change, falls, sharing_timelines, stream, with_card};
+use crate::support::{HostStart, Place, count, session_turn};
 
 /// Calls that fail, and what took the place of what because of it.
-const SURVIVED: [(&str, &[Fallen]); 9] = [
+const SURVIVED: &[(&str, &[Fallen])] = &[
     ("nvEncEncodePicture:20=NV_ENC_ERR_DEVICE_NOT_EXIST", &[("nvenc", "nvenc", "session-made-anew")]),
     ("nvEncEncodePicture:20=NV_ENC_ERR_NEED_MORE_INPUT", &[("nvenc", "nvenc", "session-made-anew")]),
     ("nvEncMapInputResource:20=NV_ENC_ERR_OUT_OF_MEMORY", &[("nvenc", "nvenc", "picture-failed")]),
+    ("nvEncRegisterResource:2=NV_ENC_ERR_RESOURCE_REGISTER_FAILED", &[("nvenc", "nvenc", "picture-failed")]),
     ("nvEncLockBitstream:40x3=NV_ENC_ERR_LOCK_BUSY", &[]),
     ("nvEncLockBitstream:60=NV_ENC_ERR_DEVICE_NOT_EXIST", &[("nvenc", "nvenc", "session-made-anew")]),
+    // Before its first slice, or behind the last one.
+    (
+        "nvEncUnlockBitstream:40=NV_ENC_ERR_INVALID_PARAM",
+        &[("nvenc", "nvenc", "picture-failed|picture-given-up")],
+    ),
+    ("cuStreamSynchronize:20=719", &[("nvenc", "openh264", "encoder-lost")]),
     ("cuStreamSynchronize:20x9999=700", &[("nvenc", "openh264", "encoder-lost")]),
     ("nvEncEncodePicture:20x9999=NV_ENC_ERR_DEVICE_NOT_EXIST", &[("nvenc", "openh264", "encoder-lost")]),
     // Three are opened to ask what the card can do.
@@ -18,30 +25,49 @@ const SURVIVED: [(&str, &[Fallen]); 9] = [
     ("cuImportExternalMemory=2", &[("nvenc", "openh264", "not-opened")]),
 ];
 
-/// From, to and reason.
+/// Calls that are made where timelines are shared.
+const SURVIVED_SHARING: &[(&str, &[Fallen])] = &[
+    ("cuWaitExternalSemaphoresAsync:30=700", &[("nvenc", "openh264", "encoder-lost")]),
+    ("cuSignalExternalSemaphoresAsync:30=719", &[("nvenc", "openh264", "encoder-lost")]),
+    ("cuImportExternalSemaphore=2", &[("nvenc", "openh264", "not-opened")]),
+];
+
+/// From, to and reason, or one of these.
 type Fallen = (&'static str, &'static str, &'static str);
+
+/// Streams with a failure, and sees to it that nothing but what is expected took another's place, and that it went on.
+fn survive(place: &Place, host: HostStart<'_>, failure: &str, expected: &[Fallen]) {
+    let host = host.env("PUNKTFUNK_STANDIN_FAIL", failure).args(&["--once", "--encoder", "auto"]).ready();
+    let port = host.port;
+    let summary = stream(place, host, port, "320x192@30", 3);
+    let falls = falls(&summary);
+    for (from, to, reasons) in expected {
+        let is_it = |fall: &&Fall| {
+            (fall.from.as_str(), fall.to.as_str()) == (*from, *to)
+                && reasons.split('|').any(|reason| fall.reason == reason)
+        };
+        assert!(falls.iter().any(|fall| is_it(&fall)), "{failure}: {falls:?}");
+    }
+    assert_eq!(falls.is_empty(), expected.is_empty(), "{failure}: {falls:?}");
+    // It went on.
+    assert!(count(&summary, "/card/newest") > 60, "{failure}: {summary:#}");
+}
 
 #[test]
 fn what_fails_in_the_driver_is_survived_and_counted() {
     let _turn = session_turn();
     for (failure, expected) in SURVIVED {
         let place = Place::new();
-        let host = with_card(&place, "card")
-            .env("PUNKTFUNK_STANDIN_FAIL", failure)
-            .args(&["--once", "--encoder", "auto"])
-            .ready();
-        let port = host.port;
-        let summary = stream(&place, host, port, "320x192@30", 3);
-        let falls = falls(&summary);
-        for (from, to, reason) in expected {
-            let is_it = |fall: &&Fall| {
-                (fall.from.as_str(), fall.to.as_str(), fall.reason.as_str()) == (*from, *to, *reason)
-            };
-            assert!(falls.iter().any(|fall| is_it(&fall)), "{failure}: {falls:?}");
-        }
-        assert_eq!(falls.is_empty(), expected.is_empty(), "{failure}: {falls:?}");
-        // It went on.
-        assert!(count(&summary, "/card/newest") > 60, "{failure}: {summary:#}");
+        survive(&place, with_card(&place, "card"), failure, expected);
+    }
+}
+
+#[test]
+fn what_fails_of_shared_timelines_is_survived_and_counted() {
+    let _turn = session_turn();
+    for (failure, expected) in SURVIVED_SHARING {
+        let place = Place::new();
+        survive(&place, sharing_timelines(&place, with_card(&place, "card")), failure, expected);
     }
 }
 
