@@ -4,7 +4,6 @@
 
 use std::ffi::c_uint;
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -31,19 +30,19 @@ pub(crate) struct External {
 }
 
 /// Where an allocation of `bytes` begins in the file. lavapipe's files begin with a header of its own: the bytes mapped, where
-/// the allocation begins, and 16 bytes of the driver's.
-fn offset(file: &File, length: usize, bytes: usize) -> io::Result<usize> {
+/// the allocation begins, and 16 bytes of the driver's. Where it has udmabuf they are dmabufs, which cannot be read as files
+/// are, and begin with the allocation.
+fn offset(file: &File, length: usize, bytes: usize) -> usize {
     const HEADER: usize = 32;
     let mut header = [0; HEADER];
-    if length < HEADER {
-        return Ok(0);
+    if length < HEADER || file.read_exact_at(&mut header, 0).is_err() {
+        return 0;
     }
-    file.read_exact_at(&mut header, 0)?;
     let word = |at: usize| usize::from_ne_bytes(std::array::from_fn(|index| header[at + index]));
     let (mapped, offset) = (word(0), word(8));
     let is_header =
         mapped <= length && offset >= HEADER && mapped.checked_sub(offset).is_some_and(|room| room >= bytes);
-    Ok(if is_header { offset } else { 0 })
+    if is_header { offset } else { 0 }
 }
 
 fn import(call: &str, desc: &CUDA_EXTERNAL_MEMORY_HANDLE_DESC) -> Result<External> {
@@ -61,7 +60,7 @@ fn import(call: &str, desc: &CUDA_EXTERNAL_MEMORY_HANDLE_DESC) -> Result<Externa
     let Some(file) = file.ok().filter(|_| length > 0) else {
         return Err(breach(call, INVALID_HANDLE, format_args!("the descriptor is not of memory")));
     };
-    let offset = offset(&file, length, bytes).map_err(|_| INVALID_HANDLE)?;
+    let offset = offset(&file, length, bytes);
     if offset.saturating_add(bytes) > length {
         let what = format_args!("{bytes} bytes from byte {offset} on, in a file of {length}");
         return Err(breach(call, INVALID_VALUE, what));
