@@ -50,12 +50,13 @@ fn wish(modifiers: &[u64], timelines: Option<Arc<dyn Timelines>>) -> DmabufWish 
 
 fn plan(offers: &[Offered]) -> Plan {
     Plan {
-        name: "dmabufs",
+        name: "dmabufs".to_owned(),
         size: SIZE,
         offers: offers.to_vec(),
         buffers: (8, 16),
         with_timelines: false,
         flaw: Flaw::None,
+        interval: Duration::from_micros(16_666),
     }
 }
 

@@ -71,7 +71,12 @@ impl Memory {
 
     /// Writes a number where the picture begins.
     pub fn write(&self, number: u64) {
-        rustix::io::pwrite(&self.pages, &number.to_ne_bytes(), 0).unwrap();
+        self.fill(&number.to_ne_bytes());
+    }
+
+    /// Writes a picture, or the beginning of one.
+    pub fn fill(&self, bytes: &[u8]) {
+        assert_eq!(rustix::io::pwrite(&self.pages, bytes, 0).unwrap(), bytes.len());
     }
 }
 

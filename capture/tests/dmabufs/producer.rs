@@ -1,7 +1,7 @@
 //! A producer of dmabufs, as a compositor is one: it allocates, chooses the modifier, and drives the graph.
 //!
 //! It watches what the other side does: which of its buffers come back, and whether one with a release point comes back
-//! before that was signalled. Each picture begins with its number.
+//! before that was signalled. Each picture begins with its number, unless somebody else draws them.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -43,7 +43,7 @@ pub enum Flaw {
 /// What it is like.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    pub name: &'static str,
+    pub name: String,
     pub size: (u32, u32),
     /// In the order in which they are preferred.
     pub offers: Vec<Offered>,
@@ -51,7 +51,12 @@ pub struct Plan {
     pub buffers: (i32, i32),
     pub with_timelines: bool,
     pub flaw: Flaw,
+    /// Between two pictures.
+    pub interval: Duration,
 }
+
+/// Draws the picture of a number.
+pub type Draw = Box<dyn FnMut(&Memory, u64) + Send>;
 
 /// What it has seen.
 #[derive(Clone, Debug, Default)]
@@ -82,10 +87,15 @@ pub struct Producer {
 
 impl Producer {
     pub fn start(socket: PathBuf, plan: Plan) -> Self {
+        Self::start_drawing(socket, plan, Box::new(Memory::write))
+    }
+
+    /// One whose pictures are `draw`'s.
+    pub fn start_drawing(socket: PathBuf, plan: Plan, draw: Draw) -> Self {
         let (tell, told) = mpsc::channel();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let sees = Arc::clone(&seen);
-        let thread = std::thread::spawn(move || run(socket, plan, &told, &sees));
+        let thread = std::thread::spawn(move || run(socket, plan, draw, &told, &sees));
         Self { tell: Some(tell), seen, thread: Some(thread) }
     }
 
@@ -124,21 +134,21 @@ struct State {
     size: (u32, u32),
     kind: DataType,
     backings: HashMap<usize, Backing>,
+    draw: Draw,
 }
 
-const TICK: Duration = Duration::from_micros(16_666);
-
-fn run(socket: PathBuf, plan: Plan, told: &Receiver<Command>, seen: &Arc<Mutex<Seen>>) {
+fn run(socket: PathBuf, plan: Plan, draw: Draw, told: &Receiver<Command>, seen: &Arc<Mutex<Seen>>) {
     let main_loop = MainLoopRc::new(None).unwrap();
     let context = ContextRc::new(&main_loop, None).unwrap();
     let core =
         context.connect_rc(Some(properties! { *keys::REMOTE_NAME => socket.to_str().unwrap() })).unwrap();
-    let properties = properties! { *keys::MEDIA_CLASS => "Video/Source", *keys::NODE_NAME => plan.name };
-    let stream = StreamRc::new(core, plan.name, properties).unwrap();
-    let size = plan.size;
+    let properties =
+        properties! { *keys::MEDIA_CLASS => "Video/Source", *keys::NODE_NAME => plan.name.as_str() };
+    let stream = StreamRc::new(core, &plan.name, properties).unwrap();
+    let (size, interval) = (plan.size, plan.interval);
     let formats = formats(&plan, size, None);
-    let state =
-        State { plan, seen: Arc::clone(seen), size, kind: DataType::DmaBuf, backings: HashMap::new() };
+    let (seen, kind, backings) = (Arc::clone(seen), DataType::DmaBuf, HashMap::new());
+    let state = State { plan, seen, size, kind, backings, draw };
     let shared = std::rc::Rc::new(std::cell::RefCell::new(state));
     let (agrees, adds, removes) = (shared.clone(), shared.clone(), shared.clone());
     let _listener = stream
@@ -171,7 +181,7 @@ fn run(socket: PathBuf, plan: Plan, told: &Receiver<Command>, seen: &Arc<Mutex<S
         }
         main_loop.loop_().iterate(Timeout::Finite(next.saturating_duration_since(Instant::now())));
         if Instant::now() >= next {
-            next += TICK;
+            next += interval;
             if stream.state() == pipewire::stream::StreamState::Streaming {
                 write(&stream, &shared);
             }
@@ -275,7 +285,8 @@ fn write(stream: &Stream, shared: &std::cell::RefCell<State>) {
         shared.borrow().seen.lock().unwrap().starved += 1;
         return;
     }
-    let mut state = shared.borrow_mut();
+    let mut borrowed = shared.borrow_mut();
+    let state = &mut *borrowed;
     let (stride, bytes, flaw) = (state.stride(), state.bytes(), state.plan.flaw);
     let number = {
         let mut seen = state.seen.lock().unwrap();
@@ -288,7 +299,7 @@ fn write(stream: &Stream, shared: &std::cell::RefCell<State>) {
         (spa, &mut *(*spa.datas).chunk)
     };
     let backing = state.backings.get_mut(&buffer.addr()).unwrap();
-    backing.memory.write(number);
+    (state.draw)(&backing.memory, number);
     (chunk.offset, chunk.size, chunk.stride, chunk.flags) = (0, bytes, stride.cast_signed(), 0);
     match flaw {
         Flaw::None | Flaw::NoBuffers => {}
@@ -312,7 +323,7 @@ fn write(stream: &Stream, shared: &std::cell::RefCell<State>) {
             None => {}
         }
     }
-    drop(state);
+    drop(borrowed);
     // SAFETY: the buffer came from this stream, and is given back once.
     unsafe { stream.queue_raw_buffer(buffer) };
     stream.trigger_process().unwrap();
