@@ -3,7 +3,7 @@
 //! Promises: within the suite they are the ones that it has built already. Refuses: a program that cargo did not name.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -45,18 +45,11 @@ pub(crate) enum Scope {
 pub(crate) fn build(root: &Path, scope: Scope, all: &[Tests]) -> Result<Vec<PathBuf>, Fault> {
     let mut cargo = workspace::cargo();
     cargo.args(["test", "--locked", "--no-run", "--message-format=json-render-diagnostics"]);
-    let is_tested = |package: &str| all.iter().any(|tests| tests.package == package);
-    match scope {
-        Scope::Workspace => cargo.arg("--workspace").args(workspace::features(|_| true)),
-        Scope::Tests => cargo.args(workspace::features(is_tested)),
-    };
+    packages(&mut cargo, scope, all);
     if all.iter().any(|tests| tests.file.is_none()) {
         cargo.arg("--lib");
     }
     for tests in all {
-        if scope == Scope::Tests {
-            cargo.args(["-p", tests.package]);
-        }
         cargo.args(tests.file.iter().flat_map(|file| ["--test", file]));
     }
     cargo.current_dir(root);
@@ -70,6 +63,27 @@ pub(crate) fn build(root: &Path, scope: Scope, all: &[Tests]) -> Result<Vec<Path
         })
     });
     programs.collect()
+}
+
+/// Builds an example, which tests start: with what is enabled for all of `all`, so that no library is built twice.
+pub(crate) fn build_example(root: &Path, scope: Scope, all: &[Tests], name: &str) -> Result<(), Fault> {
+    let mut cargo = workspace::cargo();
+    cargo.args(["build", "--locked"]);
+    packages(&mut cargo, scope, all);
+    cargo.args(["--example", name]).current_dir(root).stdin(Stdio::null());
+    eprintln!("\n== {}", process::words(&cargo));
+    process::run(&mut cargo)
+}
+
+/// Which packages are built, and with what.
+fn packages(cargo: &mut Command, scope: Scope, all: &[Tests]) {
+    let is_tested = |package: &str| all.iter().any(|tests| tests.package == package);
+    match scope {
+        Scope::Workspace => cargo.arg("--workspace").args(workspace::features(|_| true)),
+        Scope::Tests => cargo
+            .args(all.iter().flat_map(|tests| ["-p", tests.package]))
+            .args(workspace::features(is_tested)),
+    };
 }
 
 /// Where cargo's messages say that a test program is.
@@ -96,9 +110,38 @@ fn names_package(identity: &str, tests: &Tests) -> bool {
     }
 }
 
+/// The package and the program of a file of tests: `ROOM/tests/PROGRAM.rs` or `ROOM/tests/PROGRAM/….rs`.
+#[cfg(test)]
+fn program(path: &Path) -> Option<(String, String)> {
+    let mut parts = path.iter().map(|part| part.to_string_lossy());
+    let (room, tests, program) = (parts.next()?, parts.next()?, parts.next()?);
+    let program = program.strip_suffix(".rs").unwrap_or(&program).to_owned();
+    (tests == "tests").then(|| (format!("punktfunk-{room}"), program))
+}
+
+/// The packages and programs of tests of which one says that it is left to another command, such as `cargo xtask vm`.
+#[cfg(test)]
+pub(crate) fn that_say(root: &Path, command: &str) -> Vec<(String, String)> {
+    let says_so = |line: &str| line.contains("#[ignore") && line.contains(command);
+    let text = |path: &Path| std::fs::read_to_string(root.join(path)).unwrap_or_default();
+    let mut files = workspace::files(root).expect("the workspace can be listed");
+    files.retain(|path| text(path).lines().any(says_so));
+    let mut programs: Vec<_> = files.iter().filter_map(|path| program(path)).collect();
+    programs.dedup();
+    programs
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_of_tests_is_of_a_program() {
+        let of = |path: &str| program(Path::new(path));
+        assert_eq!(of("host/tests/e2e/desktop.rs"), Some(("punktfunk-host".into(), "e2e".into())));
+        assert_eq!(of("host/tests/dmabuf.rs"), Some(("punktfunk-host".into(), "dmabuf".into())));
+        assert_eq!(of("host/src/main.rs"), None);
+    }
 
     #[test]
     fn a_test_program_is_found_among_cargos_messages() {

@@ -174,14 +174,6 @@ fn missing(problem: &str) -> Fault {
 mod tests {
     use super::*;
 
-    /// The package and the program of a file of tests: `ROOM/tests/PROGRAM.rs` or `ROOM/tests/PROGRAM/….rs`.
-    fn program(path: &Path) -> Option<(String, String)> {
-        let mut parts = path.iter().map(|part| part.to_string_lossy());
-        let (room, tests, program) = (parts.next()?, parts.next()?, parts.next()?);
-        let program = program.strip_suffix(".rs").unwrap_or(&program).to_owned();
-        (tests == "tests").then(|| (format!("punktfunk-{room}"), program))
-    }
-
     #[test]
     fn what_failed_is_read_from_the_programs_last_words() {
         let said = "running 3 tests\ntest a ... FAILED\n\nfailures:\n\nfailures:\n    a\n    b::c\n\n\
@@ -201,23 +193,11 @@ mod tests {
 
     #[test]
     fn every_test_that_says_it_runs_here_does() {
-        let root = workspace::root().unwrap();
-        let mut programs = 0;
-        for path in workspace::files(&root).unwrap() {
-            let text = std::fs::read_to_string(root.join(&path)).unwrap_or_default();
-            let says_so = |line: &str| line.contains("#[ignore") && line.contains("cargo xtask userland");
-            let Some((package, file)) = program(&path).filter(|_| text.lines().any(says_so)) else {
-                continue;
-            };
+        let programs = test_programs::that_say(&workspace::root().unwrap(), "cargo xtask userland");
+        for (package, file) in &programs {
             let is_it = |tests: &&Tests| tests.package == package && tests.file == Some(file.as_str());
-            assert!(TESTS.iter().any(|tests| is_it(&tests)), "{} is in no program of TESTS", path.display());
-            programs += 1;
+            assert!(TESTS.iter().any(|tests| is_it(&tests)), "{package}, {file} is in no program of TESTS");
         }
-        assert!(programs >= TESTS.len(), "{programs} files");
-        assert_eq!(
-            program(Path::new("host/tests/e2e/desktop.rs")),
-            Some(("punktfunk-host".into(), "e2e".into()))
-        );
-        assert_eq!(program(Path::new("host/src/main.rs")), None);
+        assert!(programs.len() >= TESTS.len(), "{programs:?}");
     }
 }

@@ -20,8 +20,8 @@ use crate::process::Interrupt;
 use crate::test_programs::{self, Scope, Tests};
 use crate::{packages, suite, userland, workspace};
 
-/// How long a guest may take from its start to its end: on two free cores all tests take a minute, on busy ones two.
-const PATIENCE: Duration = Duration::from_secs(400);
+/// How long a guest may take from its start to its end: on two free cores all tests take two minutes, on busy ones three.
+const PATIENCE: Duration = Duration::from_secs(500);
 
 /// How long one test program may take in the guest.
 const PROGRAM_PATIENCE_S: u64 = 150;
@@ -49,13 +49,18 @@ const USERLAND_TESTS: &[Tests] = &[
         file: Some("dmabufs"),
         filter: "dmabufs_come_at points_are_said another_size",
     },
+    Tests { package: "punktfunk-host", file: Some("dmabuf"), filter: "" },
 ];
+
+/// What the last of them starts beside the two programs: an example of the capture's.
+const PRODUCER: &str = "card-in-dmabufs";
 
 /// Boots the machine and runs the tests in it, or what `options` ask for.
 pub(crate) fn run(options: &VmOptions) -> Result<(), Fault> {
     let root = workspace::root()?;
     let machine = prepare(&root, options.install)?;
     if options.command.is_empty() {
+        suite::build_programs(&root)?;
         return test(&root, &machine, Scope::Tests, Some(userland::ensure(&root, options.install)?));
     }
     machine.run(&command_job(&root, &options.command), PATIENCE, &Interrupt::install()?)
@@ -82,6 +87,9 @@ fn test(
 ) -> Result<(), Fault> {
     let all: Vec<Tests> = TESTS.iter().chain(newer.iter().flat_map(|_| USERLAND_TESTS)).copied().collect();
     let programs = test_programs::build(root, scope, &all)?;
+    if newer.is_some() {
+        test_programs::build_example(root, scope, &all, PRODUCER)?;
+    }
     let (own, among_newer) = programs.split_at(TESTS.len());
     let newer = newer.as_ref().map(|newer| (newer.root.as_path(), among_newer));
     machine.run(&tests_job(root, own, newer), PATIENCE, &Interrupt::install()?)
@@ -107,11 +115,13 @@ fn tests_job(root: &Path, programs: &[PathBuf], newer: Option<(&Path, &[PathBuf]
         run_twice(&mut job, tests, &quoted(&program.to_string_lossy()), "");
     }
     if let Some((newer, programs)) = newer {
-        job.push_str(&format!("newer={}\n{FURNISH}", quoted(&newer.to_string_lossy())));
+        // Cargo has them all in one folder, and in the one above it what they start.
+        let built = programs.iter().find_map(|program| program.ancestors().nth(2)).unwrap_or(root);
+        let [newer, built] = [newer, built].map(|folder| quoted(&folder.to_string_lossy()));
+        job.push_str(&format!("newer={newer}\nbuilt={built}\n{FURNISH}"));
         for (program, tests) in programs.iter().zip(USERLAND_TESTS) {
-            let program = quoted(&program.to_string_lossy());
-            job.push_str(&format!("cp {program} \"$newer/tmp/program\"\n"));
-            run_twice(&mut job, tests, ENTER, "--ignored");
+            let name = quoted(&program.file_name().unwrap_or_default().to_string_lossy());
+            run_twice(&mut job, tests, &format!("{ENTER}{name}"), "--ignored");
         }
     }
     job.push_str("exit $failed\n");
@@ -121,11 +131,12 @@ fn tests_job(root: &Path, programs: &[PathBuf], newer: Option<(&Path, &[PathBuf]
 /// What a newer userland's root is given before anything runs in it.
 const FURNISH: &str = r#"for place in dev proc sys; do mount --bind "/$place" "$newer/$place"; done
 for place in tmp run; do mount -t tmpfs "$place" "$newer/$place"; done
-mkdir "$newer/run/dbus"
+mkdir "$newer/run/dbus" "$newer/tmp/built"
+mount --bind "$built" "$newer/tmp/built"
 "#;
 
-/// Runs the program that was put into a newer userland.
-const ENTER: &str = r#"chroot "$newer" /usr/bin/env HOME=/tmp TMPDIR=/tmp /tmp/program"#;
+/// Runs a program of what was built in a newer userland: its name follows.
+const ENTER: &str = r#"chroot "$newer" /usr/bin/env HOME=/tmp TMPDIR=/tmp /tmp/built/deps/"#;
 
 fn run_twice(job: &mut String, tests: &Tests, program: &str, options: &str) {
     let (name, filter) = (tests.name(), tests.filter);
@@ -152,16 +163,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_test_that_says_it_runs_here_does() {
+        let programs = test_programs::that_say(&workspace::root().unwrap(), "cargo xtask vm");
+        for (package, file) in &programs {
+            let is_it = |tests: &&Tests| tests.package == package && tests.file == Some(file.as_str());
+            assert!(USERLAND_TESTS.iter().any(|tests| is_it(&tests)), "{package}, {file} is in none of them");
+        }
+        assert!(programs.len() >= 2, "{programs:?}");
+    }
+
+    #[test]
     fn a_job_fails_with_any_of_its_programs_and_spells_words_as_they_are() {
-        let newer = (Path::new("/n r"), &[PathBuf::from("/t/2")][..]);
+        let newer = (Path::new("/n r"), &[PathBuf::from("/t/debug/deps/2")][..]);
         let job = tests_job(Path::new("/a b"), &[PathBuf::from("/t/it's-1")], Some(newer));
         assert!(job.starts_with("cd '/a b'\n") && job.ends_with("exit $failed\n"), "{job}");
         assert!(job.contains(r"'/t/it'\''s-1' --test-threads=1 --nocapture  ; }"), "{job}");
-        assert!(
-            job.contains("newer='/n r'\n") && job.contains("cp '/t/2' \"$newer/tmp/program\"\n"),
-            "{job}"
-        );
-        assert!(job.contains("/tmp/program --test-threads=1 --nocapture --ignored ; }"), "{job}");
+        assert!(job.contains("newer='/n r'\nbuilt='/t/debug'\n"), "{job}");
+        assert!(job.contains("/tmp/built/deps/'2' --test-threads=1 --nocapture --ignored ; }"), "{job}");
         let words = ["echo", "$HOME", "it's"].map(str::to_owned);
         assert_eq!(command_job(Path::new("/"), &words), "cd '/'\nexec 'echo' '$HOME' 'it'\\''s'\n");
     }
