@@ -166,6 +166,48 @@ pub struct Plan {
     pub refresh: Option<Refresh>,
     /// The largest size of the session; none where it cannot change.
     pub size_max: Option<(u32, u32)>,
+    /// How much a level lets the stream have.
+    pub tier: Tier,
+}
+
+/// How much a level lets a stream have a second, as HEVC and AV1 count it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tier {
+    /// What there is in each level; AV1's tier 0. H.264 has no other.
+    Main,
+    /// Several times as much, from level 4 on; AV1's tier 1.
+    High,
+}
+
+impl Tier {
+    /// The most pixels of level 3.1, the last one without a high tier: MaxLumaPs of HEVC (Table A.8), MaxPicSize of AV1 (A.3).
+    const HEVC_MAIN_PIXELS: u64 = 983_040;
+    const AV1_MAIN_PIXELS: u64 = 1_065_024;
+    /// And the most that it lets a stream have, in kbit/s: MaxBR of HEVC (Table A.9), MainMbps of AV1.
+    const MAIN_ALONE_KBPS: u32 = 10_000;
+
+    /// The tier of such a stream: the high one, wherever its size or its rate takes a level that has one.
+    #[must_use]
+    pub fn of(config: &Config) -> Tier {
+        let pixels_max = match config.codec {
+            Codec::H264 => return Tier::Main,
+            Codec::Hevc => Self::HEVC_MAIN_PIXELS,
+            Codec::Av1 => Self::AV1_MAIN_PIXELS,
+        };
+        let pixels = u64::from(config.width) * u64::from(config.height);
+        let is_above = pixels > pixels_max || config.bitrate_kbps > Self::MAIN_ALONE_KBPS;
+        if is_above { Tier::High } else { Tier::Main }
+    }
+
+    /// Whether the highest level of the main one holds so many bits: HEVC's 6.2 and AV1's 6.3. H.264's levels are not looked at
+    /// here, nor is where the high tier ends.
+    pub(crate) fn holds(self, codec: Codec, kbps: u32) -> bool {
+        match (codec, self) {
+            (Codec::H264, _) | (_, Tier::High) => true,
+            (Codec::Hevc, Tier::Main) => kbps <= 240_000,
+            (Codec::Av1, Tier::Main) => kbps <= 160_000,
+        }
+    }
 }
 
 /// Chooses.
@@ -189,6 +231,7 @@ pub fn plan(config: &Config, caps: &Caps, api: Api, device: &str) -> Result<Plan
         vbv_bits: if caps.vbv { vbv_bits(config.bitrate_kbps, config.rate) } else { 0 },
         refresh: config.refresh.filter(|_| caps.intra_refresh),
         size_max: (caps.live_size && fits).then_some(size_max),
+        tier: Tier::of(config),
     })
 }
 
@@ -444,6 +487,25 @@ mod tests {
             let error = check_request(&wrong).expect_err(word);
             assert!(error.to_string().contains(word), "{error}");
         }
+    }
+
+    /// By hand from the tables: 720p at 10 Mbit/s is had in level 3.1, which has no high tier.
+    #[test]
+    fn the_tier_is_high_wherever_the_stream_takes_a_level_that_has_one() {
+        let of = |codec, (width, height), kbps| {
+            Tier::of(&Config::new(codec, width, height, Rate::per_second(60), kbps))
+        };
+        for codec in [Codec::Hevc, Codec::Av1] {
+            assert_eq!(of(codec, (1280, 720), 10_000), Tier::Main);
+            assert_eq!(of(codec, (1280, 720), 10_001), Tier::High);
+            assert_eq!(of(codec, (1920, 1080), 1_000), Tier::High);
+            assert_eq!(of(codec, (8192, 4320), 800_000), Tier::High);
+            assert!(Tier::Main.holds(codec, 160_000) && !Tier::Main.holds(codec, 240_001));
+        }
+        assert_eq!(of(Codec::Hevc, (960, 1024), 1_000), Tier::Main);
+        assert_eq!(of(Codec::Hevc, (960, 1025), 1_000), Tier::High);
+        assert_eq!(of(Codec::Av1, (960, 1025), 1_000), Tier::Main);
+        assert_eq!(of(Codec::H264, (4096, 4096), 900_000), Tier::Main);
     }
 
     #[test]

@@ -57,7 +57,7 @@ mod tests;
 
 pub use caps::{Caps, Codec, Format};
 pub use config::{
-    BITRATE_KBPS_MAX, Colour, Config, Plan, Rate, Readback, Refresh, h264_level, plan, vbv_bits,
+    BITRATE_KBPS_MAX, Colour, Config, Plan, Rate, Readback, Refresh, Tier, h264_level, plan, vbv_bits,
 };
 pub use error::{DriverText, Lack, Nonsense, NvencError, Said};
 pub use hdr::{Chromaticity, Hdr};

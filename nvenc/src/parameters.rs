@@ -1,7 +1,7 @@
 //! A configuration in the driver's words: what a [`Config`] and its [`Plan`] become, for either version of the interface.
 
 use crate::caps::Codec;
-use crate::config::{Config, Plan, Readback};
+use crate::config::{Config, Plan, Readback, Tier};
 use crate::sys::*;
 
 /// Writes the plan over the preset's configuration.
@@ -129,7 +129,10 @@ fn h264(config: &Config, plan: &Plan, api: Api, to: &mut NV_ENC_CONFIG_H264) {
 fn hevc(config: &Config, plan: &Plan, api: Api, to: &mut NV_ENC_CONFIG_HEVC) {
     type Hevc = NV_ENC_CONFIG_HEVC;
     to.level = NV_ENC_LEVEL_AUTOSELECT.0;
-    to.tier = NV_ENC_TIER_HEVC_MAIN.0;
+    to.tier = match plan.tier {
+        Tier::Main => NV_ENC_TIER_HEVC_MAIN.0,
+        Tier::High => NV_ENC_TIER_HEVC_HIGH.0,
+    };
     to.idrPeriod = NVENC_INFINITE_GOPLENGTH;
     to.maxNumRefFramesInDPB = plan.references;
     to.numRefL0 = references(plan);
@@ -155,7 +158,10 @@ fn hevc(config: &Config, plan: &Plan, api: Api, to: &mut NV_ENC_CONFIG_HEVC) {
 fn av1(config: &Config, plan: &Plan, api: Api, to: &mut NV_ENC_CONFIG_AV1) {
     type Av1 = NV_ENC_CONFIG_AV1;
     to.level = NV_ENC_LEVEL_AV1_AUTOSELECT.0;
-    to.tier = NV_ENC_TIER_AV1_0.0;
+    to.tier = match plan.tier {
+        Tier::Main => NV_ENC_TIER_AV1_0.0,
+        Tier::High => NV_ENC_TIER_AV1_1.0,
+    };
     to.idrPeriod = NVENC_INFINITE_GOPLENGTH;
     to.maxNumRefFramesInDPB = plan.references;
     to.numFwdRefs = references(plan);

@@ -302,8 +302,14 @@ impl Session {
             what,
         })?;
         // What the session has chosen for good stays, and what follows from it.
-        let (size_max, readback) = (self.plan.size_max, self.plan.readback);
-        let plan = Plan { size_max, readback, slices: slices(&config, readback), ..plan };
+        let Plan { size_max, readback, tier, .. } = self.plan;
+        let plan = Plan { size_max, readback, tier, slices: slices(&config, readback), ..plan };
+        if !tier.holds(config.codec, config.bitrate_kbps) {
+            // Another tier takes another session of the driver's.
+            (self.config, self.plan) = (config, plan);
+            self.counts.changes += 1;
+            return self.reopen();
+        }
         if let Some(live) = self.live.as_mut().filter(|_| self.death.is_none()) {
             live.reconfigure(&config, &plan, is_other_size).inspect_err(|error| {
                 if error.is_session_lost() {

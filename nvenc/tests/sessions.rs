@@ -289,6 +289,38 @@ fn every_codec_reads_each_picture_once() {
     }
 }
 
+/// The driver's stand-in refuses what no level of the tier holds, and another tier in the same session.
+#[test]
+fn a_rate_that_only_the_high_tier_holds_is_had() {
+    for codec in [Codec::Hevc, Codec::Av1] {
+        let ground = Ground::new();
+        {
+            let of = |width, height, bitrate_kbps| Config { width, height, bitrate_kbps, ..config(codec) };
+            let rate = |kbps| Change { bitrate_kbps: Some(kbps), ..Change::default() };
+            let size = |width, height| Change { size: Some((width, height)), ..Change::default() };
+            let mut session = ground.open(of(1280, 720, 700_000)).unwrap();
+            session.reconfigure(&rate(800_000)).unwrap();
+            // It began with the high tier, and keeps it.
+            session.reconfigure(&rate(5_000)).unwrap();
+            drop(session);
+            let mut session = ground.open(of(1280, 720, 5_000)).unwrap();
+            session.reconfigure(&rate(160_000)).unwrap();
+            let picture = ground.pictures(Format::Nv12, 1280, 720);
+            assert!(encode(&mut session, &picture.input(), &request(1)).unwrap().encoded.is_idr);
+            // The main tier ends there: the driver's session is another one, with an IDR.
+            session.reconfigure(&rate(300_000)).unwrap();
+            assert!(encode(&mut session, &picture.input(), &request(2)).unwrap().encoded.is_idr);
+            assert!(!encode(&mut session, &picture.input(), &request(3)).unwrap().encoded.is_idr);
+            assert_eq!((session.counts().changes, session.counts().rebuilds), (2, 0));
+            drop(session);
+            let of_four_k = Config { width_max: 3840, height_max: 2160, ..of(1280, 720, 5_000) };
+            let mut session = ground.open(of_four_k).unwrap();
+            session.reconfigure(&size(1920, 1080)).unwrap();
+        }
+        ground.close();
+    }
+}
+
 #[test]
 fn intra_refresh_goes_on_by_itself_and_on_request() {
     let ground = Ground::new();

@@ -3,8 +3,8 @@
 //! A stream may say a level above what its pictures need, and an encoder that chooses the level takes one that holds the
 //! rate. So what bounds a rate is the highest level that there is, whatever the mode.
 //!
-//! Promises: no more than the standards allow in the tier that is asked for (`nvenc` asks for the main one), in kbit/s.
-//! Refuses to guess at levels without a rate of their own.
+//! Promises: no more than the standards allow, in kbit/s, in the tier that `nvenc` asks for at such rates: the high one, which
+//! there is from level 4 on. Refuses to guess at levels without a rate of their own.
 
 use punktfunk_control::Codec;
 
@@ -37,41 +37,41 @@ const H264: [(u32, u32); 19] = [
 /// cpbBrVclFactor of High profile (H.264 Table A-2); High 4:4:4 Predictive has more.
 const H264_FACTOR: u64 = 1_250;
 
-/// general_level_idc (30 times the level) and MaxBR of the main tier of HEVC (A.4.2), in units of BrVclFactor bits/s, which
-/// is 1,000 for Main and Main 10; the 4:4:4 profiles have more.
+/// general_level_idc (30 times the level) and MaxBR of HEVC (A.4.2), from level 4 on that of the high tier, in units of BrVclFactor
+/// bits/s, which is 1,000 for Main and Main 10; the 4:4:4 profiles have more.
 const HEVC: [(u32, u32); 13] = [
     (30, 128),
     (60, 1_500),
     (63, 3_000),
     (90, 6_000),
     (93, 10_000),
-    (120, 12_000),
-    (123, 20_000),
-    (150, 25_000),
-    (153, 40_000),
-    (156, 60_000),
-    (180, 60_000),
-    (183, 120_000),
-    (186, 240_000),
+    (120, 30_000),
+    (123, 50_000),
+    (150, 100_000),
+    (153, 160_000),
+    (156, 240_000),
+    (180, 240_000),
+    (183, 480_000),
+    (186, 800_000),
 ];
 
-/// seq_level_idx and MainMbps of AV1 (A.3), in kbit/s: its Main profile's factor is 1. Levels that are not there are not
-/// defined.
+/// seq_level_idx and MainMbps of AV1 (A.3), from level 4.0 on HighMbps, in kbit/s: its Main profile's factor is 1. Levels that are
+/// not there are not defined.
 const AV1: [(u32, u32); 14] = [
     (0, 1_500),
     (1, 3_000),
     (4, 6_000),
     (5, 10_000),
-    (8, 12_000),
-    (9, 20_000),
-    (12, 30_000),
-    (13, 40_000),
-    (14, 60_000),
-    (15, 60_000),
-    (16, 60_000),
-    (17, 100_000),
-    (18, 160_000),
-    (19, 160_000),
+    (8, 30_000),
+    (9, 50_000),
+    (12, 100_000),
+    (13, 160_000),
+    (14, 240_000),
+    (15, 240_000),
+    (16, 240_000),
+    (17, 480_000),
+    (18, 800_000),
+    (19, 800_000),
 ];
 
 /// The most that levels up to `level_max` let a stream have, in kbit/s; `level_max` in the codec's own count, 0 where it
@@ -96,9 +96,9 @@ mod tests {
     fn the_highest_level_that_there_is_bounds_the_rate() {
         assert_eq!(kbps_max(Codec::H264, 62), 1_000_000);
         assert_eq!(kbps_max(Codec::H264, 51), 300_000);
-        assert_eq!((kbps_max(Codec::Hevc, 186), kbps_max(Codec::Hevc, 153)), (240_000, 40_000));
+        assert_eq!((kbps_max(Codec::Hevc, 186), kbps_max(Codec::Hevc, 153)), (800_000, 160_000));
         // 7.3 has no rate of its own: 6.3 is the last that has.
-        assert_eq!((kbps_max(Codec::Av1, 23), kbps_max(Codec::Av1, 13)), (160_000, 40_000));
+        assert_eq!((kbps_max(Codec::Av1, 23), kbps_max(Codec::Av1, 13)), (800_000, 160_000));
         assert_eq!(kbps_max(Codec::H264, 0), kbps_max(Codec::H264, 62), "a driver that does not say");
         assert_eq!(kbps_max(Codec::Pattern, 0), 0);
     }

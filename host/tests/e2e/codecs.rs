@@ -173,10 +173,10 @@ fn what_the_card_does_not_make_is_refused_with_what_it_does() {
     let refused = visit(host.port, hello(&[Codec::Av1], (320, 192)), A_WHILE).why();
     assert!(refused.contains("the client decodes AV1"), "{refused}");
     let mut greedy = hello(&[Codec::Hevc], (320, 192));
-    greedy.bitrate_kbps = 500_000;
+    greedy.bitrate_kbps = 980_000;
     let refused = visit(host.port, greedy, A_WHILE).why();
     for part in
-        ["cannot make this bitrate", "500000 kbit/s", "HEVC: its levels end at 240000", "H.264 would do"]
+        ["cannot make this bitrate", "980000 kbit/s", "HEVC: its levels end at 800000", "H.264 would do"]
     {
         assert!(refused.contains(part), "no {part:?} in {refused}");
     }

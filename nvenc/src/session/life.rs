@@ -4,7 +4,7 @@
 //! A driver whose answers cannot be is read with more care from the next picture on.
 
 use super::Session;
-use crate::config::Readback;
+use crate::config::{Readback, Tier};
 use crate::encoder::Encoder;
 use crate::error::{Nonsense, NvencError, Said};
 use crate::limits::{PICTURE_MAX, REBUILD_PICTURES};
@@ -42,6 +42,7 @@ impl Session {
             self.caps.sub_frame = false;
             self.plan.readback = Readback::Whole;
         }
+        self.plan.tier = Tier::of(&self.config);
         let encoder = Encoder::open(&self.library, &self.ground)?;
         self.live = Some(Live::start(encoder, &self.config, &self.plan)?);
         self.references.clear();

@@ -40,6 +40,7 @@ pub(crate) struct Part {
     pub(crate) profile: GUID,
     /// level_idc; 0: the encoder's choice.
     pub(crate) level: u32,
+    pub(crate) is_high_tier: bool,
     pub(crate) is_444: bool,
     pub(crate) is_ten_bits: bool,
     /// Slices, or tiles in AV1.
@@ -54,6 +55,23 @@ pub(crate) struct Part {
     pub(crate) recovery_sei: bool,
     /// Mastering display and light levels may come with a picture.
     pub(crate) hdr: bool,
+}
+
+impl Part {
+    /// Whether the highest level of the tier holds so many bits a second: HEVC's 6.2 (Table A.9), AV1's 6.3 (A.3); twice that
+    /// with all of the chroma.
+    fn check_tier(&self, codec: Codec, bitrate: u32) -> Answer {
+        let mbps_max: u32 = match (codec, self.is_high_tier) {
+            (Codec::H264, _) => return Ok(()),
+            (Codec::Hevc, false) => 240,
+            (Codec::Av1, false) => 160,
+            (Codec::Hevc | Codec::Av1, true) => 800,
+        };
+        let most = u64::from(mbps_max) * 1_000_000 * if self.is_444 { 2 } else { 1 };
+        require(u64::from(bitrate) <= most, NV_ENC_ERR_UNSUPPORTED_PARAM, || {
+            format!("averageBitRate is {bitrate}, and no level of the tier holds more than {most}")
+        })
+    }
 }
 
 impl Setup {
@@ -87,7 +105,10 @@ impl Setup {
                 // SAFETY: the caller's promise.
                 let config = unsafe { structure(params.encodeConfig, api) }?;
                 check_config(config)?;
-                (check_rate(&config.rcParams, card, api)?, codec::read(config, codec, card, api)?)
+                let (rc, part) =
+                    (check_rate(&config.rcParams, card, api)?, codec::read(config, codec, card, api)?);
+                part.check_tier(codec, rc.0)?;
+                (rc, part)
             }
         };
         let flag = |bits: Bits| bits.of(params.flags) == 1;
@@ -135,6 +156,8 @@ impl Setup {
         let (old, new) = (&self.part, &next.part);
         fixed(old.profile == new.profile && old.is_444 == new.is_444, "profile or chroma format")?;
         fixed(old.is_ten_bits == new.is_ten_bits, "the bit depth")?;
+        // The guide does not say so; the parameter sets do say the tier, and they stay.
+        fixed(old.is_high_tier == new.is_high_tier, "the tier")?;
         fixed(old.references == new.references, "the number of reference pictures")?;
         let is_resized = (self.width, self.height) != (next.width, next.height);
         if is_resized {

@@ -320,6 +320,36 @@ fn a_picture_is_split_between_engines_that_there_are() {
 }
 
 #[test]
+fn a_tier_bounds_the_bitrate_and_stays() {
+    let driver = Driver::new(Api::V13_0);
+    let begin = |codec: GUID, (tier, mbps): (u32, u32)| {
+        let encoder = driver.opened();
+        let mut setup = driver.setup(encoder, codec);
+        setup.set_tier(codec, tier);
+        setup.config.rcParams.averageBitRate = mbps * 1_000_000;
+        let status = setup.initialize(&driver, encoder);
+        let words = driver.words(encoder);
+        assert_eq!(call!(driver.table, nvEncDestroyEncoder(encoder)), NV_ENC_SUCCESS);
+        (status, words)
+    };
+    for (codec, main_mbps) in [(NV_ENC_CODEC_HEVC_GUID, 240), (NV_ENC_CODEC_AV1_GUID, 160)] {
+        for taken in [(0, main_mbps), (1, main_mbps + 1), (1, 800)] {
+            assert_eq!(begin(codec, taken).0, NV_ENC_SUCCESS, "{taken:?}");
+        }
+        for over in [(0, main_mbps + 1), (1, 801)] {
+            let (status, words) = begin(codec, over);
+            assert_eq!(status, NV_ENC_ERR_UNSUPPORTED_PARAM, "{over:?}");
+            assert!(words.contains("no level of the tier"), "{words}");
+        }
+        assert_eq!(begin(codec, (2, 10)).0, NV_ENC_ERR_INVALID_PARAM);
+        let mut ready = driver.ready(codec);
+        assert_eq!(ready.reconfigure(0, |setup| setup.set_tier(codec, 1)), NV_ENC_ERR_INVALID_PARAM);
+        assert!(ready.words().contains("the tier cannot change"), "{}", ready.words());
+        ready.close();
+    }
+}
+
+#[test]
 fn nothing_but_questions_before_the_set_up() {
     let driver = Driver::new(Api::V13_0);
     let encoder = driver.opened();

@@ -85,7 +85,7 @@ fn the_first_codec_that_the_mode_and_the_rate_can_be_had_in_is_agreed_on() {
     assert_eq!(agreed(&ALL, "5120x2880@60", 50_000), Codec::Hevc);
     assert_eq!(agreed(&[Codec::H264, Codec::Av1], "5120x2880@60", 50_000), Codec::Av1);
     // More than HEVC's levels let through, and not more than H.264's.
-    assert_eq!(agreed(&[Codec::Hevc, Codec::H264], "1920x1080@60", 500_000), Codec::H264);
+    assert_eq!(agreed(&[Codec::Hevc, Codec::H264], "1920x1080@60", 980_000), Codec::H264);
     // openh264 would take so few macroblocks of that width, and the card does better.
     assert_eq!(agreed(&ALL, "5120x1440@60", 50_000), Codec::Hevc);
     assert_eq!(agreed(&[Codec::H264], "5120x1440@60", 50_000), Codec::H264, "in software, since it must");
@@ -107,9 +107,9 @@ fn why_none_can_be_had_is_said_codec_by_codec_with_what_to_do() {
         assert!(said.contains(part), "no {part} in {said}");
     }
     let (code, said) =
-        refused(card.agree(&usual(&[Codec::Hevc, Codec::Av1]), mode("1920x1080@60"), wire(500_000)));
+        refused(card.agree(&usual(&[Codec::Hevc, Codec::Av1]), mode("1920x1080@60"), wire(980_000)));
     assert_eq!(code, RefusalCode::Bitrate);
-    for part in ["HEVC: its levels end at 240000", "AV1: its levels end at 160000", "H.264 would do"] {
+    for part in ["HEVC: its levels end at 800000", "AV1: its levels end at 800000", "H.264 would do"] {
         assert!(said.contains(part), "no {part} in {said}");
     }
     let (code, said) = refused(with_card(&[Codec::H264]).agree(&usual(&[Codec::Av1]), None, wire(20_000)));

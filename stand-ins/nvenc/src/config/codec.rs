@@ -152,6 +152,7 @@ fn hevc(hevc: &NV_ENC_CONFIG_HEVC, card: &Card, api: Api) -> Answer<Part> {
     let is_ten_bits = depth(&common, Codec::Hevc, api, Hevc::pixelBitDepthMinus8.of(hevc.flags))?;
     Ok(Part {
         level: hevc.level,
+        is_high_tier: hevc.tier == NV_ENC_TIER_HEVC_HIGH.0,
         slices: slices(hevc.sliceMode, hevc.sliceModeData)?,
         colour: colour(&hevc.hevcVUIParameters)?,
         repeats_sets: flag(Hevc::repeatSPSPPS),
@@ -183,6 +184,7 @@ fn av1(av1: &NV_ENC_CONFIG_AV1, card: &Card, api: Api) -> Answer<Part> {
         "tileWidths, tileHeights and filmGrainParams",
         &[av1.tileWidths.cast(), av1.tileHeights.cast(), av1.filmGrainParams],
     )?;
+    require(av1.tier <= 1, NV_ENC_ERR_INVALID_PARAM, || format!("tier is {}", av1.tier))?;
     let flag = |bits: Bits| bits.of(av1.flags) == 1;
     let common = Common {
         idr_period: av1.idrPeriod,
@@ -196,6 +198,7 @@ fn av1(av1: &NV_ENC_CONFIG_AV1, card: &Card, api: Api) -> Answer<Part> {
     let tiles = av1.numTileColumns.max(1) * av1.numTileRows.max(1);
     Ok(Part {
         level: av1.level,
+        is_high_tier: av1.tier == NV_ENC_TIER_AV1_1.0,
         slices: tiles,
         repeats_sets: flag(Av1::repeatSeqHdr),
         hides_sets: flag(Av1::disableSeqHdr),
@@ -234,6 +237,7 @@ impl Common {
         Ok(Part {
             profile: NV_ENC_CODEC_PROFILE_AUTOSELECT_GUID,
             level: 0,
+            is_high_tier: false,
             is_444,
             is_ten_bits,
             slices: 1,

@@ -168,6 +168,15 @@ impl Setup {
         call!(driver.table, nvEncInitializeEncoder(encoder, &raw mut *self.params))
     }
 
+    /// Of HEVC, or else of AV1.
+    pub fn set_tier(&mut self, codec: GUID, tier: u32) {
+        let part = &mut self.config.encodeCodecConfig;
+        match codec == NV_ENC_CODEC_HEVC_GUID {
+            true => part.hevcConfig.tier = tier,
+            false => part.av1Config.tier = tier,
+        }
+    }
+
     pub fn h264(&mut self) -> &mut NV_ENC_CONFIG_H264 {
         // SAFETY: any bits are a value; the test says that it is one.
         unsafe { &mut self.config.encodeCodecConfig.h264Config }
