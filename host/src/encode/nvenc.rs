@@ -7,6 +7,7 @@
 //! found it; three pictures that fail in a row are the encoder's fault.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,8 @@ pub struct Means {
     device: Device,
     /// What it can do, a codec each.
     caps: Vec<(Codec, Caps)>,
+    /// What CUDA and Vulkan had left behind when that was last told.
+    left_behind: AtomicU64,
 }
 
 /// Why there is none.
@@ -100,7 +103,19 @@ impl Means {
             return Err(refused.map_or(NoMeans::NoCard, NoMeans::from));
         }
         let device = Device::open(&Choice::Uuid(Uuid(card.uuid().0)))?;
-        Ok(Self { context, library: library.clone(), device, caps })
+        Ok(Self { context, library: library.clone(), device, caps, left_behind: AtomicU64::new(0) })
+    }
+
+    /// Says what sessions before had to leave to a card that did not let it go: memory that this process has no more use of.
+    fn tell_left_behind(&self) {
+        let (cuda, vulkan) = (self.context.left_behind(), self.device.left_behind());
+        if self.left_behind.swap(cuda + vulkan, Ordering::Relaxed) != cuda + vulkan {
+            tracing::warn!(
+                cuda,
+                vulkan,
+                "the card has not let go of what sessions before had: the host holds it"
+            );
+        }
     }
 
     /// The card's name.
@@ -214,6 +229,7 @@ impl Nvenc {
         slices: u16,
     ) -> Result<Self, NoMeans> {
         let Some(config) = coding.config(mode, kbps, slices) else { return Err(NoMeans::NoCard) };
+        means.tell_left_behind();
         let stream = Arc::new(Stream::new(&means.context, Priority::Highest)?);
         let sides = (mode.width(), mode.height());
         let pictures = Converter::new(means, Arc::clone(&stream), sides, coding)?;
