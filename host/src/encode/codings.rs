@@ -17,12 +17,14 @@ pub struct Codings {
     wish: CodingWish,
     /// What was asked for at the beginning.
     wire: WireRate,
+    /// Whether openh264 has taken the card's place for good.
+    has_fallen: bool,
 }
 
 impl Codings {
     /// What a client wants, of these encoders.
     pub fn new(encoders: Arc<Encoders>, wish: CodingWish, wire: WireRate) -> Self {
-        Self { encoders, wish, wire }
+        Self { encoders, wish, wire, has_fallen: false }
     }
 
     /// What makes them.
@@ -40,7 +42,10 @@ impl Codings {
     /// # Errors
     /// As [`Encoders::agree`].
     pub fn agree(&self, mode: Option<Mode>) -> Result<Coding, HostError> {
-        self.encoders.agree(&self.wish, mode, self.wire)
+        match self.has_fallen {
+            true => self.encoders.agree_in_software(&self.wish, mode, self.wire),
+            false => self.encoders.agree(&self.wish, mode, self.wire),
+        }
     }
 
     /// Whether one can be had at this mode.
@@ -54,6 +59,13 @@ impl Codings {
     /// The same, held to what was agreed on.
     pub fn only(&self, coding: Coding) -> Self {
         Self { wish: CodingWish::only(coding), ..self.clone() }
+    }
+
+    /// The same, since openh264 has taken the card's place.
+    pub fn in_software(&self) -> Self {
+        // The rate is held by itself.
+        let kbps = self.wire.kbps.min(self.wire_kbps_max(true));
+        Self { has_fallen: true, wire: WireRate { kbps, ..self.wire }, ..self.clone() }
     }
 
     /// The most of a wire that can be filled; after the card's encoder has fallen, by openh264.

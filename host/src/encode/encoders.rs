@@ -163,8 +163,11 @@ impl Encoders {
         !self.is_named
     }
 
-    /// The same where there is no card.
-    fn agree_in_software(
+    /// The same where there is no card, or none that is of use any more.
+    ///
+    /// # Errors
+    /// openh264's No.
+    pub fn agree_in_software(
         &self,
         wish: &CodingWish,
         mode: Option<Mode>,

@@ -137,7 +137,11 @@ impl Encoding {
             Ok(false) => {}
             Err(fault) => tracing::warn!(%fault, "the encoder is made anew for another mode"),
         }
-        let other = self.encoders.open(mode, kbps, &self.config);
+        // A card that was of no use is not tried again: its place is taken, and the rate is held to that.
+        let other = match self.falls.has_fallen() {
+            true => self.encoders.in_its_place(mode, kbps, &self.config).map(|software| (software, None)),
+            false => self.encoders.open(mode, kbps, &self.config),
+        };
         let (other, why_lesser) = other.map_err(|error| StageFault::new(STAGE, error))?;
         if why_lesser.is_some() && other.name() != self.encoder.name() {
             self.falls.count(self.encoder.name(), other.name(), "not-opened");

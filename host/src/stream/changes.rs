@@ -104,6 +104,7 @@ impl Stream {
             self.wire_kbps = most_kbps;
             self.rate_held = Some(self.reconfigured(&[]));
         }
+        self.codings = self.codings.in_software();
         self.has_fallen = true;
     }
 

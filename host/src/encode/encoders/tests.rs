@@ -4,6 +4,7 @@ use punktfunk_nvenc::sys::Api;
 use punktfunk_nvenc::{Caps, Format};
 
 use super::*;
+use crate::encode::Codings;
 use crate::encode::coding::named;
 
 /// A card of 2022: H.264 to 4096 a side, HEVC and AV1 to 8192 and of ten bits, HEVC in 4:4:4, two engines.
@@ -196,6 +197,19 @@ fn what_bounds_a_session_is_the_codecs_levels_and_openh264s_once_the_card_has_fa
     assert_eq!(most(Codec::H264, false), wire(1).carrying(1_000_000));
     assert!(most(Codec::Hevc, false) < most(Codec::H264, false));
     assert_eq!(Encoders::default().wire_kbps_max(Codec::H264, wire(20_000), false), 273_166);
+}
+
+#[test]
+fn once_the_card_has_fallen_openh264s_no_comes_first() {
+    let codings = Codings::new(Arc::new(with_card(&ALL)), usual(&[Codec::H264]), wire(500_000));
+    let larger = mode("4096x2560@60").unwrap();
+    codings.check_mode(larger).expect("the card takes it");
+    let fallen = codings.in_software();
+    let error = fallen.check_mode(larger).unwrap_err().to_string();
+    assert!(error.contains("4096x2560"), "{error}");
+    // Whatever the rate was before: it is held.
+    fallen.check_mode(mode("1920x1080@60").unwrap()).expect("openh264 takes it");
+    assert_eq!(fallen.wire_kbps_max(true), codings.wire_kbps_max(true));
 }
 
 #[test]
