@@ -102,7 +102,8 @@ impl<'a> Caller<'a> {
         let ground = Ground::look(told)?;
         let commands = args.commands.then(|| Commands::read(std::io::stdin())).transpose()?;
         let decoders = Decoders::look(args.decoder);
-        let codecs = decoders.offer(args.stream(), args.record.is_some())?;
+        let sides = (args.mode.width(), args.mode.height());
+        let codecs = decoders.offer(args.stream(), sides, args.record.is_some())?;
         Ok(Self { args, trust, stop, commands, identity, perf, ground, decoders, codecs })
     }
 

@@ -136,7 +136,8 @@ impl Media {
                 let (codec, depth, chroma) = (welcome.codec, welcome.depth, welcome.chroma);
                 let kind = StreamKind { codec, depth, chroma };
                 let output = Output { record, recording, keep_picture: snapshot.is_some(), card_times };
-                Sink::Video(Box::new(Video::new(decoders.decoder(kind)?, output, now)?))
+                let decoder = decoders.decoder(kind, (welcome.mode.width, welcome.mode.height))?;
+                Sink::Video(Box::new(Video::new(decoder, output, now)?))
             }
             Codec::Pattern => {
                 if asked.record || asked.snapshot {

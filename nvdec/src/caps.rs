@@ -9,6 +9,7 @@ use punktfunk_cuda::Context;
 
 use crate::error::NvdecError;
 use crate::library::{Library, call};
+use crate::limits::SIDE_MAX;
 use crate::sys::{
     CHROMA_420, CHROMA_444, CODEC_AV1, CODEC_H264, CODEC_HEVC, CUVIDDECODECAPS, SURFACE_NV12, SURFACE_P016,
     SURFACE_YUV444, SURFACE_YUV444_16,
@@ -144,7 +145,7 @@ impl fmt::Display for Chroma {
 pub struct Caps {
     /// Engines that can.
     pub engines: u8,
-    /// Coded width and height at most.
+    /// Coded width and height at most, and never more than is decoded by this crate.
     pub sides_max: (u32, u32),
     /// Coded width and height at least.
     pub sides_min: (u32, u32),
@@ -194,7 +195,7 @@ impl Library {
         let has_surface = caps.nOutputFormatMask & (1 << chroma.surface(depth)) != 0;
         Ok((caps.bIsSupported != 0 && has_surface).then(|| Caps {
             engines: caps.nNumNVDECs,
-            sides_max: (caps.nMaxWidth, caps.nMaxHeight),
+            sides_max: (caps.nMaxWidth.min(SIDE_MAX), caps.nMaxHeight.min(SIDE_MAX)),
             sides_min: (caps.nMinWidth.into(), caps.nMinHeight.into()),
             macroblocks_max: caps.nMaxMBCount,
         }))

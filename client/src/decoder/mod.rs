@@ -3,7 +3,7 @@
 //! Promises: NVIDIA's is looked for once a command, and why there is none is said once. A stream's bytes are taken as they come,
 //! and a picture stays on the device unless somebody looks at it. Where NVIDIA's fails in mid-stream, openh264 goes on
 //! with the next IDR; that is said, and counted. Refuses what openh264 does not decode without NVIDIA's (HEVC, AV1, ten
-//! bits, 4:4:4): there is nothing to fall back to.
+//! bits, 4:4:4): there is nothing to fall back to. What is decoded here only in another size is not offered.
 
 mod kind;
 mod nvdec;
@@ -12,13 +12,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use punktfunk_codec::h264::Decoder as Openh264;
+use punktfunk_codec::limits::{MACROBLOCKS_MAX, SIDE_MAX, SIDE_MIN};
 use punktfunk_codec::{CodecError, I420};
 use punktfunk_control::Codec;
 use serde_json::{Value, json};
 
 use crate::error::ClientError;
 use crate::terminal::say;
-use nvdec::{Device, Nvdec};
+use nvdec::{Able, Device, Nvdec};
 
 pub use kind::{CodecChoice, StreamKind, StreamWish, chroma, depth};
 
@@ -90,24 +91,37 @@ impl Decoders {
         }
     }
 
-    /// What a stream may be coded by of what is asked for, best first: what can go on in software is best. A recording is
-    /// made of H.264 alone.
+    /// What a stream of pictures with these sides may be coded by of what is asked for, best first: what can go on in
+    /// software is best. A recording is made of H.264 alone.
     ///
     /// # Errors
-    /// Nothing of it is decoded here, or can be recorded.
-    pub fn offer(&self, wish: StreamWish, is_recorded: bool) -> Result<Vec<Codec>, ClientError> {
-        let by_device = self.device.as_ref().map(Device::kinds).unwrap_or_default();
-        let codecs = offered(by_device, wish, is_recorded);
+    /// Nothing of it is decoded here, or not in that size, or can be recorded.
+    pub fn offer(
+        &self,
+        wish: StreamWish,
+        sides: (u32, u32),
+        is_recorded: bool,
+    ) -> Result<Vec<Codec>, ClientError> {
+        let by_device = self.device.as_ref().map(Device::ables).unwrap_or_default();
+        let codecs = offered(by_device, wish, Some(sides), is_recorded);
         if !codecs.is_empty() {
             return Ok(codecs);
         }
-        if is_recorded && !offered(by_device, wish, false).is_empty() {
+        if !offered(by_device, wish, None, is_recorded).is_empty() {
+            let device = self.device.as_ref().map(ToString::to_string);
+            let mut why = limits(device.as_deref().zip(Some(by_device)), wish, sides, is_recorded);
+            if let Some(missing) = &self.missing {
+                why = format!("{why}; NVDEC: {missing}");
+            }
+            return Err(ClientError::Undecodable { why });
+        }
+        if is_recorded && !offered(by_device, wish, None, false).is_empty() {
             let why = format!("{wish}: a recording is made of H.264 alone, which is not decoded so here");
             return Err(ClientError::Undecodable { why });
         }
         let device = match (&self.device, &self.missing) {
             (Some(device), _) => {
-                let kinds: Vec<String> = by_device.iter().map(ToString::to_string).collect();
+                let kinds: Vec<String> = by_device.iter().map(|able| able.kind.to_string()).collect();
                 format!("{device} decodes {}", kinds.join("; "))
             }
             (None, Some(missing)) => {
@@ -120,11 +134,11 @@ impl Decoders {
         Err(ClientError::Undecodable { why: format!("{wish}: {device}") })
     }
 
-    /// A decoder for one stream, which waits for its first IDR.
+    /// A decoder for one stream, which waits for its first IDR, of pictures with these sides at first.
     ///
     /// # Errors
     /// There is none.
-    pub fn decoder(&self, kind: StreamKind) -> Result<Decoder, ClientError> {
+    pub fn decoder(&self, kind: StreamKind, sides: (u32, u32)) -> Result<Decoder, ClientError> {
         let mut report = DecoderReport {
             asked: self.asked,
             used: OPENH264.to_owned(),
@@ -132,13 +146,13 @@ impl Decoders {
             fallbacks: u64::from(self.asked == DecoderChoice::Nvdec && self.device.is_none()),
             copied: 0,
         };
-        let made = self.device.as_ref().map(|device| (device, Nvdec::new(device, kind.codec)));
+        let made = self.device.as_ref().map(|device| (device, Nvdec::new(device, kind, sides)));
         let by = match made {
             Some((device, Ok(nvdec))) => {
                 report.used = device.to_string();
                 By::Nvdec(Box::new(nvdec))
             }
-            Some((_, Err(error))) if kind.is_software() => {
+            Some((_, Err(error))) if kind.is_software() && is_software_size(sides) => {
                 report.fall(&error.to_string());
                 By::Openh264(Openh264::new()?)
             }
@@ -150,12 +164,54 @@ impl Decoders {
     }
 }
 
-fn offered(by_device: &[StreamKind], wish: StreamWish, is_recorded: bool) -> Vec<Codec> {
+/// What is decoded of a wish in these sides; in some, where they are not given.
+fn offered(by_device: &[Able], wish: StreamWish, sides: Option<(u32, u32)>, is_recorded: bool) -> Vec<Codec> {
+    let by_nvidias = |kind: StreamKind| {
+        let mut ables = by_device.iter().filter(|able| able.kind == kind);
+        ables.any(|able| sides.is_none_or(|sides| able.has_sides(sides)))
+    };
+    let in_software = |kind: StreamKind| kind.is_software() && sides.is_none_or(is_software_size);
     wish.kinds()
-        .filter(|kind| kind.is_software() || by_device.contains(kind))
+        .filter(|kind| in_software(*kind) || by_nvidias(*kind))
         .filter(|kind| !is_recorded || kind.codec == Codec::H264)
         .map(|kind| kind.codec)
         .collect()
+}
+
+/// Whether openh264 goes so far.
+fn is_software_size((width, height): (u32, u32)) -> bool {
+    let macroblocks = u64::from(width.div_ceil(16)) * u64::from(height.div_ceil(16));
+    let sides = SIDE_MIN..=SIDE_MAX;
+    sides.contains(&width) && sides.contains(&height) && macroblocks <= u64::from(MACROBLOCKS_MAX)
+}
+
+/// Why a wish that is decoded in other sizes is not in this one.
+fn limits(
+    device: Option<(&str, &[Able])>,
+    wish: StreamWish,
+    (width, height): (u32, u32),
+    is_recorded: bool,
+) -> String {
+    let mut said = Vec::new();
+    let mut is_too_small = true;
+    for kind in wish.kinds().filter(|kind| !is_recorded || kind.codec == Codec::H264) {
+        if let Some((device, ables)) = device {
+            for able in ables.iter().filter(|able| able.kind == kind) {
+                said.push(format!("{device} decodes {able}"));
+                is_too_small &= able.is_above((width, height));
+            }
+        }
+        if kind.is_software() {
+            said.push(format!(
+                "openh264 decodes {kind} of {SIDE_MIN} to {SIDE_MAX} pixels a side, \
+                 {MACROBLOCKS_MAX} macroblocks at most"
+            ));
+            is_too_small &= width.min(height) < SIDE_MIN;
+        }
+    }
+    let recorded = if is_recorded { ", recorded, which is of H.264 alone" } else { "" };
+    let other = if is_too_small { "larger" } else { "smaller" };
+    format!("{wish}, {width}x{height}{recorded}: {}; ask for a {other} mode", said.join("; "))
 }
 
 const OPENH264: &str = "openh264";

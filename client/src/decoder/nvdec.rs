@@ -6,16 +6,54 @@ use punktfunk_codec::{I420, I420Buffer};
 use punktfunk_control::{Chroma, Codec, Depth};
 use punktfunk_cuda::{Context, Cuda, CudaError, Stream};
 use punktfunk_nvdec::{
-    Chroma as Colour, Codec as Coding, Decoder, Depth as Bits, Frame, Library, NvdecError, Plane,
+    Caps, Chroma as Colour, Codec as Coding, Decoder, Depth as Bits, Frame, Library, NvdecError, Plane,
 };
 
 use super::StreamKind;
+
+/// What a device decodes of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Able {
+    /// What.
+    pub kind: StreamKind,
+    /// How small and how large.
+    pub caps: Caps,
+}
+
+impl Able {
+    /// Whether pictures of these visible sides are decoded.
+    pub fn has_sides(&self, (width, height): (u32, u32)) -> bool {
+        self.caps.has_sides(self.coded(width), self.coded(height))
+    }
+
+    /// Whether they are less than what is decoded.
+    pub fn is_above(&self, (width, height): (u32, u32)) -> bool {
+        self.coded(width) < self.caps.sides_min.0 || self.coded(height) < self.caps.sides_min.1
+    }
+
+    /// The least side that such a visible one is coded as: whole macroblocks, and HEVC's least coding blocks.
+    fn coded(&self, side: u32) -> u32 {
+        let step = match self.kind.codec {
+            Codec::H264 => 16,
+            Codec::Hevc => 8,
+            Codec::Av1 | Codec::Pattern => 1,
+        };
+        side.checked_next_multiple_of(step).unwrap_or(side)
+    }
+}
+
+impl fmt::Display for Able {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Caps { sides_min: (left, top), sides_max: (right, bottom), macroblocks_max, .. } = self.caps;
+        write!(f, "{} of {left}x{top} to {right}x{bottom}, {macroblocks_max} macroblocks at most", self.kind)
+    }
+}
 
 /// A device that decodes, and what it does.
 pub struct Device {
     library: Library,
     context: Context,
-    kinds: Vec<StreamKind>,
+    ables: Vec<Able>,
 }
 
 impl Device {
@@ -38,29 +76,41 @@ impl Device {
 
     fn of(library: &Library, context: Result<Context, CudaError>) -> Result<Self, NvdecError> {
         let context = context?;
-        let mut kinds = Vec::new();
+        let mut ables: Vec<Able> = Vec::new();
         for kind in StreamKind::all() {
             let Some(coding) = coding(kind.codec) else { continue };
             let caps = library.caps_in(&context, coding, bits(kind.depth), colour(kind.chroma));
             match caps {
-                Ok(Some(_)) => kinds.push(kind),
+                Ok(Some(caps)) => ables.push(Able { kind, caps }),
                 Ok(None) => {}
                 // Older drivers have no answer for what they do not know.
                 Err(error) if !kind.is_usual() => tracing::debug!(%error, "NVDEC and {kind}"),
                 Err(error) => return Err(error),
             }
         }
-        if !kinds.contains(&StreamKind::usual(Codec::H264)) {
+        if !ables.iter().any(|able| able.kind == StreamKind::usual(Codec::H264)) {
             let (device, codec) = (context.device().name().to_owned(), Coding::H264);
             let (depth, chroma) = (Bits::Eight, Colour::Half);
             return Err(NvdecError::Unsupported { device, codec, depth, chroma });
         }
-        Ok(Self { library: library.clone(), context, kinds })
+        Ok(Self { library: library.clone(), context, ables })
     }
 
     /// What it decodes.
-    pub fn kinds(&self) -> &[StreamKind] {
-        &self.kinds
+    pub fn ables(&self) -> &[Able] {
+        &self.ables
+    }
+
+    /// Checks that a kind's pictures may have these sides.
+    fn check_sides(&self, kind: StreamKind, sides: (u32, u32)) -> Result<(), NvdecError> {
+        let Some(able) = self.ables.iter().find(|able| able.kind == kind) else { return Ok(()) };
+        match coding(kind.codec) {
+            Some(codec) if !able.has_sides(sides) => {
+                let device = self.context.device().name().to_owned();
+                Err(NvdecError::Size { device, codec, width: sides.0, height: sides.1 })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
@@ -109,13 +159,14 @@ pub struct Nvdec {
 }
 
 impl Nvdec {
-    /// A decoder that waits for its first IDR.
+    /// A decoder that waits for its first IDR, of pictures with these sides at first.
     ///
     /// # Errors
-    /// The device has none for this.
-    pub fn new(device: &Device, codec: Codec) -> Result<Self, NvdecError> {
+    /// The device has none for this, or none of that size.
+    pub fn new(device: &Device, kind: StreamKind, sides: (u32, u32)) -> Result<Self, NvdecError> {
+        device.check_sides(kind, sides)?;
         // Nobody offers what is no coding of pictures.
-        let coding = coding(codec).unwrap_or(Coding::H264);
+        let coding = coding(kind.codec).unwrap_or(Coding::H264);
         let decoder = Decoder::new(&device.library, &device.context, coding)?;
         Ok(Self { decoder, frame: None, rows: Vec::new(), picture: None })
     }

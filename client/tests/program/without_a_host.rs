@@ -118,6 +118,8 @@ fn what_cannot_be_decoded_is_named_before_a_host_is_asked() {
     connect(&["--depth", "10"]).expect(5, &[&of_software[..], &["10 bits, 4:2:0"]].concat());
     connect(&["--codec", "h264", "--chroma", "444"])
         .expect(5, &[&of_software[..], &["H.264, 8 bits, 4:4:4"]].concat());
+    let of_size = ["cannot be decoded here", "8192x8192", "36864 macroblocks", "smaller mode"];
+    connect(&["--mode", "8192x8192@60"]).expect(5, &of_size);
     let variables = [("PUNKTFUNK_CODEC", "av1"), ("PUNKTFUNK_DECODER", "openh264")];
     run(&["connect", &address, "--open"], &variables).expect(5, &["AV1", "openh264"]);
     asked.set_nonblocking(true).unwrap();

@@ -9,7 +9,7 @@ use stand_in_common::{lay, library};
 use crate::support::{ClientStart, Ended, HostStart, PATIENCE, Place, assert_all_came, count, session_turn};
 
 /// A folder in which NVIDIA's libraries are their stand-ins.
-fn libraries(place: &Place) -> PathBuf {
+pub(crate) fn libraries(place: &Place) -> PathBuf {
     let folder = place.path("nvidia");
     lay(&folder, "libcuda.so.1", &library("stand-in-cuda")).unwrap();
     lay(&folder, "libnvcuvid.so.1", &library("stand-in-nvdec")).unwrap();

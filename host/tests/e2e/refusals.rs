@@ -2,6 +2,7 @@
 
 use std::net::UdpSocket;
 
+use crate::nvdec::libraries;
 use crate::support::{
     ClientStart, HostStart, PATIENCE, Place, assert_all_came, count, identity_fingerprint, session_turn,
     slow_sway, sway_turn,
@@ -53,8 +54,13 @@ fn those_who_trust_each_other_need_not_be_open() {
 fn an_impossible_mode_names_the_limit_and_the_host_goes_on() {
     let place = Place::new();
     let host = HostStart::new(&place, "card").ready();
-    let connect = |mode| ClientStart::new(&place, host.port).args(&["--mode", mode, "--seconds", "1"]).run();
-    connect("8192x8192@60").expect_code(5).expect_said(&["8192x8192", "36864 macroblocks", "smaller mode"]);
+    // A client that decodes more than the host encodes.
+    let libraries = libraries(&place);
+    let connect = |mode| {
+        let client = ClientStart::new(&place, host.port).env("LD_LIBRARY_PATH", &libraries);
+        client.args(&["--mode", mode, "--seconds", "1"]).run()
+    };
+    connect("4096x4096@60").expect_code(5).expect_said(&["4096x4096", "36864 macroblocks", "smaller mode"]);
     connect("160x90@60").expect_code(5).expect_said(&["320x180", "160x90"]);
     let _turn = session_turn();
     let ended = connect("320x180@60");
@@ -70,8 +76,11 @@ fn an_impossible_mode_is_refused_before_a_desktop_is_started_for_it() {
         // Whoever waits for this sway says that it did not answer.
         let place = Place::new();
         let host = HostStart::new(&place, source).env("PATH", slow_sway(&place, 60)).ready();
-        for mode in ["8192x8192@60", "16384x16384@60"] {
-            let client = ClientStart::new(&place, host.port).args(&["--mode", mode, "--seconds", "1"]).run();
+        // A client that decodes more than the host encodes.
+        let libraries = libraries(&place);
+        for mode in ["4096x4096@60", "3840x3840@60"] {
+            let client = ClientStart::new(&place, host.port).env("LD_LIBRARY_PATH", &libraries);
+            let client = client.args(&["--mode", mode, "--seconds", "1"]).run();
             let sides = mode.split('@').next().unwrap();
             client.expect_code(5).expect_said(&[sides, "36864 macroblocks", "smaller mode"]);
         }

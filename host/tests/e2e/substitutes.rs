@@ -8,6 +8,7 @@ use std::process::Command;
 use punktfunk_capture::card::Painter;
 use punktfunk_capture::{Mode, card::CardStamp};
 
+use crate::nvdec::libraries;
 use crate::support::{
     ClientStart, HostStart, PATIENCE, Place, Program, count, look, session_turn, sway_turn,
 };
@@ -109,7 +110,11 @@ fn an_output_that_was_named_is_not_replaced() {
 fn a_refused_session_is_the_end_of_a_host_that_has_only_one() {
     let place = Place::new();
     let host = HostStart::new(&place, "card").args(&["--once"]).ready();
-    let client = ClientStart::new(&place, host.port).args(&["--mode", "8192x8192@60"]).run();
+    // A client that decodes more than the host encodes.
+    let client = ClientStart::new(&place, host.port)
+        .env("LD_LIBRARY_PATH", libraries(&place))
+        .args(&["--mode", "4096x4096@60"])
+        .run();
     client.expect_said(&["36864 macroblocks"]);
     assert_eq!(host.event("refused", 0, PATIENCE)["event"], "refused");
     host.ends_with(5).expect_said(&["punktfunk-host:", "36864 macroblocks"]);
