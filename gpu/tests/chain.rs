@@ -20,7 +20,7 @@ mod lavapipe;
 mod stand_ins;
 
 use punktfunk_gpu::format::{Colour, OutputFormat};
-use punktfunk_gpu::{Device, OutputSpec};
+use punktfunk_gpu::{Device, GpuError, OutputSpec};
 
 use check::{check, compare};
 use judge::State;
@@ -53,6 +53,7 @@ fn on_stand_ins_all_is_good_and_each_failure_is_one() {
     let (loaded, device) = stand_ins::begin();
     {
         stand_ins::name(&device);
+        assert!(reader::card().is_some());
         let amounts = Amounts { leak: leak::PICTURES_MIN, ..AMOUNTS };
         let whole = found(&device, &amounts);
         assert_eq!(bad(&whole), [], "{whole:?}");
@@ -89,6 +90,26 @@ fn on_stand_ins_all_is_good_and_each_failure_is_one() {
         loaded.fail("");
     }
     assert_eq!(loaded.breaches(), 0);
+}
+
+#[test]
+fn a_machine_without_vulkan_has_no_such_link_and_a_card_without_it_a_broken_one() {
+    let [loader, none] = [
+        GpuError::Loader { why: "no libvulkan.so.1".to_owned() },
+        GpuError::NoDevice { wanted: "any".to_owned(), found: "none".to_owned() },
+    ];
+    let state = |opened, is_asked_for, card| judge::device(opened, is_asked_for, card).map(|it| it.state);
+    for error in [&loader, &none] {
+        assert_eq!(state(Err(error), false, None), Some(State::NotRun));
+        assert_eq!(state(Err(error), true, None), Some(State::Failed), "it was asked for");
+        assert_eq!(state(Err(error), false, Some("H100")), Some(State::Failed));
+    }
+    assert_eq!(state(Ok(true), false, Some("H100")), Some(State::Failed), "Vulkan on the CPU beside a card");
+    let words = judge::device(Ok(true), false, Some("H100")).unwrap().words;
+    assert!(words.contains("H100") && words.contains("NVIDIA's Vulkan driver"), "{words}");
+    for good in [(Ok(true), false, None), (Ok(true), true, Some("H100")), (Ok(false), false, Some("H100"))] {
+        assert_eq!(state(good.0, good.1, good.2), None);
+    }
 }
 
 #[test]

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use punktfunk_gpu::GpuError;
+
 use crate::check::Checked;
 use crate::leak::PICTURES_MIN;
 use crate::measure::{Found, Measured};
@@ -31,6 +33,25 @@ const DEVICE_KIB_MAX: i64 = 32 << 10;
 
 /// Cards that the targets are for.
 const TARGET_CARDS: [&str; 2] = ["H100", "H200"];
+
+/// What there is to say of the device itself: whether it is Vulkan on the CPU, or why there is none. A machine without one that
+/// nobody asked for has no such link; one whose `card` is CUDA's, and not Vulkan's, has a broken one.
+pub fn device(is_software: Result<bool, &GpuError>, is_asked_for: bool, card: Option<&str>) -> Option<Point> {
+    const WHAT: &str = "Vulkan's device";
+    match (is_software, card) {
+        (Ok(true) | Err(GpuError::Loader { .. } | GpuError::NoDevice { .. }), Some(card))
+            if !is_asked_for =>
+        {
+            let words = format!("{card} is CUDA's and not Vulkan's: install NVIDIA's Vulkan driver");
+            Some(Point::new(WHAT, State::Failed, words))
+        }
+        (Err(error @ (GpuError::Loader { .. } | GpuError::NoDevice { .. })), None) if !is_asked_for => {
+            Some(Point::not_run(WHAT, error.to_string()))
+        }
+        (Err(error), _) => Some(Point::new(WHAT, State::Failed, error.to_string())),
+        (Ok(_), _) => None,
+    }
+}
 
 /// What became of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -44,11 +44,16 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let (is_asked_for, card) = (asked.choice != Choice::Automatic, reader::card());
     let device = match Device::open(&asked.choice) {
         Ok(device) => device,
         Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
+            let point = judge::device(Err(&error), is_asked_for, card.as_deref());
+            let points: Vec<Point> = point.into_iter().collect();
+            if asked.json {
+                println!("{:#}", json!({ "device": Value::Null, "judged": in_words(&points) }));
+            }
+            return told(&points, asked.json);
         }
     };
     if !asked.json {
@@ -59,13 +64,18 @@ fn main() -> ExitCode {
             println!("{}", line(measured));
         }
     });
-    let points = judge::judge(&found);
+    let of_device = judge::device(Ok(device.description().is_software), is_asked_for, card.as_deref());
+    let points: Vec<Point> = of_device.into_iter().chain(judge::judge(&found)).collect();
     if asked.json {
         println!("{:#}", whole(&device, &found, &points));
-    } else {
-        for Point { what, state, words } in &points {
-            println!("{state:<8} {what}: {words}");
-        }
+    }
+    told(&points, asked.json)
+}
+
+/// Says each point, where that is not done in JSON; whether one has failed.
+fn told(points: &[Point], is_json: bool) -> ExitCode {
+    for Point { what, state, words } in points.iter().filter(|_| !is_json) {
+        println!("{state:<8} {what}: {words}");
     }
     let has_failed = points.iter().any(|point| point.state == State::Failed);
     if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
@@ -140,11 +150,13 @@ fn line(measured: &Measured) -> String {
     )
 }
 
+fn in_words(points: &[Point]) -> Vec<Value> {
+    let in_words = |Point { what, state, words }: &Point| json!({ "what": what, "state": state.to_string(), "words": words });
+    points.iter().map(in_words).collect()
+}
+
 fn whole(device: &Device, found: &Found, points: &[Point]) -> Value {
-    let judged: Vec<Value> = points
-        .iter()
-        .map(|Point { what, state, words }| json!({ "what": what, "state": state.to_string(), "words": words }))
-        .collect();
+    let judged = in_words(points);
     let cuda = match &found.no_reader {
         None => json!({ "state": "opened" }),
         Some(NoReader::Absent(why)) => json!({ "state": "not run", "why": why }),

@@ -28,6 +28,12 @@ pub enum NoReader {
 /// cuInit's answer where there is no card.
 const NO_DEVICE: i32 = 100;
 
+/// The first card that CUDA has, whatever Vulkan has.
+pub fn card() -> Option<String> {
+    let cards = Cuda::load().and_then(|cuda| cuda.devices()).ok()?;
+    cards.first().map(|card| card.name().to_owned())
+}
+
 impl Reader {
     /// CUDA on the same GPU.
     pub fn open(device: &Device) -> Result<Self, NoReader> {
