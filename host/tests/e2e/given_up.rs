@@ -47,10 +47,10 @@ fn a_picture_that_fails_on_its_way_is_lost_whole_and_the_next_one_heals() {
         assert!(of("/pictures/lost") + 1 >= given_up, "{what}");
         assert_adds_up(&summary);
         assert_eq!((of("/card/out_of_order"), of("/card/unreadable")), (0, 0), "{what}");
-        // An IDR of the encoder's follows each, without another session or another encoder.
-        assert!(of("/recovery/idrs") > given_up, "{what}");
+        // An IDR of the encoder's follows each, but for one that was the last picture; without another session or encoder.
+        assert!(of("/recovery/idrs") >= given_up, "{what}");
         assert_eq!(falls(&summary, "session-made-anew") + falls(&summary, "encoder-lost"), 0, "{what}");
-        // Nobody stood still: 30 pictures a second, but for a second to begin with.
-        assert!(of("/pictures/decoded") > 80, "{what}");
+        // Nobody stood still: of 120 pictures most, however busy the machine is; a wait for slices takes 60 away.
+        assert!(of("/pictures/decoded") > 60, "{what}");
     }
 }
