@@ -19,6 +19,8 @@ use crate::support::{ClientStart, HostStart, PATIENCE, Place, count, session_tur
 
 /// Long enough for some pictures, and too short for the host to miss a client's reports.
 const A_WHILE: Duration = Duration::from_millis(2_500);
+/// How long the rest of a picture may take.
+const REST: Duration = Duration::from_secs(1);
 
 /// What has become of a client that looks at nothing.
 struct Seen {
@@ -54,10 +56,11 @@ fn visit(port: u16, hello: Hello, streaming: Duration) -> Seen {
     let mut control =
         ClientControl::connect(identity, Trust::Open, host, hello, began + PATIENCE, began).unwrap();
     let (mut buffer, mut outgoing) = (vec![0; 65_536], Vec::new());
-    let (mut welcomed, mut leaves_at, mut datagrams) = (None, None, 0);
+    let (mut welcomed, mut leaves_at, mut datagrams, mut first_at) = (None, None, 0, None);
     while began.elapsed() < 2 * PATIENCE {
         let now = Instant::now();
-        let has_seen = |at: Instant| datagrams > 0 || at + PATIENCE <= now;
+        // A picture that has begun to come is let come whole.
+        let has_seen = |at: Instant| first_at.map_or(at + PATIENCE, |first| first + REST) <= now;
         if leaves_at.is_some_and(|at| at <= now && has_seen(at)) {
             leaves_at = None;
             control.bye(&Bye::new(ByeReason::Asked, ""), now);
@@ -75,6 +78,7 @@ fn visit(port: u16, hello: Hello, streaming: Duration) -> Seen {
         if let Ok((bytes, from)) = socket.recv_from(&mut buffer) {
             if is_media(buffer[0]) {
                 datagrams += 1;
+                first_at.get_or_insert_with(Instant::now);
             } else {
                 control.handle_datagram(from, Some(local), &buffer[..bytes], Instant::now());
             }
@@ -145,7 +149,9 @@ fn five_k_is_had_in_hevc_by_every_engine_and_refused_in_h264_by_name() {
     for part in ["5120x2880", "H.264: ", "4096×4096", "HEVC, AV1 would do", "--codec"] {
         assert!(refused.contains(part), "no {part:?} in {refused}");
     }
-    let seen = visit(host.port, hello(&[Codec::H264, Codec::Hevc], five_k), A_WHILE);
+    let mut slow = hello(&[Codec::H264, Codec::Hevc], five_k);
+    slow.mode.refresh_mhz = 5_000;
+    let seen = visit(host.port, slow, A_WHILE);
     let welcome = seen.welcome();
     assert_eq!((welcome.codec, welcome.mode.width), (Codec::Hevc, 5120));
     assert!(
